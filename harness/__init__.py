@@ -1,0 +1,1 @@
+"""Lab harness: brings topologies to life, watches, loads and breaks them."""

@@ -1,0 +1,1 @@
+"""YANG datastores with NETCONF front ends and an asyncio client."""
