@@ -1,0 +1,112 @@
+"""The words containerlab has no field for: labels that begin with `elasticlab.`, all of them listed here.
+
+| label | on | value | meaning |
+|---|---|---|---|
+| `elasticlab.role` | node | `ucpe` `vmsr` `host` `router` `nat` `server` | what it is; `ucpe`, `vmsr` get an identity |
+| `elasticlab.site` | node | a name (a-z, 0-9, hyphen) | the site the node stands in |
+| `elasticlab.tier` | node | `embedded` `access` `aio` `rack` | the hardware tier it emulates |
+| `elasticlab.model` | node | up to 64 printable characters | the device model in its identity |
+| `elasticlab.requires` | node | comma list of the features below | kernel needs beside what the role implies |
+| `elasticlab.ready` | node | comma list of `tcp:PORT`, `file:/PATH` | the node is ready when all hold |
+
+Any other label passes through untouched; an unknown `elasticlab.` label is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+PREFIX = "elasticlab."
+
+FEATURES = frozenset({"esp", "gre", "netem", "nft-nat", "vlan", "vrf", "vxlan", "xfrm-interface"})
+"""What a kernel may lack. veth, bridge and namespaces are not among them: no lab runs without."""
+
+_BOX = frozenset({"esp", "gre", "nft-nat", "vlan", "vrf", "vxlan", "xfrm-interface"})
+ROLES: Mapping[str, frozenset[str]] = {
+    "ucpe": _BOX,
+    "vmsr": _BOX,
+    "nat": frozenset({"nft-nat"}),
+    "host": frozenset(),
+    "router": frozenset(),
+    "server": frozenset(),
+}
+"""Each role and the kernel features it implies."""
+
+TIERS = ("embedded", "access", "aio", "rack")
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_READY = re.compile(r"tcp:(?P<port>[1-9][0-9]{0,4})|file:/[^\s,]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Our labels of one node, as values."""
+
+    role: str | None = None
+    site: str | None = None
+    tier: str | None = None
+    model: str | None = None
+    requires: frozenset[str] = frozenset()
+    ready: tuple[str, ...] = ()
+
+
+def listed(value: str) -> tuple[str, ...]:
+    """A comma list's members, blanks removed."""
+    return tuple(item.strip() for item in value.split(","))
+
+
+def _one_of(words: tuple[str, ...]) -> Callable[[str], str | None]:
+    def check(value: str) -> str | None:
+        return None if value in words else f"use one of {', '.join(words)}"
+
+    return check
+
+
+def _site(value: str) -> str | None:
+    return None if _NAME.fullmatch(value) else "use a-z, 0-9 and inner hyphens, at most 63"
+
+
+def _model(value: str) -> str | None:
+    ok = 0 < len(value) <= 64 and value.isascii() and value.isprintable()
+    return None if ok else "use 1 to 64 printable ASCII characters"
+
+
+def _requires(value: str) -> str | None:
+    wrong = [item for item in listed(value) if item not in FEATURES]
+    return f"use a comma list of {', '.join(sorted(FEATURES))}" if wrong else None
+
+
+def _ready(value: str) -> str | None:
+    for item in listed(value):
+        match = _READY.fullmatch(item)
+        if not match or int(match["port"] or 1) > 65535:
+            return "use a comma list of tcp:PORT and file:/PATH"
+    return None
+
+
+LABELS: Mapping[str, Callable[[str], str | None]] = {
+    "elasticlab.role": _one_of(tuple(ROLES)),
+    "elasticlab.site": _site,
+    "elasticlab.tier": _one_of(TIERS),
+    "elasticlab.model": _model,
+    "elasticlab.requires": _requires,
+    "elasticlab.ready": _ready,
+}
+"""Each label and its check, which answers None or the remedy."""
+
+
+def decode(labels: Mapping[str, str]) -> Decoded:
+    """Our labels as values; those that failed their check are left out (their problem is noted already)."""
+    ours = {key: value for key, value in labels.items() if key in LABELS and LABELS[key](value) is None}
+    role = ours.get("elasticlab.role")
+    wanted = frozenset(listed(ours["elasticlab.requires"])) if "elasticlab.requires" in ours else frozenset()
+    return Decoded(
+        role=role,
+        site=ours.get("elasticlab.site"),
+        tier=ours.get("elasticlab.tier"),
+        model=ours.get("elasticlab.model"),
+        requires=wanted | (ROLES[role] if role else frozenset()),
+        ready=listed(ours["elasticlab.ready"]) if "elasticlab.ready" in ours else (),
+    )

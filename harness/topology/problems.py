@@ -1,0 +1,66 @@
+"""What is wrong with a topology file, said so that the reader can mend it: where, what, and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+class Place(Protocol):
+    """Anything that knows where in the file it stands, counted from 1."""
+
+    @property
+    def line(self) -> int: ...
+    @property
+    def column(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One mistake. Line and column count from 1; line 0 means the file as a whole."""
+
+    file: Path
+    line: int
+    column: int
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}:{self.column}" if self.line else str(self.file)
+        return f"{where}: {self.message} ({self.remedy})"
+
+
+class TopologyError(Exception):
+    """A topology that cannot be used, with every problem found in it, in the order of the file."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = tuple(sorted(set(problems)))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class Problems:
+    """Collects the problems of one file, so that a person sees all of them at once."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._found: list[Problem] = []
+
+    def add(self, place: Place | None, message: str, remedy: str) -> None:
+        line, column = (place.line, place.column) if place else (0, 0)
+        self._found.append(Problem(self.file, line, column, message, remedy))
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def raise_if_any(self) -> None:
+        if self._found:
+            raise TopologyError(self._found)
+
+
+def suggest(word: str, known: Iterable[str], otherwise: str) -> str:
+    """`did you mean "x"?`, or what else to do when nothing comes close."""
+    close = difflib.get_close_matches(word.lower()[:64], list(known), n=1, cutoff=0.7)
+    return f'did you mean "{close[0]}"?' if close else otherwise
