@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 from harness.build.errors import BuildError
@@ -90,9 +90,9 @@ def _bind(bind: Bind) -> list[str]:
         lines = [f'mkdir -p "$r"{target}']
     else:
         lines = [
-            f'mkdir -p "$r"{shlex.quote(os.path.dirname(bind.target))}',
+            f'mkdir -p "$r"{shlex.quote(str(PurePosixPath(bind.target).parent))}',
             f'[ -e "$r"{target} ] || touch "$r"{target}',
-        ]  # noqa: PTH120
+        ]
     lines += [f'mount --rbind {source} "$r"{target}']
     if not bind.writable:
         lines += [f'mount -o remount,bind,ro "$r"{target}']

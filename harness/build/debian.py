@@ -126,8 +126,10 @@ def _finish_bootstrap(root: Path) -> None:
     for folder in ("var/lib/apt/lists", "var/cache/apt", "var/log"):
         shutil.rmtree(root / folder, ignore_errors=True)
         (root / folder).mkdir()
-    for proxy in (root / "etc/apt/apt.conf.d").glob("99mmdebstrap"):
-        proxy.unlink()
+    (root / "etc/apt/apt.conf.d/99mmdebstrap").unlink(missing_ok=True)
+    for pattern in ("var/lib/dpkg/*-old", "var/cache/debconf/*-old", "var/cache/ldconfig/aux-cache"):
+        for stale in root.glob(pattern):
+            stale.unlink()
     root.chmod(0o755)
 
 
@@ -181,14 +183,15 @@ class Apt:
         apt = f"apt-get {shlex.join(self._options())}"
         refresh = f"{apt} -q update && cp {PRIVATE}/sources.list /var/lib/apt/lists/.elasticlab-sources"
         stamp = "/var/lib/apt/lists/.elasticlab-sources"
-        fresh = f"cmp -s {PRIVATE}/sources.list {stamp} && [ $(($(date +%s) - $(stat -c %Y {stamp}))) -lt {LISTS_FRESH_SECONDS} ]"
+        age = f"$(($(date +%s) - $(stat -c %Y {stamp})))"
+        fresh = f"cmp -s {PRIVATE}/sources.list {stamp} && [ {age} -lt {LISTS_FRESH_SECONDS} ]"
         act = f"{apt} -q -y {arguments}"
         return f"({fresh} || ({refresh})) && ({act} || ({refresh} && {act}))"
 
     def install(self, root: Root, packages: Sequence[str], what: str) -> None:
         """Install into `root.upper` without recommendations, and wipe what a build leaves."""
         act = self.script(f"install --no-install-recommends {shlex.join(packages)}")
-        self.run(root, f"set -e; {act}; rm -rf {RUBBISH}; find / -xdev -name '*.dpkg-dist' -delete", what)
+        self.run(root, f"set -e; {act}; rm -rf {RUBBISH}; : > /etc/machine-id", what)
 
     def run(self, root: Root, script: str, what: str) -> None:
         begun = self.work / f"mounts-{time.monotonic_ns()}"
