@@ -1,0 +1,474 @@
+"""The factory as the harness uses it: what it makes, what it keeps, what it refuses."""
+
+import json
+import multiprocessing
+import os
+import stat
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from harness.factory import Factory, FactoryError, store
+
+OPERATIONAL = ("ike", "netconf")
+
+
+@pytest.fixture
+def factory(tmp_path: Path) -> Factory:
+    return Factory.open(tmp_path / "lab")
+
+
+@pytest.fixture
+def box(factory: Factory) -> Path:
+    return factory.box("ucpe-1", "ucpe", "ucpe-100")
+
+
+def certificate(path: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(path.read_bytes())
+
+
+def openssl(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = ["openssl", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+
+
+def snapshot(directory: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(directory)): p.read_bytes() for p in directory.rglob("*") if p.is_file()}
+
+
+# What a box is given.
+
+
+def test_a_box_holds_exactly_the_files_the_node_expects(box: Path) -> None:
+    assert set(snapshot(box)) == {
+        "identity.json",
+        "idevid.key",
+        "idevid.pem",
+        "maker-ca.pem",
+        "trust-anchor.pem",
+        "operational/ca.pem",
+        "operational/crl.pem",
+        "operational/netconf.key",
+        "operational/netconf.pem",
+        "operational/ike.key",
+        "operational/ike.pem",
+        "operational/ssh_host_ed25519_key",
+        "operational/ssh_host_ed25519_key.pub",
+        "operational/authorized_keys",
+    }
+
+
+def test_identity_says_who_the_box_is(factory: Factory, box: Path) -> None:
+    identity = json.loads((box / "identity.json").read_text())
+    assert identity == {
+        "serial": factory.identity("ucpe-1").serial,
+        "model": "ucpe-100",
+        "personality": "ucpe",
+        "name": "ucpe-1",
+    }
+
+
+def test_keys_are_their_owners_alone_under_any_umask(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        factory = Factory.open(tmp_path / "lab")
+        factory.box("ucpe-1", "ucpe", "ucpe-100")
+    finally:
+        os.umask(old)
+    keys = [
+        p for p in (tmp_path / "lab").rglob("*") if p.is_file() and p.suffix != ".pem" and b"PRIVATE" in p.read_bytes()
+    ]
+    assert len(keys) == 8  # two CAs, administrator's two, the box's four
+    assert {stat.S_IMODE(p.stat().st_mode) for p in keys} == {0o600}
+    assert stat.S_IMODE((tmp_path / "lab" / "authorities").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "lab" / "boxes" / "ucpe-1" / "identity.json").stat().st_mode) == 0o644
+
+
+def test_files_can_be_read_under_a_narrow_umask(tmp_path: Path) -> None:
+    old = os.umask(0o077)
+    try:
+        box = Factory.open(tmp_path / "lab").box("ucpe-1", "ucpe", "ucpe-100")
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((box / "identity.json").stat().st_mode) == 0o644
+    assert stat.S_IMODE((box / "operational").stat().st_mode) == 0o755
+
+
+def test_no_key_of_a_ca_or_of_the_administrator_is_reachable_from_a_box(factory: Factory, box: Path) -> None:
+    foreign = {
+        load_pem_private_key((factory.directory / "authorities" / ca / "ca.key").read_bytes(), None)
+        .private_numbers()  # type: ignore[union-attr]
+        .private_value
+        for ca in ("maker", "operator")
+    }
+    secret = [factory.admin.ssh_key.read_bytes(), factory.admin.tls_key.read_bytes()]
+    paths = list(box.rglob("*"))
+    assert not [p for p in paths if p.is_symlink()]
+    for path in filter(Path.is_file, paths):
+        assert path.stat().st_nlink == 1  # no hard link to something outside
+        content = path.read_bytes()
+        assert content not in secret
+        if path.suffix == ".key":
+            key = load_pem_private_key(content, None)
+            assert isinstance(key, ec.EllipticCurvePrivateKey)
+            assert key.private_numbers().private_value not in foreign
+
+
+def test_every_key_is_another(factory: Factory) -> None:
+    for node in ("ucpe-1", "ucpe-2"):
+        factory.box(node, "ucpe", "ucpe-100")
+    keys = [p.read_bytes() for p in factory.directory.rglob("*") if p.is_file() and b"PRIVATE" in p.read_bytes()]
+    assert len(keys) == len(set(keys)) == 12
+
+
+# The certificates, field by field.
+
+
+def test_idevid_is_an_802_1ar_identity(factory: Factory, box: Path) -> None:
+    idevid = certificate(box / "idevid.pem")
+    serial = idevid.subject.get_attributes_for_oid(NameOID.SERIAL_NUMBER)
+    assert [a.value for a in serial] == [factory.identity("ucpe-1").serial]
+    assert idevid.not_valid_after_utc == datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    shown = openssl("x509", "-in", box / "idevid.pem", "-noout", "-enddate").stdout
+    assert shown == "notAfter=Dec 31 23:59:59 9999 GMT\n"
+    assert idevid.issuer == certificate(factory.maker_ca).subject
+    with pytest.raises(x509.ExtensionNotFound):
+        idevid.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+
+
+def test_ike_certificate_names_the_node_and_its_uses(box: Path) -> None:
+    ike = certificate(box / "operational" / "ike.pem")
+    names = ike.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["ucpe-1.elasticlab.example"]
+    uses = {u.dotted_string for u in ike.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value}
+    assert uses == {"1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2", "1.3.6.1.5.5.7.3.17", "1.3.6.1.5.5.8.2.2"}
+
+
+def test_netconf_certificate_serves_and_the_administrators_calls(factory: Factory, box: Path) -> None:
+    server = certificate(box / "operational" / "netconf.pem")
+    client = certificate(factory.admin.tls_certificate)
+    assert list(server.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value) == [
+        ExtendedKeyUsageOID.SERVER_AUTH
+    ]
+    assert list(client.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value) == [
+        ExtendedKeyUsageOID.CLIENT_AUTH
+    ]
+    assert client.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == "admin"
+
+
+def test_every_certificate_keeps_to_rfc_5280(factory: Factory, box: Path) -> None:
+    authorities = {certificate(p).subject: certificate(p) for p in (factory.maker_ca, factory.operator_ca)}
+    leaves = [
+        box / "idevid.pem",
+        *(box / "operational" / f"{u}.pem" for u in OPERATIONAL),
+        factory.admin.tls_certificate,
+    ]
+    numbers = set()
+    for leaf in map(certificate, leaves):
+        issuer = authorities[leaf.issuer]
+        basic = leaf.extensions.get_extension_for_class(x509.BasicConstraints)
+        usage = leaf.extensions.get_extension_for_class(x509.KeyUsage)
+        aki = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+        ski = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        assert leaf.version is x509.Version.v3
+        assert (basic.critical, basic.value.ca) == (True, False)
+        assert (usage.critical, usage.value.digital_signature, usage.value.key_cert_sign) == (True, True, False)
+        assert aki.key_identifier == ski.digest
+        assert issuer.not_valid_before_utc <= leaf.not_valid_before_utc
+        assert leaf.serial_number.bit_length() > 64
+        numbers.add(leaf.serial_number)
+    assert len(numbers) == len(leaves)
+    for issuer in authorities.values():
+        basic = issuer.extensions.get_extension_for_class(x509.BasicConstraints)
+        usage = issuer.extensions.get_extension_for_class(x509.KeyUsage)
+        assert (basic.critical, basic.value.ca, basic.value.path_length) == (True, True, 0)
+        assert (usage.critical, usage.value.key_cert_sign, usage.value.crl_sign) == (True, True, True)
+        assert not usage.value.digital_signature
+
+
+def test_certificates_are_valid_from_an_hour_ago(box: Path) -> None:
+    age = datetime.now(UTC) - certificate(box / "operational" / "ike.pem").not_valid_before_utc
+    assert timedelta(minutes=59) < age < timedelta(minutes=65)
+
+
+def test_ssh_keys_are_in_openssh_format_and_belong_together(factory: Factory, box: Path) -> None:
+    for private, public in (
+        (box / "operational" / "ssh_host_ed25519_key", factory.host_key("ucpe-1")),
+        (factory.admin.ssh_key, factory.admin.ssh_public.read_text()),
+    ):
+        assert private.read_text().startswith("-----BEGIN OPENSSH PRIVATE KEY-----\n")
+        key = load_ssh_private_key(private.read_bytes(), None)
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+        line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+        assert public.startswith(line + " ")
+    assert (box / "operational" / "authorized_keys").read_bytes() == factory.admin.ssh_public.read_bytes()
+
+
+# Chains, by OpenSSL, which none of us wrote.
+
+
+def test_openssl_accepts_the_right_chain(factory: Factory, box: Path) -> None:
+    for ca, leaf, purpose in (
+        (factory.maker_ca, box / "idevid.pem", "sslclient"),
+        (factory.operator_ca, box / "operational" / "netconf.pem", "sslserver"),
+        (factory.operator_ca, box / "operational" / "ike.pem", "sslserver"),
+        (factory.operator_ca, box / "operational" / "ike.pem", "sslclient"),
+        (factory.operator_ca, factory.admin.tls_certificate, "sslclient"),
+    ):
+        result = openssl("verify", "-x509_strict", "-CAfile", ca, "-purpose", purpose, leaf)
+        assert result.returncode == 0, result.stderr
+
+
+def test_openssl_refuses_the_other_cas_certificates_and_wrong_purposes(factory: Factory, box: Path) -> None:
+    for ca, leaf, purpose in (
+        (factory.operator_ca, box / "idevid.pem", "sslclient"),
+        (factory.maker_ca, box / "operational" / "ike.pem", "sslclient"),
+        (factory.operator_ca, box / "operational" / "netconf.pem", "sslclient"),
+        (factory.operator_ca, factory.admin.tls_certificate, "sslserver"),
+    ):
+        assert openssl("verify", "-x509_strict", "-CAfile", ca, "-purpose", purpose, leaf).returncode != 0
+
+
+def test_another_labs_ca_is_a_stranger(tmp_path: Path, box: Path) -> None:
+    other = Factory.open(tmp_path / "other")
+    assert openssl("verify", "-CAfile", other.operator_ca, box / "operational" / "ike.pem").returncode != 0
+
+
+# Revocation.
+
+
+def checked_with_crl(factory: Factory, leaf: Path) -> subprocess.CompletedProcess[str]:
+    return openssl("verify", "-crl_check", "-CAfile", factory.operator_ca, "-CRLfile", factory.crl, leaf)
+
+
+def crl_number(factory: Factory) -> int:
+    crl = x509.load_pem_x509_crl(factory.crl.read_bytes())
+    return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+
+
+def test_a_revoked_box_is_refused_and_no_other(factory: Factory, box: Path) -> None:
+    other = factory.box("ucpe-2", "ucpe", "ucpe-100")
+    before = crl_number(factory)
+    factory.revoke("ucpe-1")
+    for use in OPERATIONAL:
+        refused = checked_with_crl(factory, box / "operational" / f"{use}.pem")
+        assert refused.returncode != 0
+        assert "certificate revoked" in refused.stderr
+        accepted = checked_with_crl(factory, other / "operational" / f"{use}.pem")
+        assert accepted.returncode == 0, accepted.stderr
+    assert crl_number(factory) == before + 1
+
+
+def test_the_crl_reaches_every_box_also_later_ones(factory: Factory, box: Path) -> None:
+    other = factory.box("ucpe-2", "ucpe", "ucpe-100")
+    factory.revoke("ucpe-1")
+    late = factory.box("ucpe-3", "ucpe", "ucpe-100")
+    for path in (box, other, late):
+        assert (path / "operational" / "crl.pem").read_bytes() == factory.crl.read_bytes()
+
+
+def test_revoking_twice_changes_nothing_and_more_boxes_add_up(factory: Factory, box: Path) -> None:
+    factory.box("ucpe-2", "ucpe", "ucpe-100")
+    factory.revoke("ucpe-1")
+    once = factory.crl.read_bytes()
+    factory.revoke("ucpe-1")
+    assert factory.crl.read_bytes() == once
+    factory.revoke("ucpe-2")
+    assert len(x509.load_pem_x509_crl(factory.crl.read_bytes())) == 4
+
+
+def test_revocation_survives_the_next_up(factory: Factory, box: Path) -> None:
+    factory.revoke("ucpe-1")
+    again = Factory.open(factory.directory)
+    again.box("ucpe-1", "ucpe", "ucpe-100")
+    assert checked_with_crl(again, box / "operational" / "ike.pem").returncode != 0
+
+
+def test_a_crl_missed_by_a_cut_is_handed_out_at_the_next_up(factory: Factory, box: Path) -> None:
+    stale = (box / "operational" / "crl.pem").read_bytes()
+    factory.revoke("ucpe-1")
+    (box / "operational" / "crl.pem").write_bytes(stale)
+    Factory.open(factory.directory)
+    assert (box / "operational" / "crl.pem").read_bytes() == factory.crl.read_bytes()
+
+
+def test_an_old_crl_is_renewed_and_keeps_its_entries(
+    factory: Factory, box: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factory.revoke("ucpe-1")
+    number = crl_number(factory)
+    later = datetime.now(UTC) + timedelta(days=20)
+    monkeypatch.setattr("harness.factory.authority.now", lambda: later)
+    Factory.open(factory.directory)
+    assert crl_number(factory) == number + 1
+    crl = x509.load_pem_x509_crl(factory.crl.read_bytes())
+    assert len(crl) == 2
+    assert crl.next_update_utc is not None
+    assert crl.next_update_utc > later + timedelta(days=29)
+
+
+def test_old_operational_certificates_are_renewed_for_the_same_key_but_never_revoked_ones(
+    factory: Factory, box: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = factory.box("ucpe-2", "ucpe", "ucpe-100")
+    factory.revoke("ucpe-2")
+    old, revoked = certificate(box / "operational" / "ike.pem"), (other / "operational" / "ike.pem").read_bytes()
+    idevid = (box / "idevid.pem").read_bytes()
+    later = datetime.now(UTC) + timedelta(days=300)
+    for module in ("authority", "box"):
+        monkeypatch.setattr(f"harness.factory.{module}.now", lambda: later)
+    again = Factory.open(factory.directory)
+    for node in ("ucpe-1", "ucpe-2"):
+        again.box(node, "ucpe", "ucpe-100")
+    new = certificate(box / "operational" / "ike.pem")
+    assert new.not_valid_after_utc > later + timedelta(days=300)
+    assert new.public_key() == old.public_key()
+    assert certificate(again.admin.tls_certificate).not_valid_after_utc > later + timedelta(days=300)
+    assert (other / "operational" / "ike.pem").read_bytes() == revoked
+    assert (box / "idevid.pem").read_bytes() == idevid
+
+
+# Kept, whole, and one at a time.
+
+
+def test_a_second_up_keeps_everything(factory: Factory, box: Path) -> None:
+    before = snapshot(factory.directory)
+    again = Factory.open(factory.directory)
+    assert again.box("ucpe-1", "ucpe", "ucpe-100") == box
+    assert snapshot(factory.directory) == before
+
+
+def test_a_cut_in_the_middle_leaves_nothing_or_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every write is cut once; what the next run finds must do."""
+    real, count = store._write, 0
+
+    def cut_at(number: int) -> None:
+        nonlocal count
+        count = 0
+
+        def write(path: Path, content: bytes, mode: int) -> None:
+            nonlocal count
+            count += 1
+            if count > number:
+                path.write_bytes(content[: len(content) // 2])
+                raise KeyboardInterrupt
+            real(path, content, mode)
+
+        monkeypatch.setattr(store, "_write", write)
+
+    directory = tmp_path / "lab"
+    for number in range(1, 30):
+        cut_at(number % 5)
+        try:
+            Factory.open(directory).box("ucpe-1", "ucpe", "ucpe-100")
+        except KeyboardInterrupt:
+            continue
+    monkeypatch.setattr(store, "_write", real)
+    factory = Factory.open(directory)
+    box = factory.box("ucpe-1", "ucpe", "ucpe-100")
+    assert openssl("verify", "-CAfile", factory.operator_ca, box / "operational" / "ike.pem").returncode == 0
+    assert len(snapshot(box)) == 14
+    assert factory.nodes() == ("ucpe-1",)
+
+
+def _make(arguments: tuple[Path, str]) -> str:
+    directory, node = arguments
+    factory = Factory.open(directory)
+    factory.box(node, "ucpe", "ucpe-100")
+    return factory.operator_ca.read_text() + factory.identity(node).serial
+
+
+def test_two_runs_at_once_make_one_lab(tmp_path: Path) -> None:
+    jobs = [(tmp_path / "lab", f"ucpe-{n % 2}") for n in range(6)]
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        assert len(set(pool.map(_make, jobs))) == 2
+
+
+# Serial numbers.
+
+
+def test_serial_numbers_are_unique_stable_and_may_be_chosen(factory: Factory) -> None:
+    for n in range(5):
+        factory.box(f"ucpe-{n}", "ucpe", "ucpe-100")
+    factory.box("ucpe-9", "ucpe", "ucpe-100", serial="SN-0009")
+    serials = [factory.identity(node).serial for node in factory.nodes()]
+    assert len(set(serials)) == 6
+    assert serials[-1] == "SN-0009"
+    assert [Factory.open(factory.directory).identity(n).serial for n in factory.nodes()] == serials
+
+
+def test_one_serial_number_is_on_one_box(factory: Factory) -> None:
+    factory.box("ucpe-1", "ucpe", "ucpe-100", serial="SN-1")
+    with pytest.raises(FactoryError, match="is on the box of 'ucpe-1'"):
+        factory.box("ucpe-2", "ucpe", "ucpe-100", serial="SN-1")
+    assert factory.nodes() == ("ucpe-1",)
+
+
+# What the factory refuses.
+
+
+@pytest.mark.parametrize(
+    ("node", "personality", "model", "serial", "reason"),
+    [
+        ("../evil", "ucpe", "m", None, "is no node name"),
+        ("", "ucpe", "m", None, "is no node name"),
+        ("a\n", "ucpe", "m", None, "is no node name"),
+        ("ucpe-1", "toaster", "m", None, "the factory makes ucpe and vmsr"),
+        ("ucpe-1", "ucpe", "", None, "a model has"),
+        ("ucpe-1", "ucpe", "x" * 65, None, "a model has"),
+        ("ucpe-1", "ucpe", "m", "sn", "a serial number has"),
+        ("ucpe-1", "ucpe", "m", "A/../B", "a serial number has"),
+    ],
+)
+def test_refused(factory: Factory, node: str, personality: str, model: str, serial: str | None, reason: str) -> None:
+    with pytest.raises(FactoryError, match=reason):
+        factory.box(node, personality, model, serial)
+    assert factory.nodes() == ()
+
+
+@pytest.mark.parametrize(("personality", "model", "serial"), [("vmsr", "ucpe-100", None), ("ucpe", "ucpe-200", None)])
+def test_a_box_does_not_change_what_it_is(
+    factory: Factory, box: Path, personality: str, model: str, serial: str | None
+) -> None:
+    with pytest.raises(FactoryError, match="left the factory as ucpe ucpe-100"):
+        factory.box("ucpe-1", personality, model, serial)
+
+
+def test_what_was_never_made_cannot_be_revoked_or_asked(factory: Factory, box: Path) -> None:
+    for ask in (factory.revoke, factory.identity, factory.host_key):
+        with pytest.raises(FactoryError, match=r"made no box for 'ucpe-7' \(boxes: ucpe-1\)"):
+            ask("ucpe-7")
+
+
+def test_a_ca_key_that_others_can_read_is_refused(factory: Factory) -> None:
+    (factory.directory / "authorities" / "operator" / "ca.key").chmod(0o644)
+    with pytest.raises(FactoryError, match="can be read by others"):
+        Factory.open(factory.directory)
+
+
+@pytest.mark.parametrize("name", ["ca.key", "ca.pem", "crl.pem"])
+def test_a_damaged_authority_is_refused_not_replaced(factory: Factory, name: str) -> None:
+    path = factory.directory / "authorities" / "operator" / name
+    path.write_bytes(b"-----BEGIN")
+    with pytest.raises(FactoryError, match="remove the lab directory"):
+        Factory.open(factory.directory)
+    assert path.read_bytes() == b"-----BEGIN"
+
+
+def test_a_crl_of_another_lab_is_refused(factory: Factory, tmp_path: Path) -> None:
+    factory.crl.write_bytes(Factory.open(tmp_path / "other").crl.read_bytes())
+    with pytest.raises(FactoryError, match="is not signed by this lab's CA"):
+        Factory.open(factory.directory)
+
+
+def test_a_place_that_cannot_be_written_is_an_error_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FactoryError, match="the factory needs a directory it can write to"):
+        Factory.open(tmp_path / "file" / "lab")

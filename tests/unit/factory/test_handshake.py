@@ -1,0 +1,127 @@
+"""The factory's certificates in a real TLS handshake over loopback, both sides proving who they are."""
+
+import socket
+import ssl
+import threading
+from pathlib import Path
+
+import pytest
+
+from harness.factory import Factory
+
+# Which of the two depends on whether the peer sends its CA along.
+STRANGER = r"unable to get local issuer certificate|self-signed certificate in certificate chain"
+
+Outcome = str | Exception
+
+
+@pytest.fixture
+def factory(tmp_path: Path) -> Factory:
+    factory = Factory.open(tmp_path / "lab")
+    factory.box("ucpe-1", "ucpe", "ucpe-100")
+    return factory
+
+
+def context(purpose: ssl._SSLMethod | int, ca: Path, certificate: Path, crl: Path | None = None) -> ssl.SSLContext:
+    made = ssl.SSLContext(purpose)
+    made.load_verify_locations(ca)
+    made.load_cert_chain(certificate, certificate.with_suffix(".key"))
+    made.verify_mode = ssl.CERT_REQUIRED
+    if crl:
+        made.load_verify_locations(crl)
+        made.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+    return made
+
+
+def server(ca: Path, certificate: Path, crl: Path | None = None) -> ssl.SSLContext:
+    return context(ssl.PROTOCOL_TLS_SERVER, ca, certificate, crl)
+
+
+def client(ca: Path, certificate: Path, crl: Path | None = None) -> ssl.SSLContext:
+    return context(ssl.PROTOCOL_TLS_CLIENT, ca, certificate, crl)
+
+
+def meet(listening: ssl.SSLContext, calling: ssl.SSLContext, name: str = "ucpe-1.elasticlab.example") -> str:
+    """The client's common name as the server verified it; raises what either side found wrong."""
+    outcome: list[Outcome] = []
+
+    def serve(sock: socket.socket) -> None:
+        try:
+            connection, _ = sock.accept()
+            connection.settimeout(10)
+            with listening.wrap_socket(connection, server_side=True) as tls:
+                subject = dict(part[0] for part in tls.getpeercert()["subject"])  # type: ignore[index, misc]
+                outcome.append(subject["commonName"])
+                tls.sendall(b"ok")
+        except OSError as error:
+            outcome.append(error)
+
+    answer: bytes | OSError
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        thread = threading.Thread(target=serve, args=(sock,))
+        thread.start()
+        try:
+            with (
+                socket.create_connection(sock.getsockname(), timeout=10) as plain,
+                calling.wrap_socket(plain, server_hostname=name) as tls,
+            ):
+                answer = tls.recv(2)
+        except OSError as error:
+            answer = error
+        thread.join(10)
+    (seen,) = outcome
+    # The side that verified knows the reason; the other one only sees an alert or a closed connection.
+    for result in (seen, answer):
+        if isinstance(result, ssl.SSLCertVerificationError):
+            raise result
+    assert isinstance(seen, str), seen
+    assert answer == b"ok"
+    return seen
+
+
+def test_administrator_and_box_know_each_other(factory: Factory) -> None:
+    box = factory.directory / "boxes" / "ucpe-1" / "operational"
+    there = server(box / "ca.pem", box / "netconf.pem", box / "crl.pem")
+    here = client(factory.operator_ca, factory.admin.tls_certificate, factory.crl)
+    assert meet(there, here) == "admin"
+
+
+def test_the_idevid_proves_the_box_to_whoever_trusts_the_maker(factory: Factory) -> None:
+    box = factory.directory / "boxes" / "ucpe-1"
+    bootstrap = server(factory.maker_ca, box / "operational" / "netconf.pem")
+    assert meet(bootstrap, client(box / "trust-anchor.pem", box / "idevid.pem")) == "ucpe-100"
+
+
+def test_a_makers_certificate_opens_no_operational_door(factory: Factory) -> None:
+    box = factory.directory / "boxes" / "ucpe-1"
+    there = server(factory.operator_ca, box / "operational" / "netconf.pem")
+    with pytest.raises(ssl.SSLCertVerificationError, match=STRANGER):
+        meet(there, client(factory.operator_ca, box / "idevid.pem"))
+
+
+def test_an_operators_certificate_is_no_factory_identity(factory: Factory) -> None:
+    box = factory.directory / "boxes" / "ucpe-1" / "operational"
+    bootstrap = server(factory.maker_ca, box / "netconf.pem")
+    with pytest.raises(ssl.SSLCertVerificationError, match=STRANGER):
+        meet(bootstrap, client(factory.operator_ca, box / "ike.pem"))
+
+
+def test_a_box_cannot_pass_for_another(factory: Factory) -> None:
+    box = factory.directory / "boxes" / "ucpe-1" / "operational"
+    here = client(factory.operator_ca, factory.admin.tls_certificate)
+    with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+        meet(server(factory.operator_ca, box / "netconf.pem"), here, "vmsr-1.elasticlab.example")
+
+
+def test_a_netconf_key_is_no_client(factory: Factory) -> None:
+    box = factory.directory / "boxes" / "ucpe-1" / "operational"
+    with pytest.raises(ssl.SSLCertVerificationError, match="unsuitable certificate purpose"):
+        meet(server(factory.operator_ca, box / "netconf.pem"), client(factory.operator_ca, box / "netconf.pem"))
+
+
+def test_a_revoked_box_is_refused_by_who_reads_the_crl(factory: Factory) -> None:
+    box = factory.directory / "boxes" / "ucpe-1" / "operational"
+    factory.revoke("ucpe-1")
+    here = client(factory.operator_ca, factory.admin.tls_certificate, factory.crl)
+    with pytest.raises(ssl.SSLCertVerificationError, match="certificate revoked"):
+        meet(server(factory.operator_ca, box / "netconf.pem"), here)
