@@ -6,7 +6,10 @@ binary, `ensure_lab(names, progress)` both at once, `run_in_image()` a command's
 
 from __future__ import annotations
 
+from harness.build.chroot import Bind
 from harness.build.errors import BuildError, RecipeError
 from harness.build.images import Builder, Image, ensure
+from harness.build.kernel import ensure_lab, kernel
+from harness.build.run import run_in_image
 
-__all__ = ["BuildError", "Builder", "Image", "RecipeError", "ensure"]
+__all__ = ["Bind", "BuildError", "Builder", "Image", "RecipeError", "ensure", "ensure_lab", "kernel", "run_in_image"]

@@ -10,13 +10,15 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness.build import chroot, digest, layers
 from harness.build.chroot import Bind, Root
 from harness.build.debian import Apt
 from harness.build.errors import BuildError
-from harness.build.images import Builder
+from harness.build.images import Builder, Image
 from harness.build.plan import COMPILER, FORMAT
 from harness.build.progress import Progress
 
@@ -144,3 +146,21 @@ def _run(root: Root, work: Path, script: str, log: Path, what: str) -> None:
     mounts = work / f"mounts-{time.monotonic_ns()}"
     mounts.mkdir()
     chroot.run_logged(chroot.command(root, mounts, ["sh", "-c", script]), root.environment(), log, what)
+
+
+def kernel(progress: Progress | None = None) -> Path:
+    """The lab kernel: an executable that is Linux; built when missing."""
+    return ensure_kernel(Builder(progress))
+
+
+def ensure_lab(names: Sequence[str], progress: Progress | None = None) -> tuple[dict[str, Image], Path]:
+    """Images and lab kernel together: the kernel compiles (niced) while the images are installed.
+
+    Raises:
+        BuildError: either failed; the other is left to its end, and is kept.
+    """
+    builder = Builder(progress)
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="lab-kernel") as pool:
+        compiling = pool.submit(ensure_kernel, builder)
+        images = builder.ensure(names)
+        return images, compiling.result()
