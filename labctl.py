@@ -8,7 +8,6 @@ once.
 """
 
 # Imports in functions, and os.path: pathlib and what only a first start needs would take longer than all else here.
-# ruff: noqa: PTH, PLC0415
 
 from __future__ import annotations
 
