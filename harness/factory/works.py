@@ -15,7 +15,8 @@ from .store import FactoryError, install_directory, locked, replace_file
 
 PERSONALITIES = ("ucpe", "vmsr")
 
-_NODE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+# With the domain it must fit into a common name of 64 characters (RFC 5280 appendix A.1).
+_NODE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 # X.520 serialNumber is a PrintableString of at most 64; ours is also fit for file names, labels and command lines.
 _SERIAL = re.compile(r"[A-Z0-9](?:[A-Z0-9-]{1,30}[A-Z0-9])")
 _MODEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._-]{0,62}[A-Za-z0-9])?")
@@ -121,7 +122,7 @@ class Factory:
 
     def _path(self, node: str) -> Path:
         if not _NODE.fullmatch(node):
-            raise FactoryError(f"{node!r} is no node name: use a-z, 0-9 and inner hyphens, at most 63")
+            raise FactoryError(f"{node!r} is no node name: use a-z, 0-9 and inner hyphens, at most 40")
         return self.directory / "boxes" / node
 
     def _existing(self, node: str) -> Path:

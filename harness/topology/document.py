@@ -22,7 +22,7 @@ MAX_VALUES = 400_000
 """Values after expansion of aliases: ten nested aliases of ten ("a billion laughs") stop here."""
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})  # YAML 1.1, https://yaml.org/type/null.html
-_VARIABLE = re.compile(r"\$\{|\$[A-Za-z_][A-Za-z0-9_]*|__(?:clab|git)[A-Za-z]+__")
+_VARIABLE = re.compile(r"\$\{[^}]{0,32}\}?|\$[A-Za-z_][A-Za-z0-9_]*|__(?:clab|git)[A-Za-z]+__")
 _TEMPLATE = re.compile(r"\{\{")
 
 
@@ -113,7 +113,7 @@ def parse(path: Path, problems: Problems) -> Mapping | None:
 
 def _read(path: Path, problems: Problems) -> str | None:
     try:
-        if not path.is_file():  # a FIFO or device would block or never end
+        if path.exists() and not path.is_file():  # a FIFO or device would block or never end
             problems.add(None, "not a regular file", "name a *.clab.yml file")
             return None
         with path.open("rb") as stream:
@@ -142,7 +142,7 @@ def _templated(text: str, problems: Problems) -> bool:
         problems.add(
             Scalar(line, column, "", True),
             'Go templates ("{{") are not supported',
-            "render the file first: containerlab deploy --dry-run --export-template, or write the values out",
+            "render the file first or write the values out",
         )
         return True
     return False

@@ -80,9 +80,11 @@ class LinkReader:
     def _endpoint(self, value: Value, extended: bool) -> Endpoint | None:
         if not extended:
             return self._short(value)
-        body = self.reader.mapping(value, "an endpoint of a link with a type")
-        if body is None:
+        if not isinstance(value, Mapping):
+            what = f"an endpoint of a link with a type must be a mapping, not {describe(value)}"
+            self.problems.add(value, what, "write {node: NODE, interface: NAME}, or remove the type")
             return None
+        body = value
         self.reader.fields(body, "an endpoint", _ENDPOINT_FIELDS, _UNSUPPORTED)
         node = self.reader.text(body.get("node"), "node")
         interface = self.reader.text(body.get("interface"), "interface")
@@ -93,9 +95,11 @@ class LinkReader:
         return self._checked(node, node.text, interface, interface.text, mac)
 
     def _short(self, value: Value) -> Endpoint | None:
-        scalar = self.reader.text(value, "an endpoint of a link without type")
-        if scalar is None:
+        if not isinstance(value, Scalar) or value.is_null:
+            what = f"an endpoint of a link without type must be text, not {describe(value)}"
+            self.problems.add(value, what, 'write "NODE:INTERFACE", or add type: veth')
             return None
+        scalar = value
         node, colon, interface = scalar.text.partition(":")
         if not (node and colon and interface):
             self.problems.add(scalar, f"an endpoint cannot be {describe(scalar)}", 'write "node:interface"')

@@ -38,7 +38,8 @@ _MGMT_UNSUPPORTED = {
 }
 
 # Names become host names, paths, control groups and the IKE identity NODE.elasticlab.example (RFC 1123 section 2.1).
-_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+# A common name has 64 characters (RFC 5280 appendix A.1, ub-common-name), of which the domain takes 19.
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _LAB = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 _PREFIX = re.compile(r"|__lab-name|[a-zA-Z0-9][a-zA-Z0-9._-]{0,31}")
 _NETWORK = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
@@ -210,7 +211,7 @@ class _Loader:
             return False
         if _LABEL.fullmatch(key.text):
             return True
-        remedy = "use at most 63 of a-z, 0-9 and inner hyphens: it becomes the host name and part of its identity"
+        remedy = "use at most 40 of a-z, 0-9 and inner hyphens: it becomes the host name and part of its identity"
         self.problems.add(key, f"a node cannot be named {describe(key)}", remedy)
         return False
 

@@ -414,11 +414,16 @@ def test_one_serial_number_is_on_one_box(factory: Factory) -> None:
 # What the factory refuses.
 
 
+def test_the_longest_names_fit_into_the_certificates(factory: Factory) -> None:
+    factory.box("n" * 40, "vmsr", "m" * 64, serial="S" * 32)
+
+
 @pytest.mark.parametrize(
     ("node", "personality", "model", "serial", "reason"),
     [
         ("../evil", "ucpe", "m", None, "is no node name"),
         ("", "ucpe", "m", None, "is no node name"),
+        ("n" * 41, "ucpe", "m", None, "is no node name"),
         ("a\n", "ucpe", "m", None, "is no node name"),
         ("ucpe-1", "toaster", "m", None, "the factory makes ucpe and vmsr"),
         ("ucpe-1", "ucpe", "", None, "a model has"),
