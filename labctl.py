@@ -2,9 +2,8 @@
 """elasticlab's command line: prepares the machine and its own environment, then hands over to `harness.cli`.
 
 Standard library only, for it runs before anything else is there. What it makes sure of, in this order: a supported
-machine, the Debian packages that the harness calls, `uv` (from PyPI, pinned by hash, in the cache), and `.venv` out of
-`uv.lock`. When all is in place this takes a few milliseconds. It can be interrupted, repeated, and started twice at
-once.
+machine, the Debian packages that the harness calls, `uv` (pinned by hash, in the cache), and `.venv` out of `uv.lock`.
+When all is in place this takes a few milliseconds. It can be interrupted, repeated, and started twice at once.
 """
 
 # Imports in functions, and os.path: pathlib and what only a first start needs would take longer than all else here.
@@ -102,11 +101,6 @@ def missing_packages() -> list[str]:
     """Debian packages to install; those that other means have provided are not asked for."""
     missing = [package for name, package in COMMANDS.items() if not has_command(name)]
     missing += [package for path, package in FILES.items() if not os.path.exists(path)]
-    if not os.path.exists(uv_path()):
-        import importlib.util
-
-        if importlib.util.find_spec("ensurepip") is None:
-            missing.append("python3-venv")
     return missing
 
 
@@ -142,40 +136,63 @@ def uv_path() -> str:
     return os.path.join(cache_dir(), "uv", f"{UV_VERSION}-{UV_SHA256[:8]}", "bin", "uv")
 
 
-def install_uv() -> None:
-    """uv from PyPI by its hash, in a virtual environment of its own, put in place when it is whole."""
-    import shutil
-    import tempfile
+def index_address() -> str:
+    """The package index: the one that pip or uv is told to use, else the one that uv.lock was made from."""
+    for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
+        if os.environ.get(name):
+            return os.environ[name].rstrip("/")
+    with open(os.path.join(REPOSITORY, "uv.lock"), encoding="utf-8") as stream:
+        for line in stream:
+            if line.startswith('source = { registry = "'):
+                return line.split('"')[1].rstrip("/")
+    raise Refusal("uv.lock names no package index; restore it from the repository")
 
-    say(f"fetching uv {UV_VERSION} from PyPI")
-    home = os.path.dirname(os.path.dirname(uv_path()))
-    os.makedirs(os.path.dirname(home), exist_ok=True)
-    for name in os.listdir(os.path.dirname(home)):
-        if name.startswith(".new-"):
-            shutil.rmtree(os.path.join(os.path.dirname(home), name), ignore_errors=True)
-    new = tempfile.mkdtemp(prefix=".new-", dir=os.path.dirname(home))
-    log = os.path.join(cache_dir(), "logs", "labctl-uv.log")
-    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    environment.setdefault("PIP_CERT", os.environ.get("SSL_CERT_FILE") or next(iter(FILES)))
-    try:
-        with open(os.path.join(new, "requirements.txt"), "w", encoding="utf-8") as stream:
-            stream.write(f"uv=={UV_VERSION} --hash=sha256:{UV_SHA256}\n")
-        run([sys.executable, "-m", "venv", new], log, environment, "python3 -m venv")
-        pip = [
-            os.path.join(new, "bin", "python"),
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--only-binary=:all:",
-            "--no-deps",
-        ]
-        pip += ["--require-hashes", "--requirement", os.path.join(new, "requirements.txt")]
-        run(pip, log, environment, "pip install uv")
-        shutil.rmtree(home, ignore_errors=True)
-        os.rename(new, home)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+
+def download(address: str, accept: str) -> bytes:
+    import ssl
+    import urllib.request
+
+    bundle = os.environ.get("SSL_CERT_FILE") or next(iter(FILES))
+    context = ssl.create_default_context(cafile=bundle)
+    request = urllib.request.Request(address, headers={"Accept": accept, "User-Agent": "elasticlab-labctl"})  # noqa: S310
+    with urllib.request.urlopen(request, context=context, timeout=120) as answer:  # noqa: S310 (https, or as the user set)
+        content: bytes = answer.read()
+    return content
+
+
+def fetch_uv() -> bytes:
+    """The program out of uv's wheel, whose hash is pinned above.
+
+    Neither pip nor venv: Debian's python3-venv would bring ca-certificates, which rewrites the machine's certificates.
+    """
+    import io
+    import re
+    import urllib.parse
+    import zipfile
+
+    page = f"{index_address()}/uv/"
+    listing = download(page, "text/html").decode("utf-8")
+    link = re.search(rf'href="([^"#]+)#sha256={UV_SHA256}"', listing)
+    if link is None:
+        raise Refusal(f"{page} has no uv {UV_VERSION} with the pinned hash; set UV_DEFAULT_INDEX to an index that has")
+    wheel = download(urllib.parse.urljoin(page, link[1]), "*/*")
+    if hashlib.sha256(wheel).hexdigest() != UV_SHA256:
+        raise Refusal(f"the wheel of uv {UV_VERSION} came with a wrong hash; something on the way has changed it")
+    with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
+        return archive.read(f"uv-{UV_VERSION}.data/scripts/uv")
+
+
+def install_uv() -> None:
+    """Put uv in its place in the cache when it is whole."""
+    say(f"fetching uv {UV_VERSION}")
+    target = uv_path()
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    new = f"{target}.new"  # the one writer holds labctl's lock
+    with open(new, "wb") as stream:
+        stream.write(fetch_uv())
+        os.fchmod(stream.fileno(), 0o755)
+        os.fsync(stream.fileno())
+    os.replace(new, target)
 
 
 def environment_digest() -> str:
