@@ -1,0 +1,12 @@
+"""Paths on a lab host. `/lab`, `/images` and `/opt/elasticlab` are the user's own folders, seen through the host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+LAB = Path("/lab")
+DISK = Path("/disk")
+NETNS = Path("/run/netns")
+NODES = Path("/run/elasticlab/nodes")
+CRUN_STATE = Path("/run/crun")
+MANAGEMENT_BRIDGE = "mgmt"

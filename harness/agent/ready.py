@@ -1,0 +1,35 @@
+"""Conditions on a node, looked at from outside of it: nothing is asked of its own software."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from harness.agent import nodes
+
+_LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp
+
+
+def holds(node: str, condition: str) -> bool:
+    """`tcp:PORT` somebody listens, `file:/PATH` is there, `ping:ADDRESS` is answered (once, within a second)."""
+    state = nodes.states().get(node)
+    if state is None or state["status"] != "running":
+        return False
+    kind, _, value = condition.partition(":")
+    if kind == "tcp":
+        return _listens(state["pid"], int(value))
+    if kind == "file":
+        return Path(f"/proc/{state['pid']}/root{value}").exists()
+    if kind == "ping":
+        command = ["nsenter", "--target", str(state["pid"]), "--net", "ping", "-n", "-c1", "-W1", value]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    raise ValueError(f"unknown condition {condition!r}; use tcp:PORT, file:/PATH or ping:ADDRESS")
+
+
+def _listens(pid: int, port: int) -> bool:
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            local, state = line.split()[1], line.split()[3]
+            if state == _LISTEN and int(local.rpartition(":")[2], 16) == port:
+                return True
+    return False

@@ -1,0 +1,70 @@
+"""The agent's loop: requests in from one execnet channel, answers out, in any order.
+
+A request is `(id, operation, arguments)`, an answer `(id, True, value)` or `(id, False, (error type, message))`. Calls
+run in threads so that a long one does not hold up others. When the channel closes, whatever its user had borrowed
+(captures, cuts, impairments) is given back, also if that user was killed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from harness.agent import audit, capture, links, nodes, probe, ready, world
+from harness.agent.borrowed import Borrowed
+
+Operation = Callable[..., Any]
+
+
+def operations(borrowed: Borrowed) -> dict[str, Operation]:
+    return {
+        "ping": lambda: "pong",
+        "probe": probe.probe,
+        "build": world.build,
+        "demolish": world.demolish,
+        "node.run": nodes.run_command,
+        "node.power_off": world.power_off,
+        "node.power_on": world.power_on,
+        "node.states": nodes.states,
+        "node.ready": ready.holds,
+        "link.cut": lambda link: borrowed.take(f"cut {link}", lambda: links.cut(link), lambda: links.mend(link)),
+        "link.mend": lambda link: borrowed.give_back(f"cut {link}"),
+        "link.impair": lambda link, toward, netem: borrowed.take(
+            f"impair {link} {toward}", lambda: links.impair(link, toward, netem), lambda: links.heal(link, toward)
+        ),
+        "link.heal": lambda link, toward: borrowed.give_back(f"impair {link} {toward}"),
+        "capture.start": lambda name, device, file, expression: borrowed.take(
+            f"capture {name}", lambda: capture.start(name, device, file, expression), lambda: capture.stop(name)
+        ),
+        "capture.stop": lambda name: borrowed.give_back(f"capture {name}"),
+        "capture.read": capture.read,
+        "audit": audit.leftovers,
+    }
+
+
+def serve(channel: Any) -> None:
+    """Answer until the channel is closed by the other side or its connection is lost."""
+    borrowed = Borrowed()
+    known = operations(borrowed)
+    sending = threading.Lock()
+
+    def answer(number: int, name: str, arguments: dict[str, Any]) -> None:
+        try:
+            operation = known.get(name)
+            if operation is None:
+                raise LookupError(f"the agent knows no operation {name!r}")
+            reply = (number, True, operation(**arguments))
+        except Exception as error:  # whatever went wrong is the caller's to see
+            reply = (number, False, (type(error).__name__, str(error)))
+        with sending:
+            if not channel.isclosed():
+                channel.send(reply)
+
+    with ThreadPoolExecutor(max_workers=16, thread_name_prefix="call") as pool:
+        try:
+            for number, name, arguments in channel:
+                pool.submit(answer, number, name, arguments)
+        finally:
+            borrowed.give_back_all()

@@ -1,0 +1,129 @@
+"""The whole world of a lab, made and unmade in one call each; every step is idempotent.
+
+The engine describes it (see `harness.engine.native.describe`): nodes with their image layers, links, management.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pyroute2 import netns
+from pyroute2.netlink.exceptions import NetlinkError
+
+from harness.agent import audit, links, nodes
+from harness.agent.places import DISK, MANAGEMENT_BRIDGE, NETNS
+from harness.agent.shell import ToolError
+
+World = dict[str, Any]
+_PARALLEL = 4
+
+
+def build(world: World) -> dict[str, float]:
+    """Namespaces, links, nodes, then the commands of the topology's `exec`. Returns seconds per phase."""
+    spent: dict[str, float] = {}
+    with _timed(spent, "namespaces"):
+        make_management(world["management"]["bridge_address"])
+        for node in world["nodes"]:
+            _make_namespace(node["name"])
+    with _timed(spent, "links"):
+        for node in world["nodes"]:
+            _plug_management(node)
+        for link in world["links"]:
+            links.plug(link)
+    with _timed(spent, "nodes"):
+        running = nodes.states()
+        _each(_boot, [node for node in world["nodes"] if node["name"] not in running])
+    return spent
+
+
+def demolish(world: World) -> list[str]:
+    """Undo `build`, also when it got only half way; returns what is left over, which should be nothing."""
+    _each(lambda node: nodes.halt(node["name"]), world["nodes"])
+    for link in world["links"]:
+        links.remove(link)
+    for node in world["nodes"]:
+        links.unplug_management(node["number"])
+        _remove_namespace(node["name"])
+        shutil.rmtree(DISK / node["name"], ignore_errors=True)
+    return audit.leftovers()
+
+
+def power_off(node: dict[str, Any], plugged: list[links.Link]) -> None:
+    """Cut a node's power: processes gone, network state gone, links without carrier, its disk stays."""
+    nodes.halt(node["name"])
+    for link in plugged:
+        links.unplug(link, node["name"])
+    links.unplug_management(node["number"])
+    _remove_namespace(node["name"])
+
+
+def power_on(node: dict[str, Any], plugged: list[links.Link]) -> None:
+    """Give it power again; ends that face nodes without power stay unplugged until those get theirs."""
+    if node["name"] in nodes.states():
+        return
+    _make_namespace(node["name"])
+    _plug_management(node)
+    for link in plugged:
+        if all((NETNS / end["node"]).exists() for end in link["ends"]):
+            links.plug(link)
+    _boot(node)
+
+
+def _boot(node: dict[str, Any]) -> None:
+    nodes.boot(node)
+    for line in node["exec"]:
+        done = nodes.run_command(node["name"], shlex.split(line), None, 60, {})
+        if done["status"] != 0:
+            said = (done["stderr"] or done["stdout"]).strip()
+            raise ToolError(f"node {node['name']}: exec {line!r}: exit status {done['status']}: {said}")
+
+
+def make_management(address: str) -> None:
+    """The management bridge. Its uplink to the user's machine is the lab host's affair."""
+    ip = links.netlink()
+    if links.interface_index(MANAGEMENT_BRIDGE) is None:
+        ip.link("add", ifname=MANAGEMENT_BRIDGE, kind="bridge")
+    index = links.interface_index(MANAGEMENT_BRIDGE)
+    host, length = address.split("/")
+    with contextlib.suppress(NetlinkError):  # it has the address from before
+        ip.addr("add", index=index, address=host, prefixlen=int(length))
+    ip.link("set", index=index, state="up")
+
+
+def _plug_management(node: dict[str, Any]) -> None:
+    links.plug_management(node["name"], node["number"], node["management"], node["mac"])
+
+
+def _make_namespace(name: str) -> None:
+    if not (NETNS / name).exists():
+        netns.create(name)
+
+
+def _remove_namespace(name: str) -> None:
+    if (NETNS / name).exists():
+        with contextlib.suppress(OSError):  # not mounted: an empty file that an interrupted `create` left
+            netns.remove(name)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(NETNS / name)
+
+
+def _each(action: Callable[[dict[str, Any]], None], items: Iterable[dict[str, Any]]) -> None:
+    """Do it to all, some at a time; the first error is raised after every one was tried."""
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        outcomes = [pool.submit(action, item) for item in items]
+    for outcome in outcomes:
+        outcome.result()
+
+
+@contextlib.contextmanager
+def _timed(spent: dict[str, float], phase: str) -> Any:
+    start = time.monotonic()
+    yield
+    spent[phase] = round(time.monotonic() - start, 4)

@@ -1,0 +1,63 @@
+"""Entry point: run a command, turn what went wrong into one clear message and an exit status.
+
+Exit statuses: 0 done; 1 it failed; 2 wrong usage or a topology that is refused; 3 something was left over;
+`exec` and `shell` pass on the status of the command.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from rich.console import Console
+
+from harness.build import BuildError
+from harness.cli.commands import labctl
+from harness.engine import EngineError
+from harness.factory import FactoryError
+from harness.host import HostError
+from harness.host.channel import AgentError, AgentLost
+from harness.lab import CommandError, LabError
+from harness.topology import TopologyError
+from harness.wait import DeadlineError
+
+_EXPECTED = (
+    AgentError,
+    AgentLost,
+    BuildError,
+    CommandError,
+    DeadlineError,
+    EngineError,
+    FactoryError,
+    HostError,
+    LabError,
+    LookupError,
+)
+
+
+def main() -> int:
+    try:
+        status = labctl.main(prog_name="labctl", standalone_mode=False)
+    except TopologyError as error:
+        _say(str(error))
+        return 2
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted; the same command again goes on where this one stopped")
+        return 130
+    except _EXPECTED as error:
+        _say(str(error))
+        return 1
+    return int(status or 0)
+
+
+def _say(message: str) -> None:
+    console = Console(stderr=True, highlight=False)
+    console.print("[bold red]labctl:[/] ", end="")
+    console.print(message, markup=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""The verbs of `labctl`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import click
+from rich.console import Console
+
+from harness import lab as labs
+from harness import topology as topologies
+from harness.cli import doctor as doctoring
+from harness.cli import testing
+from harness.cli.reporter import reporter
+from harness.cli.status import show_labs, show_status
+from harness.host import HOST_KINDS
+from harness.lab.lifecycle import Timings
+
+DEFAULT = "demo"
+_ENVIRONMENT = {"auto_envvar_prefix": "LABCTL", "help_option_names": ["-h", "--help"], "max_content_width": 110}
+console = Console(highlight=False)
+
+
+@click.group(context_settings=_ENVIRONMENT)
+@click.version_option(package_name="elasticlab")
+def labctl() -> None:
+    """Bring network labs to life, look at them, test them, and take them down without a trace.
+
+    \b
+    labctl up                     the demo: two branches and a POP, tunnels up
+    labctl exec host-1 -- ping -c1 10.2.0.10
+    labctl down
+    labctl test                   prove all of it on packets
+    """
+
+
+@labctl.command()
+@click.argument("topology", default=DEFAULT)
+@click.option("--name", help="Name of the lab; several labs of one topology run side by side under their own names.")
+@click.option("--host", type=click.Choice(HOST_KINDS), help="Kind of lab host; without it this machine's kernel decides.")
+def up(topology: str, name: str | None, host: str | None) -> None:
+    """Bring a lab to life; ends when its tunnels are up and its probes pass.
+
+    TOPOLOGY is the name of a folder in topologies/ or a containerlab file. On a running lab it repairs what is missing.
+
+    \b
+    labctl up
+    labctl up plain --host local
+    labctl up ./my.clab.yml --name mine
+    """
+    loaded = topologies.load(topology)
+    timings = Timings()
+    with reporter() as progress, labs.up(loaded, name=name, host=host, progress=progress, timings=timings) as lab:
+        show_status(console, lab, loaded)
+        phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in timings.phases.items())
+        console.print(f"\nup in {timings.total:.1f} s ({phases})")
+
+
+@labctl.command()
+@click.argument("name", default=DEFAULT)
+def down(name: str) -> int:
+    """Remove a lab and prove that nothing of it is left: no process, link, mount, namespace, cgroup or file."""
+    left = labs.down(name)
+    for line in left:
+        console.print(f"left over: {line}", style="red")
+    console.print(f"lab {name} is gone" if not left else f"lab {name} is down, but not without a trace")
+    return 3 if left else 0
+
+
+@labctl.command()
+@click.argument("name", required=False)
+def status(name: str | None) -> None:
+    """Show one lab, or all of them."""
+    if name is None:
+        show_labs(console)
+        return
+    with labs.attach(name) as lab:
+        show_status(console, lab, topologies.load(lab.record.topology))
+
+
+_LAB = click.option("--lab", "-l", "name", default=DEFAULT, show_default=True, help="The lab.")
+
+
+@labctl.command("exec", context_settings={"ignore_unknown_options": True})
+@_LAB
+@click.argument("node")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def execute(name: str, node: str, command: tuple[str, ...]) -> int:
+    """Run a command in a node; its input, output and exit status are passed through.
+
+    \b
+    labctl exec ucpe-1 -- ip -br link
+    labctl exec vmsr-1 -- swanctl --list-sas
+    """
+    return subprocess.run(labs.attach(name).command(node, list(command)), check=False).returncode
+
+
+@labctl.command()
+@_LAB
+@click.argument("node")
+def shell(name: str, node: str) -> int:
+    """Open a shell in a node."""
+    if not sys.stdin.isatty():
+        raise click.UsageError("shell needs a terminal; use `labctl exec NODE -- COMMAND` in scripts")
+    return subprocess.run(labs.attach(name).command(node, ["/bin/bash", "-l"], terminal=True), check=False).returncode
+
+
+@labctl.command()
+@_LAB
+@click.argument("node")
+@click.option("--follow", "-f", is_flag=True, help="Go on as lines come.")
+def logs(name: str, node: str, follow: bool) -> int:
+    """Show what a node's services have said (files below its /var/log)."""
+    script = "tail -n 200 " + ("-F " if follow else "") + "$(find /var/log -name current -o -name '*.log' | sort)"
+    return subprocess.run(labs.attach(name).command(node, ["/bin/sh", "-c", script]), check=False).returncode
+
+
+@labctl.command()
+@click.argument("topology", nargs=-1)
+def validate(topology: tuple[str, ...]) -> None:
+    """Check topology files; every problem is shown with its line and remedy, nothing is started."""
+    for name in topology or (DEFAULT,):
+        loaded = topologies.load(name)
+        needs = ", ".join(sorted(loaded.requires)) or "nothing special"
+        console.print(f"{loaded.path}: {len(loaded.nodes)} nodes, {len(loaded.links)} links; its kernel needs {needs}")
+
+
+@labctl.command()
+def doctor() -> int:
+    """Say what this machine can do, by trying it, and which lab host a topology would get."""
+    return doctoring.examine(console)
+
+
+@labctl.command(context_settings={"ignore_unknown_options": True})
+@click.option("--reuse", metavar="LAB", help="Run on this running lab instead of making and removing one.")
+@click.option("--only", type=click.Choice(testing.PARTS), multiple=True, help="Only these parts (default: all).")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def test(reuse: str | None, only: tuple[str, ...], arguments: tuple[str, ...]) -> int:
+    """Prove it: lint, types, unit tests (also in the nodes' own Debian), then packets in labs made for the purpose.
+
+    ARGUMENTS go to pytest.
+
+    \b
+    labctl test
+    labctl test --only lab -- -k encrypted -x
+    labctl test --only lab --reuse demo
+    """
+    return testing.run(console, only or testing.PARTS, reuse, list(arguments))
+
+
+@labctl.command()
+@click.argument("results", default="allure-results", type=click.Path(exists=True, file_okay=False))
+@click.option("--output", default="allure-report", show_default=True, type=click.Path(file_okay=False))
+def report(results: str, output: str) -> int:
+    """Render the results of the last tests as an Allure report."""
+    return testing.render(console, os.path.abspath(results), os.path.abspath(output))
+

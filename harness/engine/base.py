@@ -1,0 +1,38 @@
+"""The small interface behind which engines differ (native now, containerlab's own binary later)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class EngineError(RuntimeError):
+    """The engine cannot make what the topology asks for; says which node, and the remedy."""
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """`running` and process id on the lab host, or no power."""
+
+    running: bool
+    pid: int = 0
+
+
+class Engine(Protocol):
+    """Makes, changes and removes one lab's world. Every method is idempotent."""
+
+    def build(self) -> dict[str, float]:
+        """Nodes and links as declared; seconds per phase."""
+
+    def demolish(self) -> list[str]:
+        """Remove all of it; what is left over, which should be nothing."""
+
+    def states(self) -> dict[str, NodeState]: ...
+
+    def power_off(self, node: str) -> None:
+        """Like pulling the plug: nothing is synced on the node's behalf."""
+
+    def power_on(self, node: str) -> None: ...
+
+    def exec_command(self, node: str, argv: list[str], terminal: bool = False) -> list[str]:
+        """What runs `argv` in a node when started on the lab host, streams and exit status passed through."""

@@ -1,0 +1,80 @@
+"""A topology as the agent wants it: plain data with paths as the lab host sees them (see `harness.agent.world`)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.build import Image
+from harness.engine.base import EngineError
+from harness.host.slot import Slot
+from harness.topology import Node, Topology
+
+World = dict[str, Any]
+_REGISTRY = "elasticlab/"
+
+
+def image_of(node: Node) -> str:
+    """The recipe behind a node's image name (`elasticlab/NAME:latest` → `NAME`)."""
+    name, _, tag = node.image.partition(":")
+    if not name.startswith(_REGISTRY) or tag not in ("", "latest"):
+        raise EngineError(
+            f"node {node.name}: the native engine has no image {node.image!r}; "
+            f"it knows {_REGISTRY}NAME:latest for each folder of images/"
+        )
+    return name.removeprefix(_REGISTRY)
+
+
+def mac_of(lab: str, node: str, interface: str) -> str:
+    """A locally administered address that is the same at every `up`, so that captures can be compared."""
+    digest = hashlib.blake2s(f"{lab}/{node}/{interface}".encode(), digest_size=5).digest()
+    return "02:" + ":".join(f"{byte:02x}" for byte in digest)
+
+
+def world(
+    topology: Topology,
+    lab: str,
+    slot: Slot,
+    images: Mapping[str, Image],
+    seen: Callable[[Path], str],
+    binds: Mapping[str, list[dict[str, Any]]],
+) -> World:
+    """Describe the lab.
+
+    `seen` translates a path of the user's machine into the lab host's; `binds` are added to the topology's own, by
+    node.
+    """
+    nodes = []
+    for number, node in enumerate(topology.nodes.values()):
+        address = node.mgmt_ipv4 or slot.node_address(number).ip
+        own = [{"source": seen(b.source), "target": b.target, "read_only": b.read_only} for b in node.binds]
+        nodes.append(
+            {
+                "name": node.name,
+                "number": number,
+                "layers": [seen(layer) for layer in images[image_of(node)].layers],
+                "management": f"{address}/{slot.management.prefixlen}",
+                "mac": mac_of(lab, node.name, "eth0"),
+                "env": dict(node.env),
+                "binds": own + binds.get(node.name, []),
+                "exec": list(node.exec),
+                "sysctls": dict(node.sysctls),
+                "cmd": [*node.entrypoint, *node.cmd],
+                "cpu": node.cpu,
+                "memory": node.memory,
+            }
+        )
+    links = [
+        {
+            "index": index,
+            "mtu": link.mtu,
+            "ends": [
+                {"node": e.node, "interface": e.interface, "mac": e.mac or mac_of(lab, e.node, e.interface)}
+                for e in link.endpoints
+            ],
+        }
+        for index, link in enumerate(topology.links)
+    ]
+    return {"lab": lab, "management": {"bridge_address": str(slot.host_address)}, "nodes": nodes, "links": links}

@@ -1,0 +1,46 @@
+"""What this machine's own kernel can do, tried once per boot and remembered."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from harness.host.base import LabPlace
+from harness.host.select import make_host
+from harness.paths import labs_dir, state_dir
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + " " + os.uname().release
+
+
+def local_capabilities(*, again: bool = False) -> dict[str, str]:
+    """Capability → empty string if it works here, else why not (see `harness.agent.probe`)."""
+    memory = state_dir() / "capabilities.json"
+    if not again and memory.exists():
+        known = json.loads(memory.read_text())
+        if known.get("boot") == _boot():
+            found: dict[str, str] = known["capabilities"]
+            return found
+    outcome = _probe()
+    memory.parent.mkdir(parents=True, exist_ok=True)
+    fresh = memory.with_suffix(f".{os.getpid()}")
+    fresh.write_text(json.dumps({"boot": _boot(), "capabilities": outcome}, indent=1))
+    fresh.rename(memory)
+    return outcome
+
+
+def _probe() -> dict[str, str]:
+    """Try in a lab host of this kernel that exists for the moment of the trial."""
+    host = make_host("local", LabPlace("probe", labs_dir() / f".probe.{os.getpid()}"))
+    try:
+        host.start()
+        agent = host.agent()
+        try:
+            outcome: dict[str, str] = agent.call("probe")
+            return outcome
+        finally:
+            agent.close()
+    finally:
+        host.remove()

@@ -1,0 +1,108 @@
+"""The one held channel from the harness to the agent on a lab host (execnet)."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any, cast
+
+import execnet
+
+from harness.wait import time_scale
+
+# Runs in the lab host's own Python; the harness's folder is seen there under the same name on every kind of host.
+_START = """
+import sys
+sys.path.insert(0, "/opt/elasticlab")
+from harness.agent.server import serve
+serve(channel)
+"""
+
+
+class AgentError(RuntimeError):
+    """An operation failed on the lab host; `kind` is the name of the exception there."""
+
+    def __init__(self, operation: str, kind: str, message: str) -> None:
+        super().__init__(f"{operation}: {message}")
+        self.kind = kind
+
+
+class AgentLost(ConnectionError):
+    """The lab host or its agent went away in the middle of a call."""
+
+
+class Agent:
+    """Calls into the agent; many threads may call at once."""
+
+    def __init__(self, spec: str) -> None:
+        # A group of its own: two labs in one process share no gateway names and no exit order.
+        self._group = execnet.Group()
+        try:
+            self._gateway = self._group.makegateway(spec)
+            self._channel = self._gateway.remote_exec(_START)
+        except (EOFError, OSError, execnet.HostNotFound) as error:
+            raise AgentLost(f"no agent answers through {spec!r}: {error}") from error
+        self._numbers = itertools.count()
+        self._waiting: dict[int, Future[Any]] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+        self._channel.setcallback(self._received, endmarker=None)
+
+    def _received(self, answer: tuple[int, bool, Any] | None) -> None:
+        if answer is None:
+            with self._lock:
+                self._closed = True
+                lost, self._waiting = list(self._waiting.values()), {}
+            for future in lost:
+                future.set_exception(AgentLost(f"the agent went away: {self._why()}"))
+            return
+        number, well, value = answer
+        with self._lock:
+            waiting = self._waiting.pop(number, None)
+        if waiting is not None:  # nobody waits any more for a call that was given up
+            waiting.set_result((well, value))
+
+    def _why(self) -> str:
+        try:
+            self._channel.waitclose(timeout=0)
+        except Exception as error:  # execnet raises what the other side died of
+            return str(error)
+        return "its channel was closed"
+
+    def call(self, operation: str, timeout: float = 60, **arguments: Any) -> Any:
+        """Run an operation of `harness.agent.server` and return its value.
+
+        Raises:
+            AgentError: it failed there. AgentLost: the agent is gone. TimeoutError: no answer in `timeout` seconds.
+        """
+        number = next(self._numbers)
+        answer: Future[Any] = Future()
+        with self._lock:
+            if self._closed:
+                raise AgentLost("the agent is gone")
+            self._waiting[number] = answer
+        try:
+            self._channel.send((number, operation, arguments))
+            well, value = answer.result(timeout * time_scale())
+        except OSError as error:
+            raise AgentLost(f"{operation}: {error}") from error
+        except FutureTimeoutError as error:
+            if isinstance(error, AgentLost):
+                raise
+            raise TimeoutError(f"{operation}: no answer from the agent within {timeout:g} s") from error
+        finally:
+            with self._lock:
+                self._waiting.pop(number, None)
+        if not well:
+            kind, message = cast(tuple[str, str], value)
+            raise AgentError(operation, kind, message)
+        return value
+
+    def close(self) -> None:
+        """End the agent; what it had borrowed from the lab is given back by it."""
+        with contextlib.suppress(OSError):
+            self._channel.close()
+        self._group.terminate(timeout=2)

@@ -1,0 +1,139 @@
+"""What both kinds of lab host on this machine do alike: slot, keeper, waiting, and proving the end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from harness.host import keeper, slot
+from harness.host.base import HostError, LabPlace
+from harness.host.rootfs import Rootfs
+from harness.host.slot import Slot
+from harness.paths import REPOSITORY, state_dir
+from harness.wait import DeadlineError, wait_for
+
+SLOTS_FOLDER = "slots"
+READY_SECONDS = 20
+
+
+class KeptHost:
+    """A lab host that is a keeper process on this machine; `lab-kernel` and `local` differ in how it is reached."""
+
+    kind = ""
+
+    def __init__(self, place: LabPlace, rootfs: Rootfs) -> None:
+        self.place = place
+        self.rootfs = rootfs
+
+    @property
+    def _record(self) -> Path:
+        return self.place.folder / "host.json"
+
+    @property
+    def slot(self) -> Slot:
+        try:
+            return Slot(json.loads(self._record.read_text())["slot"])
+        except (FileNotFoundError, KeyError, ValueError) as error:
+            raise HostError(f"lab {self.place.name} has no lab host: it was never started") from error
+
+    def running(self) -> bool:
+        return keeper.find(self.place.folder) is not None
+
+    def start(self) -> None:
+        if self.running():
+            return
+        self.place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        taken, handle = slot.take(state_dir() / SLOTS_FOLDER)
+        try:
+            self._record.write_text(json.dumps({"kind": self.kind, "slot": taken.index}))
+            (self.place.folder / "host.ready").unlink(missing_ok=True)
+            self.place.log.unlink(missing_ok=True)
+            self._prepare(taken)
+            process = keeper.spawn(self.place, self._namespaces(), self._environment(taken), handle)
+        finally:
+            os.close(handle)
+        try:
+            boot = f"lab host of {self.place.name} to boot"
+            wait_for(boot, lambda: self._booted(process), READY_SECONDS, interval=0.005)
+            self._connect(taken)
+        except (DeadlineError, HostError) as error:
+            self.stop()
+            raise HostError(f"the lab host of {self.place.name} did not come up: {error}\n{self._said()}") from error
+
+    def _booted(self, process: subprocess.Popen[bytes]) -> bool:
+        if process.poll() is not None:
+            raise HostError("it ended while it booted")
+        return (self.place.folder / "host.ready").exists()
+
+    def _said(self) -> str:
+        lines = self.place.log.read_text(errors="replace").splitlines() if self.place.log.exists() else []
+        return "\n".join([f"last lines of {self.place.log}:", *lines[-15:]])
+
+    def _environment(self, taken: Slot) -> dict[str, str]:
+        return {"KIND": self.kind, **self.rootfs.environment()}
+
+    def _prepare(self, taken: Slot) -> None:
+        """What has to be there before the keeper starts."""
+
+    def _namespaces(self) -> list[str]:
+        return []
+
+    def _connect(self, taken: Slot) -> None:
+        """Make the management network reach the lab host."""
+        raise NotImplementedError
+
+    def _end_of_cable(self, name: str, taken: Slot) -> None:
+        """This machine's end of the management network: address up; no route but the network's own."""
+        with IPRoute() as ip:
+            found = wait_for(f"interface {name}", lambda: ip.link_lookup(ifname=name), 5, interval=0.005)
+            address = taken.user_address
+            ip.addr("replace", index=found[0], address=str(address.ip), prefixlen=address.network.prefixlen)
+            ip.link("set", index=found[0], state="up")
+
+    def stop(self) -> None:
+        # The cable goes first, while the slot is still this lab's: afterwards the name may be another's.
+        if self.running() and self._record.exists():
+            with IPRoute() as ip, contextlib.suppress(NetlinkError):
+                for index in ip.link_lookup(ifname=self.slot.device):
+                    ip.link("del", index=index)
+        keeper.kill(self.place.folder)
+
+    def remove(self) -> None:
+        """Stop it and remove its folder."""
+        self.stop()
+        shutil.rmtree(self.place.folder, ignore_errors=True)
+
+    def seen(self, path: Path) -> str:
+        """A path of this machine as the lab host has it: the lab's folder, the images, the repository."""
+        known = {self.place.folder: "/lab", self.rootfs.images: "/images", REPOSITORY: "/opt/elasticlab"}
+        for here, there in known.items():
+            if path.is_relative_to(here):
+                return str(Path(there) / path.relative_to(here))
+        raise HostError(
+            f"{path} is not seen by the lab host, which has only the repository, the images and the lab's own folder; "
+            "copy it beside the topology file"
+        )
+
+    def leftovers(self) -> list[str]:
+        folder = str(self.place.folder)
+        found = []
+        if self.running():
+            found.append(f"lab host process {keeper.find(self.place.folder)}")
+        if self._record.exists():
+            with IPRoute() as ip:
+                if not slot.held(state_dir() / SLOTS_FOLDER, self.slot) and ip.link_lookup(ifname=self.slot.device):
+                    found.append(f"interface {self.slot.device}")
+        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+            if folder in line:
+                found.append(f"mount {line.split()[4]}")
+        for loop in Path("/sys/block").glob("loop*/loop/backing_file"):
+            if folder in loop.read_text():
+                found.append(f"loop device {loop.parts[3]}")
+        return found

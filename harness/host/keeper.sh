@@ -1,0 +1,52 @@
+#!/bin/sh
+# Makes a lab host's root file system in this process's own mount namespace and becomes its first process.
+# Reads: KIND LOWER IMAGES HARNESS DISK_SIZE, and for the lab kernel KERNEL CPU MEMORY TAP ADDRESS.
+set -eu
+lab=$2
+# mount(8) hands options one by one to newer kernels, which take 256 bytes each: too little for a pile of layers.
+export LIBMOUNT_FORCE_MOUNT2=always
+root=$lab/root
+
+mkdir -p "$root"
+mount -t tmpfs -o mode=0755 elasticlab "$root"
+mkdir "$root/upper" "$root/work" "$root/merged"
+mount -t overlay -o "lowerdir=$LOWER,upperdir=$root/upper,workdir=$root/work" elasticlab "$root/merged"
+cd "$root/merged"
+mkdir -p opt/elasticlab lab images disk proc sys dev run tmp
+mount --bind "$lab" lab
+mount --bind "$IMAGES" images
+mount -o remount,bind,ro images
+mount --bind "$HARNESS" opt/elasticlab
+mount -o remount,bind,ro opt/elasticlab
+mount -t proc proc proc
+mount --rbind /dev dev
+
+# Grown as it is used; made once, so that disks outlive the lab host.
+if [ ! -s lab/disk.img ]; then
+    truncate -s "$DISK_SIZE" lab/disk.img.new
+    chroot . mkfs.ext4 -q -F -E lazy_itable_init=1,lazy_journal_init=1,nodiscard -m 0 /lab/disk.img.new
+    mv lab/disk.img.new lab/disk.img
+fi
+
+case $KIND in
+local)
+    mount -t sysfs sysfs sys
+    # The unified hierarchy, which has no controllers where this machine still uses the old ones: then no limits.
+    mount -t cgroup2 cgroup2 sys/fs/cgroup
+    mount -t tmpfs -o mode=0755 run run
+    mount -t tmpfs -o mode=1777 tmp tmp
+    mount -o loop lab/disk.img disk
+    exec chroot . /bin/sh /opt/elasticlab/harness/host/init.sh local
+    ;;
+lab-kernel)
+    touch linux
+    mount --bind "$KERNEL" linux
+    # The guest's memory is a file; TMPDIR decides that it is one in memory.
+    export TMPDIR=/dev/shm HOME=/root
+    # A kernel without SMP loses half of its forwarding when it wanders between processors.
+    exec chroot . /usr/bin/taskset -c "$CPU" /linux umid=elasticlab "mem=$MEMORY" seccomp=on \
+        rootfstype=hostfs rootflags=/ rw init=/bin/sh con=null con0=null,fd:1 quiet ubd0=/lab/disk.img \
+        "vec0:transport=tap,ifname=$TAP,depth=128,gro=1" "ELASTICLAB_ADDRESS=$ADDRESS" \
+        -- /opt/elasticlab/harness/host/init.sh lab-kernel
+    ;;
+esac

@@ -1,0 +1,54 @@
+"""Which kind of lab host a topology gets: this machine's own kernel if it can do what is needed, else a lab kernel."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from harness import build
+from harness.build.store import cache_dir
+from harness.host.base import HostError, LabPlace
+from harness.host.common import KeptHost
+from harness.host.lab_kernel import LabKernel
+from harness.host.local import Local
+from harness.host.rootfs import Rootfs
+
+HOST_KINDS = ("local", "lab-kernel")
+HOST_IMAGE = "kernel"
+# Every lab needs these of its kernel, whatever the topology asks for.
+ALWAYS = frozenset({"bridge", "mirred", "overlayfs"})
+
+
+def rootfs() -> Rootfs:
+    return Rootfs(build.ensure([HOST_IMAGE])[HOST_IMAGE].layers, cache_dir() / "layers")
+
+
+def make_host(kind: str, place: LabPlace) -> KeptHost:
+    if kind == "local":
+        return Local(place, rootfs())
+    if kind == "lab-kernel":
+        return LabKernel(place, rootfs(), build.kernel())
+    raise HostError(f"there is no kind of lab host {kind!r}; choose one of {', '.join(HOST_KINDS)}")
+
+
+def open_host(place: LabPlace) -> KeptHost:
+    """The host that a lab was started on, running or not."""
+    try:
+        kind = json.loads((place.folder / "host.json").read_text())["kind"]
+    except (FileNotFoundError, KeyError, ValueError) as error:
+        raise HostError(f"lab {place.name} has no lab host: it was never started") from error
+    return make_host(kind, place)
+
+
+def lacking(capabilities: dict[str, str], required: Iterable[str]) -> dict[str, str]:
+    """What of `required` a kernel cannot do, with its reasons (see `harness.agent.probe`)."""
+    needed = ALWAYS | set(required)
+    return {name: capabilities.get(name, "not probed") or "" for name in sorted(needed) if capabilities.get(name, "-")}
+
+
+def choose(required: Iterable[str], capabilities: dict[str, str]) -> tuple[str, str]:
+    """Kind of host for a topology and the reason, given what this machine's kernel can do."""
+    missing = lacking(capabilities, required)
+    if missing:
+        return "lab-kernel", f"this machine's kernel lacks {', '.join(missing)}"
+    return "local", "this machine's kernel can do all that the topology needs"

@@ -1,0 +1,38 @@
+"""Captures: what passed an end of a link, read with tcpdump's own expressions (pcap-filter(7))."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.lab.lab import Lab
+
+
+class CaptureError(RuntimeError):
+    """A capture could not be read."""
+
+
+class Capture:
+    """A pcap file; complete once its `with` block has ended."""
+
+    def __init__(self, lab: Lab, end: str, file: Path, seen: str) -> None:
+        self._lab = lab
+        self._seen = seen
+        self.end = end
+        self.file = file
+
+    def __repr__(self) -> str:
+        return f"<capture of {self.end} in {self.file}>"
+
+    def frames(self, expression: str = "") -> list[str]:
+        """One line, as tcpdump prints it (`-n -e`), for each frame that matches."""
+        lines: list[str] = self._lab.agent.call("capture.read", file=self._seen, expression=expression)
+        return lines
+
+    def count(self, expression: str = "") -> int:
+        return len(self.frames(expression))
+
+    def contains(self, payload: bytes) -> bool:
+        """Whether these bytes travelled anywhere in any frame, readable by whoever listens."""
+        return payload in self.file.read_bytes()

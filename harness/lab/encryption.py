@@ -1,0 +1,60 @@
+"""The encrypted overlay as one assertion: associations carry traffic, and nothing else than allowed is on the wire."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.lab.capture import Capture
+    from harness.lab.lab import Lab
+
+# What a WAN may show beside ESP: key exchange, ESP in UDP (RFC 3948), and what keeps a link alive. ICMP without its
+# payload-bearing echoes, so that a tenant's ping in clear is found.
+ALLOWED = (
+    "esp",
+    "udp port 500",
+    "udp port 4500",
+    "arp",
+    "(icmp6 and (ip6[40] >= 130 and ip6[40] <= 137 or ip6[40] == 143))",
+    "(icmp and icmp[icmptype] == icmp-unreach)",
+)
+_CARRIES = "esp or udp port 4500"
+_PACKETS = re.compile(r"lifetime current:\s+(\d+)\(bytes\), (\d+)\(packets\)")
+
+
+class Unencrypted(AssertionError):
+    """Something was on the wire that must not be, or nothing was protected."""
+
+
+def packets_protected(lab: Lab, node: str) -> int:
+    """Packets that all IPsec associations of a node carried in both directions since they were made."""
+    said = lab[node].exec("ip", "-s", "xfrm", "state")
+    return sum(int(packets) for _, packets in _PACKETS.findall(said))
+
+
+def judge(capture: Capture, *, allowed: Sequence[str] = ALLOWED, secrets: Sequence[bytes] = ()) -> None:
+    """Raise Unencrypted unless a capture holds protected traffic and nothing outside the allow-list."""
+    strangers = capture.frames(f"not ({' or '.join(allowed)})")
+    if strangers:
+        shown = "\n  ".join(strangers[:10])
+        raise Unencrypted(f"{len(strangers)} frames on {capture.end} are outside the allow-list:\n  {shown}")
+    for secret in secrets:
+        if capture.contains(secret):
+            raise Unencrypted(f"{secret!r} is readable on {capture.end} (see {capture.file})")
+    if not capture.frames(_CARRIES):
+        raise Unencrypted(f"no ESP at all on {capture.end}: nothing was protected")
+
+
+@contextlib.contextmanager
+def assert_encrypted(lab: Lab, end: str, *, secrets: Sequence[bytes] = ()) -> Iterator[Capture]:
+    """Capture at `end` (a node's interface) while the block makes traffic, then judge it and the node's counters."""
+    node = end.partition(":")[0]
+    before = packets_protected(lab, node)
+    with lab.capture(end) as capture:
+        yield capture
+    judge(capture, secrets=secrets)
+    if packets_protected(lab, node) <= before:
+        raise Unencrypted(f"the IPsec counters of {node} did not move")

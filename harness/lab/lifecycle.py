@@ -1,0 +1,213 @@
+"""Bringing labs up and down. Both can be interrupted anywhere and simply be repeated."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from harness import build
+from harness.build.progress import Progress
+from harness.engine import describe
+from harness.factory import Factory
+from harness.host import HostError, LabHost, LabPlace, choose, make_host, open_host
+from harness.host.capabilities import local_capabilities
+from harness.host.channel import AgentError, AgentLost
+from harness.host.common import KeptHost
+from harness.host.lab_kernel import LabKernel
+from harness.host.select import HOST_IMAGE
+from harness.lab import record
+from harness.lab.lab import Lab, world_file
+from harness.lab.ready import wait_until_ready
+from harness.lab.record import LabError, LabRecord
+from harness.paths import labs_dir
+from harness.topology import Topology
+from harness.wait import DeadlineError
+
+READY_SECONDS = 60
+
+
+@dataclass
+class Timings:
+    """Seconds spent, by phase, in order."""
+
+    phases: dict[str, float] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        begun = time.monotonic()
+        yield
+        self.phases[name] = round(time.monotonic() - begun, 3)
+
+    @property
+    def total(self) -> float:
+        return round(sum(self.phases.values()), 3)
+
+
+def up(
+    topology: Topology, *, name: str | None = None, host: str | None = None, progress: Progress, timings: Timings
+) -> Lab:
+    """Bring a lab to what its topology declares; return it when the conditions of the topology hold.
+
+    Idempotent: on a running lab it repairs what is missing. `host` is a kind of lab host; without it the kernel
+    decides.
+
+    Raises:
+        LabError, HostError, EngineError, BuildError, DeadlineError: see each; what is up already stays for a look.
+    """
+    lab_name = name or topology.name
+    with record.locked(lab_name):
+        known = _agree(lab_name, topology, host)
+        with timings.phase("images"):
+            images = build.ensure([*_image_names(topology), HOST_IMAGE], progress)
+        if known is None:
+            with timings.phase("probe"):
+                known = _decide(lab_name, topology, host)
+            record.write(known)
+        if known.host == LabKernel.kind:
+            with timings.phase("kernel"):
+                build.kernel(progress)
+        lab_host = make_host(known.host, known.place)
+        with timings.phase("host"):
+            boxes = _identities(topology, known.place)
+            lab_host.start()
+        world = _world(topology, known, lab_host, images, boxes)
+        lab = Lab(known, lab_host, world)
+        try:
+            _bring_up(lab, topology, timings)
+        except BaseException:
+            lab.close()
+            raise
+        lab.record = replace(known, complete=True)
+        record.write(lab.record)
+        return lab
+
+
+def _bring_up(lab: Lab, topology: Topology, timings: Timings) -> None:
+    with timings.phase("agent"):
+        lab.agent.call("ping")
+    with timings.phase("nodes"):
+        lab.engine.build()
+    with timings.phase("configuration"):
+        if not (topology.directory / "sites").is_dir():
+            return
+        # Imported where it is needed: the SSH stack costs a third of a second that `exec` and `status` should not pay.
+        from harness.lab import configure  # noqa: PLC0415
+
+        configure.push(configure.sites(topology, lab.nodes, lab.factory), lab.factory)
+    with timings.phase("ready"):
+        wait_until_ready(lab.agent, topology, READY_SECONDS)
+
+
+def _digest(topology: Topology) -> str:
+    return hashlib.sha256(topology.path.read_bytes()).hexdigest()
+
+
+def _agree(name: str, topology: Topology, host: str | None) -> LabRecord | None:
+    """The record of the lab if it exists already; it must be of the same topology and kind of host."""
+    known = record.read(name)
+    if known is None:
+        return None
+    if known.topology != str(topology.path) or known.digest != _digest(topology):
+        raise LabError(
+            f"lab {name} was brought up from another version of {known.topology}; "
+            f"end it first with `labctl down {name}`, or give this one a name of its own with --name"
+        )
+    if host is not None and host != known.host:
+        raise LabError(f"lab {name} runs on a {known.host} host; `labctl down {name}` before --host {host}")
+    return known
+
+
+def _decide(name: str, topology: Topology, host: str | None) -> LabRecord:
+    capabilities = local_capabilities()
+    kind, reason = choose(topology.requires, capabilities)
+    if host is not None and host != kind:
+        if host == "local":
+            raise HostError(f"topology {topology.name} cannot run on the local kernel: {reason}")
+        kind, reason = host, "asked for"
+    return LabRecord(name, str(topology.path), _digest(topology), kind, reason)
+
+
+def _image_names(topology: Topology) -> list[str]:
+    return sorted({describe.image_of(node) for node in topology.nodes.values()})
+
+
+def _identities(topology: Topology, place: LabPlace) -> dict[str, Path]:
+    place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    factory = Factory.open(place.folder / "factory")
+    return {
+        node.name: factory.box(node.name, node.personality, node.model or node.personality)
+        for node in topology.nodes.values()
+        if node.personality
+    }
+
+
+def _world(
+    topology: Topology, known: LabRecord, host: KeptHost, images: dict[str, build.Image], boxes: dict[str, Path]
+) -> dict[str, Any]:
+    binds = {
+        node: [{"source": host.seen(box), "target": "/factory", "read_only": True}] for node, box in boxes.items()
+    }
+    world = describe.world(topology, known.name, host.slot, images, host.seen, binds)
+    hosts = ["127.0.0.1 localhost", "::1 localhost"]
+    hosts += [f"{node['management'].split('/')[0]} {node['name']}" for node in world["nodes"]]
+    (known.place.folder / "hosts").write_text("\n".join(hosts) + "\n")
+    record.write_json(world_file(known.place), world)
+    return world
+
+
+def down(name: str) -> list[str]:
+    """Remove a lab, in whatever state it is; what is left over afterwards, which should be nothing.
+
+    Raises LabError when there is no such lab.
+    """
+    with record.locked(name):
+        place = record.place_of(name)
+        if not place.folder.exists():
+            others = ", ".join(entry.name for entry in record.known_labs()) or "none"
+            raise LabError(f"there is no lab {name!r} (labs: {others})")
+        left: list[str] = []
+        try:
+            host: LabHost | None = open_host(place)
+        except HostError:
+            host = None  # it was killed before it had one
+        if host is not None:
+            left += _demolish(host, place)
+            host.stop()
+            left += host.leftovers()
+        # Renamed first, so that a kill in the middle cannot leave half a lab that looks like a whole one.
+        grave = labs_dir() / f".{name}.removed.{os.getpid()}"
+        place.folder.rename(grave)
+        shutil.rmtree(grave)
+        _sweep(name)
+        return left
+
+
+def _demolish(host: LabHost, place: LabPlace) -> list[str]:
+    """Take the world down from inside, to see whether its parts come apart; its host is ended afterwards anyway."""
+    if not host.running() or not world_file(place).exists():
+        return []
+    try:
+        agent = host.agent()
+        try:
+            return list(agent.call("demolish", 30, world=json.loads(world_file(place).read_text())))
+        finally:
+            agent.close()
+    except (AgentError, AgentLost, DeadlineError, TimeoutError):
+        return []  # a host that does not answer is ended from outside; what that leaves is looked for from outside
+
+
+def _sweep(name: str) -> None:
+    """Remove what an earlier `down` was killed in the middle of."""
+    for grave in labs_dir().glob(f".{name}.removed.*"):
+        shutil.rmtree(grave, ignore_errors=True)
+
+
+__all__ = ["Timings", "down", "up"]

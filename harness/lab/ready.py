@@ -1,0 +1,28 @@
+"""Ready: the conditions that the topology names (`elasticlab.ready`) hold for every node."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from harness.host.channel import Agent
+from harness.topology import Topology
+from harness.wait import Deadline, wait_for
+
+
+def wait_until_ready(agent: Agent, topology: Topology, seconds: float) -> None:
+    """Wait for all conditions at once. Raises DeadlineError that names the first that does not come true."""
+    deadline = Deadline(seconds)
+    wanted = [(node.name, condition) for node in topology.nodes.values() for condition in node.ready]
+
+    def hold(wish: tuple[str, str]) -> None:
+        node, condition = wish
+        wait_for(
+            f"{node} to be ready ({condition})",
+            lambda: agent.call("node.ready", node=node, condition=condition),
+            deadline,
+            interval=0.05,
+        )
+
+    with ThreadPoolExecutor(max(1, len(wanted))) as pool:
+        for outcome in [pool.submit(hold, wish) for wish in wanted]:
+            outcome.result()

@@ -1,0 +1,80 @@
+"""What is known of a lab between two commands: one folder, written so that a kill at any moment loses nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.host import LabPlace
+from harness.paths import labs_dir
+
+
+class LabError(RuntimeError):
+    """A lab cannot do what was asked; says why and what would help."""
+
+
+@dataclass(frozen=True)
+class LabRecord:
+    """`digest` is the topology file's; `complete` is false while `up` has not finished."""
+
+    name: str
+    topology: str
+    digest: str
+    host: str
+    reason: str
+    complete: bool = False
+
+    @property
+    def place(self) -> LabPlace:
+        return place_of(self.name)
+
+
+def place_of(name: str) -> LabPlace:
+    return LabPlace(name, labs_dir() / name)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Whole or not at all, and on the disk before it counts."""
+    fresh = path.with_name(path.name + ".new")
+    with fresh.open("w") as file:
+        json.dump(content, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.rename(path)
+
+
+def read(name: str) -> LabRecord | None:
+    try:
+        return LabRecord(**json.loads((place_of(name).folder / "lab.json").read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def write(record: LabRecord) -> None:
+    record.place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_json(record.place.folder / "lab.json", asdict(record))
+
+
+def known_labs() -> list[LabRecord]:
+    folder = labs_dir()
+    names = sorted(path.parent.name for path in folder.glob("*/lab.json")) if folder.is_dir() else []
+    return [record for name in names if (record := read(name)) is not None]
+
+
+@contextlib.contextmanager
+def locked(name: str) -> Iterator[None]:
+    """One `up` or `down` of a lab at a time; the lock goes with its process."""
+    labs_dir().mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Beside the lab's folder, which `down` removes.
+    with (labs_dir() / f".{name}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LabError(f"another labctl is bringing lab {name} up or down; wait for it to end") from error
+        yield
