@@ -274,8 +274,12 @@ def _overlaid(tables: list[dict[str, str]]) -> MappingProxyType[str, str]:
 
 
 def _binds(stack: list[Definition]) -> tuple[Bind, ...]:
-    """A stronger layer's bind replaces a weaker one's on the same target."""
-    return tuple({bind.target: bind for layer in reversed(stack) for bind in layer.binds}.values())
+    """A nearer layer's bind replaces a farther one's on the same target.
+
+    Equal binds count once, where they stand first, before that: so does containerlab, and one file is one lab.
+    """
+    each_once = dict.fromkeys(bind for layer in reversed(stack) for bind in layer.binds)
+    return tuple({bind.target: bind for bind in each_once}.values())
 
 
 def _merge(key: Scalar, kind: str, group: str, image: str, stack: list[Definition]) -> Node:
