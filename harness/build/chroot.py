@@ -61,7 +61,9 @@ def _script(root: Root, work: Path, argv: Sequence[str], cwd: str, *, private: b
         lines += ['mkdir -p "$w/memory"', 'mount -t tmpfs -o mode=0755 tmpfs "$w/memory"', 'u="$w/memory/upper"']
         lines += ['x="$w/memory/work"', 'mkdir -p "$u" "$x"']
     else:
-        lines += [f"u={shlex.quote(str(root.upper))}", 'x="$w/overlay-work"', 'mkdir -p "$u" "$x"']
+        # Beside the upper folder: both must be on one mount, and the work folder above is one of its own in a chroot.
+        beside = root.upper.with_name(f"{root.upper.name}.work")
+        lines += [f"u={shlex.quote(str(root.upper))}", f"x={shlex.quote(str(beside))}", 'mkdir -p "$u" "$x"']
     lower = shlex.quote(":".join(str(layer) for layer in root.layers))
     lines += [f'mount -t overlay -o lowerdir={lower},upperdir="$u",workdir="$x",{OVERLAY_OPTIONS} overlay "$r"']
     lines += ['mount -t proc proc "$r/proc"', 'mount -t sysfs -o ro sysfs "$r/sys"']

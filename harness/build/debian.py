@@ -199,5 +199,5 @@ class Apt:
         prepared = self.prepared(root)
         argv = chroot.command(prepared, begun, ["sh", "-c", script])
         chroot.run_logged(argv, prepared.environment(), self.log, what)
-        # The overlay's own work folder must be gone before the layer is taken.
-        shutil.rmtree(begun, ignore_errors=True)
+        if root.upper is not None:  # overlayfs' own folder, which lies beside the layer, must not become part of it
+            shutil.rmtree(root.upper.with_name(f"{root.upper.name}.work"), ignore_errors=True)

@@ -49,7 +49,7 @@ def tree(path: Path) -> str:
         if stat.S_ISDIR(status.st_mode):
             listing.append([name, "directory"])
         elif stat.S_ISLNK(status.st_mode):
-            listing.append([name, "link", os.readlink(entry)])  # noqa: PTH115 (text as it is)
+            listing.append([name, "link", os.readlink(entry)])
         else:
             listing.append([name, "file", bool(status.st_mode & stat.S_IXUSR), file(entry)])
     return combine("tree", listing)

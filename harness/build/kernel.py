@@ -26,7 +26,7 @@ FRAGMENT = Path("images/kernel/lab-kernel.config")
 LABEL = "lab kernel"
 # Without these no topology of ours can work; other options may be missing from an older kernel, and are named then.
 REQUIRED = frozenset(
-    (  # noqa: SIM905 (read as a list of words)
+    (
         "BINFMT_ELF BRIDGE CGROUPS HOSTFS INET_ESP IPV6 NAMESPACES NET_IPGRE NET_NS NET_SCH_NETEM NET_VRF"
         " NF_CONNTRACK_ZONES NF_TABLES NFT_MASQ OVERLAY_FS PACKET PID_NS TUN UML_NET_VECTOR VETH VLAN_8021Q VXLAN"
         " XFRM_INTERFACE XFRM_USER"

@@ -109,7 +109,7 @@ def _sync(spec: PythonSpec, place: str, home: Path, layer: Layer, site: Site) ->
     env = {
         **network_env(),
         **{name: os.environ[name] for name in UV_SETTINGS if name in os.environ},
-        "HOME": "/tmp",  # noqa: S108 (of the build's own root)
+        "HOME": "/tmp",
         "UV_CACHE_DIR": f"{PRIVATE}/uv-cache",
         "UV_LINK_MODE": "copy",
         "UV_PROJECT_ENVIRONMENT": place,
@@ -141,7 +141,7 @@ def _npm(layer: Layer, site: Site, target: Path) -> dict[str, object]:
     for name in ("package.json", "package-lock.json"):
         shutil.copyfile(folder / name, home / name)
     place = f"/opt/{layer.image}"
-    env = {**network_env(), "HOME": "/tmp", "npm_config_cache": f"{PRIVATE}/npm", "npm_config_update_notifier": "false"}  # noqa: S108
+    env = {**network_env(), "HOME": "/tmp", "npm_config_cache": f"{PRIVATE}/npm", "npm_config_update_notifier": "false"}
     binds = (
         *network_binds(),
         Bind(site.store.folder("npm"), f"{PRIVATE}/npm", writable=True),
@@ -187,7 +187,7 @@ def _copy_tree(source: Path, target: Path, place: PurePosixPath, lowers: tuple[P
             _refuse_links(inside, lowers, layer)
             _parents(target, inside, lowers)
         elif stat.S_ISLNK(status.st_mode):
-            destination.symlink_to(os.readlink(path))  # noqa: PTH115 (text as it is)
+            destination.symlink_to(os.readlink(path))
         else:
             _copy_file(path, destination)
 
@@ -210,7 +210,7 @@ def _refuse_links(place: PurePosixPath, lowers: tuple[Path, ...], layer: Layer) 
     for folder in (place, *place.parents):
         below = _lower_folder(folder, lowers)
         if below is not None and below.is_symlink():
-            link = os.readlink(below)  # noqa: PTH115
+            link = os.readlink(below)
             raise RecipeError(
                 layer.recipe.path, f"a copied file would replace the link {folder} → {link}", f"put it below /{link}"
             )

@@ -65,7 +65,7 @@ def _plain(path: Path, upper: Path, lowers: tuple[Path, ...]) -> int:
         kind = attribute.removeprefix(prefix)
         if kind == "opaque":
             relative = path.relative_to(upper)
-            for name in merged_names(lowers, relative) - set(os.listdir(path)):  # noqa: PTH208
+            for name in merged_names(lowers, relative) - set(os.listdir(path)):
                 os.mknod(path / name, stat.S_IFCHR | 0o000, 0)
             found = 1
         elif kind not in HARMLESS:
