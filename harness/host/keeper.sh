@@ -28,6 +28,13 @@ if [ ! -s lab/disk.img ]; then
     mv lab/disk.img.new lab/disk.img
 fi
 
+# A true change of root, not a chroot: a container runtime that leaves a chroot would find this machine's own files.
+leave() {
+    mkdir old
+    pivot_root . old
+    exec chroot . /bin/sh -euc 'umount -l /old; rmdir /old; exec "$@"' leave "$@"
+}
+
 case $KIND in
 local)
     mount -t sysfs sysfs sys
@@ -36,7 +43,7 @@ local)
     mount -t tmpfs -o mode=0755 run run
     mount -t tmpfs -o mode=1777 tmp tmp
     mount -o loop lab/disk.img disk
-    exec chroot . /bin/sh /opt/elasticlab/harness/host/init.sh local
+    leave /bin/sh /opt/elasticlab/harness/host/init.sh local
     ;;
 lab-kernel)
     touch linux
@@ -44,7 +51,7 @@ lab-kernel)
     # The guest's memory is a file; TMPDIR decides that it is one in memory.
     export TMPDIR=/dev/shm HOME=/root
     # A kernel without SMP loses half of its forwarding when it wanders between processors.
-    exec chroot . /usr/bin/taskset -c "$CPU" /linux umid=elasticlab "mem=$MEMORY" seccomp=on \
+    leave /usr/bin/taskset -c "$CPU" /linux umid=elasticlab "mem=$MEMORY" seccomp=on \
         rootfstype=hostfs rootflags=/ rw init=/bin/sh con=null con0=null,fd:1 quiet ubd0=/lab/disk.img \
         "vec0:transport=tap,ifname=$TAP,depth=128,gro=1" "ELASTICLAB_ADDRESS=$ADDRESS" \
         -- /opt/elasticlab/harness/host/init.sh lab-kernel
