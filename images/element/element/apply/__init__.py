@@ -1,0 +1,1 @@
+"""Kernel and charon: reading them into resources, and carrying operations out."""

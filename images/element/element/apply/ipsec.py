@@ -1,0 +1,194 @@
+"""Connections and credentials of charon, over vici.
+
+charon cannot tell what a loaded connection looks like, so a session remembers what it loaded. After a restart of this
+program everything is loaded once more: charon compares, and equal connections keep their SAs. After a restart of
+charon the session breaks, and with it goes all memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import vici
+from cryptography import x509
+
+from element.plan.resources import Credential, Ike, Resource
+
+Message = dict[str, Any]
+TIMEOUT = 10.0
+UNKNOWN = "?"
+
+
+class CharonError(RuntimeError):
+    """charon refused a command."""
+
+
+class CharonGoneError(ConnectionError):
+    """There is no charon to talk to."""
+
+
+class Charon:
+    """A vici session that comes back by itself, and what was loaded through it."""
+
+    def __init__(self, path: Path, store: Path) -> None:
+        self._path = path
+        self._store = store
+        self._session: Any = None
+        self._socket: socket.socket | None = None
+        self._loaded: dict[str, Ike] = {}
+        self._credentials: dict[tuple[str, bool], Credential] = {}
+        self._keys: dict[str, str] = {}
+
+    def close(self) -> None:
+        """Forget the session and what was loaded through it."""
+        if self._socket:
+            self._socket.close()
+        self._session = self._socket = None
+        self._loaded.clear()
+        self._credentials.clear()
+        self._keys.clear()
+
+    def call(self, command: str, message: Message | None = None) -> Any:
+        """One command; ``CharonGoneError`` when charon is not there (any more)."""
+        try:
+            method = getattr(self._connected(), command)
+            answer = method(message) if message is not None else method()
+            return list(answer) if hasattr(answer, "__next__") else answer
+        except vici.exception.CommandException as error:
+            raise CharonError(f"{command}: {error}") from error
+        except (OSError, EOFError, vici.exception.SessionException) as error:
+            self.close()
+            raise CharonGoneError(f"charon is gone: {error}") from error
+
+    def _connected(self) -> Any:
+        if self._session is None:
+            connection = socket.socket(socket.AF_UNIX)
+            connection.settimeout(TIMEOUT)
+            try:
+                connection.connect(str(self._path))
+            except OSError:
+                connection.close()
+                raise
+            self._socket = connection
+            self._session = vici.Session(connection)
+        return self._session
+
+    def read(self) -> Iterator[Resource]:
+        """Connections that charon has, and the credentials that this session loaded."""
+        for name in (n.decode() for n in self.call("get_conns").get("conns", ())):
+            yield self._loaded.get(name, Ike(name, UNKNOWN, UNKNOWN))
+        yield from self._credentials.values()
+
+    def present(self, credential: Credential) -> Credential:
+        """A wanted credential with the digest of its files as they are now."""
+        digest = hashlib.sha256(b"".join(p.read_bytes() for p in self._files(credential))).hexdigest()
+        return Credential(credential.name, credential.own, digest)
+
+    def _files(self, credential: Credential) -> tuple[Path, ...]:
+        if credential.own:
+            return (self._store / f"{credential.name}.pem", self._store / f"{credential.name}.key")
+        # The CA's list is crl.pem; of any other authority NAME it is NAME-crl.pem.
+        crl = "crl.pem" if credential.name == "ca" else f"{credential.name}-crl.pem"
+        return (self._store / f"{credential.name}.pem", self._store / crl)
+
+    def load_credential(self, credential: Credential) -> None:
+        """Load a key, or an authority with its revocation list; end SAs of certificates that the list revokes."""
+        certificate, other = (p.read_text() for p in self._files(credential))
+        if credential.own:
+            answer = self.call("load_key", {"type": "any", "data": other})
+            self._keys[credential.name] = answer["id"].decode()
+        else:
+            self.call("load_cert", {"type": "X509", "flag": "CA", "data": certificate})
+            self.call("load_cert", {"type": "X509_CRL", "flag": "NONE", "data": other})
+            self._end_revoked(x509.load_pem_x509_crl(other.encode()))
+        self._credentials[credential.name, credential.own] = credential
+
+    def unload_credential(self, credential: Credential) -> None:
+        """Unload a key; authorities go only all at once, when there is none left to keep."""
+        self._credentials.pop((credential.name, credential.own), None)
+        if credential.own and (key := self._keys.pop(credential.name, None)):
+            self.call("unload_key", {"id": key})
+        if not self._credentials:
+            self.call("clear_creds")
+            self.call("flush_certs")
+
+    def load(self, ike: Ike) -> None:
+        """Load a connection. Its SAs stay unless they contradict it."""
+        before = self._loaded.get(ike.name)
+        if before and before.selectors != ike.selectors:
+            self._terminate(ike.name)
+        message = json.loads(ike.message)
+        message["local"]["certs"] = [(self._store / f"{n}.pem").read_text() for n in message["local"]["certs"]]
+        message["remote"]["cacerts"] = [(self._store / f"{n}.pem").read_text() for n in message["remote"]["cacerts"]]
+        self.call("load_conn", {ike.name: message})
+        self._loaded[ike.name] = ike
+
+    def unload(self, ike: Ike) -> None:
+        """Unload a connection and end its SAs; the peer is told."""
+        self._loaded.pop(ike.name, None)
+        self.call("unload_conn", {"name": ike.name})
+        self._terminate(ike.name)
+
+    def _terminate(self, name: str) -> None:
+        """End the SAs of a connection; that there are none is no error."""
+        with suppress(CharonError):
+            self.call("terminate", {"ike": name, "timeout": "2000", "force": "yes"})
+
+    def _end_revoked(self, crl: x509.CertificateRevocationList) -> None:
+        """RFC 5280: a certificate on the list is void now, also for SAs that were authenticated with it before."""
+        names = set()
+        for item in self.call("list_certs", {"type": "X509"}):
+            certificate = x509.load_der_x509_certificate(item["data"])
+            if crl.get_revoked_certificate_by_serial_number(certificate.serial_number):
+                names |= _dns_names(certificate)
+        for sa in self.associations():
+            if sa["remote-id"] in names:
+                self.call("terminate", {"ike-id": sa["uniqueid"], "timeout": "2000", "force": "yes"})
+
+    def associations(self) -> list[Message]:
+        """All IKE SAs with their child SAs, as text; ``name`` is the connection's."""
+        result = []
+        for answer in self.call("list_sas"):
+            for name, sa in answer.items():
+                result.append({"name": name, **_text(sa)})
+        return result
+
+    def keep(self) -> None:
+        """Start what is ours to start and has no SA: traps and retries of charon do not cover a refused attempt."""
+        wanted = [name for name, ike in self._loaded.items() if '"start_action": "trap|start"' in ike.message]
+        if not wanted:
+            return
+        alive = {sa["name"] for sa in self.associations() if sa["state"] == "CONNECTING" or _installed(sa)}
+        for name in wanted:
+            if name not in alive:
+                with suppress(CharonError):
+                    self.call("initiate", {"child": name, "ike": name, "timeout": "-1"})
+
+
+def _installed(sa: Message) -> bool:
+    return any(
+        child["state"] in {"INSTALLED", "REKEYING", "REKEYED", "CREATED", "INSTALLING"}
+        for child in sa.get("child-sas", {}).values()
+    )
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, dict):
+        return {k: _text(v) for k, v in value.items()}
+    return [_text(v) for v in value] if isinstance(value, list) else value
+
+
+def _dns_names(certificate: x509.Certificate) -> set[str]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return set()
+    return set(names.get_values_for_type(x509.DNSName))

@@ -1,0 +1,204 @@
+"""Links, addresses, VLANs and static stations, over rtnetlink(7)."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from pyroute2 import IPRoute
+
+from element.plan.resources import LINK_GROUP, MANAGEMENT, Address, Link, Resource, StationEntry, Vlan
+
+FOREIGN = frozenset({"lo", MANAGEMENT})
+"""Links that are never looked at."""
+MADE: Final = frozenset({"vrf", "bridge", "dummy", "xfrm", "gre", "vxlan"})
+DEFAULT_MTU = 1500
+VXLAN_PORT = 4789
+TOS_INHERIT = 1
+NTF_MASTER, NTF_STICKY = 0x04, 0x40
+NUD_NOARP = 0x40
+VLAN_PVID, VLAN_UNTAGGED = 0x02, 0x04
+EXT_MASK_VLANS = 2
+IFF_UP = 1
+CONF = Path("/proc/sys/net")
+
+
+class Links:
+    """Reads and writes links. Indices are looked up anew in every pass: links may come and go at any time."""
+
+    def __init__(self, ipr: IPRoute) -> None:
+        self._ipr = ipr
+        self._names: dict[int, str] = {}
+
+    def read(self) -> Iterator[Resource]:
+        """All links but the management's and lo; addresses, VLANs and stations of those that are ours."""
+        messages = list(self._ipr.get_links())
+        self._names = {m["index"]: m.get_attr("IFLA_IFNAME") for m in messages}
+        ours = set()
+        for message in messages:
+            link = self._link(message)
+            if link.name in FOREIGN:
+                continue
+            if link.group == LINK_GROUP:
+                ours.add(message["index"])
+            yield link
+        yield from self._addresses(ours)
+        yield from self._vlans(ours)
+        yield from self._stations(ours)
+
+    def _link(self, message: Any) -> Link:
+        info = message.get_attr("IFLA_LINKINFO")
+        kind = info.get_attr("IFLA_INFO_KIND") if info else None
+        group = message.get_attr("IFLA_GROUP") or 0
+        made = kind in MADE and group == LINK_GROUP
+        name = message.get_attr("IFLA_IFNAME")
+        slave = info.get_attr("IFLA_INFO_SLAVE_DATA") if info else None
+        bridged = slave is not None and info.get_attr("IFLA_INFO_SLAVE_KIND") == "bridge"
+        return Link(
+            name=name,
+            kind=kind if made else "port",
+            up=bool(message["flags"] & IFF_UP),
+            group=group,
+            mtu=message.get_attr("IFLA_MTU"),
+            mac=message.get_attr("IFLA_ADDRESS"),
+            master=self._names.get(message.get_attr("IFLA_MASTER") or 0, ""),
+            forwarding=_conf("ipv4", name, "forwarding").read_text().strip() == "1",
+            learning=bool(slave.get_attr("IFLA_BRPORT_LEARNING")) if bridged else None,
+            **(self._data(kind, info.get_attr("IFLA_INFO_DATA")) if made else {}),
+        )
+
+    def _data(self, kind: str, data: Any) -> dict[str, Any]:
+        match kind:
+            case "vrf":
+                return {"table": data.get_attr("IFLA_VRF_TABLE")}
+            case "xfrm":
+                return {"if_id": data.get_attr("IFLA_XFRM_IF_ID")}
+            case "bridge":
+                return {"vlan_aware": bool(data.get_attr("IFLA_BR_VLAN_FILTERING"))}
+            case "gre":
+                return {
+                    "local": data.get_attr("IFLA_GRE_LOCAL"),
+                    "remote": data.get_attr("IFLA_GRE_REMOTE"),
+                    "underlay": self._names.get(data.get_attr("IFLA_GRE_LINK"), ""),
+                }
+            case "vxlan":
+                return {
+                    "vni": data.get_attr("IFLA_VXLAN_ID"),
+                    "local": data.get_attr("IFLA_VXLAN_LOCAL"),
+                    "remote": data.get_attr("IFLA_VXLAN_GROUP"),
+                }
+        return {}
+
+    def _addresses(self, ours: set[int]) -> Iterator[Address]:
+        for message in self._ipr.get_addr(family=socket.AF_INET):
+            if message["index"] in ours:
+                local = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+                yield Address(self._names[message["index"]], f"{local}/{message['prefixlen']}")
+
+    def _vlans(self, ours: set[int]) -> Iterator[Vlan]:
+        for message in self._ipr.link("dump", family=socket.AF_BRIDGE, ext_mask=EXT_MASK_VLANS):
+            if message["index"] not in ours or (spec := message.get_attr("IFLA_AF_SPEC")) is None:
+                continue
+            for info in spec.get_attrs("IFLA_BRIDGE_VLAN_INFO"):
+                flags = info["flags"]
+                pvid, untagged = bool(flags & VLAN_PVID), bool(flags & VLAN_UNTAGGED)
+                yield Vlan(self._names[message["index"]], info["vid"], pvid, untagged)
+
+    def _stations(self, ours: set[int]) -> Iterator[StationEntry]:
+        for message in self._ipr.fdb("dump"):
+            if message["ifindex"] in ours and message["state"] == NUD_NOARP and message.get_attr("NDA_MASTER"):
+                vlan = message.get_attr("NDA_VLAN") or 0
+                yield StationEntry(self._names[message["ifindex"]], message.get_attr("NDA_LLADDR"), vlan)
+
+    def index(self, name: str) -> int:
+        """Index of a link; ``OSError`` when it is not there."""
+        return socket.if_nametoindex(name)
+
+    def create(self, link: Link) -> None:
+        """Make a link, with everything that it has."""
+        arguments: dict[str, Any] = {"ifname": link.name, "kind": link.kind, "group": link.group}
+        match link.kind:
+            case "vrf":
+                arguments |= {"vrf_table": link.table}
+            case "xfrm":
+                arguments |= {"xfrm_if_id": link.if_id}
+            case "bridge":
+                arguments |= {"br_stp_state": 0, "br_mcast_snooping": 0, "br_vlan_default_pvid": 0}
+            case "gre":
+                arguments |= {"gre_local": link.local, "gre_remote": link.remote, "gre_ttl": 64}
+                arguments |= {"gre_link": self.index(link.underlay or ""), "gre_tos": TOS_INHERIT, "gre_pmtudisc": 1}
+            case "vxlan":
+                arguments |= {"vxlan_id": link.vni, "vxlan_local": link.local, "vxlan_group": link.remote}
+                arguments |= {"vxlan_port": VXLAN_PORT, "vxlan_learning": 0, "vxlan_tos": TOS_INHERIT}
+        self._ipr.link("add", **arguments)
+        if link.vlan_aware:
+            # Only now: the default VLAN cannot be taken away from a bridge that filters already.
+            self._ipr.link("set", index=self.index(link.name), kind="bridge", br_vlan_filtering=1)
+        self.change(link)
+
+    def change(self, link: Link) -> None:
+        """Give a link the values that can be changed in place."""
+        index = self.index(link.name)
+        _write(_conf("ipv6", link.name, "disable_ipv6"), "1")
+        master = self.index(link.master) if link.master else 0
+        settings: dict[str, Any] = {"group": link.group, "master": master}
+        settings |= {"mtu": link.mtu} if link.mtu else {}
+        settings |= {"address": link.mac} if link.mac else {}
+        self._ipr.link("set", index=index, **settings)
+        if link.learning is not None:
+            self._ipr.brport("set", index=index, learning=int(link.learning))
+        _write(_conf("ipv4", link.name, "forwarding"), "1" if link.forwarding else "0")
+        self._ipr.link("set", index=index, state="up" if link.up else "down")
+
+    def delete(self, link: Link) -> None:
+        """Remove a link that we made; make bare what was plugged in."""
+        index = self.index(link.name)
+        if link.kind != "port":
+            self._ipr.link("del", index=index)
+            return
+        self._ipr.link("set", index=index, state="down")
+        self._ipr.link("set", index=index, master=0, group=0, mtu=DEFAULT_MTU)
+        _write(_conf("ipv4", link.name, "forwarding"), "0")
+
+    def add_address(self, address: Address) -> None:
+        """Give a link an address."""
+        local, _, length = address.address.partition("/")
+        self._ipr.addr("add", index=self.index(address.link), address=local, prefixlen=int(length))
+
+    def remove_address(self, address: Address) -> None:
+        """Take an address away."""
+        local, _, length = address.address.partition("/")
+        self._ipr.addr("del", index=self.index(address.link), address=local, prefixlen=int(length))
+
+    def add_vlan(self, vlan: Vlan) -> None:
+        """Put a port into a VLAN; a VLAN that is there takes the new flags."""
+        flags = VLAN_PVID * vlan.pvid | VLAN_UNTAGGED * vlan.untagged
+        self._ipr.vlan_filter("add", index=self.index(vlan.port), vlan_info={"vid": vlan.vid, "flags": flags})
+
+    def remove_vlan(self, vlan: Vlan) -> None:
+        """Take a port out of a VLAN."""
+        self._ipr.vlan_filter("del", index=self.index(vlan.port), vlan_info={"vid": vlan.vid, "flags": 0})
+
+    def add_station(self, entry: StationEntry) -> None:
+        """Pin a station to a port: sticky, for a merely static entry moves when its address is seen elsewhere."""
+        self._ipr.fdb("add", flags=NTF_MASTER | NTF_STICKY, **self._station(entry))
+
+    def remove_station(self, entry: StationEntry) -> None:
+        """Forget a pinned station."""
+        self._ipr.fdb("del", flags=NTF_MASTER, **self._station(entry))
+
+    def _station(self, entry: StationEntry) -> dict[str, Any]:
+        found = {"ifindex": self.index(entry.port), "lladdr": entry.mac, "state": NUD_NOARP}
+        return found | ({"vlan": entry.vlan} if entry.vlan else {})
+
+
+def _conf(family: str, name: str, what: str) -> Path:
+    return CONF / family / "conf" / name / what
+
+
+def _write(path: Path, value: str) -> None:
+    """Write a kernel setting unless it has the value; IPv6 may be absent from the kernel."""
+    if path.exists() and path.read_text().strip() != value:
+        path.write_text(value)

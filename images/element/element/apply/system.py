@@ -1,0 +1,170 @@
+"""The machine: read as a table of resources, and made to be as another table says."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from element.apply import nft
+from element.apply.ipsec import Charon, CharonError, CharonGoneError
+from element.apply.link import Links
+from element.apply.route import Routes
+from element.plan.desired import SETTINGS
+from element.plan.difference import Action, ConflictError, Operation, difference
+from element.plan.resources import (
+    Address,
+    Credential,
+    Ike,
+    Link,
+    Resource,
+    Route,
+    Rule,
+    Ruleset,
+    Setting,
+    StationEntry,
+    Table,
+    Vlan,
+    table,
+)
+
+log = logging.getLogger(__name__)
+
+PROC = Path("/proc/sys")
+PASSES = 4
+"""The kernel changes more than it is told (routes go with links); so the difference is taken again until it is empty."""
+
+Failure = (OSError, NetlinkError, nft.NftError, CharonError, ValueError, KeyError)
+
+
+class OperationError(RuntimeError):
+    """An operation failed; what came before it in the plan is done."""
+
+    def __init__(self, operation: Operation, reason: str) -> None:
+        super().__init__(f"{operation}: {reason}")
+        self.resource = operation.resource
+
+
+class System:
+    """Blocking; used from one thread at a time."""
+
+    def __init__(self, charon: Charon) -> None:
+        self.charon = charon
+
+    def converge(self, wanted: Table) -> tuple[Resource, ...]:
+        """Make the machine be as wanted; returns what waits for links or for charon."""
+        last: Operation | None = None
+        with IPRoute() as ipr:
+            machine = _Machine(ipr, self.charon)
+            for _ in range(PASSES):
+                now, waiting = machine.split(wanted)
+                try:
+                    plan = difference(now, machine.read())
+                except ConflictError as error:
+                    raise OperationError(Operation(Action.CREATE, error.resource), str(error)) from error
+                if not plan:
+                    return (*plan.deferred, *waiting)
+                for operation in plan.operations:
+                    last = operation
+                    machine.execute(operation)
+        raise OperationError(last, "the change does not last") if last else AssertionError("no pass was made")
+
+
+class _Machine:
+    """One pass over the machine."""
+
+    def __init__(self, ipr: IPRoute, charon: Charon) -> None:
+        self._links = Links(ipr)
+        self._routes = Routes(ipr)
+        self._charon = charon
+        self._ipsec = True
+        links, routes = self._links, self._routes
+        self._create: dict[type[Resource], Callable[[Any], None]] = {
+            Link: links.create,
+            Address: links.add_address,
+            Vlan: links.add_vlan,
+            StationEntry: links.add_station,
+            Route: routes.create,
+            Rule: routes.create_rule,
+            Ruleset: nft.load,
+            Setting: _set,
+            Credential: charon.load_credential,
+            Ike: charon.load,
+        }
+        self._delete: dict[type[Resource], Callable[[Any], None]] = {
+            Link: links.delete,
+            Address: links.remove_address,
+            Vlan: links.remove_vlan,
+            StationEntry: links.remove_station,
+            Route: routes.delete,
+            Rule: routes.delete_rule,
+            Credential: charon.unload_credential,
+            Ike: charon.unload,
+        }
+
+    def split(self, wanted: Table) -> tuple[Table, tuple[Resource, ...]]:
+        """What can be had now, and what waits because charon is away; credentials as their files are now."""
+        try:
+            self._charon.call("version")
+            self._ipsec = True
+        except CharonGoneError:
+            self._ipsec = False
+        now, waiting = [], []
+        for resource in wanted.values():
+            if not self._ipsec and isinstance(resource, (Ike, Credential)):
+                waiting.append(resource)
+            elif isinstance(resource, Credential):
+                now.append(self._present(resource))
+            else:
+                now.append(resource)
+        return table(now), tuple(waiting)
+
+    def _present(self, credential: Credential) -> Credential:
+        try:
+            return self._charon.present(credential)
+        except OSError as error:
+            raise OperationError(Operation(Action.CREATE, credential), _reason(error)) from error
+
+    def read(self) -> Table:
+        """The machine as it is."""
+        return table(self._read())
+
+    def _read(self) -> Iterator[Resource]:
+        yield from self._links.read()
+        yield from self._routes.read()
+        yield from nft.read()
+        yield from (Setting(name, _get(name)) for name in SETTINGS)
+        if self._ipsec:
+            yield from self._charon.read()
+
+    def execute(self, operation: Operation) -> None:
+        """Carry an operation out."""
+        log.info("%s", operation)
+        resource = operation.resource
+        try:
+            if operation.action is Action.DELETE:
+                self._delete[type(resource)](resource)
+            elif operation.action is Action.CHANGE and isinstance(resource, Link):
+                self._links.change(resource)
+            else:
+                self._create[type(resource)](resource)
+        except Failure as error:
+            raise OperationError(operation, _reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error.args[-1]) if isinstance(error, NetlinkError) else str(error)
+
+
+def _get(name: str) -> str:
+    """A kernel setting; one that the kernel does not have counts as set."""
+    path = PROC / name
+    return path.read_text().strip() if path.exists() else SETTINGS[name]
+
+
+def _set(setting: Setting) -> None:
+    (PROC / setting.name).write_text(setting.value)

@@ -1,0 +1,1 @@
+"""From configuration to operations: resources, the wanted tables, and the pure difference to the actual ones."""

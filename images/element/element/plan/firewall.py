@@ -1,0 +1,208 @@
+"""The packet filter of an element: one ruleset, two tables (``inet`` and ``bridge``), named counters.
+
+Linux accepts VXLAN from any source for any VNI, GRE from any interface, and policies fail open; so the filter ties
+each tunnel to its site's IPsec interface, in both directions. Everything refused by design has a counter with a name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+
+from element.model import BridgePort, Config, Interface, Kind
+from element.plan.resources import MANAGEMENT, Ruleset
+
+TABLE = "elastic"
+NETCONF_PORTS = (830, 6513)
+
+COUNTERS = (
+    "management-denied",
+    "management-forwarding",
+    "vxlan-in-clear",
+    "vxlan-foreign-vni",
+    "gre-in-clear",
+    "gre-foreign",
+    "overlay-leak",
+    "input-denied",
+    "forwarding-denied",
+)
+BRIDGE_COUNTERS = ("bpdu-filtered", "broadcast-limited", "gateway-spoofed")
+
+
+def ruleset(config: Config) -> Ruleset:
+    """The filter for a configuration; without one it lets nothing in but NETCONF on the management network."""
+    text = "\n".join(
+        [
+            f"table inet {TABLE} {{",
+            *(f"  counter {name} {{ }}" for name in COUNTERS),
+            *_chain("zones", "prerouting priority raw; policy accept", _zones(config, "iifname")),
+            *_chain("own-zones", "output priority raw; policy accept", _zones(config, "oifname")),
+            *_chain("replies", "prerouting priority mangle; policy accept", _replies(config)),
+            *_chain("input", "input priority filter; policy drop", _input(config)),
+            *_chain("forwarding", "forward priority filter; policy drop", _forward(config)),
+            *_chain("leaks", "postrouting priority mangle; policy accept", _leaks(config)),
+            *_chain("translation", "postrouting priority srcnat; policy accept", _translation(config), kind="nat"),
+            "}",
+            f"table bridge {TABLE} {{",
+            *(f"  counter {name} {{ }}" for name in BRIDGE_COUNTERS),
+            *_chain("frames", "prerouting priority 0; policy accept", _frames(config)),
+            *_chain("segments", "forward priority 0; policy accept", _segments(config)),
+            "}",
+        ]
+    )
+    return Ruleset(revision=hashlib.sha256(text.encode()).hexdigest()[:16], text=text)
+
+
+def _chain(name: str, hook: str, rules: Iterable[str], kind: str = "filter") -> list[str]:
+    return [f"  chain {name} {{", f"    type {kind} hook {hook};", *(f"    {rule}" for rule in rules), "  }"]
+
+
+def _set(items: Iterable[str]) -> str:
+    """An anonymous set."""
+    return "{ " + ", ".join(items) + " }"
+
+
+def _names(interfaces: Iterable[Interface | str]) -> str:
+    return _set(f'"{i if isinstance(i, str) else i.name}"' for i in interfaces)
+
+
+def _drop(counter: str) -> str:
+    return f'counter name "{counter}" drop'
+
+
+def _zones(config: Config, direction: str) -> Iterator[str]:
+    """A conntrack zone a tenant, on the VRF device and on its members; replies from the Internet have none."""
+    names = [(name, t.id) for t in config.tenants for name in (t.name, *(i.name for i in config.members(t.name)))]
+    if names:
+        entries = _set(f'"{name}" : {number}' for name, number in names)
+        yield f"ct original zone set {direction} map {entries}"
+
+
+def _replies(config: Config) -> Iterator[str]:
+    """Replies to a tenant's translated packets arrive in the underlay: the mark routes them into the VRF."""
+    for breakout in config.breakouts:
+        mark = config.tenant(breakout.tenant).id
+        yield f'iifname "{breakout.interface}" ct direction reply ct mark {mark} meta mark set {mark}'
+
+
+def _input(config: Config) -> Iterator[str]:
+    yield 'iifname "lo" accept'
+    yield f'iifname "{MANAGEMENT}" tcp dport {_set(str(p) for p in NETCONF_PORTS)} accept'
+    yield f'iifname "{MANAGEMENT}" ct state established,related accept'
+    yield f'iifname "{MANAGEMENT}" icmp type echo-request accept'
+    yield f'iifname "{MANAGEMENT}" icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert, echo-request }} accept'
+    yield f'iifname "{MANAGEMENT}" {_drop("management-denied")}'
+    yield from _overlay_input(config)
+    if underlay := _underlay(config):
+        ports = _names(underlay)
+        yield f"iifname {ports} udp dport {{ 500, 4500 }} accept"
+        yield f"iifname {ports} meta l4proto esp accept"
+        yield f"iifname {ports} icmp type {{ destination-unreachable, time-exceeded, parameter-problem }} accept"
+        yield f"iifname {ports} icmp type echo-request limit rate 50/second accept"
+        yield f"iifname {ports} icmp type echo-reply ct state established accept"
+    if config.tenants:
+        # A gateway answers pings and is told of errors; it offers tenants nothing else.
+        vrfs = _names(t.name for t in config.tenants)
+        yield f"iifname {vrfs} icmp type echo-request limit rate 100/second accept"
+        yield f"iifname {vrfs} ct state established,related accept"
+    yield _drop("input-denied")
+
+
+def _overlay_input(config: Config) -> Iterator[str]:
+    """Each VNI and each GRE peer is bound to its site's IPsec interface."""
+    vxlans = [i.tunnel for i in config.of_kind(Kind.VXLAN) if i.tunnel]
+    gres = [i.tunnel for i in config.of_kind(Kind.GRE) if i.tunnel]
+    yield f"udp dport 4789 meta ipsec missing {_drop('vxlan-in-clear')}"
+    if vxlans:
+        triples = _set(f'"{t.underlay}" . {t.remote} . {t.vni}' for t in vxlans)
+        yield f"udp dport 4789 iifname . ip saddr . vxlan vni {triples} accept"
+    yield f"udp dport 4789 {_drop('vxlan-foreign-vni')}"
+    yield f"meta l4proto gre meta ipsec missing {_drop('gre-in-clear')}"
+    if gres:
+        pairs = _set(f'"{t.underlay}" . {t.remote} . {t.local}' for t in gres)
+        yield f"meta l4proto gre iifname . ip saddr . ip daddr {pairs} accept"
+    yield f"meta l4proto gre {_drop('gre-foreign')}"
+    for connection in config.connections:
+        inside = f'iifname "{connection.interface}" meta ipsec exists ip saddr {connection.remote_prefix}'
+        yield f"{inside} icmp type echo-request limit rate 50/second accept"
+        yield f"{inside} icmp type {{ echo-reply, destination-unreachable, time-exceeded }} accept"
+
+
+def _underlay(config: Config) -> list[Interface]:
+    """What was plugged in and belongs neither to a tenant nor to a bridge."""
+    return [i for i in config.of_kind(Kind.ETHERNET) if i.tenant is None and i.port is None]
+
+
+def _forward(config: Config) -> Iterator[str]:
+    yield f'iifname "{MANAGEMENT}" {_drop("management-forwarding")}'
+    yield f'oifname "{MANAGEMENT}" {_drop("management-forwarding")}'
+    yield "tcp flags syn tcp option maxseg size set rt mtu"
+    for tenant in config.tenants:
+        inside = [i for i in config.members(tenant.name) if i.forwarding]
+        if inside:
+            # A packet that came in through a VRF has the VRF as its interface, the real one is its slave device.
+            yield f'iifname "{tenant.name}" meta sdifname {_names(inside)} oifname {_names(inside)} accept'
+    for breakout in config.breakouts:
+        inside = [i for i in config.members(breakout.tenant) if i.forwarding]
+        mark = config.tenant(breakout.tenant).id
+        if inside and config.interface(breakout.interface).forwarding:
+            yield f'iifname "{breakout.tenant}" oifname "{breakout.interface}" ct mark set {mark} accept'
+            replies = "ct state established,related ct direction reply"
+            yield f'iifname "{breakout.interface}" oifname {_names(inside)} {replies} ct mark {mark} accept'
+    yield _drop("forwarding-denied")
+
+
+def _leaks(config: Config) -> Iterator[str]:
+    """Nothing of the overlay leaves but through IPsec, whatever routes and policies say."""
+    inner = _names(config.of_kind(Kind.IPSEC))
+    elsewhere = f"oifname != {inner} " if any(config.of_kind(Kind.IPSEC)) else ""
+    not_local = 'oifname != "lo" '
+    yield f"{not_local}{elsewhere}udp dport 4789 {_drop('overlay-leak')}"
+    yield f"{not_local}{elsewhere}meta l4proto gre {_drop('overlay-leak')}"
+    loopbacks = sorted({c.local_prefix for c in config.connections})
+    if loopbacks:
+        yield f"{not_local}{elsewhere}ip saddr {_set(loopbacks)} {_drop('overlay-leak')}"
+
+
+def _translation(config: Config) -> Iterator[str]:
+    for breakout in config.breakouts:
+        mark = config.tenant(breakout.tenant).id
+        action = f"snat ip to {breakout.address}" if breakout.address else "masquerade"
+        yield f'oifname "{breakout.interface}" ct mark {mark} {action}'
+
+
+def _ports(config: Config) -> Iterator[tuple[Interface, BridgePort]]:
+    return ((i, i.port) for i in config.interfaces if i.port)
+
+
+def _frames(config: Config) -> Iterator[str]:
+    """What no port may send: BPDUs (IEEE 802.1Q, 8.6.3), a gateway's addresses, floods."""
+    for interface, port in _ports(config):
+        source = f'iifname "{interface.name}"'
+        yield f"{source} ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 {_drop('bpdu-filtered')}"
+        for mac, addresses in _protected(config, interface, port):
+            yield f"{source} ether saddr {mac} {_drop('gateway-spoofed')}"
+            if addresses:
+                yield f"{source} arp saddr ip {_set(addresses)} {_drop('gateway-spoofed')}"
+        limit = f"limit rate over {port.broadcast_limit}/second burst {max(port.broadcast_limit // 4, 5)} packets"
+        yield f"{source} meta pkttype {{ broadcast, multicast }} {limit} {_drop('broadcast-limited')}"
+
+
+def _protected(config: Config, interface: Interface, port: BridgePort) -> Iterator[tuple[str, list[str]]]:
+    """MAC and IP addresses that frames from this port must not have as their source."""
+    own = config.interface(port.bridge)
+    if own.bridge is None:
+        return
+    if own.bridge.mac:
+        yield own.bridge.mac, [a.partition("/")[0] for a in own.addresses]
+    for station in own.bridge.stations:
+        if station.port != interface.name:
+            yield station.mac, list(station.addresses)
+
+
+def _segments(config: Config) -> Iterator[str]:
+    """A fixed clamp of TCP's MSS: bridges know no path MTU (``rt mtu`` is for routed packets)."""
+    for bridge in config.of_kind(Kind.BRIDGE):
+        if bridge.bridge and (mss := bridge.bridge.tcp_mss):
+            match = f'meta ibrname "{bridge.name}" meta protocol ip tcp flags syn'
+            yield f"{match} tcp option maxseg size > {mss} tcp option maxseg size set {mss}"

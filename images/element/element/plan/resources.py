@@ -1,0 +1,268 @@
+"""Resources: what the kernel and charon hold, one typed value each.
+
+Every resource has a *key* (what it is) and values (how it is). A table of resources is a mapping from key to
+resource; the wanted and the actual table are made of the same types, so that their difference is a pure function.
+A value of ``None`` in a wanted resource means: whatever it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+ROUTE_PROTOCOL = 77
+"""rtm_protocol of every route and rule that is ours (rtnetlink(7): above 4 is free for daemons)."""
+
+LINK_GROUP = 4077
+"""Group of every link that we made or configured: the mark by which they are found again after a restart."""
+
+MANAGEMENT = "eth0"
+"""The management network's interface: not ours to change."""
+
+
+class Resource:
+    """Base of all resources."""
+
+    fixed: ClassVar[frozenset[str]] = frozenset()
+    """Values that cannot be changed in place: the resource is made anew."""
+
+    @property
+    def key(self) -> Hashable:
+        """What it is."""
+        raise NotImplementedError
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Links without which it cannot be."""
+        return ()
+
+    @property
+    def path(self) -> str | None:
+        """Where in the configuration it comes from (RFC 7951, section 6.11), as far as can be told."""
+        return None
+
+    def differs(self, actual: Resource) -> frozenset[str]:
+        """Names of the values in which the actual resource is not as wanted."""
+        names = (f.name for f in fields(self))  # type: ignore[arg-type]
+        return frozenset(n for n in names if (want := getattr(self, n)) is not None and want != getattr(actual, n))
+
+
+def _interface_path(name: str) -> str:
+    return f"/ietf-interfaces:interfaces/interface[name='{name}']"
+
+
+@dataclass(frozen=True, slots=True)
+class Link(Resource):
+    """A network device. ``kind`` is the kernel's (``vrf``, ``xfrm``, …), or ``port`` for what was plugged in."""
+
+    fixed: ClassVar[frozenset[str]] = frozenset(
+        {"kind", "table", "if_id", "vni", "local", "remote", "underlay", "vlan_aware"}
+    )
+
+    name: str
+    kind: str
+    up: bool = True
+    group: int = LINK_GROUP
+    mtu: int | None = None
+    mac: str | None = None
+    master: str = ""
+    forwarding: bool = False
+    # of a VRF
+    table: int | None = None
+    # of an IPsec tunnel interface
+    if_id: int | None = None
+    # of GRE and VXLAN
+    vni: int | None = None
+    local: str | None = None
+    remote: str | None = None
+    underlay: str | None = None
+    # of a bridge and of its ports
+    vlan_aware: bool | None = None
+    learning: bool | None = None
+
+    @property
+    def key(self) -> Hashable:
+        return ("link", self.name)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return tuple(n for n in (self.master, self.underlay) if n)
+
+    @property
+    def path(self) -> str:
+        if self.kind == "vrf":
+            return f"/elasticlab-tenant:tenants/tenant[name='{self.name}']"
+        return _interface_path(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Vlan(Resource):
+    """A VLAN on a port of a bridge."""
+
+    port: str
+    vid: int
+    pvid: bool
+    untagged: bool
+
+    @property
+    def key(self) -> Hashable:
+        return ("vlan", self.port, self.vid)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return (self.port,)
+
+    @property
+    def path(self) -> str:
+        return f"{_interface_path(self.port)}/elasticlab-bridge:bridge-port"
+
+
+@dataclass(frozen=True, slots=True)
+class StationEntry(Resource):
+    """A static entry of a bridge's forwarding database; learning cannot move it."""
+
+    port: str
+    mac: str
+    vlan: int
+
+    @property
+    def key(self) -> Hashable:
+        return ("station", self.port, self.mac, self.vlan)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return (self.port,)
+
+
+@dataclass(frozen=True, slots=True)
+class Address(Resource):
+    """An IP address of a link, ``10.1.0.1/24``."""
+
+    link: str
+    address: str
+
+    @property
+    def key(self) -> Hashable:
+        return ("address", self.link, self.address)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return (self.link,)
+
+    @property
+    def path(self) -> str:
+        return f"{_interface_path(self.link)}/ietf-ip:ipv4/address[ip='{self.address.partition('/')[0]}']"
+
+
+@dataclass(frozen=True, slots=True)
+class Route(Resource):
+    """A route; ``kind`` is ``unicast``, ``blackhole``, ``unreachable`` or ``prohibit``."""
+
+    table: int
+    prefix: str
+    metric: int = 0
+    kind: str = "unicast"
+    gateway: str | None = None
+    link: str | None = None
+    source: str | None = None
+
+    @property
+    def key(self) -> Hashable:
+        return ("route", self.table, self.prefix, self.metric)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return (self.link,) if self.link else ()
+
+    @property
+    def path(self) -> str:
+        return "/ietf-routing:routing"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule(Resource):
+    """A rule of the routing policy: packets with ``mark`` use ``table``; without a mark it is the VRFs' own rule."""
+
+    priority: int
+    mark: int | None = None
+    table: int | None = None
+
+    @property
+    def key(self) -> Hashable:
+        return ("rule", self.priority, self.mark, self.table)
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset(Resource):
+    """The packet filter as a whole; equal revisions are equal rules. ``text`` matters only where it is wanted."""
+
+    revision: str
+    text: str = ""
+
+    @property
+    def key(self) -> Hashable:
+        return ("ruleset",)
+
+    def differs(self, actual: Resource) -> frozenset[str]:
+        same = isinstance(actual, Ruleset) and actual.revision == self.revision
+        return frozenset() if same else frozenset({"revision"})
+
+
+@dataclass(frozen=True, slots=True)
+class Setting(Resource):
+    """A kernel setting below /proc/sys that does not belong to a link."""
+
+    name: str
+    value: str
+
+    @property
+    def key(self) -> Hashable:
+        return ("setting", self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Credential(Resource):
+    """A certificate with its key (``own``), or a CA with its revocation list, by name; ``digest`` tells versions."""
+
+    name: str
+    own: bool
+    digest: str | None = None
+
+    @property
+    def key(self) -> Hashable:
+        return ("credential", self.name, self.own)
+
+    @property
+    def path(self) -> str:
+        return "/elasticlab-ipsec:ipsec/pad"
+
+
+@dataclass(frozen=True, slots=True)
+class Ike(Resource):
+    """A connection as charon has it: the vici message and what cannot change while SAs live."""
+
+    name: str
+    selectors: str
+    message: str
+
+    @property
+    def key(self) -> Hashable:
+        return ("ike", self.name)
+
+    @property
+    def path(self) -> str:
+        return f"/elasticlab-ipsec:ipsec/conn-entry[name='{self.name}']"
+
+
+Table = dict[Hashable, Resource]
+
+
+def table(resources: Iterable[Resource]) -> Table:
+    """A table of resources; two of one key are a mistake of the caller."""
+    result: dict[Hashable, Any] = {}
+    for resource in resources:
+        if resource.key in result:
+            raise ValueError(f"two resources with the key {resource.key}")
+        result[resource.key] = resource
+    return result
