@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import stat
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -97,7 +99,8 @@ def test_files_can_be_read_under_a_narrow_umask(tmp_path: Path) -> None:
     finally:
         os.umask(old)
     assert stat.S_IMODE((box / "identity.json").stat().st_mode) == 0o644
-    assert stat.S_IMODE((box / "operational").stat().st_mode) == 0o755
+    for directory in (box, box / "operational"):
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o755
 
 
 def test_no_key_of_a_ca_or_of_the_administrator_is_reachable_from_a_box(factory: Factory, box: Path) -> None:
@@ -345,37 +348,48 @@ def test_a_second_up_keeps_everything(factory: Factory, box: Path) -> None:
     assert snapshot(factory.directory) == before
 
 
-def test_a_cut_in_the_middle_leaves_nothing_or_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every write is cut once; what the next run finds must do."""
-    real, count = store._write, 0
+@contextmanager
+def power_cut_after(writes: int) -> Iterator[None]:
+    """The so-many-th write is the last whole one; the next leaves half a file and nothing runs after it."""
+    real, left = store._write, writes
 
-    def cut_at(number: int) -> None:
-        nonlocal count
-        count = 0
+    def write(path: Path, content: bytes, mode: int) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            path.write_bytes(content[: len(content) // 2])
+            raise KeyboardInterrupt
+        real(path, content, mode)
 
-        def write(path: Path, content: bytes, mode: int) -> None:
-            nonlocal count
-            count += 1
-            if count > number:
-                path.write_bytes(content[: len(content) // 2])
-                raise KeyboardInterrupt
-            real(path, content, mode)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "_write", write)
+        yield
 
-        monkeypatch.setattr(store, "_write", write)
 
-    directory = tmp_path / "lab"
-    for number in range(1, 30):
-        cut_at(number % 5)
-        try:
+def test_a_cut_in_the_middle_leaves_nothing_or_all(tmp_path: Path) -> None:
+    """Every one of the 24 writes of the first `up` is cut once; what the next run finds must do."""
+    for writes in range(24):
+        directory = tmp_path / f"lab-{writes}"
+        with power_cut_after(writes), pytest.raises(KeyboardInterrupt):
             Factory.open(directory).box("ucpe-1", "ucpe", "ucpe-100")
-        except KeyboardInterrupt:
-            continue
-    monkeypatch.setattr(store, "_write", real)
-    factory = Factory.open(directory)
-    box = factory.box("ucpe-1", "ucpe", "ucpe-100")
-    assert openssl("verify", "-CAfile", factory.operator_ca, box / "operational" / "ike.pem").returncode == 0
-    assert len(snapshot(box)) == 14
-    assert factory.nodes() == ("ucpe-1",)
+        factory = Factory.open(directory)
+        box = factory.box("ucpe-1", "ucpe", "ucpe-100")
+        assert len(snapshot(box)) == 14
+        assert factory.nodes() == ("ucpe-1",)
+        assert not list(directory.rglob("*.new"))
+        assert openssl("verify", "-CAfile", factory.operator_ca, box / "operational" / "ike.pem").returncode == 0
+    with power_cut_after(24):
+        Factory.open(tmp_path / "whole").box("ucpe-1", "ucpe", "ucpe-100")
+
+
+def test_a_cut_while_revoking_can_be_made_good(factory: Factory, box: Path) -> None:
+    for writes in (0, 1):  # the CA's own file, then the copy in the box
+        with power_cut_after(writes), pytest.raises(KeyboardInterrupt):
+            factory.revoke("ucpe-1")
+        assert openssl("crl", "-in", factory.crl, "-CAfile", factory.operator_ca, "-noout").returncode == 0
+    Factory.open(factory.directory).revoke("ucpe-1")
+    assert len(x509.load_pem_x509_crl((box / "operational" / "crl.pem").read_bytes())) == 2
+    assert not list(factory.directory.rglob("*.new"))
 
 
 def _make(arguments: tuple[Path, str]) -> str:

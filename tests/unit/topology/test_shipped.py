@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.topology import TOPOLOGIES, Node, Topology, load
+from harness.topology import FEATURES, LABELS, ROLES, TIERS, TOPOLOGIES, Node, Topology, load
+from harness.topology.definition import FIELDS
 
 SHIPPED = sorted(path.parent.name for path in TOPOLOGIES.glob("*/*.clab.yml"))
 PRIVATE = [IPv4Network(n) for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")]
@@ -109,3 +110,9 @@ def test_the_internet_has_no_default_route_and_no_private_link(demo: Topology) -
 def test_the_readme_names_every_node(demo: Topology) -> None:
     text = (Path(demo.directory) / "README.md").read_text()
     assert not [name for name in demo.nodes if name not in text]
+
+
+def test_the_reference_names_every_field_label_and_value() -> None:
+    text = (TOPOLOGIES / "README.md").read_text()
+    words = {*FIELDS, *LABELS, *FEATURES, *ROLES, *TIERS}
+    assert not [word for word in words if f"`{word}`" not in text]
