@@ -1,46 +1,87 @@
-"""Things taken from the lab for a while (a cut, an impairment, a capture), each with the way to give it back."""
+"""Things taken from the lab for a while (a cut, an impairment, a capture), each with the way to give it back.
+
+What is taken is written down first, in a file that the agent keeps locked. An agent that is killed loses the lock, and
+the next one gives back what it finds there: nothing stays borrowed by the dead.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import json
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
+
+FOLDER = Path("/run/elasticlab/borrowed")
+Way = tuple[str, dict[str, Any]]
+"""How something is given back: the name of a function of `ways`, and its arguments."""
 
 
 class Borrowed:
-    def __init__(self) -> None:
+    def __init__(self, ways: Mapping[str, Callable[..., Any]], folder: Path = FOLDER) -> None:
+        self._ways = ways
         self._lock = threading.Lock()
-        self._undo: dict[str, Callable[[], Any]] = {}
+        self._taken: dict[str, Way] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        self._inherit(folder)
+        self._journal = (folder / f"{os.getpid()}").open("w+")
+        fcntl.flock(self._journal, fcntl.LOCK_EX)
 
-    def take(self, name: str, do: Callable[[], Any], undo: Callable[[], Any]) -> Any:
-        """Do something that `undo` takes back. Taking again what is taken replaces it.
+    def _inherit(self, folder: Path) -> None:
+        """Give back what agents that were killed had taken."""
+        for file in folder.iterdir():
+            with contextlib.suppress(FileNotFoundError, BlockingIOError), file.open() as journal:
+                fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)  # its agent lives if this blocks
+                for way, arguments in json.loads(journal.read() or "[]"):
+                    with contextlib.suppress(Exception):  # it may be gone with its node; the others still count
+                        self._ways[way](**arguments)
+                file.unlink()
+
+    def _write_down(self) -> None:
+        self._journal.seek(0)
+        self._journal.truncate()
+        json.dump(list(self._taken.values()), self._journal)
+        self._journal.flush()
+
+    def take(self, name: str, do: Callable[[], Any], undo: Way) -> Any:
+        """Do something that `undo` takes back. Taking again what is taken gives it back first.
 
         The way back is known before anything is done, so that a failure half way is undone too.
         """
         with self._lock:
-            if (previous := self._undo.pop(name, None)) is not None:
-                previous()
-            self._undo[name] = undo
+            if (previous := self._taken.pop(name, None)) is not None:
+                self._undo(previous)
+            self._taken[name] = undo
+            self._write_down()
             try:
                 return do()
             except BaseException:
-                del self._undo[name]
+                del self._taken[name]
                 with contextlib.suppress(Exception):  # the first error tells more than that of its undoing
-                    undo()
+                    self._undo(undo)
+                self._write_down()
                 raise
 
     def give_back(self, name: str) -> Any:
         with self._lock:
-            undo = self._undo.pop(name, None)
-        if undo is None:
-            raise LookupError(f"not taken, so there is nothing to give back: {name}")
-        return undo()
+            if name not in self._taken:
+                raise LookupError(f"not taken, so there is nothing to give back: {name}")
+            value = self._undo(self._taken[name])
+            del self._taken[name]
+            self._write_down()
+            return value
 
     def give_back_all(self) -> None:
         with self._lock:
-            undos = list(self._undo.values())
-            self._undo.clear()
-        for undo in reversed(undos):
-            with contextlib.suppress(Exception):  # the lab may be gone already; every other thing is still given back
-                undo()
+            for way in reversed(list(self._taken.values())):
+                with contextlib.suppress(Exception):  # the lab may be gone already; the others are still given back
+                    self._undo(way)
+            self._taken.clear()
+            self._write_down()
+
+    def _undo(self, way: Way) -> Any:
+        name, arguments = way
+        return self._ways[name](**arguments)

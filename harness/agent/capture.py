@@ -17,7 +17,11 @@ def start(name: str, device: str, file: str, expression: str) -> None:
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     argv = ["tcpdump", "-i", device, "-n", "-p", "-U", "--immediate-mode", "-B", "16384", "-Z", "root", "-w", file]
     process = subprocess.Popen(
-        [*argv, expression] if expression else argv, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        # setpriv: a capture whose agent was killed would fill the disk for nobody.
+        ["setpriv", "--pdeathsig", "INT", "--", *argv, *([expression] if expression else [])],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
     )
     assert process.stderr is not None
     said = []

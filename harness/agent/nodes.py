@@ -76,9 +76,7 @@ def halt(name: str) -> None:
     shutil.rmtree(NODES / name, ignore_errors=True)
 
 
-def run_command(
-    node: str, argv: list[str], stdin: str | None, timeout: float, env: dict[str, str]
-) -> dict[str, Any]:
+def run_command(node: str, argv: list[str], stdin: str | None, timeout: float, env: dict[str, str]) -> dict[str, Any]:
     """Run a program in a node; its output is text, undecodable bytes replaced.
 
     Raises:

@@ -7,6 +7,7 @@ run in threads so that a long one does not hold up others. When the channel clos
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +19,24 @@ from harness.agent.borrowed import Borrowed
 Operation = Callable[..., Any]
 
 
+WAYS_BACK: dict[str, Operation] = {"mend": links.mend, "heal": links.heal, "stop": capture.stop}
+
+
 def operations(borrowed: Borrowed) -> dict[str, Operation]:
+    def cut(link: int) -> None:
+        borrowed.take(f"cut {link}", lambda: links.cut(link), ("mend", {"link": link}))
+
+    def impair(link: int, toward: str, netem: dict[str, Any]) -> None:
+        way = ("heal", {"link": link, "toward": toward})
+        borrowed.take(f"impair {link} {toward}", lambda: links.impair(link, toward, netem), way)
+
+    def record(name: str, device: str, file: str, expression: str) -> None:
+        way = ("stop", {"name": name})
+        borrowed.take(f"capture {name}", lambda: capture.start(name, device, file, expression), way)
+
     return {
         "ping": lambda: "pong",
+        "pid": os.getpid,
         "probe": probe.probe,
         "build": world.build,
         "demolish": world.demolish,
@@ -29,15 +45,11 @@ def operations(borrowed: Borrowed) -> dict[str, Operation]:
         "node.power_on": world.power_on,
         "node.states": nodes.states,
         "node.ready": ready.holds,
-        "link.cut": lambda link: borrowed.take(f"cut {link}", lambda: links.cut(link), lambda: links.mend(link)),
+        "link.cut": cut,
         "link.mend": lambda link: borrowed.give_back(f"cut {link}"),
-        "link.impair": lambda link, toward, netem: borrowed.take(
-            f"impair {link} {toward}", lambda: links.impair(link, toward, netem), lambda: links.heal(link, toward)
-        ),
+        "link.impair": impair,
         "link.heal": lambda link, toward: borrowed.give_back(f"impair {link} {toward}"),
-        "capture.start": lambda name, device, file, expression: borrowed.take(
-            f"capture {name}", lambda: capture.start(name, device, file, expression), lambda: capture.stop(name)
-        ),
+        "capture.start": record,
         "capture.stop": lambda name: borrowed.give_back(f"capture {name}"),
         "capture.read": capture.read,
         "audit": audit.leftovers,
@@ -46,7 +58,7 @@ def operations(borrowed: Borrowed) -> dict[str, Operation]:
 
 def serve(channel: Any) -> None:
     """Answer until the channel is closed by the other side or its connection is lost."""
-    borrowed = Borrowed()
+    borrowed = Borrowed(WAYS_BACK)
     known = operations(borrowed)
     sending = threading.Lock()
 

@@ -65,8 +65,10 @@ def _script(root: Root, work: Path, argv: Sequence[str], cwd: str, *, private: b
         beside = root.upper.with_name(f"{root.upper.name}.work")
         lines += [f"u={shlex.quote(str(root.upper))}", f"x={shlex.quote(str(beside))}", 'mkdir -p "$u" "$x"']
     lower = shlex.quote(":".join(str(layer) for layer in root.layers))
+    # mount(8) of Debian 13 passes options one by one, at most 256 bytes each: too few for a list of layers.
+    lines += ["export LIBMOUNT_FORCE_MOUNT2=always"]
     lines += [f'mount -t overlay -o lowerdir={lower},upperdir="$u",workdir="$x",{OVERLAY_OPTIONS} overlay "$r"']
-    lines += ['mount -t proc proc "$r/proc"', 'mount -t sysfs -o ro sysfs "$r/sys"']
+    lines += ["unset LIBMOUNT_FORCE_MOUNT2", 'mount -t proc proc "$r/proc"', 'mount -t sysfs -o ro sysfs "$r/sys"']
     lines += ['mount -t tmpfs -o mode=0755 tmpfs "$r/dev"', 'mkdir "$r/dev/pts" "$r/dev/shm" "$r/dev/net"']
     for device in DEVICES:
         lines += [f'touch "$r/dev/{device}"', f'mount --bind /dev/{device} "$r/dev/{device}"']

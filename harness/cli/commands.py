@@ -39,7 +39,9 @@ def labctl() -> None:
 @labctl.command()
 @click.argument("topology", default=DEFAULT)
 @click.option("--name", help="Name of the lab; several labs of one topology run side by side under their own names.")
-@click.option("--host", type=click.Choice(HOST_KINDS), help="Kind of lab host; without it this machine's kernel decides.")
+@click.option(
+    "--host", type=click.Choice(HOST_KINDS), help="Kind of lab host; without it this machine's kernel decides."
+)
 def up(topology: str, name: str | None, host: str | None) -> None:
     """Bring a lab to life; ends when its tunnels are up and its probes pass.
 
@@ -156,4 +158,3 @@ def test(reuse: str | None, only: tuple[str, ...], arguments: tuple[str, ...]) -
 def report(results: str, output: str) -> int:
     """Render the results of the last tests as an Allure report."""
     return testing.render(console, os.path.abspath(results), os.path.abspath(output))
-

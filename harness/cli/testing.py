@@ -2,8 +2,101 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from harness import build
+from harness.cli.reporter import reporter
+from harness.paths import REPOSITORY
+
 PARTS = ("lint", "types", "unit", "lab")
+RESULTS = REPOSITORY / "allure-results"
+
+# What runs in nodes is typed and tested where nodes run it: the C libraries it needs exist only there.
+_IN_NODES = ("tests/unit/yangkit", "tests/unit/element")
+_NODE_PACKAGES = ("yangkit", "element")
+_TOOLS = "tools"
 
 
-def run(*a): ...
-def render(*a): ...
+@dataclass(frozen=True)
+class Run:
+    """What `labctl test` was asked: the lab to reuse and the arguments for pytest."""
+
+    reuse: str | None
+    arguments: Sequence[str]
+
+
+def _tool(*argv: str) -> int:
+    """A Python tool of this environment, in the repository."""
+    paths = os.pathsep.join(str(REPOSITORY / place) for place in ("", "kits/yangkit", "images/element"))
+    environment = {**os.environ, "PYTHONPATH": paths}
+    command = [sys.executable, "-m", *argv]
+    return subprocess.run(command, cwd=REPOSITORY, env=environment, check=False).returncode
+
+
+def _in_tools(*argv: str) -> int:
+    """The same in the nodes' Debian with the nodes' Python."""
+    with reporter() as progress:
+        return build.run_in_image(_TOOLS, ["python3", "-m", *argv], progress=progress)
+
+
+def _lint(_: Run) -> int:
+    return _tool("ruff", "check", ".") or _tool("ruff", "format", "--check", ".") or _tool("harness.cli.imports")
+
+
+def _types(_: Run) -> int:
+    host = _tool("mypy")
+    packages = [part for package in _NODE_PACKAGES for part in ("-p", package)]
+    return host or _in_tools("mypy", "--cache-dir=/tmp/mypy", "--python-version=3.13", *packages)
+
+
+def _unit(run: Run) -> int:
+    elsewhere = [f"--ignore={folder}" for folder in _IN_NODES]
+    here = _tool("pytest", "tests/unit", *elsewhere, *run.arguments)
+    nodes = _in_tools("pytest", *_IN_NODES, "-p", "no:cacheprovider", *run.arguments)
+    return here or nodes
+
+
+def _lab(run: Run) -> int:
+    reuse = ["--lab", run.reuse] if run.reuse else []
+    folders = [folder for folder in ("tests/lab", "tests/system", "tests/scenarios") if (REPOSITORY / folder).is_dir()]
+    return _tool("pytest", *folders, f"--alluredir={RESULTS}", "--clean-alluredir", *reuse, *run.arguments)
+
+
+_STEPS: dict[str, Callable[[Run], int]] = {"lint": _lint, "types": _types, "unit": _unit, "lab": _lab}
+
+
+def run(console: Console, parts: Sequence[str], reuse: str | None, arguments: Sequence[str]) -> int:
+    """Run the parts in their order, all of them also when one fails; 0 if every one passed."""
+    wanted = Run(reuse, arguments)
+    outcome: dict[str, tuple[int, float]] = {}
+    for part in PARTS:
+        if part in parts:
+            console.rule(part)
+            begun = time.monotonic()
+            outcome[part] = (_STEPS[part](wanted), time.monotonic() - begun)
+    console.rule("outcome")
+    for part, (status, seconds) in outcome.items():
+        console.print(f"{part:<6} {'passed' if status == 0 else 'FAILED':<7} {seconds:6.1f} s")
+    return max((1 if status else 0 for status, _ in outcome.values()), default=0)
+
+
+def render(console: Console, results: str, output: str) -> int:
+    """Render Allure results as a page, with the Allure of the report image."""
+    with reporter() as progress:
+        status = build.run_in_image(
+            "report",
+            ["allure", "generate", results, "--output", output],
+            binds=(build.Bind(Path(output).parent, str(Path(output).parent), writable=True),),
+            progress=progress,
+        )
+    if status == 0:
+        console.print(f"report in {output}/index.html")
+    return status

@@ -72,11 +72,13 @@ class Agent:
             return str(error)
         return "its channel was closed"
 
-    def call(self, operation: str, timeout: float = 60, **arguments: Any) -> Any:
+    def call(self, operation: str, within: float = 60, /, **arguments: Any) -> Any:
         """Run an operation of `harness.agent.server` and return its value.
 
         Raises:
-            AgentError: it failed there. AgentLost: the agent is gone. TimeoutError: no answer in `timeout` seconds.
+            AgentError: it failed there.
+            AgentLost: the agent is gone.
+            TimeoutError: no answer `within` seconds (scaled).
         """
         number = next(self._numbers)
         answer: Future[Any] = Future()
@@ -86,13 +88,13 @@ class Agent:
             self._waiting[number] = answer
         try:
             self._channel.send((number, operation, arguments))
-            well, value = answer.result(timeout * time_scale())
+            well, value = answer.result(within * time_scale())
         except OSError as error:
             raise AgentLost(f"{operation}: {error}") from error
         except FutureTimeoutError as error:
             if isinstance(error, AgentLost):
                 raise
-            raise TimeoutError(f"{operation}: no answer from the agent within {timeout:g} s") from error
+            raise TimeoutError(f"{operation}: no answer from the agent within {within:g} s") from error
         finally:
             with self._lock:
                 self._waiting.pop(number, None)

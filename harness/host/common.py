@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from pyroute2 import IPRoute
@@ -14,6 +15,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from harness.host import keeper, slot
 from harness.host.base import HostError, LabPlace
+from harness.host.channel import Agent
 from harness.host.rootfs import Rootfs
 from harness.host.slot import Slot
 from harness.paths import REPOSITORY, state_dir
@@ -23,7 +25,7 @@ SLOTS_FOLDER = "slots"
 READY_SECONDS = 20
 
 
-class KeptHost:
+class KeptHost(ABC):
     """A lab host that is a keeper process on this machine; `lab-kernel` and `local` differ in how it is reached."""
 
     kind = ""
@@ -76,18 +78,25 @@ class KeptHost:
         lines = self.place.log.read_text(errors="replace").splitlines() if self.place.log.exists() else []
         return "\n".join([f"last lines of {self.place.log}:", *lines[-15:]])
 
+    @abstractmethod
+    def agent(self) -> Agent: ...
+
+    @abstractmethod
+    def command(self, *argv: str, terminal: bool = False) -> list[str]: ...
+
     def _environment(self, taken: Slot) -> dict[str, str]:
         return {"KIND": self.kind, **self.rootfs.environment()}
 
+    @abstractmethod
     def _prepare(self, taken: Slot) -> None:
-        """What has to be there before the keeper starts."""
+        """Make what has to be there before the keeper starts."""
 
     def _namespaces(self) -> list[str]:
         return []
 
+    @abstractmethod
     def _connect(self, taken: Slot) -> None:
         """Make the management network reach the lab host."""
-        raise NotImplementedError
 
     def _end_of_cable(self, name: str, taken: Slot) -> None:
         """This machine's end of the management network: address up; no route but the network's own."""

@@ -17,6 +17,9 @@ _BRIDGE = "mgmt"
 class Local(KeptHost):
     kind = "local"
 
+    def _prepare(self, taken: Slot) -> None:
+        del taken  # nothing: the kernel is here already
+
     def _namespaces(self) -> list[str]:
         return ["--net", "--ipc", "--uts"]
 
@@ -40,7 +43,14 @@ class Local(KeptHost):
         inner = keeper.inside(self.place.folder)
         if inner is None:
             raise HostError(f"the lab host of {self.place.name} is not running")
-        environment = ["/usr/bin/env", "--chdir=/", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TERM=xterm"]
+        environment = [
+            "/usr/bin/env",
+            "--chdir=/",
+            "-i",
+            "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME=/root",
+            "TERM=xterm",
+        ]
         enter = ["nsenter", "--target", str(inner), "--mount", "--pid", "--net", "--ipc", "--uts", "--root"]
         return [*enter, "--", *environment, *argv]
 

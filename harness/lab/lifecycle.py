@@ -152,9 +152,7 @@ def _identities(topology: Topology, place: LabPlace) -> dict[str, Path]:
 def _world(
     topology: Topology, known: LabRecord, host: KeptHost, images: dict[str, build.Image], boxes: dict[str, Path]
 ) -> dict[str, Any]:
-    binds = {
-        node: [{"source": host.seen(box), "target": "/factory", "read_only": True}] for node, box in boxes.items()
-    }
+    binds = {node: [{"source": host.seen(box), "target": "/factory", "read_only": True}] for node, box in boxes.items()}
     world = describe.world(topology, known.name, host.slot, images, host.seen, binds)
     hosts = ["127.0.0.1 localhost", "::1 localhost"]
     hosts += [f"{node['management'].split('/')[0]} {node['name']}" for node in world["nodes"]]

@@ -1,0 +1,43 @@
+"""Evidence of a failed test: everything a person would have looked at on the boxes, taken at the moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import allure
+
+from harness.host.channel import AgentError, AgentLost
+from harness.lab import Lab, Node
+
+_LOOKS = {
+    "addresses": "ip -d address",
+    "routes": "ip route show table all; ip rule",
+    "xfrm": "ip -s xfrm state; ip xfrm policy",
+    "nft": "nft list ruleset",
+    "bridges": "bridge -d link; bridge fdb; bridge vlan",
+    "neighbours": "ip neigh",
+    "processes": "ps axf -o pid,stat,etimes,args",
+    "logs": "tail -n 400 $(find /var/log -name current -o -name '*.log' | sort) /dev/null",
+}
+_LIMIT = 64 * 1024 * 1024
+
+
+def attach(lab: Lab, captures: Sequence[Path]) -> None:
+    """Attach captures, the lab host's log and each node's state to the test's Allure result."""
+    for file in captures:
+        if file.stat().st_size <= _LIMIT:
+            allure.attach(file.read_bytes(), name=file.name, extension="pcap")
+    if lab.place.log.exists():
+        allure.attach(lab.place.log.read_text(errors="replace"), "lab host", allure.attachment_type.TEXT)
+    for node in lab.nodes.values():
+        allure.attach(_state(node), node.name, allure.attachment_type.TEXT)
+
+
+def _state(node: Node) -> str:
+    """One text per node; what cannot be asked any more (no power) is evidence too."""
+    script = "\n".join(f"echo '=== {name}: '\n{{ {command}; }} 2>&1" for name, command in _LOOKS.items())
+    try:
+        return node.run("/bin/sh", "-c", script, timeout=20).stdout
+    except (AgentError, AgentLost, TimeoutError) as error:
+        return f"no answer: {error}"

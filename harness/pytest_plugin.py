@@ -1,0 +1,134 @@
+"""pytest fixtures for tests on labs.
+
+A test names the topology it needs, `@pytest.mark.topology("demo")`, and takes the fixture `lab` (or `node`). Tests that
+name the same topology share one lab, which is made for the run and removed after it, or is the running one that
+`--lab NAME` names. A test leaves the lab as it found it; whatever it cut or impaired is given back in any case.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterator
+
+import pytest
+
+from harness import lab as labs
+from harness import topology as topologies
+from harness.build.progress import Lines
+from harness.evidence import failure
+from harness.host import HOST_KINDS
+from harness.lab import Lab, Node
+from harness.lab.lifecycle import Timings
+from harness.lab.ready import wait_until_ready
+from harness.topology import Topology
+from harness.wait import DeadlineError
+
+_FAILED = pytest.StashKey[bool]()
+_MANAGER = pytest.StashKey["LabManager"]()
+_HEAL_SECONDS = 60
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("elasticlab")
+    group.addoption("--lab", metavar="NAME", help="run on this running lab instead of making one per topology")
+    group.addoption("--lab-host", choices=HOST_KINDS, help="kind of lab host (default: this machine's kernel decides)")
+
+
+class LabManager:
+    """The lab of this pytest process: one at a time, kept while consecutive tests want the same topology."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._reuse: str | None = config.getoption("--lab")
+        self._host: str | None = config.getoption("--lab-host")
+        self._lab: Lab | None = None
+        self._topology: Topology | None = None
+        self._broken = ""
+
+    def get(self, name: str) -> Lab:
+        if self._broken:
+            pytest.fail(f"the lab is broken since {self._broken}; nothing that runs on it now would be the truth")
+        wanted = topologies.load(name)
+        if self._lab is not None and self._topology is not None and self._topology.path == wanted.path:
+            return self._lab
+        self.close()
+        if self._reuse:
+            self._lab = labs.attach(self._reuse)
+            if self._lab.record.topology != str(wanted.path):
+                pytest.skip(f"lab {self._reuse} runs another topology than {name}")
+        else:
+            own = f"test-{wanted.name}-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{os.getpid()}"
+            self._lab = labs.up(wanted, name=own, host=self._host, progress=Lines(), timings=Timings())
+        self._topology = wanted
+        return self._lab
+
+    def check(self, after: str) -> None:
+        """After a failure: does the lab hold what it promises, or would the next tests fail for this one's reason?"""
+        if self._lab is None or self._topology is None:
+            return
+        try:
+            for name, state in self._lab.engine.states().items():
+                if not state.running:
+                    self._lab[name].power.on()
+            wait_until_ready(self._lab.agent, self._topology, _HEAL_SECONDS)
+        except (DeadlineError, RuntimeError, ConnectionError) as error:
+            self._broken = f"{after} ({error})"
+
+    def close(self) -> None:
+        lab, self._lab, self._topology, self._broken = self._lab, None, None, ""
+        if lab is None:
+            return
+        lab.close()
+        if not self._reuse:
+            left = labs.down(lab.name)
+            assert not left, f"lab {lab.name} left behind: {left}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one topology run one after the other, so that each lab is made once."""
+    order: dict[str, int] = {}
+
+    def rank(item: pytest.Item) -> int:
+        marker = item.get_closest_marker("topology")
+        return order.setdefault(marker.args[0] if marker else "", len(order))
+
+    for item in items:
+        rank(item)
+    items.sort(key=rank)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        item.stash[_FAILED] = True
+    return report
+
+
+@pytest.fixture(scope="session")
+def _labs(pytestconfig: pytest.Config) -> Iterator[LabManager]:
+    manager = LabManager(pytestconfig)
+    yield manager
+    manager.close()
+
+
+@pytest.fixture
+def lab(request: pytest.FixtureRequest, _labs: LabManager) -> Iterator[Lab]:
+    """The running lab of the topology that the test names."""
+    marker = request.node.get_closest_marker("topology")
+    if marker is None:
+        raise pytest.UsageError(f"{request.node.nodeid} takes `lab` but names no topology: add @pytest.mark.topology")
+    running = _labs.get(marker.args[0])
+    captured = set(running.place.captures.glob("*.pcap"))
+    yield running
+    if request.node.stash.get(_FAILED, False):
+        failure.attach(running, sorted(set(running.place.captures.glob("*.pcap")) - captured))
+        _labs.check(request.node.nodeid)
+
+
+@pytest.fixture
+def node(lab: Lab) -> Callable[[str], Node]:
+    """Nodes of the lab by name: `node("host-1")`."""
+    return lab.__getitem__

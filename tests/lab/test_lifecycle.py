@@ -1,0 +1,163 @@
+"""Labs come and go: side by side, twice, killed in the middle, and always without a trace."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import lab as labs
+from harness import topology as topologies
+from harness.build.progress import Silent
+from harness.host import keeper, open_host
+from harness.host.slot import SLOTS
+from harness.lab import Lab, LabError
+from harness.lab.lifecycle import Timings
+from harness.lab.record import place_of
+from harness.paths import labs_dir, state_dir
+from harness.wait import wait_for
+
+HOST_2 = "10.2.0.10"
+KINDS = ["local", "lab-kernel"]
+
+
+def bring_up(name: str, host: str) -> Lab:
+    return labs.up(topologies.load("plain"), name=name, host=host, progress=Silent(), timings=Timings())
+
+
+def traces(name: str) -> list[str]:
+    """What of a lab can be found on this machine by someone who knows nothing of the harness."""
+    folder = str(labs_dir() / name)
+    found = [str(path) for path in labs_dir().glob(f"*{name}*") if path.suffix != ".lock"]
+    found += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if folder in line]
+    processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    found += [line for line in processes.splitlines() if folder in line]
+    found += [
+        loop
+        for loop in subprocess.run(["losetup", "-a"], capture_output=True, text=True, check=True).stdout.splitlines()
+        if folder in loop
+    ]
+    return found
+
+
+@pytest.fixture
+def name() -> Iterator[str]:
+    """A name for a lab; whatever became of the lab, it is gone afterwards."""
+    chosen = f"life-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{os.getpid()}"
+    yield chosen
+    if place_of(chosen).folder.exists():
+        labs.down(chosen)
+    assert traces(chosen) == []
+
+
+@pytest.mark.parametrize("host", KINDS)
+def test_down_leaves_nothing(name: str, host: str) -> None:
+    links = set(os.listdir("/sys/class/net"))
+    bring_up(name, host).close()
+    assert set(os.listdir("/sys/class/net")) - links, "the lab has a link to this machine while it is up"
+    assert traces(name), "a lab that is up can be found"
+    assert labs.down(name) == []
+    assert traces(name) == []
+    assert set(os.listdir("/sys/class/net")) == links
+    with pytest.raises(LabError, match="there is no lab"):
+        labs.down(name)
+
+
+@pytest.mark.parametrize("host", KINDS)
+def test_demolish_takes_the_world_apart_on_a_host_that_goes_on(name: str, host: str) -> None:
+    with bring_up(name, host) as lab:
+        assert lab.agent.call("audit") != [], "the audit sees a lab that is up"
+        assert lab.engine.demolish() == []
+        assert lab.engine.demolish() == [], "and may be repeated"
+
+
+def test_up_is_idempotent_and_repairs(name: str) -> None:
+    with bring_up(name, "local") as lab:
+        lab["host-1"].sh("touch /root/mine")
+        lab["host-2"].power.off()
+        before = lab.engine.states()
+    with bring_up(name, "local") as lab:
+        assert lab["host-1"].reaches(HOST_2)
+        assert lab["host-1"].run("test", "-e", "/root/mine").ok, "what was running was not touched"
+        assert lab.engine.states()["host-1"] == before["host-1"]
+
+
+def test_another_topology_under_the_same_name_is_refused(name: str, tmp_path: Path) -> None:
+    bring_up(name, "local").close()
+    changed = tmp_path / "plain.clab.yml"
+    changed.write_text(topologies.load("plain").path.read_text().replace("10.2.0.10", "10.2.0.11"))
+    with pytest.raises(LabError, match="labctl down"):
+        labs.up(topologies.load(changed), name=name, progress=Silent(), timings=Timings())
+
+
+def test_two_labs_side_by_side_do_not_see_each_other(name: str) -> None:
+    second = f"{name}-b"
+    try:
+        with bring_up(name, "local") as one, bring_up(second, "lab-kernel") as other:
+            assert one["host-1"].reaches(HOST_2)
+            assert other["host-1"].reaches(HOST_2)
+            assert one["host-1"].management_address != other["host-1"].management_address
+            assert not one["host-1"].reaches(other["host-1"].management_address, within=0.3)
+            with other.link("host-1:lan").cut():
+                assert one["host-1"].reaches(HOST_2)
+        assert labs.down(second) == []
+        with labs.attach(name) as one:
+            assert one["host-1"].reaches(HOST_2), "the end of one lab is nothing to the other"
+    finally:
+        if place_of(second).folder.exists():
+            labs.down(second)
+
+
+@pytest.mark.parametrize("host", KINDS)
+def test_a_lab_whose_host_was_killed_is_brought_up_again_with_its_disks(name: str, host: str) -> None:
+    with bring_up(name, host) as lab:
+        lab["host-1"].sh("echo kept > /root/kept; sync")
+    keeper.kill(place_of(name).folder)
+    with pytest.raises(LabError, match="lost its host"):
+        labs.attach(name)
+    with bring_up(name, host) as lab:
+        assert lab["host-1"].exec("cat", "/root/kept") == "kept\n"
+        assert lab["host-1"].reaches(HOST_2)
+
+
+@pytest.mark.parametrize("host", KINDS)
+def test_labctl_killed_at_any_moment_leaves_nothing_that_down_or_up_trips_over(name: str, host: str) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    generator = random.Random(seed)
+    for round_number in range(4):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "harness.cli", "up", "plain", "--name", name, "--host", host],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            process.wait(timeout=generator.uniform(0.3, 3 if host == "lab-kernel" else 1.2))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if round_number % 2 and place_of(name).folder.exists():
+            assert labs.down(name) == [], f"seed {seed}"
+            assert traces(name) == [], f"seed {seed}"
+    with bring_up(name, host) as lab:
+        assert lab["host-1"].reaches(HOST_2), f"seed {seed}"
+    assert labs.down(name) == []
+
+
+def test_a_slot_is_free_again_when_its_lab_is_dead(name: str) -> None:
+    bring_up(name, "local").close()
+    taken = open_host(place_of(name)).slot
+    assert 0 <= taken.index < SLOTS
+    keeper.kill(place_of(name).folder)
+    wait_for("the management link to vanish", lambda: not Path(f"/sys/class/net/{taken.device}").exists(), 5)
+    labs.down(name)
+    bring_up(name, "local").close()
+    assert open_host(place_of(name)).slot == taken
+    assert (state_dir() / "slots" / str(taken.index)).exists()

@@ -1,0 +1,128 @@
+"""A lab on the machine's own kernel where that can carry it: nodes, power, links, captures, and what must not be."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+
+from harness.host.channel import AgentError
+from harness.lab import CommandError, Lab, Node
+from harness.wait import wait_for
+
+pytestmark = pytest.mark.topology("plain")
+
+HOST_1, HOST_2 = "10.1.0.10", "10.2.0.10"
+
+
+def test_hosts_reach_each_other_through_the_router(lab: Lab) -> None:
+    assert lab["host-1"].reaches(HOST_2)
+    assert lab["host-2"].reaches(HOST_1)
+    assert not lab["host-1"].reaches("10.2.0.99", within=0.5)
+
+
+def test_lab_needs_nothing_of_the_kernel_and_runs_on_it(lab: Lab) -> None:
+    """The path without a lab kernel stays alive: this topology asks for nothing that a kernel may lack."""
+    assert lab.record.host == "local", lab.record.reason
+
+
+def test_a_node_sees_its_own_image_and_never_the_machine(node: Callable[[str], Node]) -> None:
+    root = [line.split() for line in node("host-1").exec("cat", "/proc/self/mountinfo").splitlines()]
+    kinds = [fields[fields.index("-") + 1] for fields in root if fields[4] == "/"]
+    assert kinds == ["overlay"]
+    assert not node("host-1").run("test", "-e", "/lab").ok
+
+
+def test_a_command_passes_input_output_and_status_through(node: Callable[[str], Node]) -> None:
+    assert node("host-1").exec("cat", stdin="ünïcode\n") == "ünïcode\n"
+    failed = node("host-1").run("sh", "-c", "echo out; echo err >&2; exit 7")
+    assert (failed.status, failed.stdout, failed.stderr) == (7, "out\n", "err\n")
+    with pytest.raises(CommandError, match="exit status 7"):
+        failed.check()
+    with pytest.raises(AgentError, match="no end within"):
+        node("host-1").run("sleep", "60", timeout=0.3)
+
+
+def test_the_management_network_leads_nowhere(lab: Lab) -> None:
+    node = lab["host-1"]
+    routes = node.exec("ip", "-4", "route", "show", "dev", "eth0").splitlines()
+    assert len(routes) == 1
+    assert "default" not in routes[0]
+    assert node.reaches(lab["host-2"].management_address)
+
+
+def test_power_cycle_keeps_the_disk_and_loses_everything_else(lab: Lab) -> None:
+    node, other = lab["host-1"], lab["router"]
+    node.sh("echo kept > /root/kept; sync; echo lost > /run/lost; ip address add 192.0.2.1/32 dev lo")
+    node.power.off()
+    assert not node.running
+    assert "NO-CARRIER" in other.exec("ip", "link", "show", "lan-1")
+    assert "NO-CARRIER" not in other.exec("ip", "link", "show", "lan-2")
+    node.power.on()
+    assert node.exec("cat", "/root/kept") == "kept\n"
+    assert not node.run("test", "-e", "/run/lost").ok
+    assert "192.0.2.1" not in node.exec("ip", "address")
+    assert node.reaches(HOST_2), "the topology's commands were not run again, or the link was not plugged in again"
+
+
+def test_a_cut_link_takes_carrier_from_both_ends_and_comes_back(lab: Lab) -> None:
+    link = lab.link("host-1:lan")
+    with link.cut():
+        assert "NO-CARRIER" in lab["host-1"].exec("ip", "link", "show", "lan")
+        assert "NO-CARRIER" in lab["router"].exec("ip", "link", "show", "lan-1")
+        assert not lab["host-1"].reaches(HOST_2, within=0.3)
+    wait_for("host-1 to reach host-2 again", lambda: lab["host-1"].reaches(HOST_2), 5)
+
+
+def test_what_was_borrowed_is_given_back_when_its_borrower_is_gone(lab: Lab) -> None:
+    other = lab.host.agent()
+    other.call("link.cut", link=lab.link("host-1:lan").index)
+    assert not lab["host-1"].reaches(HOST_2, within=0.3)
+    other.close()
+    wait_for("the cut to be undone", lambda: lab["host-1"].reaches(HOST_2, within=0.3), 10)
+
+
+def test_what_a_killed_agent_had_borrowed_is_given_back_by_the_next(lab: Lab) -> None:
+    other = lab.host.agent()
+    pid = other.call("pid")
+    other.call("link.cut", link=lab.link("host-1:lan").index)
+    subprocess.run(lab.host.command("kill", "-KILL", str(pid)), check=True)
+    other.close()
+    assert not lab["host-1"].reaches(HOST_2, within=0.3)
+    successor = lab.host.agent()
+    successor.call("ping")
+    successor.close()
+    assert lab["host-1"].reaches(HOST_2)
+
+
+def test_a_capture_holds_what_passed_both_ways_and_nothing_else(lab: Lab) -> None:
+    with lab.capture("router:lan-2", "icmp") as capture:
+        assert lab["host-1"].reaches(HOST_2)
+        assert lab["host-1"].reaches("10.1.0.1")
+    assert capture.count("icmp[icmptype] == icmp-echo and dst host 10.2.0.10") == 1
+    assert capture.count("icmp[icmptype] == icmp-echoreply and src host 10.2.0.10") == 1
+    assert capture.count("host 10.1.0.1") == 0
+    assert capture.contains(bytes(range(0x20, 0x30)))
+    assert not capture.contains(b"never sent")
+
+
+def test_an_unknown_name_is_refused_with_what_there_is(lab: Lab) -> None:
+    with pytest.raises(LookupError, match="it has host-1, router, host-2"):
+        lab["host-9"]
+    with pytest.raises(LookupError, match="no link at 'host-1:wan'"):
+        lab.link("host-1:wan")
+
+
+def test_agent_answers_within_five_milliseconds(lab: Lab, record_property: Callable[[str, object], None]) -> None:
+    lab.agent.call("ping")
+    samples = []
+    for _ in range(200):
+        begun = time.perf_counter()
+        lab.agent.call("ping")
+        samples.append(time.perf_counter() - begun)
+    median = statistics.median(samples)
+    record_property("median ms", round(median * 1000, 3))
+    assert median <= 0.005
