@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+MAX_TEXT = 400
+
 
 class Place(Protocol):
     """Anything that knows where in the file it stands, counted from 1."""
@@ -50,7 +52,7 @@ class Problems:
 
     def add(self, place: Place | None, message: str, remedy: str) -> None:
         line, column = (place.line, place.column) if place else (0, 0)
-        self._found.append(Problem(self.file, line, column, message, remedy))
+        self._found.append(Problem(self.file, line, column, _printable(message), _printable(remedy)))
 
     def __len__(self) -> int:
         return len(self._found)
@@ -58,6 +60,12 @@ class Problems:
     def raise_if_any(self) -> None:
         if self._found:
             raise TopologyError(self._found)
+
+
+def _printable(text: str) -> str:
+    """One line without control characters: what a stranger's file holds must not steer the reader's terminal."""
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:MAX_TEXT])
+    return shown + ("..." if len(text) > MAX_TEXT else "")
 
 
 def suggest(word: str, known: Iterable[str], otherwise: str) -> str:

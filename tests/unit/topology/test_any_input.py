@@ -62,7 +62,9 @@ def loads(content: bytes) -> None:
             refusal = None
     if refusal is not None:
         assert refusal.problems
-        assert str(refusal)
+        for problem in refusal.problems:
+            assert (problem.message + problem.remedy).isprintable()
+            assert len(problem.message) < 500
         return
     assert isinstance(topology, Topology)
     for node in topology.nodes.values():
