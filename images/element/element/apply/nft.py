@@ -35,7 +35,7 @@ def load(ruleset: Ruleset) -> None:
     for kind in ("chain", "counter"):
         for item in _listing(f"{kind}s"):
             if item.get("table") == TABLE and item["name"] not in wanted[kind]:
-                lines.append(f'delete {kind} {item["family"]} {TABLE} {item["name"]}')
+                lines.append(f"delete {kind} {item['family']} {TABLE} {item['name']}")
     lines += [ruleset.text, f"add chain inet {TABLE} {_MARK}{ruleset.revision}"]
     _nft("-f", "-", text="\n".join(lines) + "\n")
 
