@@ -36,7 +36,8 @@ class Routes:
             if message.get_attr("FRA_L3MDEV"):
                 yield Rule(priority)
             elif message.get_attr("FRA_PROTOCOL") == ROUTE_PROTOCOL:
-                yield Rule(priority, message.get_attr("FRA_FWMARK"), message.get_attr("FRA_TABLE"))
+                mark, table = message.get_attr("FRA_FWMARK"), message.get_attr("FRA_TABLE")
+                yield Rule(priority, mark, table, message.get_attr("FRA_IIFNAME"))
 
     def _route(self, message: Any, names: dict[int, str]) -> Route:
         kind = _KINDS.get(message["type"], "other")
@@ -97,4 +98,5 @@ class Routes:
         arguments: dict[str, Any] = {"family": socket.AF_INET, "priority": rule.priority}
         if rule.mark is None:
             return arguments | {"FRA_L3MDEV": 1, "table": 0}
-        return arguments | {"fwmark": rule.mark, "table": rule.table, "FRA_PROTOCOL": ROUTE_PROTOCOL}
+        arguments |= {"fwmark": rule.mark, "table": rule.table, "iifname": rule.link}
+        return arguments | {"FRA_PROTOCOL": ROUTE_PROTOCOL}

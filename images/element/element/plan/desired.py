@@ -91,7 +91,7 @@ def _tenants(config: Config) -> Iterator[Resource]:
         yield Rule(VRF_RULE_PRIORITY)
     for breakout in config.breakouts:
         tenant = config.tenant(breakout.tenant)
-        yield Rule(RULE_PRIORITY, mark=tenant.id, table=tenant.table)
+        yield Rule(RULE_PRIORITY, mark=tenant.id, table=tenant.table, link=breakout.interface)
 
 
 def _interface(config: Config, interface: Interface) -> Iterator[Resource]:

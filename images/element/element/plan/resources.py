@@ -182,15 +182,21 @@ class Route(Resource):
 
 @dataclass(frozen=True, slots=True)
 class Rule(Resource):
-    """A rule of the routing policy: packets with ``mark`` use ``table``; without a mark it is the VRFs' own rule."""
+    """A rule of the routing policy: packets with ``mark`` that arrive on ``link`` use ``table``; without a mark it is
+    the VRFs' own rule. The link matters: a VXLAN packet is routed with the mark of the packet inside it."""
 
     priority: int
     mark: int | None = None
     table: int | None = None
+    link: str | None = None
 
     @property
     def key(self) -> Hashable:
-        return ("rule", self.priority, self.mark, self.table)
+        return ("rule", self.priority, self.mark, self.table, self.link)
+
+    @property
+    def path(self) -> str | None:
+        return "/elasticlab-nat:nat" if self.mark else "/elasticlab-tenant:tenants"
 
 
 @dataclass(frozen=True, slots=True)
