@@ -19,6 +19,7 @@ from harness.build.store import Store
 from harness.build.uv import uv_binary
 
 EPOCH = 1_735_689_600  # 2025-01-01: the time stamp of copied files, so that equal recipes give equal layers
+NPM_SETTINGS = ("npm_config_registry", "NPM_CONFIG_REGISTRY")
 UV_SETTINGS = ("UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX", "UV_HTTP_TIMEOUT")
 SELECTION: dict[str, Callable[[str], list[str]]] = {
     "package": lambda value: ["--package", value, "--no-dev", "--no-editable"],
@@ -108,7 +109,7 @@ def _sync(spec: PythonSpec, place: str, home: Path, layer: Layer, site: Site) ->
     )
     env = {
         **network_env(),
-        **{name: os.environ[name] for name in UV_SETTINGS if name in os.environ},
+        **_passed(UV_SETTINGS),
         "HOME": "/tmp",
         "UV_CACHE_DIR": f"{PRIVATE}/uv-cache",
         "UV_LINK_MODE": "copy",
@@ -131,6 +132,10 @@ def _sync(spec: PythonSpec, place: str, home: Path, layer: Layer, site: Site) ->
     )
 
 
+def _passed(names: tuple[str, ...]) -> dict[str, str]:
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
 def _npm(layer: Layer, site: Site, target: Path) -> dict[str, object]:
     """`npm ci` in the image's own root (its packages hold node and npm)."""
     folder = layer.recipe.npm
@@ -141,7 +146,13 @@ def _npm(layer: Layer, site: Site, target: Path) -> dict[str, object]:
     for name in ("package.json", "package-lock.json"):
         shutil.copyfile(folder / name, home / name)
     place = f"/opt/{layer.image}"
-    env = {**network_env(), "HOME": "/tmp", "npm_config_cache": f"{PRIVATE}/npm", "npm_config_update_notifier": "false"}
+    env = {
+        **network_env(),
+        **_passed(NPM_SETTINGS),
+        "HOME": "/tmp",
+        "npm_config_cache": f"{PRIVATE}/npm",
+        "npm_config_update_notifier": "false",
+    }
     binds = (
         *network_binds(),
         Bind(site.store.folder("npm"), f"{PRIVATE}/npm", writable=True),
@@ -155,6 +166,7 @@ def _npm(layer: Layer, site: Site, target: Path) -> dict[str, object]:
     chroot.run_logged(
         chroot.command(root, mounts, argv, cwd=place), root.environment(), site.log, f"{layer.label}: npm ci"
     )
+    (home / "bin").symlink_to("node_modules/.bin")
     return {"npm": True}
 
 
