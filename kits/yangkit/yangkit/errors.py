@@ -16,9 +16,27 @@ _DEFAULT_TYPE = {
     "access-denied": "application",
 }
 TAGS = frozenset(
-    """in-use invalid-value too-big missing-attribute bad-attribute unknown-attribute missing-element bad-element
-    unknown-element unknown-namespace access-denied lock-denied resource-denied rollback-failed data-exists
-    data-missing operation-not-supported operation-failed malformed-message""".split()
+    {
+        "access-denied",
+        "bad-attribute",
+        "bad-element",
+        "data-exists",
+        "data-missing",
+        "in-use",
+        "invalid-value",
+        "lock-denied",
+        "malformed-message",
+        "missing-attribute",
+        "missing-element",
+        "operation-failed",
+        "operation-not-supported",
+        "resource-denied",
+        "rollback-failed",
+        "too-big",
+        "unknown-attribute",
+        "unknown-element",
+        "unknown-namespace",
+    }
 )
 _MESSAGES = {
     "in-use": "The request needs a resource that is in use",
@@ -103,7 +121,7 @@ def _info_element(name: str, text: str) -> str:
 
 def printable(text: str) -> str:
     """Text without the characters that XML 1.0 cannot carry."""
-    return "".join(c if c in "\t\n\r" or c >= " " and c not in "\ufffe\uffff" else "\ufffd" for c in text)
+    return "".join(c if c in "\t\n\r" or (c >= " " and c not in "\ufffe\uffff") else "\ufffd" for c in text)
 
 
 def from_xml(errors: Iterable[etree._Element]) -> RpcError:

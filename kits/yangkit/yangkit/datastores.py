@@ -1,0 +1,273 @@
+"""The datastores running, candidate and startup (RFC 6241, sections 5 and 8), and their locks.
+
+There is no distinct startup datastore (RFC 6241, section 8.7, is not advertised): what is in running is in the startup
+file before it is acknowledged. The exception is a confirmed commit (``yangkit.confirmed``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from yangkit import startup, treejson, validation
+from yangkit.backend import ApplyError, Backend, Tree
+from yangkit.errors import TAGS, RpcError
+from yangkit.paths import qualify
+from yangkit.schema import Schema
+from yangkit.tree import Container, empty
+
+log = logging.getLogger(__name__)
+_FIRST_RETRY, _LAST_RETRY = 1.0, 30.0
+
+
+@dataclass(frozen=True)
+class Lock:
+    """Who holds a datastore, since when."""
+
+    session: int
+    since: datetime
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Running has become another one; ``session`` 0 is the server itself."""
+
+    old: Container
+    new: Container
+    session: int
+    user: str | None
+
+
+class Datastores:
+    """Configuration, and the backend that it is applied to."""
+
+    def __init__(self, schema: Schema, backend: Backend, startup: Path, default: Tree | None = None) -> None:
+        self.schema = schema
+        self.backend = backend
+        self.startup_path = startup
+        self._default = default
+        self.running_tree = empty(schema)
+        self.candidate_tree = self.running_tree
+        self.locks: dict[str, Lock] = {}
+        self.lock_changes: list[Callable[[], None]] = []
+        self.change_listeners: list[Callable[[Changed], None]] = []
+        #: Why the system is not as running says; None when it is.
+        self.problem: str | None = None
+        #: A confirmed commit is pending: the startup file stays as it is.
+        self.frozen = False
+        self._applied: Container | None = None
+        self._written: Container | None = None
+        self._busy = asyncio.Lock()
+        self._retrying: asyncio.Task[None] | None = None
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Load the startup file (without one, the default) and apply it; a backend that refuses is retried."""
+        self.running_tree = self.candidate_tree = self._load()
+        async with self._busy:
+            await self._reapply()
+
+    def _load(self) -> Container:
+        try:
+            tree = startup.read(self.schema, self.startup_path)
+            if tree is not None:
+                validation.check(self.schema, tree)
+                self._written = tree
+                return tree
+        except (startup.StartupError, RpcError) as error:
+            # The broken file stays for whoever repairs it; the next commit would replace it.
+            kept = self.startup_path.with_name(self.startup_path.name + ".refused")
+            self.startup_path.replace(kept)
+            self.problem = (
+                f"the startup configuration is not usable, the default is used: {error} (kept as {kept.name})"
+            )
+            log.error("%s", self.problem)
+        if self._default is None:
+            return empty(self.schema)
+        tree = treejson.load(self.schema, self._default)
+        validation.check(self.schema, tree)
+        return tree
+
+    async def close(self) -> None:
+        """Stop what runs in the background."""
+        if self._retrying is not None:
+            self._retrying.cancel()
+            await asyncio.gather(self._retrying, return_exceptions=True)
+
+    @property
+    def running(self) -> Tree:
+        """The running configuration as a dictionary of the caller's own."""
+        return treejson.dump(self.running_tree)
+
+    @property
+    def applied(self) -> bool:
+        """Is the system as running says?"""
+        return self._applied is self.running_tree
+
+    @property
+    def modified(self) -> bool:
+        """Does the candidate differ from running?"""
+        return self.candidate_tree is not self.running_tree and not self.candidate_tree.same(self.running_tree)
+
+    # -- running -----------------------------------------------------------------------------------------------------
+
+    async def replace_running(self, tree: Tree, *, session: int = 0, user: str | None = None) -> None:
+        """Make this the running configuration: validated, applied, durable, announced."""
+        new = treejson.load(self.schema, tree)
+        await self.set_running(new, session=session, user=user)
+
+    async def set_running(
+        self,
+        new: Container,
+        *,
+        session: int = 0,
+        user: str | None = None,
+        durable: bool | None = None,
+        touched: set[str] | None = None,
+    ) -> None:
+        """Make a tree the running configuration; RpcError when it is not valid, not applied or not written."""
+        new = validation.settle(self.schema, new, touched or set())
+        async with self._busy:
+            old = self.running_tree
+            before = self._applied or empty(self.schema)
+            if new.same(old) and self.applied:
+                new = old
+            else:
+                await self._apply(before, new)
+            if (durable if durable is not None else not self.frozen) and self._written is not new:
+                await self._write(new, before)
+            self._became(old, new, session, user)
+
+    async def _apply(self, before: Container, new: Container) -> None:
+        try:
+            await self.backend.apply(treejson.dump(before), treejson.dump(new))
+        except ApplyError as error:
+            raise self._refused(error) from None
+        except Exception as error:
+            log.exception("the backend failed")
+            self.problem = f"the backend failed: {error!r}"
+            self._applied = None
+            self._retry_later()
+            raise RpcError("operation-failed", f"The system could not be changed: {error!r}") from error
+
+    def _refused(self, error: ApplyError) -> RpcError:
+        path, spaces = qualify(self.schema, error.path) if error.path else (None, {})
+        tag = error.tag if error.tag in TAGS else "operation-failed"
+        return RpcError(tag, error.message, path=path, path_namespaces=spaces)
+
+    async def _write(self, new: Container, before: Container) -> None:
+        try:
+            await asyncio.to_thread(startup.write, self.startup_path, new)
+            self._written = new
+        except OSError as error:
+            if new is not self.running_tree:
+                await self._apply(new, before)
+            message = f"the configuration cannot be made durable: {self.startup_path}: {error.strerror}"
+            raise RpcError("resource-denied", message) from None
+
+    def _became(self, old: Container, new: Container, session: int, user: str | None) -> None:
+        self.problem = None
+        self._applied = new
+        if self.candidate_tree is old:
+            self.candidate_tree = new
+        if new is old:
+            return
+        self.running_tree = new
+        for listener in self.change_listeners:
+            listener(Changed(old, new, session, user))
+
+    async def revert_to(self, old: Container) -> None:
+        """Go back to an earlier running configuration; a backend that refuses is retried until it does."""
+        async with self._busy:
+            abandoned = self.running_tree
+            self.running_tree = old
+            if self.candidate_tree is abandoned:
+                self.candidate_tree = old
+            await self._reapply()
+        if abandoned is not old:
+            for listener in self.change_listeners:
+                listener(Changed(abandoned, old, 0, None))
+
+    async def _reapply(self) -> None:
+        """Make the system be as running says; on failure say why, and try again later."""
+        before = self._applied or empty(self.schema)
+        target = self.running_tree
+        try:
+            await self.backend.apply(treejson.dump(before), treejson.dump(target))
+        except Exception as error:
+            where = f" at {error.path}" if isinstance(error, ApplyError) and error.path else ""
+            self.problem = f"the running configuration is not applied{where}: {error}"
+            log.warning("%s", self.problem, exc_info=not isinstance(error, ApplyError))
+            if not isinstance(error, ApplyError):
+                self._applied = None
+            self._retry_later()
+            return
+        self._applied = target
+        self.problem = None
+
+    def _retry_later(self) -> None:
+        if self._retrying is None or self._retrying.done():
+            self._retrying = asyncio.create_task(self._retry())
+
+    async def _retry(self) -> None:
+        wait = _FIRST_RETRY
+        while not self.applied:
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, _LAST_RETRY)
+            async with self._busy:
+                if not self.applied:
+                    await self._reapply()
+        log.info("the running configuration is applied")
+
+    # -- candidate ---------------------------------------------------------------------------------------------------
+
+    def discard(self) -> None:
+        """The candidate becomes a copy of running (RFC 6241, section 8.3.4.2)."""
+        self.candidate_tree = self.running_tree
+
+    # -- locks -------------------------------------------------------------------------------------------------------
+
+    def lock(self, name: str, session: int, blocker: int | None = None) -> None:
+        """Lock a datastore for a session (RFC 6241, section 7.5); ``blocker`` holds it by a confirmed commit."""
+        held = self.locks.get(name)
+        if held is not None:
+            raise lock_denied(held.session, f"{name} is locked by session {held.session}")
+        if blocker is not None:
+            raise lock_denied(blocker, "a confirmed commit is pending")
+        if name == "candidate" and self.modified:
+            raise lock_denied(0, "the candidate has changes that are neither committed nor discarded")
+        self.locks[name] = Lock(session, datetime.now(UTC))
+
+    def unlock(self, name: str, session: int) -> None:
+        """Give a lock back; changes of a locked candidate are discarded (RFC 6241, section 8.3.5.2)."""
+        held = self.locks.get(name)
+        if held is None or held.session != session:
+            raise RpcError("operation-failed", f"session {session} has no lock on {name}", type="protocol")
+        del self.locks[name]
+        if name == "candidate":
+            self.discard()
+
+    def release(self, session: int) -> None:
+        """A session ends: its locks go."""
+        for name in [name for name, held in self.locks.items() if held.session == session]:
+            self.unlock(name, session)
+
+    def check_unlocked(self, name: str, session: int) -> None:
+        """Raise in-use when another session has locked the datastore."""
+        held = self.locks.get(name)
+        if held is not None and held.session != session:
+            message = f"{name} is locked by session {held.session}"
+            raise RpcError("in-use", message, type="protocol", info={"session-id": str(held.session)})
+
+
+def lock_denied(session: int, reason: str) -> RpcError:
+    """RFC 6241, appendix A: session-id 0 stands for somebody who is no NETCONF session."""
+    return RpcError("lock-denied", f"The lock is denied: {reason}", info={"session-id": str(session)})
+
+
+Revert = Callable[[], Awaitable[None]]

@@ -1,0 +1,180 @@
+"""NETCONF over TLS, the server's side: RFC 7589."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from yangkit.certnames import NameRule, user_name
+from yangkit.session import Peer, Session
+
+if TYPE_CHECKING:
+    from yangkit.server import NetconfServer
+
+log = logging.getLogger(__name__)
+TLS = "ietf-netconf-monitoring:netconf-tls"
+
+
+class TlsEndpoint:
+    """One way in over TLS: a certificate, and who is believed about whom."""
+
+    def __init__(
+        self,
+        server: NetconfServer,
+        cert: Path,
+        key: Path,
+        ca: Path,
+        names: Sequence[NameRule],
+        crl: Path | None,
+    ) -> None:
+        self.server = server
+        self.names = list(names)
+        self.protocols: set[_Protocol] = set()
+        self._files = cert, key, ca, crl
+        self._context()  # what is wrong with the files is said now, not to the first client
+
+    def _context(self) -> ssl.SSLContext:
+        """A context for one listener or call; TLS 1.2 at least, and no client without a certificate."""
+        cert, key, ca, crl = self._files
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_cert_chain(cert, key)
+        context.load_verify_locations(ca)
+        if crl is not None:
+            context.load_verify_locations(crl)
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+        # Sessions are not resumed, so that every connection proves its certificate anew.
+        context.options |= ssl.OP_NO_TICKET
+        context.num_tickets = 0
+        return context
+
+    async def listen(self, host: str, port: int) -> _Listener:
+        """Accept connections."""
+        server = await asyncio.get_running_loop().create_server(
+            lambda: _Protocol(self),
+            host or None,
+            port,
+            ssl=self._context(),
+            ssl_handshake_timeout=self.server.limits.handshake_seconds,
+        )
+        return _Listener(server, self)
+
+    async def call(self, host: str, port: int) -> None:
+        """Make one connection to a client and serve it to its end; the TLS server stays who it is (RFC 8071)."""
+        loop = asyncio.get_running_loop()
+        # A socket of our own: the client may speak before any protocol would be ready for TLS.
+        tcp = await _connect(host, port, self.server.limits.handshake_seconds)
+        try:
+            transport, protocol = await loop.connect_accepted_socket(
+                lambda: _Protocol(self),
+                tcp,
+                ssl=self._context(),
+                ssl_handshake_timeout=self.server.limits.handshake_seconds,
+            )
+        except BaseException:
+            tcp.close()
+            raise
+        try:
+            await protocol.closed
+        finally:
+            transport.abort()
+
+
+async def _connect(host: str, port: int, seconds: float) -> socket.socket:
+    loop = asyncio.get_running_loop()
+    problem: Exception = OSError(f"{host} has no address")
+    for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        tcp = socket.socket(family, kind, protocol)
+        tcp.setblocking(False)
+        try:
+            async with asyncio.timeout(seconds):
+                await loop.sock_connect(tcp, address)
+        except (OSError, TimeoutError) as error:
+            tcp.close()
+            problem = error
+            continue
+        except BaseException:
+            tcp.close()
+            raise
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return tcp
+    raise problem
+
+
+class _Listener:
+    def __init__(self, server: asyncio.Server, endpoint: TlsEndpoint) -> None:
+        self._server = server
+        self._endpoint = endpoint
+        self.port: int = server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        self._server.close()
+        for protocol in list(self._endpoint.protocols):
+            protocol.drop()
+
+
+class _Protocol(asyncio.Protocol):
+    """One connection is one session."""
+
+    def __init__(self, endpoint: TlsEndpoint) -> None:
+        self._endpoint = endpoint
+        self._transport: asyncio.Transport | None = None
+        self._session: Session | None = None
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._endpoint.protocols.add(self)
+        tls: ssl.SSLObject = transport.get_extra_info("ssl_object")
+        host = transport.get_extra_info("peername")
+        user = user_name(self._endpoint.names, _chain(tls))
+        server = self._endpoint.server
+        if user is None or server.full:
+            # RFC 7589, section 7: without a user name the connection is closed.
+            reason = "its certificate maps to no user" if user is None else "there are too many sessions"
+            log.warning("a TLS connection from %s is refused: %s", host, reason)
+            transport.close()
+            return
+        peer = Peer(user=user, host=str(host[0]) if host else "", transport=TLS)
+        self._session = server.new_session(peer, self._transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._session is not None:
+            self._session.data_received(data)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def pause_writing(self) -> None:
+        if self._session is not None:
+            self._session.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._session is not None:
+            self._session.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._endpoint.protocols.discard(self)
+        if self._session is not None:
+            self._session.connection_lost()
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def drop(self) -> None:
+        """The server ends."""
+        if self._transport is not None:
+            self._transport.close()
+
+
+def _chain(tls: ssl.SSLObject) -> list[bytes]:
+    """The verified chain, client first, as DER (Python 3.13; before it, the client's certificate only)."""
+    if hasattr(tls, "get_verified_chain"):
+        return list(tls.get_verified_chain())
+    certificate = tls.getpeercert(binary_form=True)
+    return [certificate] if certificate else []
