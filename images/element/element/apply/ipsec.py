@@ -97,6 +97,11 @@ class Charon:
         crl = "crl.pem" if credential.name == "ca" else f"{credential.name}-crl.pem"
         return (self._store / f"{credential.name}.pem", self._store / crl)
 
+    def store_version(self) -> object:
+        """Something that changes when a file of the store does."""
+        facts = ((path.name, path.stat()) for path in sorted(self._store.glob("*.pem")))
+        return tuple((name, stat.st_mtime_ns, stat.st_size, stat.st_ino) for name, stat in facts)
+
     def load_credential(self, credential: Credential) -> None:
         """Load a key, or an authority with its revocation list; end SAs of certificates that the list revokes."""
         certificate, other = (p.read_text() for p in self._files(credential))

@@ -24,7 +24,7 @@ class Routes:
 
     def read(self) -> Iterator[Resource]:
         """Our routes in all tables, our rules, and the VRFs' own rule."""
-        names = {index: name for index, name in socket.if_nameindex()}
+        names = dict(socket.if_nameindex())
         for message in self._ipr.get_routes(family=socket.AF_INET):
             if message["proto"] == ROUTE_PROTOCOL:
                 yield self._route(message, names)

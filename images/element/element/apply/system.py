@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 PROC = Path("/proc/sys")
 PASSES = 4
-"""The kernel changes more than it is told (routes go with links); so the difference is taken again until it is empty."""
+"""The kernel does more than it is told (routes go with links): the difference is taken again until it is empty."""
 
 Failure = (OSError, NetlinkError, nft.NftError, CharonError, ValueError, KeyError)
 
@@ -55,8 +55,8 @@ class System:
     def __init__(self, charon: Charon) -> None:
         self.charon = charon
 
-    def converge(self, wanted: Table) -> tuple[Resource, ...]:
-        """Make the machine be as wanted; returns what waits for links or for charon."""
+    def converge(self, wanted: Table) -> tuple[tuple[object, ...], ...]:
+        """Make the machine be as wanted; returns the keys of what waits for links or for charon."""
         last: Operation | None = None
         with IPRoute() as ipr:
             machine = _Machine(ipr, self.charon)
@@ -67,7 +67,7 @@ class System:
                 except ConflictError as error:
                     raise OperationError(Operation(Action.CREATE, error.resource), str(error)) from error
                 if not plan:
-                    return (*plan.deferred, *waiting)
+                    return tuple(resource.key for resource in (*plan.deferred, *waiting))
                 for operation in plan.operations:
                     last = operation
                     machine.execute(operation)

@@ -6,7 +6,7 @@ before its users). So nothing new is reachable before it is filtered, and nothin
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,6 +15,7 @@ from element.plan.resources import (
     Address,
     Credential,
     Ike,
+    Key,
     Link,
     Resource,
     Route,
@@ -25,7 +26,7 @@ from element.plan.resources import (
     Vlan,
 )
 
-Resources = Mapping[Hashable, Resource]
+Resources = Mapping[Key, Resource]
 
 _LINK_RANK = {"vrf": 0, "bridge": 1, "port": 2, "dummy": 2, "xfrm": 2, "gre": 3, "vxlan": 3}
 _RANK: dict[type[Resource], int] = {
@@ -68,7 +69,7 @@ class Operation:
     before: Resource | None = None
 
     def __str__(self) -> str:
-        what = " ".join(str(part) for part in _words(self.resource))
+        what = " ".join(str(part) for part in self.resource.key if part is not None)
         return f"{self.action} {what}" + (f" ({', '.join(sorted(self.values))})" if self.values else "")
 
 
@@ -92,11 +93,6 @@ def difference(wanted: Resources, actual: Resources) -> Plan:
     return Plan(tuple(sorted(operations, key=_order)), deferred)
 
 
-def _words(resource: Resource) -> Iterable[object]:
-    key = resource.key
-    return key if isinstance(key, tuple) else (key,)
-
-
 def _links(resources: Resources) -> dict[str, Link]:
     return {r.name: r for r in resources.values() if isinstance(r, Link)}
 
@@ -106,7 +102,7 @@ def _made(link: Link) -> bool:
     return link.group == LINK_GROUP and link.kind != "port"
 
 
-def _available(wanted: Resources, actual: Resources) -> tuple[dict[Hashable, Resource], tuple[Resource, ...]]:
+def _available(wanted: Resources, actual: Resources) -> tuple[dict[Key, Resource], tuple[Resource, ...]]:
     """Wanted resources whose links can exist now, and the others."""
     plugged = _links(actual)
     missing = {name for name, link in _links(wanted).items() if link.kind == "port" and name not in plugged}

@@ -7,7 +7,7 @@ A value of ``None`` in a wanted resource means: whatever it is.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -21,6 +21,9 @@ MANAGEMENT = "eth0"
 """The management network's interface: not ours to change."""
 
 
+Key = tuple[object, ...]
+
+
 class Resource:
     """Base of all resources."""
 
@@ -28,7 +31,7 @@ class Resource:
     """Values that cannot be changed in place: the resource is made anew."""
 
     @property
-    def key(self) -> Hashable:
+    def key(self) -> Key:
         """What it is."""
         raise NotImplementedError
 
@@ -82,7 +85,7 @@ class Link(Resource):
     learning: bool | None = None
 
     @property
-    def key(self) -> Hashable:
+    def key(self) -> Key:
         return ("link", self.name)
 
     @property
@@ -106,7 +109,7 @@ class Vlan(Resource):
     untagged: bool
 
     @property
-    def key(self) -> Hashable:
+    def key(self) -> Key:
         return ("vlan", self.port, self.vid)
 
     @property
@@ -127,7 +130,7 @@ class StationEntry(Resource):
     vlan: int
 
     @property
-    def key(self) -> Hashable:
+    def key(self) -> Key:
         return ("station", self.port, self.mac, self.vlan)
 
     @property
@@ -143,7 +146,7 @@ class Address(Resource):
     address: str
 
     @property
-    def key(self) -> Hashable:
+    def key(self) -> Key:
         return ("address", self.link, self.address)
 
     @property
@@ -168,7 +171,7 @@ class Route(Resource):
     source: str | None = None
 
     @property
-    def key(self) -> Hashable:
+    def key(self) -> Key:
         return ("route", self.table, self.prefix, self.metric)
 
     @property
@@ -191,7 +194,7 @@ class Rule(Resource):
     link: str | None = None
 
     @property
-    def key(self) -> Hashable:
+    def key(self) -> Key:
         return ("rule", self.priority, self.mark, self.table, self.link)
 
     @property
@@ -207,7 +210,7 @@ class Ruleset(Resource):
     text: str = ""
 
     @property
-    def key(self) -> Hashable:
+    def key(self) -> Key:
         return ("ruleset",)
 
     def differs(self, actual: Resource) -> frozenset[str]:
@@ -223,7 +226,7 @@ class Setting(Resource):
     value: str
 
     @property
-    def key(self) -> Hashable:
+    def key(self) -> Key:
         return ("setting", self.name)
 
 
@@ -236,7 +239,7 @@ class Credential(Resource):
     digest: str | None = None
 
     @property
-    def key(self) -> Hashable:
+    def key(self) -> Key:
         return ("credential", self.name, self.own)
 
     @property
@@ -253,7 +256,7 @@ class Ike(Resource):
     message: str
 
     @property
-    def key(self) -> Hashable:
+    def key(self) -> Key:
         return ("ike", self.name)
 
     @property
@@ -261,12 +264,12 @@ class Ike(Resource):
         return f"/elasticlab-ipsec:ipsec/conn-entry[name='{self.name}']"
 
 
-Table = dict[Hashable, Resource]
+Table = dict[Key, Resource]
 
 
 def table(resources: Iterable[Resource]) -> Table:
     """A table of resources; two of one key are a mistake of the caller."""
-    result: dict[Hashable, Any] = {}
+    result: dict[Key, Any] = {}
     for resource in resources:
         if resource.key in result:
             raise ValueError(f"two resources with the key {resource.key}")

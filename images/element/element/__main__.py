@@ -1,0 +1,5 @@
+"""``python -m element``."""
+
+from element.main import main
+
+main()

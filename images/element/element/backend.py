@@ -1,0 +1,168 @@
+"""The backend behind the datastores: configuration goes to the machine as a whole or not at all, and stays true.
+
+Links come and go, charon restarts, certificates are revoked, somebody changes a route by hand: each is noticed, and
+the machine is made again what the configuration says. Only what differs is touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from yangkit import ApplyError, Tree
+
+from element import state
+from element.apply.ipsec import CharonError, CharonGoneError
+from element.apply.system import OperationError, System
+from element.bootstrap import Identity
+from element.model import Config, UnsupportedError, read
+from element.plan.desired import desired
+from element.plan.resources import Table
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+TICK = 2.0
+"""How often sites see to it that their tunnels are there, and credentials are looked at."""
+SETTLE = 0.1
+"""Events come in swarms; this long after the first the machine is compared."""
+AUDIT = 30.0
+"""The machine is compared this often even if nothing was announced."""
+RECONNECT = 0.2
+
+RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE = 0x1, 0x10, 0x40
+
+
+class ElementBackend:
+    """Implements ``yangkit.Backend``."""
+
+    def __init__(self, system: System, vici: Path, identity: Identity) -> None:
+        self._system = system
+        self._vici = vici
+        self._identity = identity
+        self._config = Config()
+        self._wanted: Table | None = None
+        self._waiting: set[str] = set()
+        self._lock = asyncio.Lock()
+        self._poke = asyncio.Event()
+        # One thread: the vici session and netlink are used by one at a time, and state waits for changes.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="system")
+
+    async def _blocking(self, function: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+
+    async def apply(self, old: Tree, new: Tree) -> None:
+        """Make the machine be ``new``; on failure it is made again what it was."""
+        del old  # what was wanted last is known here, also while the datastores start
+        try:
+            config = read(new)
+            wanted = desired(config)
+        except UnsupportedError as error:
+            raise ApplyError(str(error), error.path, "operation-not-supported") from error
+        async with self._lock:
+            try:
+                await self._converge(wanted)
+            except OperationError as error:
+                await self._go_back()
+                raise ApplyError(str(error), error.resource.path) from error
+            self._config, self._wanted = config, wanted
+
+    async def _go_back(self) -> None:
+        """After a failure: what was wanted before. Right after a start nothing is known, and nothing is cut."""
+        if self._wanted is None:
+            return
+        try:
+            await self._converge(self._wanted)
+        except OperationError:
+            log.exception("the way back failed; tried again soon")
+            self._poke.set()
+
+    async def _converge(self, wanted: Table) -> None:
+        waiting = {" ".join(str(part) for part in key) for key in await self._blocking(self._system.converge, wanted)}
+        if waiting != self._waiting:
+            log.info("waiting for links or charon: %s", ", ".join(sorted(waiting)) or "nothing")
+        self._waiting = waiting
+
+    async def state(self) -> Tree:
+        """Operational data: interfaces, security associations, counters, what hardware this is."""
+        return await self._blocking(state.collect, self._system.charon, self._config, self._identity)
+
+    async def run(self) -> None:
+        """Keep the machine true, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch_links())
+            tasks.create_task(self._watch_charon())
+            tasks.create_task(self._tend())
+            tasks.create_task(self._repair())
+
+    async def _repair(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(AUDIT):
+                    await self._poke.wait()
+            except TimeoutError:
+                pass
+            await asyncio.sleep(SETTLE)
+            self._poke.clear()
+            async with self._lock:
+                if self._wanted is None:
+                    continue
+                try:
+                    await self._converge(self._wanted)
+                except OperationError as error:
+                    log.error("%s; tried again soon", error)
+                    asyncio.get_running_loop().call_later(TICK, self._poke.set)
+
+    async def _watch_links(self) -> None:
+        """Any news of links, addresses and routes are a reason to compare; rtnetlink(7)."""
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as news:
+            news.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE))
+            news.setblocking(False)
+            loop = asyncio.get_running_loop()
+            while True:
+                try:
+                    await loop.sock_recv(news, 65536)
+                except OSError:  # ENOBUFS: more news than fit, which is news too
+                    log.debug("netlink news were lost")
+                self._poke.set()
+
+    async def _watch_charon(self) -> None:
+        """A connection that says nothing, and ends when charon does."""
+        while True:
+            try:
+                reader, writer = await asyncio.open_unix_connection(self._vici)
+            except OSError:
+                await asyncio.sleep(RECONNECT)
+                continue
+            log.info("charon is there")
+            self._poke.set()
+            try:
+                await reader.read()
+            except OSError:
+                pass
+            finally:
+                writer.close()
+            log.warning("charon is gone")
+            self._poke.set()
+            await asyncio.sleep(RECONNECT)
+
+    async def _tend(self) -> None:
+        """Tunnels that are ours to start are started again; new credentials are taken up."""
+        seen: object = None
+        while True:
+            await asyncio.sleep(TICK)
+            now = await self._blocking(self._system.charon.store_version)
+            if seen is not None and now != seen:
+                self._poke.set()
+            seen = now
+            async with self._lock:
+                try:
+                    await self._blocking(self._system.charon.keep)
+                except (CharonGoneError, CharonError) as error:
+                    log.debug("tunnels cannot be kept: %s", error)

@@ -1,0 +1,168 @@
+"""Operational data for <get>: what RFC 8343, RFC 8348 and our modules call state, as RFC 7951 JSON."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pyroute2 import IPRoute
+
+from element.apply import nft
+from element.apply.ipsec import Charon, CharonError, CharonGoneError, Message
+from element.bootstrap import Identity
+from element.model import Config, Interface, Kind
+
+Tree = dict[str, Any]
+
+_OPERATIONAL = {"UP": "up", "DOWN": "down", "DORMANT": "dormant", "LOWERLAYERDOWN": "lower-layer-down"}
+_COUNTERS = {
+    "in-octets": "rx_bytes",
+    "in-unicast-pkts": "rx_packets",
+    "in-discards": "rx_dropped",
+    "in-errors": "rx_errors",
+    "out-octets": "tx_bytes",
+    "out-unicast-pkts": "tx_packets",
+    "out-discards": "tx_dropped",
+    "out-errors": "tx_errors",
+}
+# What is there without being configured has a type too.
+_TYPES = {"lo": Kind.LOOPBACK, "eth0": Kind.ETHERNET}
+
+
+def collect(charon: Charon, config: Config, identity: Identity) -> Tree:
+    """Everything that is state."""
+    return {
+        "ietf-interfaces:interfaces": {"interface": interfaces(config)},
+        "elasticlab-ipsec:ipsec": {"conn-entry": connections(charon, config)},
+        "elasticlab-firewall:firewall": {"counter": counters()},
+        "ietf-hardware:hardware": {"component": [_chassis(identity)]},
+    }
+
+
+def interfaces(config: Config) -> list[Tree]:
+    """Configured interfaces, there or not, and those of the box itself."""
+    boot = _boot_time()
+    with IPRoute() as ipr:
+        links = {m.get_attr("IFLA_IFNAME"): m for m in ipr.get_links()}
+    result = [_interface(i, links.get(i.name), boot) for i in config.interfaces]
+    return result + [_fixed(name, links[name], boot) for name in _TYPES if name in links]
+
+
+def _interface(interface: Interface, message: Any, boot: str) -> Tree:
+    tree: Tree = {"name": interface.name}
+    if message is None:
+        return tree | {"oper-status": "not-present", "statistics": {"discontinuity-time": boot}}
+    return tree | _of(message, boot)
+
+
+def _fixed(name: str, message: Any, boot: str) -> Tree:
+    return {"name": name, "type": _TYPES[name].value} | _of(message, boot)
+
+
+def _of(message: Any, boot: str) -> Tree:
+    status = message.get_attr("IFLA_OPERSTATE")
+    if status == "UNKNOWN":  # tunnels know nothing of their lower layer
+        status = "UP" if message["flags"] & 1 else "DOWN"
+    stats = message.get_attr("IFLA_STATS64") or {}
+    tree: Tree = {
+        "oper-status": _OPERATIONAL.get(status, "unknown"),
+        "statistics": {"discontinuity-time": boot} | _statistics(stats),
+    }
+    address = message.get_attr("IFLA_ADDRESS")
+    if address and message["ifi_type"] == 1:  # ARPHRD_ETHER
+        tree["phys-address"] = address
+    return tree
+
+
+def _statistics(stats: Any) -> Tree:
+    """Counters of 64 bits are text in JSON (RFC 7951, section 6.1), those of 32 bits are numbers that wrap."""
+    result: Tree = {}
+    for leaf, name in _COUNTERS.items():
+        if name in stats:
+            narrow = leaf.endswith(("discards", "errors"))
+            result[leaf] = stats[name] % 2**32 if narrow else str(stats[name])
+    return result
+
+
+def connections(charon: Charon, config: Config) -> list[Tree]:
+    """The security associations of each connection."""
+    try:
+        associations = charon.associations()
+    except (CharonGoneError, CharonError):
+        associations = []
+    return [_connection(c.name, [sa for sa in associations if sa["name"] == c.name]) for c in config.connections]
+
+
+def _connection(name: str, associations: list[Message]) -> Tree:
+    children = [child for sa in associations for child in sa.get("child-sas", {}).values()]
+    alive = {sa["state"] for sa in associations} & {"ESTABLISHED", "REKEYING"}
+    installed = any(child["state"] in {"INSTALLED", "REKEYING"} for child in children)
+    state = {
+        "established": bool(alive) and installed,
+        "ike-sa": [_ike_sa(sa) for sa in associations],
+        "child-sa": [_child_sa(child) for child in children],
+    }
+    return {"name": name, "state": {k: v for k, v in state.items() if v != []}}
+
+
+def _ike_sa(sa: Message) -> Tree:
+    tree: Tree = {
+        "unique-id": int(sa["uniqueid"]),
+        "ike-state": sa["state"],
+        "initiator": sa.get("initiator") == "yes",
+        "local-address": sa.get("local-host"),
+        "remote-address": sa.get("remote-host"),
+        "remote-identity": sa.get("remote-id"),
+        "nat-any": sa.get("nat-any") == "yes",
+        "encryption-algorithm": _algorithm(sa),
+        "established-for": int(sa["established"]) if "established" in sa else None,
+    }
+    # Before an SA is there its ends are unknown, which charon writes %any.
+    return {k: v for k, v in tree.items() if v is not None and "%any" not in str(v)}
+
+
+def _child_sa(child: Message) -> Tree:
+    tree: Tree = {
+        "unique-id": int(child["uniqueid"]),
+        "child-state": child["state"],
+        "spi-in": child.get("spi-in"),
+        "spi-out": child.get("spi-out"),
+        "encapsulated-in-udp": child.get("encap") == "yes",
+        "encryption-algorithm": _algorithm(child),
+        "in-octets": child.get("bytes-in"),
+        "in-packets": child.get("packets-in"),
+        "out-octets": child.get("bytes-out"),
+        "out-packets": child.get("packets-out"),
+        "installed-for": int(child["install-time"]) if "install-time" in child else None,
+    }
+    return {k: v for k, v in tree.items() if v is not None}
+
+
+def _algorithm(sa: Message) -> str | None:
+    parts = (sa.get("encr-alg"), sa.get("encr-keysize"))
+    return "-".join(p for p in parts if p) or None
+
+
+def counters() -> list[Tree]:
+    """The packet filter's counters."""
+    return [
+        {"name": name, "matched-packets": str(packets), "matched-octets": str(octets)}
+        for name, (packets, octets) in sorted(nft.counters().items())
+    ]
+
+
+def _chassis(identity: Identity) -> Tree:
+    return {
+        "name": "chassis",
+        "class": "iana-hardware:chassis",
+        "serial-num": identity.serial,
+        "model-name": identity.model,
+    }
+
+
+def _boot_time() -> str:
+    """When this machine started: /proc/stat, btime."""
+    lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
+    seconds = next(int(line.split()[1]) for line in lines if line.startswith("btime"))
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
