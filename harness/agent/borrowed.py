@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 FOLDER = Path("/run/elasticlab/borrowed")
 Way = tuple[str, dict[str, Any]]
@@ -27,7 +27,7 @@ class Borrowed:
         self._taken: dict[str, Way] = {}
         folder.mkdir(parents=True, exist_ok=True)
         self._inherit(folder)
-        self._journal = (folder / f"{os.getpid()}").open("w+")
+        self._journal = (folder / uuid4().hex).open("w+")
         fcntl.flock(self._journal, fcntl.LOCK_EX)
 
     def _inherit(self, folder: Path) -> None:

@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -165,16 +166,53 @@ def run_logged(argv: Sequence[str], env: Mapping[str, str], log: Path, what: str
         raise BuildError(f"{what} failed (exit status {code}):\n  " + "\n  ".join(tail) + f"\nthe whole log: {log}")
 
 
+class _Running:
+    """The commands under way in all threads, so that an interrupt ends them at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        self._stopped = False
+
+    def start(self, argv: Sequence[str], env: Mapping[str, str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._stopped:
+                raise BuildError("interrupted")
+            # A session of its own: Ctrl-C reaches only us, and we end the namespace as a whole.
+            process = subprocess.Popen(
+                argv, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            )
+            self._processes.add(process)
+            return process
+
+    def ended(self, process: subprocess.Popen[bytes]) -> None:
+        with self._lock:
+            self._processes.discard(process)
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            for process in self._processes:
+                process.kill()
+
+    def resume(self) -> None:
+        with self._lock:
+            self._stopped = False
+
+
+RUNNING = _Running()
+
+
 def _wait(argv: Sequence[str], env: Mapping[str, str], output: IO[bytes]) -> int:
-    # A session of its own: Ctrl-C reaches only us, and we end the namespace as a whole.
-    with subprocess.Popen(
-        argv, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-    ) as process:
-        try:
-            return process.wait()
-        except BaseException:
-            process.kill()
-            raise
+    process = RUNNING.start(argv, env, output)
+    try:
+        return process.wait()
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    finally:
+        RUNNING.ended(process)
 
 
 def run_in_root(root: Root, argv: Sequence[str], cwd: str = "/", stdout: IO[bytes] | int | None = None) -> int:

@@ -11,7 +11,7 @@ import re
 import shutil
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from harness.build import chroot, digest, layers
@@ -162,5 +162,10 @@ def ensure_lab(names: Sequence[str], progress: Progress | None = None) -> tuple[
     builder = Builder(progress)
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="lab-kernel") as pool:
         compiling = pool.submit(ensure_kernel, builder)
-        images = builder.ensure(names)
-        return images, compiling.result()
+        try:
+            return builder.ensure(names), compiling.result()
+        except KeyboardInterrupt:
+            chroot.RUNNING.stop()  # else the pool would wait for the compiler
+            wait([compiling])
+            chroot.RUNNING.resume()
+            raise

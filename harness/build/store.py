@@ -72,7 +72,8 @@ class Store:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "?"
-                progress.step(label, f"waiting for process {holder}, which is at it already")
+                other = "another step of this build" if holder == str(os.getpid()) else f"process {holder}"
+                progress.step(label, f"waiting for {other}, which is at it already")
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
