@@ -115,7 +115,7 @@ def shell(name: str, node: str) -> int:
 @click.option("--follow", "-f", is_flag=True, help="Go on as lines come.")
 def logs(name: str, node: str, follow: bool) -> int:
     """Show what a node's services have said (files below its /var/log)."""
-    script = "tail -n 200 " + ("-F " if follow else "") + "$(find /var/log -name current -o -name '*.log' | sort)"
+    script = "tail -n 200 " + ("-F " if follow else "-q ") + "$(find /var/log -name current -o -name '*.log' | sort)"
     return subprocess.run(labs.attach(name).command(node, ["/bin/sh", "-c", script]), check=False).returncode
 
 

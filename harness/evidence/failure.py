@@ -13,7 +13,7 @@ from harness.lab import Lab, Node
 _LOOKS = {
     "addresses": "ip -d address",
     "routes": "ip route show table all; ip rule",
-    "xfrm": "ip -s xfrm state; ip xfrm policy",
+    "xfrm": "ip -s xfrm state list nokeys; ip xfrm policy",
     "nft": "nft list ruleset",
     "bridges": "bridge -d link; bridge fdb; bridge vlan",
     "neighbours": "ip neigh",

@@ -101,10 +101,13 @@ class Factory:
         """What is printed on a box."""
         return Identity.read(self._existing(node))
 
+    def host_key_file(self, node: str) -> Path:
+        """The file with the public line of a box's SSH host key."""
+        return self._existing(node) / "operational" / "ssh_host_ed25519_key.pub"
+
     def host_key(self, node: str) -> str:
         """The public line of a box's SSH host key, for known_hosts."""
-        path = self._existing(node) / "operational" / "ssh_host_ed25519_key.pub"
-        return path.read_text().strip()
+        return self.host_key_file(node).read_text().strip()
 
     def revoke(self, node: str) -> None:
         """Puts a box's operational certificates on the CRL and hands the CRL to every box."""

@@ -27,7 +27,7 @@ _PUSH_SECONDS = 60
 class Site:
     node: Node
     file: Path
-    host_key: str
+    host_key: Path
 
 
 def sites(topology: Topology, nodes: dict[str, Node], factory: Factory) -> list[Site]:
@@ -38,7 +38,7 @@ def sites(topology: Topology, nodes: dict[str, Node], factory: Factory) -> list[
         if declared is None or declared.personality is None:
             boxes = ", ".join(node.name for node in topology.nodes.values() if node.personality) or "none"
             raise LabError(f"{file}: the topology has no box {file.stem!r} (boxes: {boxes}); rename or remove the file")
-        found.append(Site(nodes[file.stem], file, factory.host_key(file.stem)))
+        found.append(Site(nodes[file.stem], file, factory.host_key_file(file.stem)))
     return found
 
 
@@ -63,8 +63,10 @@ async def _push(site: Site, key: Path) -> float:
                 username="admin",
                 client_key=key,
                 host_key=site.host_key,
-                timeout=max(1.0, deadline.remaining),
+                deadline=max(1.0, deadline.remaining),
             )
+        except FileNotFoundError:  # a key of ours, which waiting does not bring
+            raise
         except (OSError, TimeoutError) as error:
             # The box is still booting; its port opens when its software is there.
             if deadline.expired:

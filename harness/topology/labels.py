@@ -7,7 +7,7 @@
 | `elasticlab.tier` | node | `embedded` `access` `aio` `rack` | the hardware tier it emulates |
 | `elasticlab.model` | node | up to 64 printable characters | the device model in its identity |
 | `elasticlab.requires` | node | comma list of the features below | kernel needs beside what the role implies |
-| `elasticlab.ready` | node | comma list of `tcp:PORT`, `file:/PATH` | the node is ready when all hold |
+| `elasticlab.ready` | node | comma list of `tcp:PORT`, `file:/PATH`, `ping:ADDRESS` | ready when all hold |
 
 Any other label passes through untouched; an unknown `elasticlab.` label is refused.
 """
@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 PREFIX = "elasticlab."
 
@@ -37,7 +38,7 @@ ROLES: Mapping[str, frozenset[str]] = {
 TIERS = ("embedded", "access", "aio", "rack")
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_READY = re.compile(r"tcp:(?P<port>[1-9][0-9]{0,4})|file:/[^\s,]+")
+_READY = re.compile(r"tcp:(?P<port>[1-9][0-9]{0,4})|file:/[^\s,]+|ping:(?P<address>[0-9A-Fa-f.:]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +79,18 @@ def _requires(value: str) -> str | None:
     return f"use a comma list of {', '.join(sorted(FEATURES))}" if wrong else None
 
 
+def _is_address(text: str | None) -> bool:
+    try:
+        return text is None or bool(ip_address(text))
+    except ValueError:
+        return False
+
+
 def _ready(value: str) -> str | None:
     for item in listed(value):
         match = _READY.fullmatch(item)
-        if not match or int(match["port"] or 1) > 65535:
-            return "use a comma list of tcp:PORT and file:/PATH"
+        if not match or int(match["port"] or 1) > 65535 or not _is_address(match["address"]):
+            return "use a comma list of tcp:PORT, file:/PATH and ping:ADDRESS"
     return None
 
 
