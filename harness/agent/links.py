@@ -11,6 +11,7 @@ loss does not come back to the sender as an error) and captured from outside, an
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -25,6 +26,7 @@ _INGRESS = 0xFFFF0000
 _ETH_P_ALL = 3
 _ENOENT, _EEXIST, _ENODEV = 2, 17, 19
 SIDES = ("a", "b")
+MANAGEMENT_PORT = re.compile(r"m\d+")
 
 Link = dict[str, Any]
 """{"index": int, "mtu": int, "ends": [{"node", "interface", "mac"}, {…}]} as the engine sends it."""
@@ -186,6 +188,14 @@ def plug_management(node: str, number: int, address: str, mac: str) -> None:
         except NetlinkError as error:
             if error.code != _EEXIST:
                 raise
+
+
+def set_management(up: bool) -> None:
+    """Pull the management cables of all nodes, or plug them in."""
+    for link in netlink().get_links():
+        name = link.get_attr("IFLA_IFNAME")
+        if MANAGEMENT_PORT.fullmatch(name):
+            netlink().link("set", index=link["index"], state="up" if up else "down")
 
 
 def unplug_management(number: int) -> None:

@@ -19,7 +19,12 @@ from harness.agent.borrowed import Borrowed
 Operation = Callable[..., Any]
 
 
-WAYS_BACK: dict[str, Operation] = {"mend": links.mend, "heal": links.heal, "stop": capture.stop}
+WAYS_BACK: dict[str, Operation] = {
+    "mend": links.mend,
+    "heal": links.heal,
+    "stop": capture.stop,
+    "plug management": lambda: links.set_management(True),
+}
 
 
 def operations(borrowed: Borrowed) -> dict[str, Operation]:
@@ -33,6 +38,9 @@ def operations(borrowed: Borrowed) -> dict[str, Operation]:
     def record(name: str, device: str, file: str, expression: str) -> None:
         way = ("stop", {"name": name})
         borrowed.take(f"capture {name}", lambda: capture.start(name, device, file, expression), way)
+
+    def cut_management() -> None:
+        borrowed.take("cut management", lambda: links.set_management(False), ("plug management", {}))
 
     return {
         "ping": lambda: "pong",
@@ -49,6 +57,8 @@ def operations(borrowed: Borrowed) -> dict[str, Operation]:
         "link.mend": lambda link: borrowed.give_back(f"cut {link}"),
         "link.impair": impair,
         "link.heal": lambda link, toward: borrowed.give_back(f"impair {link} {toward}"),
+        "management.cut": cut_management,
+        "management.mend": lambda: borrowed.give_back("cut management"),
         "capture.start": record,
         "capture.stop": lambda name: borrowed.give_back(f"capture {name}"),
         "capture.read": capture.read,

@@ -20,6 +20,7 @@ from harness.lab.capture import Capture
 from harness.lab.link import Link
 from harness.lab.node import Node
 from harness.lab.record import LabError, LabRecord
+from harness.wait import wait_for
 
 
 class Lab:
@@ -78,19 +79,50 @@ class Lab:
 
         The file stays in the lab's folder until the lab is removed.
         """
-        name = f"{next(self._captures):03d}-{end.replace(':', '-')}.pcap"
-        file = self.place.captures / name
-        # A file of that number may be there from an earlier command; its reader may still want it.
-        while file.exists():
-            name = f"{next(self._captures):03d}-{end.replace(':', '-')}.pcap"
-            file = self.place.captures / name
+        with self._capture(end, self.link(end).port(end), expression) as capture:
+            yield capture
+
+    @contextlib.contextmanager
+    def management_capture(self, expression: str = "") -> Iterator[Capture]:
+        """The same for all that passes on the management network."""
+        with self._capture("management", "mgmt", expression) as capture:
+            yield capture
+
+    @contextlib.contextmanager
+    def _capture(self, end: str, device: str, expression: str) -> Iterator[Capture]:
+        # A file of some number may be there from an earlier command; its reader may still want it.
+        names = (f"{number:03d}-{end.replace(':', '-')}.pcap" for number in self._captures)
+        name = next(name for name in names if not (self.place.captures / name).exists())
         seen = f"/lab/captures/{name}"
-        port = self.link(end).port(end)
-        self.agent.call("capture.start", name=name, device=port, file=seen, expression=expression)
+        self.agent.call("capture.start", name=name, device=device, file=seen, expression=expression)
         try:
-            yield Capture(self, end, file, seen)
+            yield Capture(self, end, self.place.captures / name, seen)
         finally:
             self.agent.call("capture.stop", name=name)
+
+    def wait_until(self, node: str, condition: str, seconds: float) -> None:
+        """Wait for a condition on a node: `tcp:PORT` is listened on, `file:/PATH` is there, `ping:ADDRESS` answers.
+
+        Raises DeadlineError.
+        """
+        wait_for(
+            f"{node} to fulfil {condition}",
+            lambda: self.agent.call("node.ready", node=node, condition=condition),
+            seconds,
+        )
+
+    def wait_until_reached(self, node: str, address: str, seconds: float) -> None:
+        """Wait until a node's echo requests to an address are answered. Raises DeadlineError."""
+        self.wait_until(node, f"ping:{address}", seconds)
+
+    @contextlib.contextmanager
+    def without_management(self) -> Iterator[None]:
+        """Pull the management cables of all nodes for the length of a `with` block; what they do must go on."""
+        self.agent.call("management.cut")
+        try:
+            yield
+        finally:
+            self.agent.call("management.mend")
 
     def command(self, node: str, argv: list[str], *, terminal: bool = False) -> list[str]:
         """The command line for this machine that runs `argv` in a node, streams and exit status passed through."""
