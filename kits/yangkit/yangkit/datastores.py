@@ -55,8 +55,8 @@ class Datastores:
         self.locks: dict[str, Lock] = {}
         self.lock_changes: list[Callable[[], None]] = []
         self.change_listeners: list[Callable[[Changed], None]] = []
-        #: Why the system is not as running says; None when it is.
-        self.problem: str | None = None
+        self._apply_problem: str | None = None
+        self._startup_problem: str | None = None
         #: A confirmed commit is pending: the startup file stays as it is.
         self.frozen = False
         self._applied: Container | None = None
@@ -83,10 +83,10 @@ class Datastores:
             # The broken file stays for whoever repairs it; the next commit would replace it.
             kept = self.startup_path.with_name(self.startup_path.name + ".refused")
             self.startup_path.replace(kept)
-            self.problem = (
+            self._startup_problem = (
                 f"the startup configuration is not usable, the default is used: {error} (kept as {kept.name})"
             )
-            log.error("%s", self.problem)
+            log.error("%s", self._startup_problem)
         if self._default is None:
             return empty(self.schema)
         tree = treejson.load(self.schema, self._default)
@@ -110,6 +110,11 @@ class Datastores:
         return self._applied is self.running_tree
 
     @property
+    def problem(self) -> str | None:
+        """Why the system is not as running says, or running not as it was; None when all is well."""
+        return self._apply_problem or self._startup_problem
+
+    @property
     def modified(self) -> bool:
         """Does the candidate differ from running?"""
         return self.candidate_tree is not self.running_tree and not self.candidate_tree.same(self.running_tree)
@@ -131,7 +136,7 @@ class Datastores:
         touched: set[str] | None = None,
     ) -> None:
         """Make a tree the running configuration; RpcError when it is not valid, not applied or not written."""
-        new = validation.settle(self.schema, new, touched or set())
+        new = validation.settle(self.schema, new, self.running_tree, touched or set())
         async with self._busy:
             old = self.running_tree
             before = self._applied or empty(self.schema)
@@ -150,7 +155,7 @@ class Datastores:
             raise self._refused(error) from None
         except Exception as error:
             log.exception("the backend failed")
-            self.problem = f"the backend failed: {error!r}"
+            self._apply_problem = f"the backend failed: {error!r}"
             self._applied = None
             self._retry_later()
             raise RpcError("operation-failed", f"The system could not be changed: {error!r}") from error
@@ -164,6 +169,7 @@ class Datastores:
         try:
             await asyncio.to_thread(startup.write, self.startup_path, new)
             self._written = new
+            self._startup_problem = None
         except OSError as error:
             if new is not self.running_tree:
                 await self._apply(new, before)
@@ -171,7 +177,7 @@ class Datastores:
             raise RpcError("resource-denied", message) from None
 
     def _became(self, old: Container, new: Container, session: int, user: str | None) -> None:
-        self.problem = None
+        self._apply_problem = None
         self._applied = new
         if self.candidate_tree is old:
             self.candidate_tree = new
@@ -201,14 +207,14 @@ class Datastores:
             await self.backend.apply(treejson.dump(before), treejson.dump(target))
         except Exception as error:
             where = f" at {error.path}" if isinstance(error, ApplyError) and error.path else ""
-            self.problem = f"the running configuration is not applied{where}: {error}"
-            log.warning("%s", self.problem, exc_info=not isinstance(error, ApplyError))
+            self._apply_problem = f"the running configuration is not applied{where}: {error}"
+            log.warning("%s", self._apply_problem, exc_info=not isinstance(error, ApplyError))
             if not isinstance(error, ApplyError):
                 self._applied = None
             self._retry_later()
             return
         self._applied = target
-        self.problem = None
+        self._apply_problem = None
 
     def _retry_later(self) -> None:
         if self._retrying is None or self._retrying.done():

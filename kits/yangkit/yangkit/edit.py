@@ -199,7 +199,13 @@ class Editor:
         if schema.kind == "leaf-list":
             _no_children(element, here)
             return (_value(schema, element, here)[0],)
-        return tuple(_value(node, _key_element(element, node, here), here.child(node))[0] for node in schema.key_nodes)
+        key = []
+        for node in schema.key_nodes:
+            found = _key_element(element, node, here)
+            if found.attrib:
+                self._operation(found, "merge", node, here)  # has no effect on a key, but must make sense
+            key.append(_value(node, found, here.child(node))[0])
+        return tuple(key)
 
     def key_of(self, schema: SchemaNode, element: etree._Element) -> Key:
         """The key of the list entry that an element means."""

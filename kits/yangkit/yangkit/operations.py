@@ -127,13 +127,13 @@ class Operations:
         self._check_writable(session, target)
         old = self._tree(target)
         editor = Editor(continue_on_error=option == "continue-on-error")
-        base = empty(self._schema) if operation == "replace" and not len(config) else old
+        base = empty(self._schema) if operation == "replace" else old
         new = editor.run(base, config, operation)
         session.access().check_write(old, new)
         # Without a test-option a candidate may be built in several steps; it is validated when it is committed
         # (RFC 7950, section 8.3.3). Running is validated always.
         if test in ("test-then-set", "test-only"):
-            new = validation.settle(self._schema, new, editor.touched)
+            new = validation.settle(self._schema, new, old, editor.touched)
         if test != "test-only" and not new.same(old):
             if target == "candidate":
                 self._stores.candidate_tree = new

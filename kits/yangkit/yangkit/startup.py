@@ -51,6 +51,9 @@ def read(schema: Schema, path: Path) -> Container | None:
     except OSError as error:
         raise StartupError(f"{path}: {error.strerror}") from None
     try:
-        return Editor().run(empty(schema), xmlutil.parse(data))
+        root = xmlutil.parse(data)
+        if xmlutil.split(root)[1] != "config":
+            raise StartupError(f"{path}: the root element is {root.tag}, not config")
+        return Editor().run(empty(schema), root)
     except (xmlutil.MalformedXml, RpcError) as error:
         raise StartupError(f"{path}: {error}") from None

@@ -38,16 +38,17 @@ def check(schema: Schema, tree: Container) -> None:
     tree.remember(_VALID, True)
 
 
-def settle(schema: Schema, tree: Container, touched: set[str]) -> Container:
-    """A valid tree: like ``check``, but nodes whose *when* became false are deleted (RFC 7950, section 8.2).
+def settle(schema: Schema, tree: Container, old: Container, touched: set[str]) -> Container:
+    """A valid tree: like ``check``, but nodes of the old tree whose *when* became false are deleted (RFC 7950, 8.2).
 
-    Those that the client itself gave are an error instead (section 8.3.1).
+    New ones, and those that the client itself has ``touched``, are an error instead (section 8.3.1).
     """
     for _ in range(1000):
         if tree.recall(_VALID):
             return tree
         issues = schema.library.validate(dump(tree))
-        stale = [i.path for i in issues if _WHEN in i.message and i.path and i.path not in touched]
+        failed = [i.path for i in issues if _WHEN in i.message and i.path and i.path not in touched]
+        stale = [path for path in failed if without(schema, old, path) is not old]
         if not stale:
             break
         pruned = tree
