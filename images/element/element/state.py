@@ -12,6 +12,7 @@ from element.apply import nft
 from element.apply.ipsec import Charon, CharonError, CharonGoneError, Message
 from element.bootstrap import Identity
 from element.model import Config, Interface, Kind
+from element.plan.resources import MANAGEMENT
 
 Tree = dict[str, Any]
 
@@ -27,7 +28,7 @@ _COUNTERS = {
     "out-errors": "tx_errors",
 }
 # What is there without being configured has a type too.
-_TYPES = {"lo": Kind.LOOPBACK, "eth0": Kind.ETHERNET}
+_TYPES = {MANAGEMENT: Kind.ETHERNET}
 
 
 def collect(charon: Charon, config: Config, identity: Identity) -> Tree:
@@ -41,7 +42,7 @@ def collect(charon: Charon, config: Config, identity: Identity) -> Tree:
 
 
 def interfaces(config: Config) -> list[Tree]:
-    """Configured interfaces, there or not, and those of the box itself."""
+    """Configured interfaces, there or not, and the management's."""
     boot = _boot_time()
     with IPRoute() as ipr:
         links = {m.get_attr("IFLA_IFNAME"): m for m in ipr.get_links()}
