@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import threading
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from harness.agent.shell import ToolError, run
 
+_FRAME_START = re.compile(r"^(?=\d+\.\d{6} )", re.MULTILINE)
 _running: dict[str, subprocess.Popen[str]] = {}
 
 
@@ -48,6 +50,7 @@ def stop(name: str) -> None:
 
 
 def read(file: str, expression: str) -> list[str]:
-    """One line for each frame of a finished capture that matches, as tcpdump prints it."""
-    argv = ["tcpdump", "-n", "-e", "-t", "-r", file]
-    return run(*argv, *([expression] if expression else [])).splitlines()
+    """One line for each frame of a finished capture that matches, as tcpdump prints it, its time in front (s)."""
+    said = run("tcpdump", "-n", "-e", "-tt", "-r", file, *([expression] if expression else []))
+    # Frames inside of frames are on lines of their own, without a time.
+    return [" / ".join(frame.splitlines()) for frame in _FRAME_START.split(said) if frame]

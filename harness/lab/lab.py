@@ -20,6 +20,7 @@ from harness.lab.capture import Capture
 from harness.lab.link import Link
 from harness.lab.node import Node
 from harness.lab.record import LabError, LabRecord
+from harness.topology import Topology, load
 from harness.wait import wait_for
 
 
@@ -60,6 +61,10 @@ class Lab:
     @cached_property
     def engine(self) -> NativeEngine:
         return NativeEngine(self.agent, self._world)
+
+    @cached_property
+    def topology(self) -> Topology:
+        return load(self.record.topology)
 
     @cached_property
     def factory(self) -> Factory:

@@ -1,0 +1,122 @@
+"""Configuration over NETCONF: removed without a trace, refused as a whole, restored after a lost confirmation."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from yangkit.client import NetconfClient
+from yangkit.errors import RpcError
+
+from harness.lab import Lab
+from harness.lab.netconf import session
+from harness.wait import wait_for
+
+pytestmark = pytest.mark.topology("demo")
+
+HOST_1, HOST_2 = "10.1.0.10", "10.2.0.10"
+# What a box has without any configuration of ours; `lo` and `eth0` and the plugged links are the lab's.
+LOOKS = (
+    "ip -o link | cut -d: -f2 | cut -d@ -f1 | sort",
+    "ip -o address show scope global | awk '{print $2, $4}' | grep -v ^eth0 || true",
+    "ip route show table all | grep -v 'dev eth0\\|dev lo\\|^local\\|^broadcast\\|^multicast\\|^ff00\\|^fe80' || true",
+    "ip rule | grep -v 'lookup local$\\|lookup main$\\|lookup default$\\|lookup .l3mdev' || true",
+    "ip xfrm state list nokeys; ip xfrm policy list nosock",
+    "bridge fdb show | grep -v 'dev \\(wan\\|lan\\|eth0\\)' || true",
+    "swanctl --list-conns; swanctl --list-sas | grep -o '#[0-9]*, [A-Z]*' || true",
+)
+
+# Valid by the schema, and two parts are fine; but the kernel has one interface a VNI, and vxlan-1020 is there.
+IMPOSSIBLE = """<interfaces xmlns="urn:ietf:params:xml:ns:yang:ietf-interfaces"
+    xmlns:ianaift="urn:ietf:params:xml:ns:yang:iana-if-type" xmlns:el-vxlan="urn:elasticlab:yang:elasticlab-vxlan">
+  <interface><name>another</name><type>ianaift:softwareLoopback</type>
+    <ipv4 xmlns="urn:ietf:params:xml:ns:yang:ietf-ip">
+      <address><ip>100.127.99.1</ip><prefix-length>32</prefix-length></address></ipv4></interface>
+  <interface><name>vxlan-again</name><type>el-vxlan:vxlan</type>
+    <vxlan xmlns="urn:elasticlab:yang:elasticlab-vxlan"><vni>1020</vni>
+      <local-address>100.127.0.1</local-address><remote-address>100.127.1.1</remote-address>
+      <underlay>ipsec-ucpe-1</underlay></vxlan></interface>
+</interfaces>"""
+
+
+def traces(lab: Lab, box: str) -> dict[str, str]:
+    return {look: lab[box].sh(look).strip() for look in LOOKS}
+
+
+@pytest.fixture(params=["ucpe-1", "ucpe-2", "vmsr-1"])
+def box(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+async def client(lab: Lab, box: str) -> AsyncIterator[NetconfClient]:
+    """A session whose box is as the topology wants it afterwards."""
+    async with await session(lab, box) as opened:
+        yield opened
+    wanted = (lab.topology.directory / "sites" / f"{box}.xml").read_text()
+    async with await session(lab, box) as restoring:
+        await restoring.discard()
+        await restoring.edit_config(wanted, target="candidate", default_operation="replace")
+        await restoring.commit()
+    for host, address in (("host-1", HOST_2), ("host-2", HOST_1)):
+        lab.wait_until_reached(host, address, 30)
+
+
+async def test_removing_the_configuration_leaves_no_trace(lab: Lab, box: str, client: NetconfClient) -> None:
+    await client.edit_config("", default_operation="replace")
+    await client.commit()
+    plugged = sorted(["lo", "eth0", *lab.topology.interfaces(box)])
+    found = traces(lab, box)
+    assert found.pop(LOOKS[0]).split() == plugged
+    assert {look: said for look, said in found.items() if said} == {}
+    assert not lab["host-1"].reaches(HOST_2, within=0.3)
+
+
+async def test_configuring_it_twice_changes_nothing(lab: Lab, box: str, client: NetconfClient) -> None:
+    before = traces(lab, box)
+    await client.edit_config(
+        (lab.topology.directory / "sites" / f"{box}.xml").read_text(), target="candidate", default_operation="replace"
+    )
+    await client.commit()
+    assert traces(lab, box) == before
+
+
+async def test_an_invalid_value_is_refused_with_its_place_and_changes_nothing(
+    lab: Lab, box: str, client: NetconfClient
+) -> None:
+    before = traces(lab, box)
+    wrong = """<interfaces xmlns="urn:ietf:params:xml:ns:yang:ietf-interfaces"><interface><name>wan</name>
+      <ipv4 xmlns="urn:ietf:params:xml:ns:yang:ietf-ip"><address><ip>203.0.113.999</ip></address></ipv4>
+    </interface></interfaces>"""
+    with pytest.raises(RpcError) as refusal:
+        await client.edit_config(wrong, target="candidate")
+    assert refusal.value.tag == "invalid-value"
+    assert "203.0.113.999" in str(refusal.value)
+    assert traces(lab, box) == before
+
+
+@pytest.mark.parametrize("box", ["vmsr-1"], indirect=True)
+async def test_what_the_kernel_refuses_is_refused_as_a_whole(lab: Lab, box: str, client: NetconfClient) -> None:
+    """A configuration that the schema allows and the kernel does not: none of its parts stays."""
+    before = traces(lab, box)
+    await client.edit_config(IMPOSSIBLE, target="candidate")
+    with pytest.raises(RpcError) as refusal:
+        await client.commit()
+    assert refusal.value.tag == "operation-failed"
+    assert traces(lab, box) == before
+    await client.discard()
+    assert lab["host-1"].reaches(HOST_2)
+
+
+async def test_a_confirmed_commit_that_is_not_confirmed_is_taken_back(
+    lab: Lab, box: str, client: NetconfClient
+) -> None:
+    before = traces(lab, box)
+    await client.edit_config("", default_operation="replace")
+    await client.commit(confirmed=True, confirm_timeout=3, persist="a-test")
+    assert not lab["host-1"].reaches(HOST_2, within=0.3)
+    wait_for("the configuration to be back", lambda: lab["host-1"].reaches(HOST_2, within=0.3), 30)
+    same = [look for look in LOOKS if not look.startswith(("ip xfrm", "swanctl", "bridge"))]
+    now = traces(lab, box)
+    assert {look: now[look] for look in same} == {look: before[look] for look in same}
