@@ -111,6 +111,8 @@ class Charon:
         else:
             self.call("load_cert", {"type": "X509", "flag": "CA", "data": certificate})
             self.call("load_cert", {"type": "X509_CRL", "flag": "NONE", "data": other})
+            # charon keeps a copy of each list that it has verified, and would go on asking the older one.
+            self.call("flush_certs", {"type": "X509_CRL"})
             self._end_revoked(x509.load_pem_x509_crl(other.encode()))
         self._credentials[credential.name, credential.own] = credential
 
