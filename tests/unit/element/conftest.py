@@ -1,0 +1,155 @@
+"""A POP's configuration as RFC 7951 JSON, with one L3 and one L2 site, and its parts for changing."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from element.model import Config, read
+
+Tree = dict[str, Any]
+
+
+def _ethernet(name: str, **more: Any) -> Tree:
+    return {"name": name, "type": "iana-if-type:ethernetCsmacd", **more}
+
+
+def _ipv4(address: str, length: int, forwarding: bool = True) -> Tree:
+    return {"ietf-ip:ipv4": {"forwarding": forwarding, "address": [{"ip": address, "prefix-length": length}]}}
+
+
+def _tunnel(site: int) -> Tree:
+    return {"local-address": "100.127.0.1", "remote-address": f"100.127.{site}.1", "underlay": f"ipsec-{site}"}
+
+
+def _ipsec(site: int) -> Tree:
+    name = f"ipsec-{site}"
+    return {
+        "name": name,
+        "type": "elasticlab-ipsec:ipsec-tunnel",
+        "elasticlab-interface:mtu": 1438,
+        "elasticlab-ipsec:ipsec-tunnel": {"if-id": site},
+    }
+
+
+def _connection(site: int) -> Tree:
+    return {
+        "name": f"site-{site}",
+        "local": {"local-pad-entry-name": "self"},
+        "remote": {"remote-pad-entry-name": f"site-{site}"},
+        "spd": {
+            "interface": f"ipsec-{site}",
+            "local-prefix": "100.127.0.1/32",
+            "remote-prefix": f"100.127.{site}.1/32",
+        },
+    }
+
+
+TENANT = {"elasticlab-tenant:tenant": "acme"}
+
+POP: Tree = {
+    "elasticlab-tenant:tenants": {"tenant": [{"name": "acme", "id": 1}]},
+    "ietf-interfaces:interfaces": {
+        "interface": [
+            _ethernet("wan", **_ipv4("203.0.113.2", 30)),
+            {
+                "name": "overlay",
+                "type": "iana-if-type:softwareLoopback",
+                **_ipv4("100.127.0.1", 32, forwarding=False),
+            },
+            _ipsec(1),
+            {
+                "name": "gre-1",
+                "type": "elasticlab-gre:gre",
+                "elasticlab-gre:gre": _tunnel(1),
+                "ietf-ip:ipv4": {"forwarding": True},
+                **TENANT,
+            },
+            _ipsec(2),
+            {
+                "name": "vxlan-2",
+                "type": "elasticlab-vxlan:vxlan",
+                "elasticlab-vxlan:vxlan": _tunnel(2) | {"vni": 1020},
+                "elasticlab-bridge:bridge-port": {"bridge": "br-2", "learning": False},
+            },
+            {
+                "name": "br-2",
+                "type": "iana-if-type:bridge",
+                "elasticlab-bridge:bridge": {"mac-address": "02:e1:00:00:10:20"},
+                **_ipv4("10.2.0.1", 24),
+                **TENANT,
+            },
+        ]
+    },
+    "ietf-routing:routing": {
+        "control-plane-protocols": {
+            "control-plane-protocol": [
+                {
+                    "type": "ietf-routing:static",
+                    "name": name,
+                    **tenant,
+                    "static-routes": {
+                        "ietf-ipv4-unicast-routing:ipv4": {
+                            "route": [{"destination-prefix": prefix, "next-hop": hop} for prefix, hop in routes]
+                        }
+                    },
+                }
+                for name, tenant, routes in (
+                    ("underlay", {}, [("0.0.0.0/0", {"next-hop-address": "203.0.113.1"})]),
+                    (
+                        "acme",
+                        TENANT,
+                        [
+                            ("0.0.0.0/0", {"next-hop-address": "203.0.113.1", "outgoing-interface": "wan"}),
+                            ("10.1.0.0/24", {"outgoing-interface": "gre-1"}),
+                        ],
+                    ),
+                )
+            ]
+        }
+    },
+    "elasticlab-nat:nat": {
+        "breakout": [{"tenant": "acme", "external-interface": "wan", "external-address": "203.0.113.2"}]
+    },
+    "elasticlab-ipsec:ipsec": {
+        "pad": {
+            "pad-entry": [
+                {"name": "self", "identity": "pop.example", "certificate": "ike"},
+                *({"name": f"site-{n}", "identity": f"site-{n}.example"} for n in (1, 2)),
+            ]
+        },
+        "conn-entry": [_connection(1), _connection(2)],
+    },
+}
+
+
+@pytest.fixture(scope="session")
+def blueprint() -> Tree:
+    """The tree as it is; not to be changed."""
+    return POP
+
+
+@pytest.fixture
+def pop_tree() -> Tree:
+    """A tree of the test's own."""
+    return copy.deepcopy(POP)
+
+
+@pytest.fixture
+def pop() -> Config:
+    """The POP's configuration."""
+    return read(POP)
+
+
+@pytest.fixture
+def changed() -> Callable[[Callable[[Tree], None]], Config]:
+    """The POP's configuration after a change."""
+
+    def change(edit: Callable[[Tree], None]) -> Config:
+        tree = copy.deepcopy(POP)
+        edit(tree)
+        return read(tree)
+
+    return change

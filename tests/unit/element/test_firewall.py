@@ -1,0 +1,87 @@
+"""The packet filter's text: who is bound to what, and that equal configurations give equal rules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from element.model import Config, read
+from element.plan.firewall import BRIDGE_COUNTERS, COUNTERS, ruleset
+
+Tree = dict[str, Any]
+
+
+def chain(config: Config, name: str) -> list[str]:
+    """The rules of a chain."""
+    text = ruleset(config).text
+    found = re.search(rf"^  chain {name} {{\n(.*?)^  }}", text, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return [line.strip() for line in found[1].splitlines()[1:]]
+
+
+def test_equal_configurations_have_equal_revisions(pop: Config, blueprint: Tree) -> None:
+    assert ruleset(pop) == ruleset(read(blueprint))
+    assert ruleset(pop).revision != ruleset(Config()).revision
+
+
+def test_every_counter_that_is_used_is_declared(pop: Config) -> None:
+    used = set(re.findall(r'counter name "([^"]+)"', ruleset(pop).text))
+    assert used <= {*COUNTERS, *BRIDGE_COUNTERS}
+
+
+def test_without_configuration_only_netconf_on_the_management_network_gets_in() -> None:
+    accepting = [rule for rule in chain(Config(), "input") if rule.endswith("accept")]
+    assert all(rule.startswith(('iifname "lo"', 'iifname "eth0"')) for rule in accepting)
+    assert not [rule for rule in chain(Config(), "forwarding") if rule.endswith("accept")]
+
+
+def test_a_vni_is_bound_to_its_sites_tunnel(pop: Config) -> None:
+    rules = [rule for rule in chain(pop, "input") if "4789" in rule]
+    assert rules[0] == 'udp dport 4789 meta ipsec missing counter name "vxlan-in-clear" drop'
+    assert '{ "ipsec-2" . 100.127.2.1 . 1020 } accept' in rules[1]
+    assert rules[2] == 'udp dport 4789 counter name "vxlan-foreign-vni" drop'
+
+
+def test_gre_is_bound_to_its_sites_tunnel(pop: Config) -> None:
+    rules = [rule for rule in chain(pop, "input") if "l4proto gre" in rule]
+    assert "ipsec missing" in rules[0]
+    assert '{ "ipsec-1" . 100.127.1.1 . 100.127.0.1 } accept' in rules[1]
+    assert rules[2].endswith('counter name "gre-foreign" drop')
+
+
+def test_management_is_never_forwarded(pop: Config) -> None:
+    assert [rule.split()[0] for rule in chain(pop, "forwarding")[:2]] == ["iifname", "oifname"]
+    assert all('"eth0"' in rule and rule.endswith("drop") for rule in chain(pop, "forwarding")[:2])
+
+
+def test_netconf_is_offered_on_the_management_network_only(pop: Config) -> None:
+    assert all('iifname "eth0"' in rule for rule in chain(pop, "input") if "830" in rule)
+
+
+def test_a_tenant_reaches_its_own_and_the_internet_only(pop: Config) -> None:
+    accepting = [rule for rule in chain(pop, "forwarding") if rule.endswith("accept")]
+    assert all('"acme"' in rule or ("established" in rule and "ct mark 1" in rule) for rule in accepting)
+
+
+def test_tenants_have_zones_of_their_own(pop: Config) -> None:
+    assert chain(pop, "zones") == ['ct original zone set iifname map { "acme" : 1, "gre-1" : 1, "br-2" : 1 }']
+
+
+def test_without_breakout_nothing_is_translated(changed: Callable[[Callable[[Tree], Any]], Config]) -> None:
+    closed = changed(lambda tree: tree.pop("elasticlab-nat:nat"))
+    assert chain(closed, "translation") == []
+    assert not [rule for rule in chain(closed, "forwarding") if '"wan"' in rule]
+
+
+def test_a_gateways_addresses_cannot_be_claimed_by_a_port(pop: Config) -> None:
+    frames = chain(pop, "frames")
+    assert any("ether saddr 02:e1:00:00:10:20" in rule and rule.endswith("drop") for rule in frames)
+    assert any("arp saddr ip { 10.2.0.1 }" in rule and rule.endswith("drop") for rule in frames)
+
+
+def test_nothing_of_the_overlay_leaves_in_clear(pop: Config) -> None:
+    leaks = chain(pop, "leaks")
+    assert len(leaks) == 3
+    assert all("rt ipsec missing" in rule and rule.endswith('"overlay-leak" drop') for rule in leaks)
+    assert "100.127.0.1/32" in leaks[2]
