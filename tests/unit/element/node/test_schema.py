@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,23 +9,10 @@ from element import bootstrap
 from element.model import read
 from element.plan.desired import desired
 from element.plan.difference import difference
-from yangkit import Module, RpcError, Schema
-from yangkit.datastores import Datastores
+from yangkit import Datastores, Module, NullBackend, Schema
 
 REPOSITORY = Path(__file__).parents[4]
 SITES = REPOSITORY / "topologies/demo/sites"
-
-Change = Callable[[str], str]
-
-
-@pytest.fixture(scope="module", params=["ucpe", "vmsr"])
-def any_schema(request: pytest.FixtureRequest) -> Schema:
-    return schema_of(request.param)
-
-
-@pytest.fixture(scope="module")
-def schema() -> Schema:
-    return schema_of("vmsr")
 
 
 def schema_of(personality: str) -> Schema:
@@ -34,35 +20,88 @@ def schema_of(personality: str) -> Schema:
     return Schema([REPOSITORY / "models/yang"], [Module(o.module, o.features) for o in offers])
 
 
-class Nothing:
-    """A backend that accepts all."""
-
-    async def apply(self, old: object, new: object) -> None:
-        """Accept."""
-
-    async def state(self) -> dict[str, object]:
-        """None."""
-        return {}
+@pytest.fixture(scope="module")
+def schemas() -> dict[str, Schema]:
+    return {name: schema_of(name) for name in ("ucpe", "vmsr")}
 
 
-async def load(schema: Schema, tmp_path: Path, content: str) -> dict[str, object]:
-    """A site's configuration through the real server and client, as the harness pushes it."""
-    from yangkit.edit import Editor
-    from yangkit.treejson import dump
-    from yangkit.xmlutil import parse
-    from yangkit.tree import empty
-    from yangkit.validation import check
-
-    root = parse(f'<config xmlns="urn:ietf:params:xml:ns:netconf:base:1.0">{content}</config>'.encode())
-    tree = Editor().run(empty(schema), root)
-    check(schema, tree)
-    return dump(tree)
+async def started(schema: Schema, folder: Path, content: str) -> Datastores:
+    """Datastores that start with this configuration; ``problem`` says why not."""
+    startup = folder / "startup.xml"
+    startup.write_text(f'<config xmlns="urn:ietf:params:xml:ns:netconf:base:1.0">{content}</config>')
+    stores = Datastores(schema, NullBackend(), startup=startup)
+    await stores.start()
+    await stores.close()
+    return stores
 
 
-def test_personalities_have_schemas(any_schema: Schema) -> None:
-    assert "elasticlab-ipsec" in any_schema.modules
+@pytest.mark.parametrize("site", sorted(path.stem for path in SITES.glob("*.xml")))
+async def test_sites_of_the_demo_are_valid_and_can_be_planned(
+    schemas: dict[str, Schema], tmp_path: Path, site: str
+) -> None:
+    stores = await started(schemas[site.partition("-")[0]], tmp_path, (SITES / f"{site}.xml").read_text())
+    assert stores.problem is None
+    wanted = desired(read(stores.running))
+    assert wanted
+    assert not difference(wanted, wanted)
 
 
-def test_unknown_personality_is_refused() -> None:
+WRONG = {
+    "identity by address": (">ucpe-1.elasticlab.example<", ">192.0.2.2<", "exact domain name"),
+    "identity with a wildcard": (">ucpe-1.elasticlab.example<", ">*.elasticlab.example<", "exact domain name"),
+    "group address": ("02:e1:00:00:10:20", "03:e1:00:00:10:20", "unicast MAC"),
+    "VNI out of range": ("<vni>1020<", "<vni>16777215<", "between 1 and 16777214"),
+    "if-id twice": ("<if-id>2<", "<if-id>1<", "cannot share an if-id"),
+    "tunnel over a plain interface": ("<underlay>ipsec-ucpe-1<", "<underlay>wan<", "ipsec-tunnel"),
+    "unknown tenant": (">acme</tenant>\n    <gre", ">nobody</tenant>\n    <gre", "nobody"),
+    "tenant named as an interface": ("<name>overlay<", "<name>acme<", "name of an interface"),
+        "<name>acme</name>\n    <id>",
+        "<name>wan</name>\n    <id>",
+        "name of an interface",
+    ),
+    "one end twice": ("<remote-address>100.127.1.1<", "<remote-address>100.127.0.1<", "same"),
+    "ESP without AES-GCM": (
+        "<spd>\n      <interface>ipsec-ucpe-1<",
+        "<esp-proposal>aes128-sha1</esp-proposal><spd>\n      <interface>ipsec-ucpe-1<",
+        "AES-GCM",
+    ),
+    "start without an address": ("<autostartup>add<", "<autostartup>start<", "must know the peer's address"),
+    "a key in the configuration": (
+        "<certificate>ike<",
+        "<private-key>MII</private-key><certificate>ike<",
+        "private-key",
+    ),
+    "long interface name": ("<name>wan<", "<name>a-name-that-is-too-long<", "1 to 15 characters"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+async def test_wrong_values_are_refused_with_a_sentence(schemas: dict[str, Schema], tmp_path: Path, case: str) -> None:
+    right, wrong, sentence = WRONG[case]
+    content = (SITES / "vmsr-1.xml").read_text()
+    assert right in content
+    stores = await started(schemas["vmsr"], tmp_path, content.replace(right, wrong))
+    assert stores.problem is not None
+    assert sentence in stores.problem
+    assert "acme" not in str(stores.running)
+
+
+async def test_a_ucpe_offers_no_translation(schemas: dict[str, Schema], tmp_path: Path) -> None:
+    stores = await started(schemas["ucpe"], tmp_path, '<nat xmlns="urn:elasticlab:yang:elasticlab-nat"/>')
+    assert stores.problem is not None
+
+
+def test_an_unknown_personality_is_refused() -> None:
     with pytest.raises(bootstrap.FactoryError, match="known are ucpe, vmsr"):
         bootstrap.personality("toaster")
+
+
+def test_a_box_without_identity_says_so(tmp_path: Path) -> None:
+    with pytest.raises(bootstrap.FactoryError, match="no factory identity"):
+        bootstrap.identity(tmp_path)
+
+
+def test_an_identity_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "identity.json").write_text('{"serial": "1"}')
+    with pytest.raises(bootstrap.FactoryError, match="not a factory identity"):
+        bootstrap.identity(tmp_path)
