@@ -16,7 +16,7 @@ from lxml import etree
 
 from yangkit import client_transport, errors, xmlutil
 from yangkit.client_transport import Wire
-from yangkit.framing import Framer, FramingError
+from yangkit.framing import END_OF_MESSAGE, Framer, FramingError
 from yangkit.xmlutil import BASE_1_0, BASE_1_1, MONITORING, NC, NOTIFICATION, WITH_DEFAULTS, escape_attribute, nc
 
 Xml = str | bytes | etree._Element
@@ -49,8 +49,9 @@ class NetconfClient:
     @classmethod
     async def start(cls, wire: Wire, deadline: float = DEADLINE) -> Self:
         """Exchange hellos (RFC 6241, section 8.1) on a connection that is up."""
+        # Before anything is read: the server's hello may be here already, and changes the framing.
+        wire.write(_CLIENT_HELLO + END_OF_MESSAGE)
         client = cls(wire, deadline)
-        wire.write(client._framer.frame(_CLIENT_HELLO))
         try:
             async with asyncio.timeout(deadline):
                 await client._hello

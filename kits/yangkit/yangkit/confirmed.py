@@ -27,6 +27,7 @@ class Pending:
 
     before: Container
     session: int
+    user: str | None
     persist_id: str | None
     timer: asyncio.TimerHandle
     timeout: int
@@ -83,7 +84,7 @@ class Commits:
                 self.pending = None
             if confirmed:
                 timer = asyncio.get_running_loop().call_later(seconds, self._timed_out)
-                self.pending = Pending(before, session, persist, timer, seconds)
+                self.pending = Pending(before, session, user, persist, timer, seconds)
                 self._tell("extend" if pending is not None else "start", session, user, seconds)
             elif pending is not None:
                 self._tell("complete", session, user, 0)
@@ -118,7 +119,7 @@ class Commits:
         async def run() -> None:
             async with self._turn:
                 if self.pending is pending:
-                    await self._revert(event, 0, None)
+                    await self._revert(event, pending.session, pending.user)
 
         task = asyncio.create_task(run())
         self._tasks.add(task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from yangkit.xmlutil import NOTIFICATION
 if TYPE_CHECKING:
     from yangkit.session import Session
 
+log = logging.getLogger(__name__)
 _MODULE = "ietf-netconf-notifications"
 _MAX_EDITS = 256
 
@@ -41,19 +43,23 @@ class Notifications:
         self._listeners.pop(session, None)
 
     def publish(self, name: str, content: dict[str, Any]) -> None:
-        """Tell an event: its qualified name and what its notification holds."""
+        """Tell an event: its qualified name and what its notification holds. It never fails for whoever tells."""
         if not self._listeners:
             return
-        tree = treejson.load(self._schema, {name: content})
+        try:
+            tree = treejson.load(self._schema, {name: content})
+        except RpcError:
+            log.exception("the notification %s does not fit its schema", name)
+            return
         module, _, local = name.partition(":")
         moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        text = (
+            f'<?xml version="1.0" encoding="UTF-8"?><notification xmlns="{NOTIFICATION}">'
+            f"<eventTime>{moment}</eventTime>{treexml.dump(tree)}</notification>"
+        ).encode()
         for session, element in list(self._listeners.items()):
             if session.access().may_notify(module, local) and _wanted(tree, element):
-                text = (
-                    f'<?xml version="1.0" encoding="UTF-8"?><notification xmlns="{NOTIFICATION}">'
-                    f"<eventTime>{moment}</eventTime>{treexml.dump(tree)}</notification>"
-                )
-                session.notify(text.encode())
+                session.notify(text)
 
     # -- events of RFC 6470 ------------------------------------------------------------------------------------------
 

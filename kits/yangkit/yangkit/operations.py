@@ -259,7 +259,7 @@ class Operations:
             message = f"The operation {rpc.qualified_name} is not implemented here"
             raise RpcError("operation-not-supported", message, type="protocol")
         tree = Editor(state_allowed=True).load(rpc, element)
-        self._check_input(rpc.empty_tag if not tree.children else treexml.dump_node(tree))
+        self._check_input(treexml.dump_node(tree))
         call = RpcCall(rpc.qualified_name, treejson.dump(tree), session.user, session.id)
         return await self._handle(handler, call, rpc)
 
@@ -281,6 +281,7 @@ class Operations:
         names = self._schema.root.children
         above: list[str] = []
         path: dict[str, Mapping[str, str]] = {}
+        before = after = ""
         holder: Container | None = merge(self._stores.running_tree, await self._server.state.tree())
         node = element
         while True:
@@ -295,6 +296,8 @@ class Operations:
             if schema.kind == "action":
                 break
             holder, keys = _step(holder, schema, node)
+            named = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in keys.items())
+            before, after = before + schema.open_tag + named, schema.close_tag + after
             if keys:
                 path[schema.name] = keys
             names = schema.children | self._schema.library_actions(schema)
@@ -306,6 +309,7 @@ class Operations:
         if handler is None:
             raise RpcError("operation-not-supported", f"The action {name} is not implemented here", type="protocol")
         tree = Editor(state_allowed=True).load(schema, node)
+        self._check_input(before + treexml.dump_node(tree) + after)
         call = RpcCall(name, treejson.dump(tree), session.user, session.id, path)
         return await self._handle(handler, call, schema)
 

@@ -67,6 +67,29 @@ def parse(text: str) -> Iterator[tuple[str | None, str, dict[str, str]]]:
         position = match.end()
 
 
+def shortened(text: str) -> str:
+    """An instance identifier with names of modules where they change only; whatever else it is, as it is."""
+    if not text.startswith("/") or text == "/":
+        return text
+    module: str | None = None
+    out = []
+    position = 0
+    while position < len(text):
+        match = _STEP.match(text, position)
+        if match is None or (match[1] is None and module is None):
+            return text
+        prefix = match[1] or module
+        out.append(f"/{match[2]}" if prefix == module else f"/{prefix}:{match[2]}")
+        module = prefix
+        rest = match[3]
+        for other, name, value in _PREDICATE.findall(rest):
+            out.append(f"[{name if other in ('', module) else f'{other}:{name}'}={value}]")
+        if not _PREDICATE.search(rest):
+            out.append(rest)
+        position = match.end()
+    return "".join(out)
+
+
 def qualify(schema: Schema, text: str) -> tuple[str, dict[str, str]]:
     """A path in RFC 7951 notation (a name without prefix is of its parent's module) as XPath with namespaces."""
     module: str | None = None

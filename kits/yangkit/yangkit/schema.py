@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from yangkit import libyang_binding as libyang
 from yangkit.errors import RpcError
+from yangkit.paths import shortened
 from yangkit.xmlutil import escape_attribute
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ class SchemaNode:
         self.namespace = self.module.namespace
         self.qualified_name = f"{facts.module}:{facts.name}"
         own = parent is None or parent.kind == "root" or parent.module is not self.module
-        space = f' xmlns="{escape_attribute(self.namespace)}"' if own else ""
+        # The output of an RPC is printed into <rpc-reply>, which has another namespace.
+        apart = own or (parent is not None and parent.kind in ("rpc", "action"))
+        space = f' xmlns="{escape_attribute(self.namespace)}"' if apart else ""
         self.json_name = self.qualified_name if own else self.name
         # Tags as they are printed: the namespace is said where it changes.
         self.open_tag = f"<{self.name}{space}>"
@@ -192,7 +195,7 @@ class Schema:
 
     def canonical(self, node: SchemaNode, value: str) -> tuple[str, int]:
         """Canonical form and basic type of a value whose prefixes are names of modules; RpcError when it is wrong."""
-        result = self._canonical(node, value)
+        result = self._canonical(node, shortened(value) if node.facts.qualified else value)
         if isinstance(result, libyang.Issue):
             raise RpcError("invalid-value", result.message, app_tag=result.app_tag)
         return result

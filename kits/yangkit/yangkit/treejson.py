@@ -59,7 +59,7 @@ def load_children(parent: SchemaNode, data: Mapping[str, Any], names: dict[str, 
 def _load_node(schema: SchemaNode, value: Any, path: Path) -> Node:
     if schema.kind == "leaf":
         return _leaf(schema, value, path)
-    if schema.kind == "container":
+    if schema.kind in ("container", "notification"):
         return load_children(schema, value, schema.by_json_name, path.child(schema))
     if schema.kind == "anydata":
         return AnyData(schema, value if isinstance(value, str) else _any_xml(value))

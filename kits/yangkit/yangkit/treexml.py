@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from yangkit.libyang_binding import MODULE_PREFIX
+from yangkit.paths import qualify
 from yangkit.tree import AnyData, Container, Leaf, List, Node
 from yangkit.xmlutil import DEFAULT_ATTRIBUTE, escape, escape_attribute
 
@@ -50,9 +51,13 @@ def _leaf(leaf: Leaf) -> str:
     if not schema.facts.qualified and not leaf.default:
         return f"{schema.open_tag}{escape(leaf.value)}{schema.close_tag}"
     spaces = _DEFAULT if leaf.default else ""
+    value = leaf.value
     if schema.facts.qualified:
+        if value.startswith("/"):
+            # In XML every name of a path has its prefix (RFC 7950, section 9.13.2), in JSON where it changes.
+            value, _ = qualify(schema.schema, value)
         modules = schema.schema.modules
-        for name in dict.fromkeys(MODULE_PREFIX.findall(leaf.value)):
+        for name in dict.fromkeys(MODULE_PREFIX.findall(value)):
             if name in modules:
                 spaces += f' xmlns:{name}="{escape_attribute(modules[name].namespace)}"'
-    return f"{schema.bare_tag}{spaces}>{escape(leaf.value)}{schema.close_tag}"
+    return f"{schema.bare_tag}{spaces}>{escape(value)}{schema.close_tag}"

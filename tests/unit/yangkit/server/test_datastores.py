@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-
 from yangkit.errors import RpcError
 from yangkit.startup import read
 

@@ -9,7 +9,6 @@ import asyncssh
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from yangkit.framing import END_OF_MESSAGE
 from yangkit.server import Limits
 from yangkit.xmlutil import NC

@@ -8,7 +8,6 @@ import ssl
 import pytest
 from ncclient import manager
 from ncclient.operations import RPCError
-
 from yangkit.certnames import NameRule, fingerprint
 from yangkit.client import listen_call_home_ssh, listen_call_home_tls
 from yangkit.datastores import Datastores
@@ -137,7 +136,7 @@ async def test_ncclient(lab):
             allow_agent=False,
             look_for_keys=False,
         ) as m:
-            config = f'<config><top xmlns="{KT}"><name>%s</name></top></config>'
+            config = f'<config xmlns="urn:ietf:params:xml:ns:netconf:base:1.0"><top xmlns="{KT}"><name>%s</name></top></config>'
             done = []
             assert ":candidate" in m.server_capabilities
             with m.locked("candidate"):

@@ -1,0 +1,68 @@
+"""What survives kill -9 of a real server process, and what must not."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from yangkit.client import connect_ssh
+
+KT = "urn:example:kit-test"
+HERE = Path(__file__).parent
+
+
+@asynccontextmanager
+async def device(keys, startup: Path):
+    """A server process and a client of it; killed at the end."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(HERE / "device.py"), str(HERE / "yang"), str(startup), str(keys.host_key),
+        str(keys.authorized["admin"]), stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        port = int(await asyncio.wait_for(process.stdout.readline(), 30))
+        yield await connect_ssh(
+            "127.0.0.1", port, username="admin", client_key=keys.users["admin"], host_key=keys.host_key
+        )
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def name(client) -> str | None:
+    return (await client.get_config()).findtext(f"{{{KT}}}top/{{{KT}}}name")
+
+
+async def edit(client, value: str) -> None:
+    await client.edit_config(f'<top xmlns="{KT}"><name>{value}</name></top>')
+
+
+@pytest.mark.parametrize("confirm", [False, True])
+async def test_confirmed_commit_and_kill(confirm, keys, tmp_path):
+    startup = tmp_path / "startup.xml"
+    async with device(keys, startup) as client:
+        await edit(client, "old")
+        await client.commit()
+        await edit(client, "new")
+        await client.commit(confirmed=True, persist="p")
+        assert await name(client) == "new"
+        if confirm:
+            await client.commit(persist_id="p")
+    async with device(keys, startup) as client:
+        assert await name(client) == ("new" if confirm else "old")
+
+
+async def test_every_acknowledged_commit_survives(keys, tmp_path):
+    startup = tmp_path / "startup.xml"
+    for n in range(3):
+        async with device(keys, startup) as client:
+            assert await name(client) == (f"v{n - 1}" if n else None)
+            await edit(client, f"v{n}")
+            await client.commit()
+            await edit(client, "lost")
+            pending = asyncio.create_task(client.get())
+        with pytest.raises(ConnectionError):
+            await pending
+            raise ConnectionError  # the reply may have come before the end
