@@ -70,7 +70,7 @@ class ElementBackend:
                 await self._converge(wanted)
             except OperationError as error:
                 await self._go_back()
-                raise ApplyError(str(error), error.resource.path) from error
+                raise ApplyError(str(error), error.path) from error
             self._config, self._wanted = config, wanted
 
     async def _go_back(self) -> None:

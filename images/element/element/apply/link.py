@@ -50,23 +50,23 @@ class Links:
 
     def _link(self, message: Any) -> Link:
         info = message.get_attr("IFLA_LINKINFO")
-        kind = info.get_attr("IFLA_INFO_KIND") if info else None
+        kind = info.get_attr("IFLA_INFO_KIND") if info else ""
         group = message.get_attr("IFLA_GROUP") or 0
         made = kind in MADE and group == LINK_GROUP
         name = message.get_attr("IFLA_IFNAME")
         slave = info.get_attr("IFLA_INFO_SLAVE_DATA") if info else None
-        bridged = slave is not None and info.get_attr("IFLA_INFO_SLAVE_KIND") == "bridge"
+        bridged = info and slave is not None and info.get_attr("IFLA_INFO_SLAVE_KIND") == "bridge"
         return Link(
             name=name,
-            kind=kind if made else "port",
+            kind=str(kind) if made else "port",
             up=bool(message["flags"] & IFF_UP),
             group=group,
             mtu=message.get_attr("IFLA_MTU"),
             mac=message.get_attr("IFLA_ADDRESS"),
             master=self._names.get(message.get_attr("IFLA_MASTER") or 0, ""),
-            forwarding=_conf("ipv4", name, "forwarding").read_text().strip() == "1",
+            forwarding=_read(_conf("ipv4", name, "forwarding")) == "1",
             learning=bool(slave.get_attr("IFLA_BRPORT_LEARNING")) if bridged else None,
-            **(self._data(kind, info.get_attr("IFLA_INFO_DATA")) if made else {}),
+            **(self._data(str(kind), info.get_attr("IFLA_INFO_DATA")) if info and made else {}),
         )
 
     def _data(self, kind: str, data: Any) -> dict[str, Any]:
@@ -196,6 +196,14 @@ class Links:
 
 def _conf(family: str, name: str, what: str) -> Path:
     return CONF / family / "conf" / name / what
+
+
+def _read(path: Path) -> str:
+    """A kernel setting; that of a link which has just gone is empty."""
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        return ""
 
 
 def _write(path: Path, value: str) -> None:

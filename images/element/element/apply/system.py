@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -38,15 +39,20 @@ PROC = Path("/proc/sys")
 PASSES = 4
 """The kernel does more than it is told (routes go with links): the difference is taken again until it is empty."""
 
-Failure = (OSError, NetlinkError, nft.NftError, CharonError, ValueError, KeyError)
+Failure = (OSError, NetlinkError, nft.NftError, CharonError, subprocess.TimeoutExpired, ValueError, KeyError)
 
 
 class OperationError(RuntimeError):
-    """An operation failed; what came before it in the plan is done."""
+    """An operation failed; what came before it in the plan is done. ``path`` tells where in the configuration."""
 
-    def __init__(self, operation: Operation, reason: str) -> None:
-        super().__init__(f"{operation}: {reason}")
-        self.resource = operation.resource
+    def __init__(self, what: object, reason: str, path: str | None = None) -> None:
+        super().__init__(f"{what}: {reason}")
+        self.path = path
+
+    @classmethod
+    def of(cls, operation: Operation, reason: str) -> OperationError:
+        """The failure of one operation."""
+        return cls(operation, reason, operation.resource.path)
 
 
 class System:
@@ -65,13 +71,13 @@ class System:
                 try:
                     plan = difference(now, machine.read())
                 except ConflictError as error:
-                    raise OperationError(Operation(Action.CREATE, error.resource), str(error)) from error
+                    raise OperationError.of(Operation(Action.CREATE, error.resource), str(error)) from error
                 if not plan:
                     return tuple(resource.key for resource in (*plan.deferred, *waiting))
                 for operation in plan.operations:
                     last = operation
                     machine.execute(operation)
-        raise OperationError(last, "the change does not last") if last else AssertionError("no pass was made")
+        raise OperationError.of(last, "the change does not last") if last else AssertionError("no pass was made")
 
 
 class _Machine:
@@ -113,7 +119,8 @@ class _Machine:
             self._ipsec = True
         except CharonGoneError:
             self._ipsec = False
-        now, waiting = [], []
+        now: list[Resource] = []
+        waiting: list[Resource] = []
         for resource in wanted.values():
             if not self._ipsec and isinstance(resource, (Ike, Credential)):
                 waiting.append(resource)
@@ -127,11 +134,14 @@ class _Machine:
         try:
             return self._charon.present(credential)
         except OSError as error:
-            raise OperationError(Operation(Action.CREATE, credential), _reason(error)) from error
+            raise OperationError.of(Operation(Action.CREATE, credential), _reason(error)) from error
 
     def read(self) -> Table:
         """The machine as it is."""
-        return table(self._read())
+        try:
+            return table(self._read())
+        except Failure as error:
+            raise OperationError("reading the machine", _reason(error)) from error
 
     def _read(self) -> Iterator[Resource]:
         yield from self._links.read()
@@ -153,7 +163,7 @@ class _Machine:
             else:
                 self._create[type(resource)](resource)
         except Failure as error:
-            raise OperationError(operation, _reason(error)) from error
+            raise OperationError.of(operation, _reason(error)) from error
 
 
 def _reason(error: Exception) -> str:

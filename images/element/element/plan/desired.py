@@ -106,8 +106,8 @@ def _interface(config: Config, interface: Interface) -> Iterator[Resource]:
     if interface.port:
         for vid in interface.port.tagged_vlans:
             yield Vlan(interface.name, vid, pvid=False, untagged=False)
-        if (vid := interface.port.access_vlan) is not None:
-            yield Vlan(interface.name, vid, pvid=True, untagged=True)
+        if (access := interface.port.access_vlan) is not None:
+            yield Vlan(interface.name, access, pvid=True, untagged=True)
     if interface.bridge:
         for station in interface.bridge.stations:
             yield StationEntry(station.port, station.mac, station.vlan or 0)

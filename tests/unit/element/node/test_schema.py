@@ -55,10 +55,6 @@ WRONG = {
     "tunnel over a plain interface": ("<underlay>ipsec-ucpe-1<", "<underlay>wan<", "ipsec-tunnel"),
     "unknown tenant": (">acme</tenant>\n    <gre", ">nobody</tenant>\n    <gre", "nobody"),
     "tenant named as an interface": ("<name>overlay<", "<name>acme<", "name of an interface"),
-        "<name>acme</name>\n    <id>",
-        "<name>wan</name>\n    <id>",
-        "name of an interface",
-    ),
     "one end twice": ("<remote-address>100.127.1.1<", "<remote-address>100.127.0.1<", "same"),
     "ESP without AES-GCM": (
         "<spd>\n      <interface>ipsec-ucpe-1<",
