@@ -20,7 +20,7 @@ class CallHome:
     def __init__(self, call: Callable[[str, int], Awaitable[None]], host: str, port: int) -> None:
         self._call = call
         self._host, self._port = host, port
-        #: Why the last attempt failed; None while connected or before the first.
+        #: Why the last attempt that is over failed; None when it was a good one, or the first is under way.
         self.problem: str | None = None
         self.attempts = 0
         self._task = asyncio.create_task(self._run())
@@ -32,8 +32,8 @@ class CallHome:
             began = loop.time()
             self.attempts += 1
             try:
-                self.problem = None
                 await self._call(self._host, self._port)
+                self.problem = None
             except Exception as error:
                 # Whatever is wrong with the peer (refused, unknown, no TLS), it may be right the next time.
                 self.problem = f"{type(error).__name__}: {error}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ from yangkit.errors import RpcError
 
 
 def test_clients_do_not_import_libyang():
-    code = "import sys, yangkit, yangkit.client, yangkit.errors, yangkit.backend; print([m for m in sys.modules if 'libyang' in m])"
+    code = "import sys, yangkit.client, yangkit.backend; print([m for m in sys.modules if 'libyang' in m])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -52,10 +53,8 @@ def test_malformed_xml(data):
 
 @given(st.binary(max_size=60))
 def test_noise_as_xml(data):
-    try:
+    with contextlib.suppress(xmlutil.MalformedXml):
         xmlutil.parse(data)
-    except xmlutil.MalformedXml:
-        pass
 
 
 @pytest.mark.parametrize(

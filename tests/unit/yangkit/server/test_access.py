@@ -1,4 +1,4 @@
-"""NACM (RFC 8341), monitoring (RFC 6022), the YANG library (RFC 8525), RPCs, actions, notifications (RFC 5277, 6470)."""
+"""NACM (RFC 8341), monitoring (RFC 6022), YANG library (RFC 8525), RPCs, actions, notifications (RFC 5277, 6470)."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ async def test_rules_take_effect_at_once_and_can_be_disabled(guest, lab):
 async def test_monitoring(client, lab):
     other = await lab.tls()
     await other.lock("running")
-    data = await client.get(filter='<netconf-state xmlns="%s"/>' % NS["nm"])
+    data = await client.get(filter='<netconf-state xmlns="{}"/>'.format(NS["nm"]))
     state = data.find("nm:netconf-state", NS)
     assert {c.text for c in state.iterfind("nm:capabilities/nm:capability", NS)} == client.capabilities
     locked = state.findtext(
@@ -186,7 +186,7 @@ async def test_yang_library(client, schema):
     assert {"kit-test", "ietf-netconf-acm"} <= names
 
 
-# -- RPCs, actions, notifications --------------------------------------------------------------------------------------
+# -- RPCs, actions, notifications ------------------------------------------------------------------------------------
 
 
 async def test_rpc(client, lab):
@@ -197,7 +197,8 @@ async def test_rpc(client, lab):
 
 async def test_action(client, lab):
     yang = "urn:ietf:params:xml:ns:yang:1"
-    request = f'<action xmlns="{yang}"><machine xmlns="{KT}"><name>m1</name><restart><delay>3</delay></restart></machine></action>'
+    restart = "<restart><delay>3</delay></restart>"
+    request = f'<action xmlns="{yang}"><machine xmlns="{KT}"><name>m1</name>{restart}</machine></action>'
     with pytest.raises(RpcError) as caught:
         await client.rpc(request)
     assert caught.value.tag == "data-missing"

@@ -25,7 +25,7 @@ async def commit(client, inner: str) -> None:
     await client.commit()
 
 
-# -- edits ----------------------------------------------------------------------------------------------------------
+# -- edits -----------------------------------------------------------------------------------------------------------
 
 
 async def test_operations(client, lab):
@@ -148,7 +148,7 @@ async def test_xpath_filters(client):
     assert len(await ask("/")) == 7
 
 
-# -- locks -------------------------------------------------------------------------------------------------------------
+# -- locks -----------------------------------------------------------------------------------------------------------
 
 
 async def test_locks(client, lab):
@@ -159,7 +159,7 @@ async def test_locks(client, lab):
             await other.lock(name)
         assert (caught.value.tag, caught.value.type) == ("lock-denied", "protocol")
         assert caught.value.info == {"session-id": str(client.session_id)}
-        with pytest.raises(RpcError, match="in-use|locked"):
+        with pytest.raises(RpcError, match=r"in-use|locked"):
             await other.edit_config(top("<name>x</name>"), name)
         with pytest.raises(RpcError):
             await other.unlock(name)
@@ -201,7 +201,7 @@ async def test_kill_session(client, lab):
     assert caught.value.tag == "invalid-value"
 
 
-# -- confirmed commit ----------------------------------------------------------------------------------------------------
+# -- confirmed commit ------------------------------------------------------------------------------------------------
 
 
 async def names(lab) -> tuple[str | None, str | None]:
@@ -315,7 +315,7 @@ async def test_a_client_that_leaves_during_a_commit_does_not_tear_it(client, lab
     assert await names(lab) == ("x", "x")
 
 
-# -- start ---------------------------------------------------------------------------------------------------------------
+# -- start -----------------------------------------------------------------------------------------------------------
 
 
 async def test_restart_loads_what_was_committed(client, lab):
