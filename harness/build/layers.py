@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -125,11 +126,19 @@ def _sync(spec: PythonSpec, place: str, home: Path, layer: Layer, site: Site) ->
     scratch.mkdir(mode=0o755)
     root = Root(site.paths(layer.builder), upper=scratch, binds=binds, env=env)
     argv = [f"{PRIVATE}/bin/uv", "sync", "--frozen", "--compile-bytecode", *SELECTION[spec.kind](spec.value)]
+    argv += [f"--refresh-package={name}" for name in _members(site.repository)]
     mounts = site.work / "mounts"
     mounts.mkdir()
     chroot.run_logged(
         chroot.command(root, mounts, argv, cwd=source), root.environment(), site.log, f"{layer.label}: uv sync"
     )
+
+
+def _members(repository: Path) -> list[str]:
+    """The workspace's packages. uv keeps a wheel of theirs until their project file changes, whatever their code does."""
+    workspace = tomllib.loads((repository / "pyproject.toml").read_text())["tool"]["uv"]["workspace"]["members"]
+    projects = [tomllib.loads((repository / member / "pyproject.toml").read_text()) for member in workspace]
+    return [project["project"]["name"] for project in projects]
 
 
 def _passed(names: tuple[str, ...]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from harness.build.locked import Closure, LockFile
 from harness.build.recipe import PythonSpec, Recipe, load_all
 
 Kind = Literal["debian", "packages", "python", "npm", "files"]
-FORMAT: dict[str, int] = {"debian": 2, "packages": 2, "python": 1, "npm": 1, "files": 1, "kernel": 1}
+FORMAT: dict[str, int] = {"debian": 2, "packages": 2, "python": 2, "npm": 1, "files": 1, "kernel": 1}
 COMPILER = "compiler"  # the image in which everything is compiled
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+World = dict[str, Any]
+"""A topology as the agent wants it (made by `harness.engine.describe`)."""
 
 
 class EngineError(RuntimeError):

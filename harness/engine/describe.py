@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.build import Image
-from harness.engine.base import EngineError
+from harness.engine.base import EngineError, World
 from harness.host.slot import Slot
 from harness.topology import Node, Topology
 
-World = dict[str, Any]
 _REGISTRY = "elasticlab/"
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.engine.base import EngineError, NodeState
-from harness.engine.describe import World
+from harness.engine.base import EngineError, NodeState, World
 from harness.host.channel import Agent
 
 _BUILD_SECONDS = 120

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -10,10 +9,7 @@ import subprocess
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-
-from harness.host import keeper, slot
+from harness.host import cable, keeper, slot
 from harness.host.base import HostError, LabPlace
 from harness.host.channel import Agent
 from harness.host.rootfs import Rootfs
@@ -98,20 +94,14 @@ class KeptHost(ABC):
     def _connect(self, taken: Slot) -> None:
         """Make the management network reach the lab host."""
 
-    def _end_of_cable(self, name: str, taken: Slot) -> None:
-        """This machine's end of the management network: address up; no route but the network's own."""
-        with IPRoute() as ip:
-            found = wait_for(f"interface {name}", lambda: ip.link_lookup(ifname=name), 5, interval=0.005)
-            address = taken.user_address
-            ip.addr("replace", index=found[0], address=str(address.ip), prefixlen=address.network.prefixlen)
-            ip.link("set", index=found[0], state="up")
+    def _end_of_cable(self, taken: Slot) -> None:
+        wait_for(f"interface {taken.device}", lambda: cable.exists(taken.device), 5, interval=0.005)
+        cable.attach(taken.device, str(taken.user_address))
 
     def stop(self) -> None:
         # The cable goes first, while the slot is still this lab's: afterwards the name may be another's.
         if self.running() and self._record.exists():
-            with IPRoute() as ip, contextlib.suppress(NetlinkError):
-                for index in ip.link_lookup(ifname=self.slot.device):
-                    ip.link("del", index=index)
+            cable.remove(self.slot.device)
         keeper.kill(self.place.folder)
 
     def remove(self) -> None:
@@ -136,9 +126,9 @@ class KeptHost(ABC):
         if self.running():
             found.append(f"lab host process {keeper.find(self.place.folder)}")
         if self._record.exists():
-            with IPRoute() as ip:
-                if not slot.held(state_dir() / SLOTS_FOLDER, self.slot) and ip.link_lookup(ifname=self.slot.device):
-                    found.append(f"interface {self.slot.device}")
+            free = not slot.held(state_dir() / SLOTS_FOLDER, self.slot)
+            if free and cable.exists(self.slot.device):
+                found.append(f"interface {self.slot.device}")
         for line in Path("/proc/self/mountinfo").read_text().splitlines():
             if folder in line:
                 found.append(f"mount {line.split()[4]}")

@@ -48,7 +48,7 @@ class LabKernel(KeptHost):
         ssh.prepare(self.place.folder / "ssh", str(taken.host_address.ip))
 
     def _connect(self, taken: Slot) -> None:
-        self._end_of_cable(taken.device, taken)
+        self._end_of_cable(taken)
         wait_for("the lab kernel to answer SSH", self._answers, 10, interval=0.02)
 
     def _answers(self) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pyroute2 import IPRoute
-
-from harness.host import keeper
+from harness.host import cable, keeper
 from harness.host.base import HostError
 from harness.host.channel import Agent
 from harness.host.common import KeptHost
@@ -27,17 +25,14 @@ class Local(KeptHost):
         inner = keeper.inside(self.place.folder)
         if inner is None:
             raise HostError("it ended while it was connected")
-        with IPRoute() as ip:
-            if not ip.link_lookup(ifname=taken.device):
-                ip.link("add", ifname=taken.device, kind="veth", peer={"ifname": "uplink", "net_ns_pid": inner})
-        self._end_of_cable(taken.device, taken)
-        with IPRoute(netns=f"/proc/{inner}/ns/net") as there:
-            there.link("add", ifname=_BRIDGE, kind="bridge")
-            bridge, uplink = (there.link_lookup(ifname=name)[0] for name in (_BRIDGE, "uplink"))
-            there.link("set", index=uplink, master=bridge, state="up")
-            address = taken.host_address
-            there.addr("add", index=bridge, address=str(address.ip), prefixlen=address.network.prefixlen)
-            there.link("set", index=bridge, state="up")
+        if not cable.exists(taken.device):
+            cable.ip("link", "add", taken.device, "type", "veth", "peer", "name", "uplink", "netns", str(inner))
+        self._end_of_cable(taken)
+        there = self.command()
+        cable.ip("link", "add", _BRIDGE, "type", "bridge", inside=there)
+        cable.ip("link", "set", "uplink", "master", _BRIDGE, "up", inside=there)
+        cable.ip("address", "add", str(taken.host_address), "dev", _BRIDGE, inside=there)
+        cable.ip("link", "set", _BRIDGE, "up", inside=there)
 
     def command(self, *argv: str, terminal: bool = False) -> list[str]:
         inner = keeper.inside(self.place.folder)

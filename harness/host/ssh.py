@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-
 ALIAS = "lab"
 
 
@@ -14,6 +11,15 @@ def _key_pair(file: Path) -> str:
     """Make an OpenSSH key file unless it is there; return the public key's line."""
     public = file.with_suffix(".pub")
     if not public.is_file():
+        # Imported here, because every command reads this module and only `up` makes keys.
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
+        from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
+            Encoding,
+            NoEncryption,
+            PrivateFormat,
+            PublicFormat,
+        )
+
         key = Ed25519PrivateKey.generate()
         file.touch(mode=0o600)
         file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))

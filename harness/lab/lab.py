@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.engine.native import NativeEngine
-from harness.factory import Factory
 from harness.host import LabHost, LabPlace, open_host
 from harness.host.channel import Agent
 from harness.lab import record
@@ -20,8 +19,11 @@ from harness.lab.capture import Capture
 from harness.lab.link import Link
 from harness.lab.node import Node
 from harness.lab.record import LabError, LabRecord
-from harness.topology import Topology, load
 from harness.wait import wait_for
+
+if TYPE_CHECKING:
+    from harness.factory import Factory
+    from harness.topology import Topology
 
 
 class Lab:
@@ -64,10 +66,14 @@ class Lab:
 
     @cached_property
     def topology(self) -> Topology:
+        from harness.topology import load  # noqa: PLC0415 (`exec` and `logs` need neither this nor the next)
+
         return load(self.record.topology)
 
     @cached_property
     def factory(self) -> Factory:
+        from harness.factory import Factory  # noqa: PLC0415
+
         return Factory.open(self.place.folder / "factory")
 
     def link(self, end: str) -> Link:

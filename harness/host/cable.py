@@ -1,0 +1,36 @@
+"""This machine's end of a lab's management network, by iproute2: importing a netlink library would take longer than
+everything that is done here, and every command would pay for it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from harness.host.base import HostError
+
+
+def exists(device: str) -> bool:
+    return Path("/sys/class/net", device).exists()
+
+
+def ip(*arguments: str, inside: list[str] | None = None) -> None:
+    """Run `ip`, on the lab host if `inside` is what runs commands there. Raises HostError."""
+    done = subprocess.run([*(inside or []), "ip", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise HostError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+
+
+def attach(device: str, address: str) -> None:
+    """Address and up. There is no other route through it than its own network's."""
+    ip("address", "replace", address, "dev", device)
+    ip("link", "set", device, "up")
+
+
+def remove(device: str) -> None:
+    """Idempotent; also when its other end takes it along meanwhile."""
+    if exists(device):
+        try:
+            ip("link", "delete", device)
+        except HostError:
+            if exists(device):
+                raise
