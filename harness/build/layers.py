@@ -135,7 +135,7 @@ def _sync(spec: PythonSpec, place: str, home: Path, layer: Layer, site: Site) ->
 
 
 def _members(repository: Path) -> list[str]:
-    """The workspace's packages. uv keeps a wheel of theirs until their project file changes, whatever their code does."""
+    """The workspace's packages: uv keeps a wheel of theirs until the project file changes, whatever the code does."""
     workspace = tomllib.loads((repository / "pyproject.toml").read_text())["tool"]["uv"]["workspace"]["members"]
     projects = [tomllib.loads((repository / member / "pyproject.toml").read_text()) for member in workspace]
     return [project["project"]["name"] for project in projects]
