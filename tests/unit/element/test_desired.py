@@ -117,6 +117,22 @@ def test_a_next_hop_nowhere_is_refused(changed: Edit) -> None:
         desired(changed(lose))
 
 
+@pytest.mark.parametrize("elsewhere", ["ipsec-1", "overlay", "eth0"])
+def test_a_tenants_route_cannot_lead_elsewhere(changed: Edit, elsewhere: str) -> None:
+    def lead(tree: Tree) -> None:
+        protocols = tree["ietf-routing:routing"]["control-plane-protocols"]["control-plane-protocol"]
+        route = protocols[1]["static-routes"]["ietf-ipv4-unicast-routing:ipv4"]["route"][1]
+        route["next-hop"] = {"outgoing-interface": elsewhere}
+
+    with pytest.raises(UnsupportedError, match="not one of tenant acme"):
+        desired(changed(lead))
+
+
+def test_without_breakout_a_tenant_has_no_route_into_the_underlay(changed: Edit) -> None:
+    with pytest.raises(UnsupportedError, match="wan"):
+        desired(changed(lambda tree: tree.pop("elasticlab-nat:nat")))
+
+
 def test_the_management_interface_is_not_for_configuration(changed: Edit) -> None:
     def take(tree: Tree) -> None:
         tree["ietf-interfaces:interfaces"]["interface"][0]["name"] = "eth0"

@@ -55,7 +55,7 @@ class Links:
         made = kind in MADE and group == LINK_GROUP
         name = message.get_attr("IFLA_IFNAME")
         slave = info.get_attr("IFLA_INFO_SLAVE_DATA") if info else None
-        bridged = info and slave is not None and info.get_attr("IFLA_INFO_SLAVE_KIND") == "bridge"
+        over = info.get_attr("IFLA_INFO_SLAVE_KIND") if info else None
         return Link(
             name=name,
             kind=str(kind) if made else "port",
@@ -65,7 +65,7 @@ class Links:
             mac=message.get_attr("IFLA_ADDRESS"),
             master=self._names.get(message.get_attr("IFLA_MASTER") or 0, ""),
             forwarding=_read(_conf("ipv4", name, "forwarding")) == "1",
-            learning=bool(slave.get_attr("IFLA_BRPORT_LEARNING")) if bridged else None,
+            learning=bool(slave.get_attr("IFLA_BRPORT_LEARNING")) if slave and over == "bridge" else None,
             **(self._data(str(kind), info.get_attr("IFLA_INFO_DATA")) if info and made else {}),
         )
 

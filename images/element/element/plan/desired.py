@@ -143,7 +143,21 @@ def _static(config: Config, route: StaticRoute) -> Route:
     if route.special:
         return Route(number, prefix, kind=route.special)
     link = route.interface or _connected(config, route)
+    _check_exit(config, route, link)
     return Route(number, prefix, gateway=route.gateway or "", link=link)
+
+
+def _check_exit(config: Config, route: StaticRoute, link: str) -> None:
+    """A route stays in its domain; only a breakout, whose packets are translated, leads out of a tenant."""
+    allowed = {i.name for i in config.interfaces if i.tenant == route.tenant and i.port is None}
+    if route.tenant:
+        allowed |= {b.interface for b in config.breakouts if b.tenant == route.tenant}
+    if link not in allowed:
+        domain = f"tenant {route.tenant}" if route.tenant else "the underlay"
+        raise UnsupportedError(
+            f"route {route.prefix}: interface {link} is not one of {domain}, nor its way to the Internet",
+            "/ietf-routing:routing",
+        )
 
 
 def _connected(config: Config, route: StaticRoute) -> str:

@@ -189,7 +189,8 @@ def _frames(config: Config) -> Iterator[str]:
         for mac, addresses in _protected(config, interface, port):
             yield f"{source} ether saddr {mac} {_drop('gateway-spoofed')}"
             if addresses:
-                yield f"{source} arp saddr ip {_set(addresses)} {_drop('gateway-spoofed')}"
+                # Not left to nft: it would ask for the type behind the MACs, which in tagged frames is the VLAN's.
+                yield f"{source} meta protocol arp arp saddr ip {_set(addresses)} {_drop('gateway-spoofed')}"
         limit = f"limit rate over {port.broadcast_limit}/second burst {max(port.broadcast_limit // 4, 5)} packets"
         yield f"{source} meta pkttype {{ broadcast, multicast }} {limit} {_drop('broadcast-limited')}"
 
