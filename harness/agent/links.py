@@ -63,14 +63,26 @@ def _namespace(node: str) -> Iterator[int]:
 
 
 def plug(link: Link) -> None:
-    """Make a link whole: missing ends are made, the cross-connection set, both ends up. Idempotent."""
-    for side, end in zip(SIDES, link["ends"], strict=True):
-        _make_end(port(link["index"], side), end, link["mtu"])
-    first, second = (_index(port(link["index"], side)) for side in SIDES)
+    """Make a link whole: missing ends are made, the cross-connection set, both ends up. Idempotent.
+
+    A whole link is not touched: traffic may be on it, or a test may have cut it.
+    """
+    names = [port(link["index"], side) for side in SIDES]
+    if all(map(_is_whole, names)):
+        return
+    for name, end in zip(names, link["ends"], strict=True):
+        _make_end(name, end, link["mtu"])
+    first, second = map(_index, names)
     _redirect(first, second)
     _redirect(second, first)
-    for end in (first, second):
-        netlink().link("set", index=end, state="up")
+    for index, end in zip((first, second), link["ends"], strict=True):
+        # The name of its end is what marks a port as done.
+        netlink().link("set", index=index, state="up", ifalias=f"{end['node']}:{end['interface']}")
+
+
+def _is_whole(name: str) -> bool:
+    found = interface_index(name)
+    return found is not None and netlink().get_links(found)[0].get_attr("IFLA_IFALIAS") is not None
 
 
 def _make_end(name: str, end: dict[str, Any], mtu: int) -> None:
@@ -83,7 +95,6 @@ def _make_end(name: str, end: dict[str, Any], mtu: int) -> None:
         netlink().link("add", ifname=name, kind="veth", mtu=mtu, peer=peer)
     with IPRoute(netns=end["node"]) as inside:
         inside.link("set", index=inside.link_lookup(ifname=end["interface"])[0], state="up")
-    netlink().link("set", index=_index(name), ifalias=f"{end['node']}:{end['interface']}")
 
 
 def _redirect(source: int, target: int) -> None:

@@ -57,7 +57,7 @@ def up(topology: str, name: str | None, host: str | None) -> None:
     with reporter() as progress, labs.up(loaded, name=name, host=host, progress=progress, timings=timings) as lab:
         show_status(console, lab, loaded)
         phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in timings.phases.items())
-        console.print(f"\nup in {timings.total:.1f} s ({phases})")
+        console.print(f"\nup in {timings.total:.1f} s ({phases})", soft_wrap=True)
 
 
 @labctl.command()

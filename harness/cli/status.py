@@ -29,16 +29,40 @@ def show_labs(console: Console) -> None:
 
 def show_status(console: Console, lab: Lab, topology: Topology) -> None:
     """Nodes with their states, tunnels with their counters, and what to try next."""
-    console.print(f"lab [bold]{lab.name}[/] on a {lab.record.host} host ({lab.record.reason})\n")
+    console.print(f"lab [bold]{lab.name}[/] on a {lab.record.host} host ({lab.record.reason})\n", soft_wrap=True)
     states = lab.engine.states()
     shown = _table("site", "node", "role", "management", "state")
     for node in sorted(topology.nodes.values(), key=lambda node: (node.site or "", node.name)):
         state = "running" if states[node.name].running else "no power"
         shown.add_row(node.site or "", node.name, node.role or "", lab[node.name].management_address, state)
     console.print(shown)
+    _show_tunnels(console, lab, [n for n, node in topology.nodes.items() if node.personality and states[n].running])
     option = "" if lab.name == topology.name == "demo" else f"-l {lab.name} "
     hosts = [node.name for node in topology.nodes.values() if node.role == "host"]
     if hosts:
         console.print(f"\ntry   labctl exec {option}{hosts[0]} -- ip -br address")
         console.print(f"      labctl shell {option}{hosts[0]}")
         console.print(f"      labctl down {lab.name}")
+
+
+def _show_tunnels(console: Console, lab: Lab, boxes: list[str]) -> None:
+    if not boxes:
+        return
+    from harness.lab.tunnels import Silent, tunnels  # noqa: PLC0415 (its SSH stack is slow to import)
+
+    shown = _table("box", "tunnel", "state", "peer", "sent", "received", "")
+    for tunnel in tunnels(lab, boxes):
+        if isinstance(tunnel, Silent):
+            shown.add_row(tunnel.box, "", "no answer", "", "", "", tunnel.reason)
+            continue
+        shown.add_row(
+            tunnel.box,
+            tunnel.name,
+            "up" if tunnel.established else "down",
+            tunnel.remote_address,
+            f"{tunnel.packets_out} packets",
+            f"{tunnel.packets_in} packets",
+            "ESP in UDP" if tunnel.encapsulated else "ESP" if tunnel.established else "",
+        )
+    console.print()
+    console.print(shown)

@@ -11,15 +11,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from yangkit.client import connect_ssh
+from yangkit.errors import RpcError
 
-from harness.factory import Factory
+from harness.lab.lab import Lab
+from harness.lab.netconf import session
 from harness.lab.node import Node
 from harness.lab.record import LabError
-from harness.topology import Topology
 from harness.wait import Deadline, DeadlineError
 
-NETCONF_SSH = 830
 _PUSH_SECONDS = 60
 
 
@@ -27,44 +26,36 @@ _PUSH_SECONDS = 60
 class Site:
     node: Node
     file: Path
-    host_key: Path
 
 
-def sites(topology: Topology, nodes: dict[str, Node], factory: Factory) -> list[Site]:
+def sites(lab: Lab) -> list[Site]:
     """The configurations that the topology brings; a file for a node that it has not is refused."""
     found = []
-    for file in sorted((topology.directory / "sites").glob("*.xml")):
-        declared = topology.nodes.get(file.stem)
+    for file in sorted((lab.topology.directory / "sites").glob("*.xml")):
+        declared = lab.topology.nodes.get(file.stem)
         if declared is None or declared.personality is None:
-            boxes = ", ".join(node.name for node in topology.nodes.values() if node.personality) or "none"
+            boxes = ", ".join(node.name for node in lab.topology.nodes.values() if node.personality) or "none"
             raise LabError(f"{file}: the topology has no box {file.stem!r} (boxes: {boxes}); rename or remove the file")
-        found.append(Site(nodes[file.stem], file, factory.host_key_file(file.stem)))
+        found.append(Site(lab.nodes[file.stem], file))
     return found
 
 
-def push(wanted: list[Site], factory: Factory) -> dict[str, float]:
+def push(lab: Lab, wanted: list[Site]) -> dict[str, float]:
     """Configure all of them at once; seconds each took from the first attempt on."""
 
     async def everyone() -> list[float]:
-        return await asyncio.gather(*(_push(site, factory.admin.ssh_key) for site in wanted))
+        return await asyncio.gather(*(_push(lab, site) for site in wanted))
 
     return dict(zip([site.node.name for site in wanted], asyncio.run(everyone()), strict=True))
 
 
-async def _push(site: Site, key: Path) -> float:
+async def _push(lab: Lab, site: Site) -> float:
     begun = time.monotonic()
     deadline = Deadline(_PUSH_SECONDS)
     config = site.file.read_text()
     while True:
         try:
-            client = await connect_ssh(
-                site.node.management_address,
-                NETCONF_SSH,
-                username="admin",
-                client_key=key,
-                host_key=site.host_key,
-                deadline=max(1.0, deadline.remaining),
-            )
+            client = await session(lab, site.node.name, seconds=max(1.0, deadline.remaining))
         except FileNotFoundError:  # a key of ours, which waiting does not bring
             raise
         except (OSError, TimeoutError) as error:
@@ -74,7 +65,10 @@ async def _push(site: Site, key: Path) -> float:
             await asyncio.sleep(0.05)
             continue
         async with client:
-            await client.lock("candidate")
-            await client.edit_config(config, target="candidate", default_operation="replace")
-            await client.commit()
+            try:
+                await client.lock("candidate")
+                await client.edit_config(config, target="candidate", default_operation="replace")
+                await client.commit()
+            except RpcError as error:
+                raise LabError(f"{site.file}: {site.node.name} refuses it: {error}") from error
         return round(time.monotonic() - begun, 3)

@@ -101,7 +101,7 @@ def _bring_up(lab: Lab, topology: Topology, timings: Timings) -> None:
         # Imported where it is needed: the SSH stack costs a third of a second that `exec` and `status` should not pay.
         from harness.lab import configure  # noqa: PLC0415
 
-        configure.push(configure.sites(topology, lab.nodes, lab.factory), lab.factory)
+        configure.push(lab, configure.sites(lab))
     with timings.phase("ready"):
         wait_until_ready(lab.agent, topology, READY_SECONDS)
 
