@@ -1,0 +1,104 @@
+"""Sessions of ncclient, which nobody here wrote, with the boxes of the running demo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import pytest
+from lxml import etree
+from ncclient import NCClientError, manager
+from ncclient.manager import Manager
+
+from harness.lab import Lab
+
+SECONDS = 20
+NC = "urn:ietf:params:xml:ns:netconf:base:1.0"
+IF = "urn:ietf:params:xml:ns:yang:ietf-interfaces"
+IP = "urn:ietf:params:xml:ns:yang:ietf-ip"
+IANA = "urn:ietf:params:xml:ns:yang:iana-if-type"
+IPSEC = "urn:elasticlab:yang:elasticlab-ipsec"
+MONITORING = "urn:ietf:params:xml:ns:yang:ietf-netconf-monitoring"
+LIBRARY = "urn:ietf:params:xml:ns:yang:ietf-yang-library"
+WITH_DEFAULTS = "urn:ietf:params:xml:ns:yang:ietf-netconf-with-defaults"
+PREFIXES = {"nc": NC, "if": IF, "ip": IP, "ipsec": IPSEC, "ncm": MONITORING, "yl": LIBRARY, "wd": WITH_DEFAULTS}
+
+Dial = Callable[..., Manager]
+
+
+def open_session(lab: Lab, box: str, **changed: Any) -> Manager:
+    """A session of ncclient over SSH as the administrator, who checks that the box is the factory's."""
+    wanted: dict[str, Any] = {
+        "host": lab[box].management_address,
+        "port": 830,
+        "username": "admin",
+        "key_filename": str(lab.factory.admin.ssh_key),
+        "hostkey_b64": lab.factory.host_key(box).split()[1],
+        "allow_agent": False,
+        "look_for_keys": False,
+        "timeout": SECONDS,
+    }
+    return manager.connect(**(wanted | changed))
+
+
+def config(inner: str) -> str:
+    """The <config> of an edit; its names are those of ietf-interfaces unless they say otherwise."""
+    return f'<config xmlns="{NC}" xmlns:nc="{NC}"><interfaces xmlns="{IF}">{inner}</interfaces></config>'
+
+
+def loopback(name: str, *addresses: str, attributes: str = "") -> str:
+    """An interface that is nobody's: it may come and go without a tunnel noticing."""
+    listed = "".join(f"<address><ip>{address}</ip><prefix-length>32</prefix-length></address>" for address in addresses)
+    return (
+        f'<interface {attributes}><name>{name}</name><type xmlns:i="{IANA}">i:softwareLoopback</type>'
+        f'<ipv4 xmlns="{IP}">{listed}</ipv4></interface>'
+    )
+
+
+def canonical(element: Any) -> bytes:
+    return bytes(etree.tostring(element, method="c14n", exclusive=True))
+
+
+def addresses(lab: Lab, box: str) -> str:
+    """What the kernel of a box says of its addresses, asked without NETCONF."""
+    return lab[box].exec("ip", "-brief", "address")
+
+
+@pytest.fixture
+def box() -> str:
+    """The box that most tests speak with."""
+    return "ucpe-1"
+
+
+@pytest.fixture
+def dial(lab: Lab, box: str) -> Iterator[Dial]:
+    """Opens sessions, which end with the test; afterwards the box must be as it was: tests leave no trace."""
+    with ExitStack() as opened:
+
+        def connect(where: str = box, **changed: Any) -> Manager:
+            session = open_session(lab, where, **changed)
+            opened.callback(_end, session)
+            return session
+
+        before = canonical(connect().get_config("running").data_ele)
+        yield connect
+    with open_session(lab, box) as after:
+        candidate = canonical(after.get_config("candidate").data_ele)
+        assert canonical(after.get_config("running").data_ele) == before, "the test left another configuration"
+        assert candidate == before, "the test left something in the candidate"
+        filter_ = ("subtree", f'<netconf-state xmlns="{MONITORING}"><datastores/></netconf-state>')
+        assert after.get(filter_).data_ele.findall(".//ncm:locks", PREFIXES) == [], "the test left a lock"
+
+
+def _end(session: Manager) -> None:
+    with suppress(NCClientError, OSError, EOFError):
+        if session.connected:
+            session.discard_changes()
+            session.close_session()
+
+
+@pytest.fixture
+def client(dial: Dial) -> Manager:
+    """One session with the box."""
+    return dial()
