@@ -44,7 +44,9 @@ def _tool(*argv: str) -> int:
 def _in_tools(*argv: str) -> int:
     """The same in the nodes' Debian with the nodes' Python."""
     with reporter() as progress:
-        return build.run_in_image(_TOOLS, ["python3", "-m", *argv], progress=progress)
+        # The repository is read-only there.
+        environment = {"HYPOTHESIS_STORAGE_DIRECTORY": "/tmp/hypothesis"}
+        return build.run_in_image(_TOOLS, ["python3", "-m", *argv], env=environment, progress=progress)
 
 
 def _lint(_: Run) -> int:
