@@ -66,6 +66,13 @@ def _unit(run: Run) -> int:
     return here or nodes
 
 
+def _prepare() -> None:
+    """Everything that is built, at once: the first time the kernel compiles while the images are installed."""
+    names = sorted(recipe.parent.name for recipe in (REPOSITORY / "images").glob("*/image.toml"))
+    with reporter() as progress:
+        build.ensure_lab(names, progress)
+
+
 def _lab(run: Run) -> int:
     reuse = ["--lab", run.reuse] if run.reuse else []
     folders = [folder for folder in ("tests/lab", "tests/system", "tests/scenarios") if (REPOSITORY / folder).is_dir()]
@@ -78,6 +85,8 @@ _STEPS: dict[str, Callable[[Run], int]] = {"lint": _lint, "types": _types, "unit
 def run(console: Console, parts: Sequence[str], reuse: str | None, arguments: Sequence[str]) -> int:
     """Run the parts in their order, all of them also when one fails; 0 if every one passed."""
     wanted = Run(reuse, arguments)
+    if "lab" in parts:
+        _prepare()
     outcome: dict[str, tuple[int, float]] = {}
     for part in PARTS:
         if part in parts:

@@ -65,15 +65,13 @@ def up(
     lab_name = name or topology.name
     with record.locked(lab_name):
         known = _agree(lab_name, topology, host)
-        with timings.phase("images"):
-            images = build.ensure([*_image_names(topology), HOST_IMAGE], progress)
         if known is None:
             with timings.phase("probe"):
+                build.ensure([HOST_IMAGE], progress)
                 known = _decide(lab_name, topology, host)
             record.write(known)
-        if known.host == LabKernel.kind:
-            with timings.phase("kernel"):
-                build.kernel(progress)
+        with timings.phase("images"):
+            images = _images(topology, known.host, progress)
         lab_host = make_host(known.host, known.place)
         with timings.phase("host"):
             boxes = _identities(topology, known.place)
@@ -137,6 +135,14 @@ def _decide(name: str, topology: Topology, host: str | None) -> LabRecord:
 
 def _image_names(topology: Topology) -> list[str]:
     return sorted({describe.image_of(node) for node in topology.nodes.values()})
+
+
+def _images(topology: Topology, host: str, progress: Progress) -> dict[str, build.Image]:
+    """All that the lab needs; the first time the kernel is compiled while images are installed."""
+    names = [*_image_names(topology), HOST_IMAGE]
+    if host == LabKernel.kind:
+        return build.ensure_lab(names, progress)[0]
+    return build.ensure(names, progress)
 
 
 def _identities(topology: Topology, place: LabPlace) -> dict[str, Path]:
