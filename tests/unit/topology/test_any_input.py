@@ -14,7 +14,7 @@ from harness.topology.labels import LABELS
 WORDS = sorted(
     {"name", "topology", "nodes", "links", "defaults", "kinds", "groups", "mgmt", "endpoints", "type", "mtu", "labels"}
     | {"node", "interface", "mac", "linux", "veth", "a", "b", "a:x", "b:x", "10.0.0.1", "10.0.0.0/8", "ipv4-subnet"}
-    | {"prefix", "network", "external-access", "elasticlab/endpoint:latest", "esp", "6MiB", "/etc/hosts:/x", "<<", "~"}
+    | {"prefix", "network", "external-access", "elasticlab/endpoint:latest", "esp", "6MiB", "/etc/passwd:/x", "<<", "~"}
     | FIELDS
     | set(UNSUPPORTED)
     | set(LABELS)

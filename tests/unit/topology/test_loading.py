@@ -201,13 +201,13 @@ def test_binds_are_relative_to_the_file_and_nearer_ones_replace(write: Writer) -
     os.environ["HOME"], home = str(here), os.environ.get("HOME", "")
     try:
         head = HEAD + "    binds: ['one:/data', '~/one:/home']\n"
-        node = write("  nodes: {a: {binds: ['two:/data:ro', '/etc/hosts:/x:rw']}}\n", head).nodes["a"]
+        node = write("  nodes: {a: {binds: ['two:/data:ro', '/etc/passwd:/x:rw']}}\n", head).nodes["a"]
     finally:
         os.environ["HOME"] = home
     assert set(node.binds) == {
         Bind(here / "two", "/data", read_only=True),
         Bind(here / "one", "/home"),
-        Bind(Path("/etc/hosts").resolve(), "/x"),
+        Bind(Path("/etc/passwd").resolve(), "/x"),
     }
 
 
