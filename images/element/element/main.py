@@ -74,6 +74,8 @@ async def serve(places: Places) -> None:
         ca=operational.ca,
         names=[NameRule("san-any"), NameRule("common-name")],
         crl=operational.crl,
+        # The same authority certifies boxes, and a box is nobody's administrator.
+        users=(ADMIN,),
     )
     log.info("%s %s is %s, serving NETCONF", identity.model, identity.serial, identity.name)
     keeper = asyncio.create_task(backend.run())

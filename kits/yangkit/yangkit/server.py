@@ -100,9 +100,13 @@ class NetconfServer:
         ca: Path,
         names: Sequence[NameRule],
         crl: Path | None = None,
+        users: Collection[str] | None = None,
     ) -> int:
-        """Accept NETCONF over mutual TLS (RFC 7589); ``names`` turns client certificates into user names."""
-        endpoint = TlsEndpoint(self, cert, key, ca, names, crl)
+        """Accept NETCONF over mutual TLS (RFC 7589); ``names`` turns client certificates into user names.
+
+        ``users`` are those who may come in; without it, everybody whom the CA has certified and ``names`` gives a name.
+        """
+        endpoint = TlsEndpoint(self, cert, key, ca, names, crl, users)
         return self._listening(await endpoint.listen(host, port))
 
     def _listening(self, listener: Closable) -> int:
@@ -125,9 +129,10 @@ class NetconfServer:
         ca: Path,
         names: Sequence[NameRule],
         crl: Path | None = None,
+        users: Collection[str] | None = None,
     ) -> CallHome:
         """Call a client and serve it over TLS (RFC 8071); again and again, until stopped."""
-        return self._calling(TlsEndpoint(self, cert, key, ca, names, crl).call, host, port)
+        return self._calling(TlsEndpoint(self, cert, key, ca, names, crl, users).call, host, port)
 
     def _calling(self, call: Callable[[str, int], Awaitable[None]], host: str, port: int) -> CallHome:
         home = CallHome(call, host, port)

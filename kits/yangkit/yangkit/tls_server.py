@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -31,9 +31,11 @@ class TlsEndpoint:
         ca: Path,
         names: Sequence[NameRule],
         crl: Path | None,
+        users: Collection[str] | None = None,
     ) -> None:
         self.server = server
         self.names = list(names)
+        self.users = None if users is None else frozenset(users)
         self.protocols: set[_Protocol] = set()
         self._files = cert, key, ca, crl
         self._context()  # what is wrong with the files is said now, not to the first client
@@ -135,9 +137,10 @@ class _Protocol(asyncio.Protocol):
         host = transport.get_extra_info("peername")
         user = user_name(self._endpoint.names, _chain(tls))
         server = self._endpoint.server
-        if user is None or server.full:
+        known = user is not None and (self._endpoint.users is None or user in self._endpoint.users)
+        if user is None or not known or server.full:
             # RFC 7589, section 7: without a user name the connection is closed.
-            reason = "its certificate maps to no user" if user is None else "there are too many sessions"
+            reason = "there are too many sessions" if known else f"its certificate maps to no user (name: {user!r})"
             log.warning("a TLS connection from %s is refused: %s", host, reason)
             transport.close()
             return

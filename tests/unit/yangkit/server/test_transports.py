@@ -63,6 +63,16 @@ async def test_fingerprint_rules(lab, keys):
     assert session.user == "guest"
 
 
+async def test_a_certified_stranger_is_no_user(lab, keys):
+    names = [NameRule("common-name")]
+    lab.tls_port = await lab.server.listen_tls(
+        "127.0.0.1", 0, **keys.server_tls, ca=keys.pki.ca, names=names, users=("admin",)
+    )
+    with pytest.raises((OSError, EOFError)):
+        await lab.tls(**keys.pki.issue("somebody"))
+    await (await lab.tls(**keys.pki.issue("admin"))).get_config()
+
+
 async def test_call_home_ssh(lab, keys):
     settings = {"username": "admin", "client_key": keys.users["admin"], "host_keys": [keys.host_key]}
     async with await listen_call_home_ssh("127.0.0.1", 0, **settings) as listener:
