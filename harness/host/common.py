@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from abc import ABC, abstractmethod
@@ -14,10 +13,9 @@ from harness.host.base import HostError, LabPlace
 from harness.host.channel import Agent
 from harness.host.rootfs import Rootfs
 from harness.host.slot import Slot
-from harness.paths import REPOSITORY, state_dir
+from harness.paths import REPOSITORY
 from harness.wait import DeadlineError, wait_for
 
-SLOTS_FOLDER = "slots"
 READY_SECONDS = 20
 
 
@@ -48,15 +46,15 @@ class KeptHost(ABC):
         if self.running():
             return
         self.place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        taken, handle = slot.take(state_dir() / SLOTS_FOLDER)
+        taken, holder = slot.take()
         try:
             self._record.write_text(json.dumps({"kind": self.kind, "slot": taken.index}))
             (self.place.folder / "host.ready").unlink(missing_ok=True)
             self.place.log.unlink(missing_ok=True)
             self._prepare(taken)
-            process = keeper.spawn(self.place, self._namespaces(), self._environment(taken), handle)
+            process = keeper.spawn(self.place, self._namespaces(), self._environment(taken), holder.fileno())
         finally:
-            os.close(handle)
+            holder.close()
         try:
             boot = f"lab host of {self.place.name} to boot"
             wait_for(boot, lambda: self._booted(process), READY_SECONDS, interval=0.005)
@@ -126,7 +124,7 @@ class KeptHost(ABC):
         if self.running():
             found.append(f"lab host process {keeper.find(self.place.folder)}")
         if self._record.exists():
-            free = not slot.held(state_dir() / SLOTS_FOLDER, self.slot)
+            free = not slot.held(self.slot)
             if free and cable.exists(self.slot.device):
                 found.append(f"interface {self.slot.device}")
         for line in Path("/proc/self/mountinfo").read_text().splitlines():

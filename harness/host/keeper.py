@@ -23,9 +23,9 @@ _MARK = "elasticlab-keeper"
 def spawn(place: LabPlace, namespaces: list[str], env: dict[str, str], keep: int) -> subprocess.Popen[bytes]:
     """Start a keeper for `place`, detached from this process and its terminal.
 
-    `keep` is an open file that it inherits (its slot's lock); `env` is what `keeper.sh` reads.
+    `keep` is an open file that it inherits (what holds its slot); `env` is what `keeper.sh` reads.
     """
-    flags = ["--mount", "--propagation=private", "--pid", "--fork", "--kill-child", *namespaces]
+    flags = ["--mount", "--propagation=unchanged", "--pid", "--fork", "--kill-child", *namespaces]
     with place.log.open("ab") as log:
         # The mark and the folder are arguments so that the keeper can be found again without any record of it.
         return subprocess.Popen(

@@ -7,6 +7,13 @@ lab=$2
 export LIBMOUNT_FORCE_MOUNT2=always
 root=$lab/root
 
+# Entering the namespace that we are in leads to its true root, also from within a chroot.
+at_true_root() {
+    nsenter --mount=/proc/self/ns/mnt "$@"
+}
+
+# Nothing that is mounted here may show outside.
+at_true_root mount --make-rprivate /
 mkdir -p "$root"
 mount -t tmpfs -o mode=0755 elasticlab "$root"
 mkdir "$root/upper" "$root/work" "$root/merged"
@@ -31,8 +38,11 @@ fi
 # A true change of root, not a chroot: a container runtime that leaves a chroot would find this machine's own files.
 leave() {
     mkdir old
-    pivot_root . old
-    exec chroot . /bin/sh -euc 'umount -l /old; rmdir /old; exec "$@"' leave "$@"
+    exec 9<.
+    exec nsenter --mount=/proc/self/ns/mnt /bin/sh -euc '
+        cd /proc/self/fd/9
+        pivot_root . old
+        exec chroot . /bin/sh -euc "exec 9<&-; umount -l /old; rmdir /old; exec \"\$@\"" leave "$@"' leave "$@"
 }
 
 case $KIND in

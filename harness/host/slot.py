@@ -1,17 +1,18 @@
 """Slots: the addresses and names of a lab on the user's machine, arbitrated by the kernel.
 
-A slot is a number that its lab's keeper process holds by an open `flock`: it is free again the moment that the keeper
-is dead, however it died, and two labs that start at once never get the same one.
+A slot is a number that its keeper process holds by an open socket, bound to an abstract name (unix(7)). Such names
+are the network namespace's, as are the interfaces that they stand for: two labs never get the same slot, whoever starts
+them and wherever their folders are, and it is free again the moment that the keeper is dead, however it died.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
+import errno
+import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network
-from pathlib import Path
 
+from harness.host import cable
 from harness.host.base import HostError
 
 SLOTS = 256
@@ -51,28 +52,31 @@ class Slot:
         return self._address(_FIRST_NODE + number)
 
 
-def _try(folder: Path, index: int) -> int | None:
-    handle = os.open(folder / str(index), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _try(slot: Slot) -> socket.socket | None:
+    holder = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
+        holder.bind(f"\0elasticlab/slot/{slot.index}")
+    except OSError as error:
+        holder.close()
+        if error.errno != errno.EADDRINUSE:
+            raise
         return None
-    return handle
+    return holder
 
 
-def take(folder: Path) -> tuple[Slot, int]:
-    """A free slot and the open file that holds it: hand the file to the keeper, then close it here."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for index in range(SLOTS):
-        if (handle := _try(folder, index)) is not None:
-            return Slot(index), handle
+def take() -> tuple[Slot, socket.socket]:
+    """A free slot and the socket that holds it: hand it to the keeper, then close it here."""
+    for slot in map(Slot, range(SLOTS)):
+        if (holder := _try(slot)) is not None:
+            if not cable.exists(slot.device):
+                return slot, holder
+            holder.close()  # the name of its interface is taken by something that is no lab of ours
     raise HostError(f"all {SLOTS} lab slots of this machine are taken; end a lab with `labctl down`")
 
 
-def held(folder: Path, slot: Slot) -> bool:
+def held(slot: Slot) -> bool:
     """Whether some keeper holds the slot."""
-    if (handle := _try(folder, slot.index)) is None:
+    if (holder := _try(slot)) is None:
         return True
-    os.close(handle)
+    holder.close()
     return False

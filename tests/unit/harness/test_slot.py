@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-import os
+import subprocess
 from itertools import pairwise
-from pathlib import Path
 
 from harness.host.slot import SLOTS, Slot, held, take
 
 
-def test_two_labs_get_two_slots_and_a_dead_ones_is_taken_again(tmp_path: Path) -> None:
-    first, holder = take(tmp_path)
-    second, other = take(tmp_path)
+def test_two_labs_get_two_slots_and_a_dead_ones_is_taken_again() -> None:
+    first, holder = take()
+    second, other = take()
     assert first != second
-    assert held(tmp_path, first)
-    os.close(holder)
-    assert not held(tmp_path, first)
-    assert take(tmp_path)[0] == first
-    os.close(other)
+    assert held(first)
+    holder.close()
+    assert not held(first)
+    again, third = take()
+    assert again == first
+    third.close()
+    other.close()
+
+
+def test_a_slot_is_held_by_whoever_inherits_it() -> None:
+    slot, holder = take()
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=(holder.fileno(),)) as heir:
+        holder.close()
+        assert held(slot)
+        heir.kill()
+    assert not held(slot)
 
 
 def test_networks_of_slots_do_not_overlap_and_hold_two_thousand_nodes() -> None:
