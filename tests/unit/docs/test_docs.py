@@ -60,8 +60,8 @@ def test_a_generated_page_is_fresh(name: str) -> None:
 
 def test_a_stale_page_is_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(generator, "REFERENCE", tmp_path)
-    (tmp_path / "yang.md").write_text("# Old\n")
-    assert "+# YANG modules" in generator.stale("yang.md")
+    (tmp_path / "labctl.md").write_text("# Old\n")
+    assert "+# Command line" in generator.stale("labctl.md")
 
 
 @pytest.mark.parametrize("page", list(pages()), ids=lambda page: str(page.relative_to(REPOSITORY)))
