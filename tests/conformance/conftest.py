@@ -71,9 +71,28 @@ def box() -> str:
     return "ucpe-1"
 
 
+@pytest.fixture(scope="session")
+def _auditors() -> Iterator[dict[str, Manager]]:
+    """A session a box that looks at it between tests: opening one takes longer than most tests."""
+    found: dict[str, Manager] = {}
+    yield found
+    for session in found.values():
+        _end(session)
+
+
 @pytest.fixture
-def dial(lab: Lab, box: str) -> Iterator[Dial]:
+def auditor(lab: Lab, box: str, _auditors: dict[str, Manager]) -> Manager:
+    """The session that looks at the box before and after a test."""
+    place = f"{lab.name} {box}"
+    if place not in _auditors or not _auditors[place].connected:
+        _auditors[place] = open_session(lab, box)
+    return _auditors[place]
+
+
+@pytest.fixture
+def dial(lab: Lab, box: str, auditor: Manager) -> Iterator[Dial]:
     """Opens sessions, which end with the test; afterwards the box must be as it was: tests leave no trace."""
+    before = canonical(auditor.get_config("running").data_ele)
     with ExitStack() as opened:
 
         def connect(where: str = box, **changed: Any) -> Manager:
@@ -81,14 +100,12 @@ def dial(lab: Lab, box: str) -> Iterator[Dial]:
             opened.callback(_end, session)
             return session
 
-        before = canonical(connect().get_config("running").data_ele)
         yield connect
-    with open_session(lab, box) as after:
-        candidate = canonical(after.get_config("candidate").data_ele)
-        assert canonical(after.get_config("running").data_ele) == before, "the test left another configuration"
-        assert candidate == before, "the test left something in the candidate"
-        filter_ = ("subtree", f'<netconf-state xmlns="{MONITORING}"><datastores/></netconf-state>')
-        assert after.get(filter_).data_ele.findall(".//ncm:locks", PREFIXES) == [], "the test left a lock"
+    candidate = canonical(auditor.get_config("candidate").data_ele)
+    assert canonical(auditor.get_config("running").data_ele) == before, "the test left another configuration"
+    assert candidate == before, "the test left something in the candidate"
+    filter_ = ("subtree", f'<netconf-state xmlns="{MONITORING}"><datastores/></netconf-state>')
+    assert auditor.get(filter_).data_ele.findall(".//ncm:locks", PREFIXES) == [], "the test left a lock"
 
 
 def _end(session: Manager) -> None:
