@@ -29,7 +29,7 @@ VARIABLES = {
     "ELASTICLAB_CACHE": "Folder of images, kernel, `uv` and build logs. Default `$XDG_CACHE_HOME/elasticlab`, "
     "else `~/.cache/elasticlab`.",
     "ELASTICLAB_STATE": "Folder of the running labs. Default `$XDG_STATE_HOME/elasticlab`, "
-    "else `~/.local/state/elasticlab`. One for all labs of a machine: slots are counted there.",
+    "else `~/.local/state/elasticlab`.",
     "ELASTICLAB_TIME_SCALE": "Factor on every deadline; set it above 1 on a slow machine. Default 1.",
     "ELASTICLAB_DEBIAN_MIRROR": "Debian mirror that images are built from. Default: the one in this machine's apt "
     "sources.",
