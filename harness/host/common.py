@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 import subprocess
 from abc import ABC, abstractmethod
@@ -47,14 +49,16 @@ class KeptHost(ABC):
             return
         self.place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         taken, holder = slot.take()
-        try:
+        with contextlib.ExitStack() as ours:
+            ours.callback(holder.close)
             self._record.write_text(json.dumps({"kind": self.kind, "slot": taken.index}))
             (self.place.folder / "host.ready").unlink(missing_ok=True)
             self.place.log.unlink(missing_ok=True)
-            self._prepare(taken)
-            process = keeper.spawn(self.place, self._namespaces(), self._environment(taken), holder.fileno())
-        finally:
-            holder.close()
+            inherited = self._prepare(taken)
+            for handle in inherited:
+                ours.callback(os.close, handle)
+            environment = {**self._environment(taken), "HANDLES": " ".join(map(str, inherited))}
+            process = keeper.spawn(self.place, self._namespaces(), environment, [holder.fileno(), *inherited])
         try:
             boot = f"lab host of {self.place.name} to boot"
             wait_for(boot, lambda: self._booted(process), READY_SECONDS, interval=0.005)
@@ -82,8 +86,8 @@ class KeptHost(ABC):
         return {"KIND": self.kind, **self.rootfs.environment()}
 
     @abstractmethod
-    def _prepare(self, taken: Slot) -> None:
-        """Make what has to be there before the keeper starts."""
+    def _prepare(self, taken: Slot) -> list[int]:
+        """Make what has to be there before the keeper starts; the open files that the keeper shall have."""
 
     def _namespaces(self) -> list[str]:
         return []
@@ -91,10 +95,6 @@ class KeptHost(ABC):
     @abstractmethod
     def _connect(self, taken: Slot) -> None:
         """Make the management network reach the lab host."""
-
-    def _end_of_cable(self, taken: Slot) -> None:
-        wait_for(f"interface {taken.device}", lambda: cable.exists(taken.device), 5, interval=0.005)
-        cable.attach(taken.device, str(taken.user_address))
 
     def stop(self) -> None:
         # The cable goes first, while the slot is still this lab's: afterwards the name may be another's.

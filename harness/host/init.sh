@@ -26,10 +26,7 @@ if [ -f /sys/fs/cgroup/cgroup.controllers ] && [ "$kind" = lab-kernel ]; then
 fi
 
 if [ "$kind" = lab-kernel ]; then
-    # The management bridge reaches the user's machine through the TAP. A frame sent before that end is up is an
-    # error to which the driver answers by a reset, so nothing here may speak before it is spoken to.
-    echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6
-    echo 1 >/proc/sys/net/ipv6/conf/vec0/disable_ipv6
+    # The management bridge reaches the user's machine through the TAP.
     ip link add mgmt type bridge
     ip link set vec0 master mgmt up
     ip addr add "$ELASTICLAB_ADDRESS" dev mgmt

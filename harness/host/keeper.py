@@ -20,10 +20,10 @@ SCRIPT = Path(__file__).with_name("keeper.sh")
 _MARK = "elasticlab-keeper"
 
 
-def spawn(place: LabPlace, namespaces: list[str], env: dict[str, str], keep: int) -> subprocess.Popen[bytes]:
+def spawn(place: LabPlace, namespaces: list[str], env: dict[str, str], keep: list[int]) -> subprocess.Popen[bytes]:
     """Start a keeper for `place`, detached from this process and its terminal.
 
-    `keep` is an open file that it inherits (what holds its slot); `env` is what `keeper.sh` reads.
+    `keep` are the open files that it inherits (what holds its slot, a TAP); `env` is what `keeper.sh` reads.
     """
     flags = ["--mount", "--propagation=unchanged", "--pid", "--fork", "--kill-child", *namespaces]
     with place.log.open("ab") as log:
@@ -34,7 +34,7 @@ def spawn(place: LabPlace, namespaces: list[str], env: dict[str, str], keep: int
             stdout=log,
             stderr=log,
             start_new_session=True,
-            pass_fds=(keep,),
+            pass_fds=keep,
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **env},
         )
 

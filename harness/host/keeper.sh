@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes a lab host's root file system in this process's own mount namespace and becomes its first process.
-# Reads: KIND LOWER IMAGES HARNESS DISK_SIZE, and for the lab kernel KERNEL CPU MEMORY TAP ADDRESS.
+# Reads: KIND LOWER IMAGES HARNESS DISK_SIZE, and for the lab kernel KERNEL CPU MEMORY ADDRESS HANDLES (its TAP's).
 set -eu
 lab=$2
 # mount(8) hands options one by one to newer kernels, which take 256 bytes each: too little for a pile of layers.
@@ -63,7 +63,7 @@ lab-kernel)
     # A kernel without SMP loses half of its forwarding when it wanders between processors.
     leave /usr/bin/taskset -c "$CPU" /linux umid=elasticlab "mem=$MEMORY" seccomp=on \
         rootfstype=hostfs rootflags=/ rw init=/bin/sh con=null con0=null,fd:1 quiet ubd0=/lab/disk.img \
-        "vec0:transport=tap,ifname=$TAP,depth=128,gro=1" "ELASTICLAB_ADDRESS=$ADDRESS" \
+        "vec0:transport=fd,fd=$HANDLES,vec=0" "ELASTICLAB_ADDRESS=$ADDRESS" \
         -- /opt/elasticlab/harness/host/init.sh lab-kernel
     ;;
 esac

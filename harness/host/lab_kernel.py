@@ -10,7 +10,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from harness.host import ssh
+from harness.host import cable, ssh
 from harness.host.base import HostError, LabPlace
 from harness.host.channel import Agent
 from harness.host.common import KeptHost
@@ -40,15 +40,18 @@ class LabKernel(KeptHost):
             # The last processor first: the first is where harness, load and browsers run.
             "CPU": str(processors[-1 - taken.index % len(processors)]),
             "MEMORY": MEMORY,
-            "TAP": taken.device,
             "ADDRESS": str(taken.host_address),
         }
 
-    def _prepare(self, taken: Slot) -> None:
+    def _prepare(self, taken: Slot) -> list[int]:
         ssh.prepare(self.place.folder / "ssh", str(taken.host_address.ip))
+        # Up before the kernel boots: the first frame that it could not send would silence its driver for good.
+        tap = cable.open_tap(taken.device)
+        cable.attach(taken.device, str(taken.user_address))
+        return [tap]
 
     def _connect(self, taken: Slot) -> None:
-        self._end_of_cable(taken)
+        del taken
         wait_for("the lab kernel to answer SSH", self._answers, 10, interval=0.02)
 
     def _answers(self) -> bool:

@@ -15,8 +15,9 @@ _BRIDGE = "mgmt"
 class Local(KeptHost):
     kind = "local"
 
-    def _prepare(self, taken: Slot) -> None:
+    def _prepare(self, taken: Slot) -> list[int]:
         del taken  # nothing: the kernel is here already
+        return []
 
     def _namespaces(self) -> list[str]:
         return ["--net", "--ipc", "--uts"]
@@ -27,7 +28,7 @@ class Local(KeptHost):
             raise HostError("it ended while it was connected")
         if not cable.exists(taken.device):
             cable.ip("link", "add", taken.device, "type", "veth", "peer", "name", "uplink", "netns", str(inner))
-        self._end_of_cable(taken)
+        cable.attach(taken.device, str(taken.user_address))
         there = self.command()
         cable.ip("link", "add", _BRIDGE, "type", "bridge", inside=there)
         cable.ip("link", "set", "uplink", "master", _BRIDGE, "up", inside=there)
