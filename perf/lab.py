@@ -1,0 +1,183 @@
+"""B1: how long `labctl up` and `labctl down` take, beside what their kernel objects and processes alone would.
+
+    .venv/bin/python -m perf.lab [--topology demo --topology plain] [--rounds 5] [--seed N]
+
+A round brings each topology's floor up and down and then the lab, or the lab first, as the seed decides. The floor is
+a lab host of the same kind, booted (counted apart), one batch of the same namespaces and links, and as many containers
+with `sleep` (`perf.peers.floor`). What a user types is measured: the command, from its start to its end. One round
+before the first is not counted: "warm" means that images, byte code and page cache are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import re
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness import build, topology
+from harness.engine import describe
+from harness.host import LabPlace, choose, make_host
+from harness.host.capabilities import local_capabilities
+from harness.host.rootfs import PYTHON
+from harness.paths import REPOSITORY
+from perf import conditions
+from perf.statistics import LEAST_ROUNDS, Comparison, Series, medians
+
+RESULTS = Path(__file__).parent / "results"
+UP_BOUND, DOWN_BOUND = 15.0, 5.0
+_SECONDS = 120
+_PHASE = re.compile(r"([a-z]+) (\d+\.\d+)")
+
+
+class BenchmarkError(RuntimeError):
+    """Something that was to be measured failed."""
+
+
+@dataclass
+class Rounds:
+    """What was measured of one topology, round by round."""
+
+    up: list[float] = field(default_factory=list)
+    down: list[float] = field(default_factory=list)
+    phases: list[dict[str, float]] = field(default_factory=list)
+    floor: list[dict[str, float]] = field(default_factory=list)
+
+    def comparisons(self, name: str) -> list[Comparison]:
+        floor_up = Series.of(sum(parts[part] for part in ("boot", "links", "spawn")) for parts in self.floor)
+        floor_down = Series.of(parts["stop"] for parts in self.floor)
+        return [
+            Comparison(f"up {name}", Series.of(self.up), floor_up, UP_BOUND),
+            Comparison(f"down {name}", Series.of(self.down), floor_down, DOWN_BOUND),
+        ]
+
+
+def phases_of(output: str) -> dict[str, float]:
+    """The phases that `labctl up` prints at its end: `up in 9.9 s (images 0.01, host 1.64, …)`."""
+    found = re.search(r"up in [\d.]+ s \(([^)]*)\)", " ".join(output.split()))
+    return {name: float(seconds) for name, seconds in _PHASE.findall(found[1])} if found else {}
+
+
+def _labctl(*arguments: str) -> tuple[float, str]:
+    begun = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, str(REPOSITORY / "labctl.py"), *arguments],
+        capture_output=True, text=True, check=False, timeout=_SECONDS, env={**os.environ, "COLUMNS": "500"},
+    )  # fmt: skip
+    seconds = time.monotonic() - begun
+    if done.returncode != 0:
+        raise BenchmarkError(f"labctl {' '.join(arguments)}: exit status {done.returncode}:\n{done.stderr}")
+    return seconds, done.stdout
+
+
+def measure_ours(name: str, rounds: Rounds) -> None:
+    """One `up` and one `down` of a lab of its own."""
+    lab = f"perf-{name}-{os.getpid()}"
+    try:
+        seconds, output = _labctl("up", name, "--name", lab)
+        rounds.up.append(seconds)
+        rounds.phases.append(phases_of(output))
+    finally:
+        seconds, _ = _labctl("down", lab)
+    rounds.down.append(seconds)
+
+
+def measure_floor(name: str, rounds: Rounds) -> None:
+    """The same objects and as many processes on the same kind of host, without any lab."""
+    wanted = topology.load(name)
+    images = build.ensure(sorted({describe.image_of(node) for node in wanted.nodes.values()}))
+    kind, _ = choose(wanted.requires, local_capabilities())
+    with tempfile.TemporaryDirectory(prefix="floor-") as folder:
+        host = make_host(kind, LabPlace("floor", Path(folder)))
+        begun = time.monotonic()
+        host.start()
+        spent = {"boot": time.monotonic() - begun}
+        try:
+            without_binds = replace(wanted, nodes={n: replace(node, binds=()) for n, node in wanted.nodes.items()})
+            world = describe.world(without_binds, "floor", host.slot, images, host.seen, {})
+            command = host.command("env", "PYTHONPATH=/opt/elasticlab", PYTHON, "-m", "perf.peers.floor")
+            done = subprocess.run(
+                command, input=json.dumps(world), capture_output=True, text=True, check=False, timeout=_SECONDS
+            )
+            if done.returncode != 0:
+                raise BenchmarkError(f"the floor of {name} failed: {done.stderr}")
+            spent |= json.loads(done.stdout)
+        finally:
+            begun = time.monotonic()
+            host.stop()
+            spent["stop"] = time.monotonic() - begun
+        if left := host.leftovers():
+            raise BenchmarkError(f"the floor of {name} left {left}")
+    rounds.floor.append(spent)
+
+
+def run(names: list[str], count: int, seed: int) -> dict[str, object]:
+    """All rounds; the result as it is stored."""
+    order = random.Random(seed)  # noqa: S311 - the order of a benchmark is no secret
+    started = datetime.now(UTC)
+    measured = {name: Rounds() for name in names}
+    skies: list[dict[str, object]] = []
+    for number in range(-1, count):
+        skies.append({"round": number, **conditions.weather()})
+        for name in order.sample(names, len(names)):
+            rounds = measured[name] if number >= 0 else Rounds()
+            for measure in order.sample([measure_floor, measure_ours], 2):
+                measure(name, rounds)
+        print(f"round {number + 1} of {count} done", file=sys.stderr, flush=True)
+    skies.append({"round": "end", **conditions.weather()})
+    return {
+        "benchmark": "B1 lab up/down",
+        "started": started.isoformat(timespec="seconds"),
+        "seed": seed,
+        "subject": conditions.subject(),
+        "weather": skies,
+        "comparisons": [c.as_json() for name, rounds in measured.items() for c in rounds.comparisons(name)],
+        "phases": {name: medians(rounds.phases) for name, rounds in measured.items()},
+        "floor_parts": {name: medians(rounds.floor) for name, rounds in measured.items()},
+    }
+
+
+def table(result: dict[str, object]) -> str:
+    """What a person reads."""
+    comparisons = result["comparisons"]
+    assert isinstance(comparisons, list)
+    lines = [f"{'':<12}{'median':>8}{'min':>8}{'max':>8}{'floor':>8}{'ratio':>7}{'bound':>7}"]
+    for one in comparisons:
+        ours, floor = one["ours"], one["floor"]
+        verdict = f"  VOID: {one['void']}" if one["void"] else "" if one["kept"] else "  BOUND MISSED"
+        lines.append(
+            f"{one['name']:<12}{ours['median']:>8.2f}{ours['min']:>8.2f}{ours['max']:>8.2f}"
+            f"{floor['median']:>8.2f}{one['ratio']:>7.1f}{one['bound']:>7.0f}{verdict}"
+        )
+    lines += [f"phases of {name}: {phases}" for name, phases in dict(result["phases"]).items()]  # type: ignore[call-overload]
+    lines += [f"floor of {name}: {parts}" for name, parts in dict(result["floor_parts"]).items()]  # type: ignore[call-overload]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m perf.lab", description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--topology", action="append", help="default: demo and plain")
+    parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS)
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
+    asked = parser.parse_args()
+    result = run(asked.topology or ["demo", "plain"], asked.rounds, asked.seed)
+    stamp = str(result["started"]).replace(":", "").replace("+0000", "Z").replace("-", "")
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"lab-{stamp}.json").write_text(json.dumps(result, indent=1) + "\n")
+    print(table(result))
+    comparisons = result["comparisons"]
+    assert isinstance(comparisons, list)
+    return int(any(one["kept"] is False for one in comparisons))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

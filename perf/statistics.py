@@ -1,0 +1,95 @@
+"""What is said about a series of measurements, and when a run says nothing."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+MOST_SPREAD = 1.5
+"""A floor whose slowest round took this many times its fastest measured its neighbours: the run is void."""
+LEAST_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Series:
+    """Seconds of the same thing, round by round."""
+
+    values: tuple[float, ...]
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Series:
+        found = tuple(values)
+        if not found:
+            raise ValueError("a series needs a measurement")
+        if any(value <= 0 for value in found):
+            raise ValueError(f"nothing takes no time: {found}")
+        return cls(found)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.values)
+
+    @property
+    def spread(self) -> float:
+        return max(self.values) / min(self.values)
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "median": round(self.median, 4),
+            "min": round(min(self.values), 4),
+            "max": round(max(self.values), 4),
+            "rounds": [round(value, 4) for value in self.values],
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Ours beside its floor. `bound` is what the median of ours must not exceed, if anybody promised one."""
+
+    name: str
+    ours: Series
+    floor: Series
+    bound: float | None = None
+
+    @property
+    def ratio(self) -> float:
+        """How many floors ours takes: the median of the rounds' ratios, as a round's two share its weather."""
+        return statistics.median(ours / floor for ours, floor in zip(self.ours.values, self.floor.values, strict=True))
+
+    @property
+    def void(self) -> str:
+        """Why this run says nothing; empty when it does."""
+        if len(self.ours.values) < LEAST_ROUNDS:
+            return f"{len(self.ours.values)} rounds are fewer than {LEAST_ROUNDS}"
+        if self.floor.spread > MOST_SPREAD:
+            return f"the floor's slowest round took {self.floor.spread:.2f} times its fastest (> {MOST_SPREAD})"
+        return ""
+
+    @property
+    def kept(self) -> bool | None:
+        """Whether the bound holds; None without one. Seconds that a user waits count also on a noisy machine."""
+        return None if self.bound is None else self.ours.median <= self.bound
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "ours": self.ours.as_json(),
+            "floor": self.floor.as_json(),
+            "ratio": round(self.ratio, 3),
+            "bound": self.bound,
+            "kept": self.kept,
+            "void": self.void,
+        }
+
+
+def medians(rounds: Iterable[dict[str, float]]) -> dict[str, float]:
+    """The median of each phase over rounds that need not all have it."""
+    found: dict[str, list[float]] = {}
+    for phases in rounds:
+        for name, seconds in phases.items():
+            found.setdefault(name, []).append(seconds)
+    return {name: round(statistics.median(seconds), 3) for name, seconds in found.items()}
+
+
+__all__ = ["LEAST_ROUNDS", "MOST_SPREAD", "Comparison", "Series", "medians"]
