@@ -40,7 +40,8 @@ EXIT_STATUSES = {
     "0": "Done.",
     "1": "It failed; the message says what and where the log is. `test`: a part failed.",
     "2": "Wrong usage, or a topology that is refused.",
-    "3": "`down`: something was left over. Before any verb starts: this machine cannot be used or prepared.",
+    "3": "Before any verb starts: this machine cannot be used or prepared.",
+    "4": "`down`: something was left over.",
     "130": "Interrupted; the same command again goes on where it stopped.",
     "any": "`exec`, `shell` and `logs` pass on the status of the command in the node.",
 }
@@ -74,7 +75,8 @@ def _help(command: click.Command, context: click.Context) -> str:
 def _variables(command: click.Command, context: click.Context) -> Iterator[tuple[str, str]]:
     for parameter in command.params:
         if isinstance(parameter, click.Option) and parameter.name:
-            variable = f"{context.auto_envvar_prefix}_{parameter.name.upper()}"
+            own = f"{context.auto_envvar_prefix}_{parameter.name.upper()}"
+            variable = parameter.envvar if isinstance(parameter.envvar, str) else own
             yield variable, f"`{context.info_name} {parameter.opts[0]}`"
 
 

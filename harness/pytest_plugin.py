@@ -7,6 +7,7 @@ name the same topology share one lab, which is made for the run and removed afte
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Generator, Iterator
 
@@ -24,7 +25,6 @@ from harness.topology import Topology
 from harness.wait import DeadlineError
 
 _FAILED = pytest.StashKey[bool]()
-_MANAGER = pytest.StashKey["LabManager"]()
 _HEAL_SECONDS = 60
 
 
@@ -32,6 +32,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("elasticlab")
     group.addoption("--lab", metavar="NAME", help="run on this running lab instead of making one per topology")
     group.addoption("--lab-host", choices=HOST_KINDS, help="kind of lab host (default: this machine's kernel decides)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "topology(name): the topology whose running lab the test shares")
 
 
 class LabManager:
@@ -57,7 +61,12 @@ class LabManager:
                 pytest.skip(f"lab {self._reuse} runs another topology than {name}")
         else:
             own = f"test-{wanted.name}-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{os.getpid()}"
-            self._lab = labs.up(wanted, name=own, host=self._host, progress=Lines(), timings=Timings())
+            try:
+                self._lab = labs.up(wanted, name=own, host=self._host, progress=Lines(), timings=Timings())
+            except BaseException:
+                with contextlib.suppress(labs.LabError):  # it failed before there was a lab
+                    labs.down(own)
+                raise
         self._topology = wanted
         return self._lab
 

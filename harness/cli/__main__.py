@@ -1,6 +1,7 @@
 """Entry point: run a command, turn what went wrong into one clear message and an exit status.
 
-Exit statuses: 0 done; 1 it failed; 2 wrong usage or a topology that is refused; 3 something was left over;
+Exit statuses: 0 done; 1 it failed; 2 wrong usage or a topology that is refused; 4 something was left over
+(3 is labctl.py's: the machine is refused or could not be prepared);
 `exec` and `shell` pass on the status of the command.
 """
 
@@ -32,6 +33,7 @@ _EXPECTED = (
     HostError,
     LabError,
     LookupError,
+    OSError,
 )
 
 

@@ -68,7 +68,7 @@ def down(name: str) -> int:
     for line in left:
         console.print(f"left over: {line}", style="red")
     console.print(f"lab {name} is gone" if not left else f"lab {name} is down, but not without a trace")
-    return 3 if left else 0
+    return 4 if left else 0
 
 
 @labctl.command()
@@ -82,7 +82,9 @@ def status(name: str | None) -> None:
         show_status(console, lab, topologies.load(lab.record.topology))
 
 
-_LAB = click.option("--lab", "-l", "name", default=DEFAULT, show_default=True, help="The lab.")
+_LAB = click.option(
+    "--lab", "-l", "name", default=DEFAULT, show_default=True, envvar="LABCTL_LAB", help="The lab ($LABCTL_LAB)."
+)
 
 
 @labctl.command("exec", context_settings={"ignore_unknown_options": True})
@@ -115,7 +117,8 @@ def shell(name: str, node: str) -> int:
 @click.option("--follow", "-f", is_flag=True, help="Go on as lines come.")
 def logs(name: str, node: str, follow: bool) -> int:
     """Show what a node's services have said (files below its /var/log)."""
-    script = "tail -n 200 " + ("-F " if follow else "-q ") + "$(find /var/log -name current -o -name '*.log' | sort)"
+    find = "find /var/log -name current -o -name '*.log' | sort"
+    script = f'files=$({find}); [ -n "$files" ] || exit 0; exec tail -n 200 {"-F" if follow else "-q"} $files'
     return subprocess.run(labs.attach(name).command(node, ["/bin/sh", "-c", script]), check=False).returncode
 
 
@@ -126,7 +129,8 @@ def validate(topology: tuple[str, ...]) -> None:
     for name in topology or (DEFAULT,):
         loaded = topologies.load(name)
         needs = ", ".join(sorted(loaded.requires)) or "nothing special"
-        console.print(f"{loaded.path}: {len(loaded.nodes)} nodes, {len(loaded.links)} links; its kernel needs {needs}")
+        size = f"{len(loaded.nodes)} nodes, {len(loaded.links)} links"
+        console.print(f"{loaded.path}: {size}; its kernel needs {needs}", soft_wrap=True)
 
 
 @labctl.command()

@@ -32,7 +32,7 @@ def examine(console: Console) -> int:
         shown.add_row(name, "no" if problem else "yes", problem.splitlines()[0] if problem else "")
     console.print(shown)
     console.print()
-    for folder in sorted(TOPOLOGIES.iterdir()):
+    for folder in sorted(path for path in TOPOLOGIES.iterdir() if path.is_dir()):
         try:
             topology = load(folder)
         except TopologyError as error:

@@ -23,6 +23,7 @@ RESULTS = REPOSITORY / "allure-results"
 _IN_NODES = ("tests/unit/yangkit", "tests/unit/element")
 _NODE_PACKAGES = ("yangkit", "element")
 _TOOLS = "tools"
+_NOTHING_SELECTED = 5
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,9 @@ def _unit(run: Run) -> int:
     elsewhere = [f"--ignore={folder}" for folder in _IN_NODES]
     here = _tool("pytest", "tests/unit", *elsewhere, *run.arguments)
     nodes = _in_tools("pytest", *_IN_NODES, "-p", "no:cacheprovider", *run.arguments)
+    # A selection may be for one of the two; that both are empty is a mistake.
+    if _NOTHING_SELECTED in (here, nodes) and run.arguments:
+        return min(here, nodes)
     return here or nodes
 
 
@@ -75,7 +79,11 @@ def _prepare() -> None:
 
 def _lab(run: Run) -> int:
     reuse = ["--lab", run.reuse] if run.reuse else []
-    folders = [folder for folder in ("tests/lab", "tests/system", "tests/scenarios") if (REPOSITORY / folder).is_dir()]
+    folders = [
+        folder
+        for folder in ("tests/lab", "tests/system", "tests/scenarios", "tests/conformance")
+        if (REPOSITORY / folder).is_dir()
+    ]
     return _tool("pytest", *folders, f"--alluredir={RESULTS}", "--clean-alluredir", *reuse, *run.arguments)
 
 
@@ -105,7 +113,10 @@ def render(console: Console, results: str, output: str) -> int:
         status = build.run_in_image(
             "report",
             ["allure", "generate", results, "--output", output],
-            binds=(build.Bind(Path(output).parent, str(Path(output).parent), writable=True),),
+            binds=(
+                build.Bind(Path(results), results),
+                build.Bind(Path(output).parent, str(Path(output).parent), writable=True),
+            ),
             progress=progress,
         )
     if status == 0:

@@ -154,11 +154,14 @@ def world_file(place: LabPlace) -> Path:
 
 def attach(name: str) -> Lab:
     """A running lab by its name. Raises LabError when there is none."""
-    known = record.read(name)
+    known = record.read(record.checked_name(name))
     if known is None:
         others = ", ".join(entry.name for entry in record.known_labs()) or "none"
-        raise LabError(f"there is no lab {name!r} (labs: {others}); bring it up with `labctl up {name}`")
+        raise LabError(f"there is no lab {name!r} (labs: {others}); `labctl up TOPOLOGY --name {name}` makes it")
     host = open_host(known.place)
     if not host.running():
-        raise LabError(f"lab {name} has lost its host (see {known.place.log}); `labctl up {name}` starts it again")
+        raise LabError(
+            f"lab {name} has lost its host (see {known.place.log}); "
+            f"`labctl up {known.topology} --name {name}` starts it again"
+        )
     return Lab(known, host, json.loads(world_file(known.place).read_text()))

@@ -62,7 +62,7 @@ def up(
     Raises:
         LabError, HostError, EngineError, BuildError, DeadlineError: see each; what is up already stays for a look.
     """
-    lab_name = name or topology.name
+    lab_name = record.checked_name(name or topology.name)
     with record.locked(lab_name):
         known = _agree(lab_name, topology, host)
         if known is None:
@@ -93,13 +93,12 @@ def _bring_up(lab: Lab, topology: Topology, timings: Timings) -> None:
         lab.agent.call("ping")
     with timings.phase("nodes"):
         lab.engine.build()
-    with timings.phase("configuration"):
-        if not (topology.directory / "sites").is_dir():
-            return
-        # Imported where it is needed: the SSH stack costs a third of a second that `exec` and `status` should not pay.
-        from harness.lab import configure  # noqa: PLC0415
+    if (topology.directory / "sites").is_dir():
+        with timings.phase("configuration"):
+            # Imported where it is needed: its SSH stack costs a third of a second that other commands should not pay.
+            from harness.lab import configure  # noqa: PLC0415
 
-        configure.push(lab, configure.sites(lab))
+            configure.push(lab, configure.sites(lab))
     with timings.phase("ready"):
         wait_until_ready(lab.agent, topology, READY_SECONDS)
 
@@ -172,7 +171,7 @@ def down(name: str) -> list[str]:
 
     Raises LabError when there is no such lab.
     """
-    with record.locked(name):
+    with record.locked(record.checked_name(name)):
         place = record.place_of(name)
         if not place.folder.exists():
             others = ", ".join(entry.name for entry in record.known_labs()) or "none"
@@ -191,6 +190,7 @@ def down(name: str) -> list[str]:
         place.folder.rename(grave)
         shutil.rmtree(grave)
         _sweep(name)
+        record.forget(name)
         return left
 
 

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,6 +34,16 @@ class LabRecord:
     @property
     def place(self) -> LabPlace:
         return place_of(self.name)
+
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+
+
+def checked_name(name: str) -> str:
+    """The name, if it can be one: it becomes a folder, an address and part of a command. Raises LabError."""
+    if not _NAME.fullmatch(name):
+        raise LabError(f"{name!r} cannot name a lab; use at most 40 of a-z, 0-9 and inner hyphens")
+    return name
 
 
 def place_of(name: str) -> LabPlace:
@@ -71,10 +82,22 @@ def known_labs() -> list[LabRecord]:
 def locked(name: str) -> Iterator[None]:
     """One `up` or `down` of a lab at a time; the lock goes with its process."""
     labs_dir().mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Beside the lab's folder, which `down` removes.
-    with (labs_dir() / f".{name}.lock").open("w") as file:
+    busy = LabError(f"another labctl is bringing lab {name} up or down; wait for it to end")
+    with _lock_file(name).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise LabError(f"another labctl is bringing lab {name} up or down; wait for it to end") from error
+            if os.fstat(file.fileno()).st_ino != os.stat(_lock_file(name)).st_ino:
+                raise busy  # whoever had it removed it with the lab
+        except (BlockingIOError, FileNotFoundError) as error:
+            raise busy from error
         yield
+
+
+def _lock_file(name: str) -> Path:
+    """Beside the lab's folder, which `down` removes."""
+    return labs_dir() / f".{name}.lock"
+
+
+def forget(name: str) -> None:
+    """Remove the lock of a lab that is gone, by the one who holds it."""
+    _lock_file(name).unlink(missing_ok=True)

@@ -167,3 +167,10 @@ def test_a_slot_is_free_again_when_its_lab_is_dead(name: str) -> None:
     labs.down(name)
     bring_up(name, "local").close()
     assert open_host(place_of(name)).slot == taken
+
+
+@pytest.mark.parametrize("bad", ["../x", "a b", "..", "A", "x" * 41, "nosuch/../x"])
+def test_a_name_that_could_lead_elsewhere_is_refused(bad: str) -> None:
+    for attempt in (labs.down, labs.attach, lambda name: bring_up(name, "local")):
+        with pytest.raises(LabError, match="cannot name a lab"):
+            attempt(bad)
