@@ -66,11 +66,11 @@ async def test_fingerprint_rules(lab, keys):
 async def test_a_certified_stranger_is_no_user(lab, keys):
     names = [NameRule("common-name")]
     lab.tls_port = await lab.server.listen_tls(
-        "127.0.0.1", 0, **keys.server_tls, ca=keys.pki.ca, names=names, users=("admin",)
+        "127.0.0.1", 0, **keys.server_tls, ca=keys.pki.ca, names=names, users=("manager",)
     )
     with pytest.raises((OSError, EOFError)):
         await lab.tls(**keys.pki.issue("somebody"))
-    await (await lab.tls(**keys.pki.issue("admin"))).get_config()
+    await (await lab.tls(**keys.pki.issue("manager"))).get_config()
 
 
 async def test_call_home_ssh(lab, keys):
