@@ -42,7 +42,7 @@ def subject() -> dict[str, object]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "processors": len(os.sched_getaffinity(0)),
-        "packages": {name: metadata.version(name) for name in ("execnet", "pyroute2", "asyncssh")},
+        "packages": {name: metadata.version(name) for name in ("execnet", "pyroute2-minimal", "asyncssh")},
     }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from xml.sax.saxutils import escape as _escape
 
 from lxml import etree
 
@@ -86,9 +85,10 @@ def text_of(element: etree._Element) -> str:
 
 def escape(text: str) -> str:
     """Text made safe for element content."""
-    return _escape(text)
+    # Not by xml.sax.saxutils, which imports half an HTTP client; a bare carriage return would come back as a line feed.
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
 
 
 def escape_attribute(text: str) -> str:
     """Text made safe for an attribute in double quotes."""
-    return _escape(text, {'"': "&quot;", "\n": "&#10;", "\t": "&#9;"})
+    return escape(text).replace('"', "&quot;").replace("\n", "&#10;").replace("\t", "&#9;")
