@@ -19,6 +19,7 @@ from typing import Any
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from harness.agent import namespaces
 from harness.agent.places import MANAGEMENT_BRIDGE, NETNS
 
 _local = threading.local()
@@ -93,8 +94,7 @@ def _make_end(name: str, end: dict[str, Any], mtu: int) -> None:
         if end.get("mac"):
             peer["address"] = end["mac"]
         netlink().link("add", ifname=name, kind="veth", mtu=mtu, peer=peer)
-    with IPRoute(netns=end["node"]) as inside:
-        inside.link("set", index=inside.link_lookup(ifname=end["interface"])[0], state="up")
+    namespaces.inside(end["node"], lambda: _set_up(end["interface"]))
 
 
 def _redirect(source: int, target: int) -> None:
@@ -190,15 +190,18 @@ def plug_management(node: str, number: int, address: str, mac: str) -> None:
             peer = {"ifname": "eth0", "net_ns_fd": namespace, "address": mac}
             netlink().link("add", ifname=name, kind="veth", peer=peer)
         netlink().link("set", index=_index(name), ifalias=f"{node}:eth0", master=_index(MANAGEMENT_BRIDGE), state="up")
-    host, length = address.split("/")
-    with IPRoute(netns=node) as inside:
-        for device in ("lo", "eth0"):
-            inside.link("set", index=inside.link_lookup(ifname=device)[0], state="up")
-        try:
-            inside.addr("add", index=inside.link_lookup(ifname="eth0")[0], address=host, prefixlen=int(length))
-        except NetlinkError as error:
-            if error.code != _EEXIST:
-                raise
+    namespaces.inside(node, lambda: _set_up("lo", "eth0", address=address))
+
+
+def _set_up(*devices: str, address: str = "") -> None:
+    """In a node's namespace: devices up; `address` (with its prefix length) on the last of them."""
+    with IPRoute() as ip:
+        for device in devices:
+            index = ip.link_lookup(ifname=device)[0]
+            ip.link("set", index=index, state="up")
+        if address:
+            host, length = address.split("/")
+            ip.addr("replace", index=index, address=host, prefixlen=int(length))
 
 
 def set_management(up: bool) -> None:

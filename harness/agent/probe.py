@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pyroute2 import IPRoute, netns
+from pyroute2 import IPRoute
 
+from harness.agent import namespaces
 from harness.agent.shell import run
 
 _PROBE = "elasticlab-probe"
@@ -88,20 +88,22 @@ ATTEMPTS: dict[str, Callable[[IPRoute], None]] = {
 
 def probe() -> dict[str, str]:
     """Capability → empty string if it works here, else why not."""
-    outcome: dict[str, str] = {}
-    netns.create(_PROBE)
+    namespaces.create(_PROBE)
     try:
-        with IPRoute(netns=_PROBE) as ip:
-            ip.link("add", ifname="v0", kind="veth", peer="v1")
-            for name, attempt in ATTEMPTS.items():
-                try:
-                    attempt(ip)
-                except Exception as error:  # any reason counts as "cannot", and is told
-                    outcome[name] = str(error) or type(error).__name__
-                else:
-                    outcome[name] = ""
+        return namespaces.inside(_PROBE, _try_all)
     finally:
-        netns.remove(_PROBE)
-        if os.path.exists(f"/run/netns/{_PROBE}"):
-            os.unlink(f"/run/netns/{_PROBE}")
+        namespaces.remove(_PROBE)
+
+
+def _try_all() -> dict[str, str]:
+    outcome: dict[str, str] = {}
+    with IPRoute() as ip:
+        ip.link("add", ifname="v0", kind="veth", peer="v1")
+        for name, attempt in ATTEMPTS.items():
+            try:
+                attempt(ip)
+            except Exception as error:  # any reason counts as "cannot", and is told
+                outcome[name] = str(error) or type(error).__name__
+            else:
+                outcome[name] = ""
     return outcome

@@ -6,7 +6,6 @@ The engine describes it (see `harness.engine.native.describe`): nodes with their
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import shutil
 import time
@@ -14,10 +13,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pyroute2 import netns
 from pyroute2.netlink.exceptions import NetlinkError
 
-from harness.agent import audit, links, nodes
+from harness.agent import audit, links, namespaces, nodes
 from harness.agent.places import DISK, MANAGEMENT_BRIDGE, NETNS
 from harness.agent.shell import ToolError
 
@@ -31,7 +29,7 @@ def build(world: World) -> dict[str, float]:
     with _timed(spent, "namespaces"):
         make_management(world["management"]["bridge_address"])
         for node in world["nodes"]:
-            _make_namespace(node["name"])
+            namespaces.create(node["name"])
     with _timed(spent, "links"):
         for node in world["nodes"]:
             _plug_management(node)
@@ -50,7 +48,7 @@ def demolish(world: World) -> list[str]:
         links.remove(link)
     for node in world["nodes"]:
         links.unplug_management(node["number"])
-        _remove_namespace(node["name"])
+        namespaces.remove(node["name"])
         shutil.rmtree(DISK / node["name"], ignore_errors=True)
     return audit.leftovers()
 
@@ -61,14 +59,14 @@ def power_off(node: dict[str, Any], plugged: list[links.Link]) -> None:
     for link in plugged:
         links.unplug(link, node["name"])
     links.unplug_management(node["number"])
-    _remove_namespace(node["name"])
+    namespaces.remove(node["name"])
 
 
 def power_on(node: dict[str, Any], plugged: list[links.Link]) -> None:
     """Give it power again; ends that face nodes without power stay unplugged until those get theirs."""
     if node["name"] in nodes.states():
         return
-    _make_namespace(node["name"])
+    namespaces.create(node["name"])
     _plug_management(node)
     for link in plugged:
         if all((NETNS / end["node"]).exists() for end in link["ends"]):
@@ -78,11 +76,22 @@ def power_on(node: dict[str, Any], plugged: list[links.Link]) -> None:
 
 def _boot(node: dict[str, Any]) -> None:
     nodes.boot(node)
-    for line in node["exec"]:
-        done = nodes.run_command(node["name"], shlex.split(line), None, 60, {})
+    if node["exec"]:
+        done = nodes.run_command(node["name"], ["/bin/sh", "-c", _script(node["exec"])], None, 60, {})
         if done["status"] != 0:
-            said = (done["stderr"] or done["stdout"]).strip()
-            raise ToolError(f"node {node['name']}: exec {line!r}: exit status {done['status']}: {said}")
+            raise ToolError(f"node {node['name']}: exec {(done['stderr'] or done['stdout']).strip()}")
+
+
+def _script(lines: list[str]) -> str:
+    """The topology's `exec` lines as one program, because entering a node costs more than most of them do.
+
+    They are argument lists: quoted anew, so that no shell ever interprets them.
+    """
+    steps = []
+    for line in lines:
+        failed = shlex.quote(f"{line!r}: exit status ")
+        steps.append(f'{shlex.join(shlex.split(line))} || {{ status=$?; echo {failed}"$status" >&2; exit 1; }}')
+    return "\n".join(steps)
 
 
 def make_management(address: str) -> None:
@@ -99,19 +108,6 @@ def make_management(address: str) -> None:
 
 def _plug_management(node: dict[str, Any]) -> None:
     links.plug_management(node["name"], node["number"], node["management"], node["mac"])
-
-
-def _make_namespace(name: str) -> None:
-    if not (NETNS / name).exists():
-        netns.create(name)
-
-
-def _remove_namespace(name: str) -> None:
-    if (NETNS / name).exists():
-        with contextlib.suppress(OSError):  # not mounted: an empty file that an interrupted `create` left
-            netns.remove(name)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(NETNS / name)
 
 
 def _each(action: Callable[[dict[str, Any]], None], items: Iterable[dict[str, Any]]) -> None:
