@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,6 +33,25 @@ def attach(lab: Lab, captures: Sequence[Path]) -> None:
         allure.attach(lab.place.log.read_text(errors="replace"), "lab host", allure.attachment_type.TEXT)
     for node in lab.nodes.values():
         allure.attach(_state(node), node.name, allure.attachment_type.TEXT)
+        if lab.topology.nodes[node.name].personality:
+            allure.attach(_configuration(lab, node.name), f"{node.name} configuration", allure.attachment_type.XML)
+
+
+def _configuration(lab: Lab, box: str) -> str:
+    """What the box says that it is configured to do (RFC 6241, <get-config> of running)."""
+    from lxml import etree  # noqa: PLC0415 (only failures pay for these)
+    from yangkit.errors import RpcError  # noqa: PLC0415
+
+    from harness.lab.netconf import session  # noqa: PLC0415
+
+    async def ask() -> str:
+        async with await session(lab, box, seconds=5) as client:
+            return etree.tostring(await client.get_config(), pretty_print=True, encoding="unicode")
+
+    try:
+        return asyncio.run(ask())
+    except (OSError, TimeoutError, RpcError) as error:
+        return f"no answer: {error}"
 
 
 def _state(node: Node) -> str:

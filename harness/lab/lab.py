@@ -122,10 +122,6 @@ class Lab:
             seconds,
         )
 
-    def wait_until_reached(self, node: str, address: str, seconds: float) -> None:
-        """Wait until a node's echo requests to an address are answered. Raises DeadlineError."""
-        self.wait_until(node, f"ping:{address}", seconds)
-
     @contextlib.contextmanager
     def without_management(self) -> Iterator[None]:
         """Pull the management cables of all nodes for the length of a `with` block; what they do must go on."""

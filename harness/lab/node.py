@@ -97,6 +97,17 @@ class Node:
         bound = ["-I", source] if source else []
         return self.run("ping", "-n", "-c1", f"-W{within:g}", *bound, address, timeout=within + 10).ok
 
+    def must_reach(self, address: str, seconds: float = 10) -> None:
+        """An echo request to `address` is answered before the deadline. Raises DeadlineError."""
+        self._lab.wait_until(self.name, f"ping:{address}", seconds)
+
+    def must_not_reach(self, address: str, seconds: float = 0.5) -> None:
+        """No echo request to `address` is answered for that long. Raises AssertionError."""
+        count = max(2, round(seconds / 0.1))
+        done = self.run("ping", "-n", "-q", f"-c{count}", "-i0.1", "-W0.3", address, timeout=seconds + 10)
+        if done.ok:
+            raise AssertionError(f"{self.name} reaches {address}, which it must not: {done.stdout.strip()}")
+
     @property
     def running(self) -> bool:
         return self._lab.engine.states()[self.name].running

@@ -60,7 +60,7 @@ async def client(lab: Lab, box: str) -> AsyncIterator[NetconfClient]:
         await restoring.edit_config(wanted, target="candidate", default_operation="replace")
         await restoring.commit()
     for host, address in (("host-1", HOST_2), ("host-2", HOST_1)):
-        lab.wait_until_reached(host, address, 30)
+        lab[host].must_reach(address, 30)
 
 
 async def test_removing_the_configuration_leaves_no_trace(lab: Lab, box: str, client: NetconfClient) -> None:
@@ -70,7 +70,7 @@ async def test_removing_the_configuration_leaves_no_trace(lab: Lab, box: str, cl
     found = traces(lab, box)
     assert found.pop(LOOKS[0]).split() == plugged
     assert {look: said for look, said in found.items() if said} == {}
-    assert not lab["host-1"].reaches(HOST_2, within=0.3)
+    lab["host-1"].must_not_reach(HOST_2)
 
 
 async def test_configuring_it_twice_changes_nothing(lab: Lab, box: str, client: NetconfClient) -> None:
@@ -115,7 +115,7 @@ async def test_a_confirmed_commit_that_is_not_confirmed_is_taken_back(
     before = traces(lab, box)
     await client.edit_config("", default_operation="replace")
     await client.commit(confirmed=True, confirm_timeout=3, persist="a-test")
-    assert not lab["host-1"].reaches(HOST_2, within=0.3)
+    lab["host-1"].must_not_reach(HOST_2)
     wait_for("the configuration to be back", lambda: lab["host-1"].reaches(HOST_2, within=0.3), 30)
     same = [look for look in LOOKS if not look.startswith(("ip xfrm", "swanctl", "bridge"))]
     now = traces(lab, box)

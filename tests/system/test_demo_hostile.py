@@ -84,7 +84,7 @@ def test_the_same_frame_with_its_own_vni_does_arrive(lab: Lab) -> None:
     frame = forged_frame(lab)
     with lab.capture("host-2:lan") as branch:
         lab["vmsr-1"].exec("python3", "-c", FROM_A_BOX, "100.127.0.1", "100.127.2.1", "1020", frame)
-        lab.wait_until_reached("host-2", "10.2.0.1", 5)
+        lab["host-2"].must_reach("10.2.0.1", 5)
     assert branch.contains(MARK)
 
 
@@ -113,7 +113,7 @@ class TestFailClosed:
         yield box
         lab[box].exec("sv", "up", "charon")
         for host, address in (("host-1", HOST_2), ("host-2", HOST_1)):
-            lab.wait_until_reached(host, address, 30)
+            lab[host].must_reach(address, 30)
 
     def test_without_charon_nothing_leaves(self, lab: Lab, stopped: str) -> None:
         host, target = (f"host-{stopped[-1]}", HOST_2 if stopped == "ucpe-1" else HOST_1)
