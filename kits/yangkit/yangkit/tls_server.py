@@ -176,8 +176,12 @@ class _Protocol(asyncio.Protocol):
 
 
 def _chain(tls: ssl.SSLObject) -> list[bytes]:
-    """The verified chain, client first, as DER (Python 3.13; before it, the client's certificate only)."""
-    if hasattr(tls, "get_verified_chain"):
-        return list(tls.get_verified_chain())
+    """The verified chain, client first, as DER (Python 3.13; before it, the client's certificate only).
+
+    OpenSSL does not promise the chain (SSL_get0_verified_chain(3)); the certificate itself is always there, because a
+    handshake without one fails.
+    """
+    if hasattr(tls, "get_verified_chain") and (chain := list(tls.get_verified_chain())):
+        return chain
     certificate = tls.getpeercert(binary_form=True)
     return [certificate] if certificate else []
