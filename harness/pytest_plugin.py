@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,7 @@ from harness.wait import DeadlineError
 
 _FAILED = pytest.StashKey[bool]()
 _HEAL_SECONDS = 60
+_PREFIX = "test-"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,6 +38,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "topology(name): the topology whose running lab the test shares")
+
+
+def _sweep() -> None:
+    """Remove the labs of test runs that were killed: their names end in the process id of their run."""
+    for place in labs.known_labs():
+        owner = place.name.rpartition("-")[2]
+        if place.name.startswith(_PREFIX) and owner.isdigit() and not Path("/proc", owner).exists():
+            with contextlib.suppress(labs.LabError):  # another run sweeps it at this moment
+                labs.down(place.name)
 
 
 class LabManager:
@@ -49,10 +60,10 @@ class LabManager:
         self._broken = ""
 
     def get(self, name: str) -> Lab:
-        if self._broken:
-            pytest.fail(f"the lab is broken since {self._broken}; nothing that runs on it now would be the truth")
         wanted = topologies.load(name)
         if self._lab is not None and self._topology is not None and self._topology.path == wanted.path:
+            if self._broken:
+                pytest.fail(f"the lab is broken since {self._broken}; nothing that runs on it now would be the truth")
             return self._lab
         self.close()
         if self._reuse:
@@ -60,7 +71,8 @@ class LabManager:
             if self._lab.record.topology != str(wanted.path):
                 pytest.skip(f"lab {self._reuse} runs another topology than {name}")
         else:
-            own = f"test-{wanted.name}-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{os.getpid()}"
+            _sweep()
+            own = f"{_PREFIX}{wanted.name}-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{os.getpid()}"
             try:
                 self._lab = labs.up(wanted, name=own, host=self._host, progress=Lines(), timings=Timings())
             except BaseException:

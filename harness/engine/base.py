@@ -36,6 +36,3 @@ class Engine(Protocol):
         """Like pulling the plug: nothing is synced on the node's behalf."""
 
     def power_on(self, node: str) -> None: ...
-
-    def exec_command(self, node: str, argv: list[str], terminal: bool = False) -> list[str]:
-        """What runs `argv` in a node when started on the lab host, streams and exit status passed through."""

@@ -10,6 +10,11 @@ from harness.host.channel import Agent
 _BUILD_SECONDS = 120
 
 
+def exec_command(node: str, argv: list[str], *, terminal: bool = False) -> list[str]:
+    """What runs `argv` in a node when started on the lab host, streams and exit status passed through."""
+    return ["crun", "exec", *(["--tty"] if terminal else []), node, *argv]
+
+
 class NativeEngine:
     """One lab's world on one agent."""
 
@@ -42,10 +47,6 @@ class NativeEngine:
 
     def power_on(self, node: str) -> None:
         self._agent.call("node.power_on", node=self._node(node), plugged=self._links(node))
-
-    def exec_command(self, node: str, argv: list[str], terminal: bool = False) -> list[str]:
-        self._node(node)
-        return ["crun", "exec", *(["--tty"] if terminal else []), node, *argv]
 
     def _node(self, name: str) -> dict[str, Any]:
         for node in self._world["nodes"]:

@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from harness.engine.native import NativeEngine
+from harness.engine import Engine
+from harness.engine.native import NativeEngine, exec_command
 from harness.host import LabHost, LabPlace, open_host
 from harness.host.channel import Agent
 from harness.lab import record
@@ -61,7 +62,7 @@ class Lab:
         return self.host.agent()
 
     @cached_property
-    def engine(self) -> NativeEngine:
+    def engine(self) -> Engine:
         return NativeEngine(self.agent, self._world)
 
     @cached_property
@@ -135,7 +136,7 @@ class Lab:
         """The command line for this machine that runs `argv` in a node, streams and exit status passed through."""
         if node not in self.nodes:
             raise LookupError(f"lab {self.name} has no node {node!r}; it has {', '.join(self.nodes)}")
-        return self.host.command("crun", "exec", *(["--tty"] if terminal else []), node, *argv, terminal=terminal)
+        return self.host.command(*exec_command(node, argv, terminal=terminal), terminal=terminal)
 
     def close(self) -> None:
         if "agent" in self.__dict__:

@@ -1,0 +1,70 @@
+"""The plugin itself, in a pytest of its own: what it leaves behind when things go wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from harness.lab import known_labs
+from harness.paths import REPOSITORY
+from harness.wait import wait_for
+
+SLEEPER = """
+import pytest
+@pytest.mark.topology("plain")
+def test_sleeps(lab):
+    lab["host-1"].run("sleep", "60", timeout=70)
+"""
+BREAKER = """
+import pytest
+@pytest.mark.topology("plain")
+def test_breaks(lab):
+    assert False, "on purpose"
+@pytest.mark.topology("plain")
+def test_goes_on(lab):
+    assert lab["host-1"].reaches("10.2.0.10")
+"""
+
+
+def start(folder: Path, source: str) -> subprocess.Popen[str]:
+    (folder / "test_inner.py").write_text(source)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder)]
+    return subprocess.Popen(
+        [*command, f"--alluredir={folder}/results", "test_inner.py"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+
+
+def labs_of(pid: int) -> list[str]:
+    return [lab.name for lab in known_labs() if lab.name.endswith(f"-{pid}")]
+
+
+def test_the_lab_of_a_killed_run_is_removed_by_the_next(tmp_path: Path) -> None:
+    killed = start(tmp_path, SLEEPER)
+    wait_for(
+        "the inner run's lab",
+        lambda: [lab for lab in known_labs() if lab.complete and lab.name in labs_of(killed.pid)],
+        30,
+    )
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert labs_of(killed.pid), "nobody was there to remove it"
+    following = start(tmp_path, BREAKER)
+    following.communicate(timeout=60)
+    assert labs_of(killed.pid) == []
+    assert labs_of(following.pid) == []
+
+
+def test_a_failure_leaves_its_evidence_and_the_next_test_a_working_lab(tmp_path: Path) -> None:
+    run = start(tmp_path, BREAKER)
+    said, _ = run.communicate(timeout=60)
+    assert "1 failed, 1 passed" in said
+    evidence = b"\n".join(file.read_bytes() for file in (tmp_path / "results").iterdir())
+    for look in (b"=== addresses:", b"=== routes:", b"=== nft:", b"=== processes:"):
+        assert look in evidence
