@@ -11,7 +11,7 @@ _LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp
 
 
 def holds(node: str, condition: str) -> bool:
-    """`tcp:PORT` somebody listens, `file:/PATH` is there, `ping:ADDRESS` is answered (once, within a second)."""
+    """`tcp:PORT` somebody listens, `file:/PATH` is there, `ping:ADDRESS` one of ten echo requests is answered."""
     state = nodes.states().get(node)
     if state is None or state["status"] != "running":
         return False
@@ -21,7 +21,7 @@ def holds(node: str, condition: str) -> bool:
     if kind == "file":
         return Path(f"/proc/{state['pid']}/root{value}").exists()
     if kind == "ping":
-        command = ["nsenter", "--target", str(state["pid"]), "--net", "ping", "-n", "-c1", "-W1", value]
+        command = ["nsenter", "--target", str(state["pid"]), "--net", "ping", "-n", "-c1", "-i0.1", "-w1", value]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
     raise ValueError(f"unknown condition {condition!r}; use tcp:PORT, file:/PATH or ping:ADDRESS")
 
