@@ -26,6 +26,25 @@ def image_of(node: Node) -> str:
     return name.removeprefix(_REGISTRY)
 
 
+def refuse_unsupported(topology: Topology) -> None:
+    """Raise EngineError for what containerlab's format can say and this engine would pass over in silence."""
+    asked: dict[str, object] = {
+        "mgmt.ipv4-subnet": topology.mgmt.ipv4_subnet,
+        "mgmt.ipv6-subnet": topology.mgmt.ipv6_subnet,
+        "mgmt.mtu": topology.mgmt.mtu,
+    }
+    for node in topology.nodes.values():
+        asked[f"node {node.name}: mgmt-ipv4"] = node.mgmt_ipv4
+        asked[f"node {node.name}: mgmt-ipv6"] = node.mgmt_ipv6
+        asked[f"node {node.name}: cap-add"] = node.cap_add or None
+    found = [field for field, value in asked.items() if value is not None]
+    if found:
+        raise EngineError(
+            f"{topology.path}: the native engine chooses management addresses and capabilities by itself; "
+            f"remove {', '.join(found)}"
+        )
+
+
 def mac_of(lab: str, node: str, interface: str) -> str:
     """A locally administered address that is the same at every `up`, so that captures can be compared."""
     digest = hashlib.blake2s(f"{lab}/{node}/{interface}".encode(), digest_size=5).digest()
@@ -47,14 +66,13 @@ def world(
     """
     nodes = []
     for number, node in enumerate(topology.nodes.values()):
-        address = node.mgmt_ipv4 or slot.node_address(number).ip
         own = [{"source": seen(b.source), "target": b.target, "read_only": b.read_only} for b in node.binds]
         nodes.append(
             {
                 "name": node.name,
                 "number": number,
                 "layers": [seen(layer) for layer in images[image_of(node)].layers],
-                "management": f"{address}/{slot.management.prefixlen}",
+                "management": str(slot.node_address(number)),
                 "mac": mac_of(lab, node.name, "eth0"),
                 "env": dict(node.env),
                 "binds": own + binds.get(node.name, []),

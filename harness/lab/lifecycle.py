@@ -63,6 +63,7 @@ def up(
         LabError, HostError, EngineError, BuildError, DeadlineError: see each; what is up already stays for a look.
     """
     lab_name = record.checked_name(name or topology.name)
+    describe.refuse_unsupported(topology)
     with record.locked(lab_name):
         known = _agree(lab_name, topology, host)
         if known is None:

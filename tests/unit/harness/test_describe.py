@@ -8,7 +8,7 @@ import pytest
 
 from harness.build import Image
 from harness.engine import EngineError
-from harness.engine.describe import image_of, mac_of, world
+from harness.engine.describe import image_of, mac_of, refuse_unsupported, world
 from harness.host.slot import Slot
 from harness.topology import load
 
@@ -38,3 +38,27 @@ def test_an_image_that_the_engine_does_not_know_is_refused_with_the_remedy(tmp_p
     node = load(file).nodes["a"]
     with pytest.raises(EngineError, match=r"node a: .*'alpine:3'; it knows elasticlab/NAME:latest"):
         image_of(node)
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("mgmt: {ipv4-subnet: 172.20.0.0/24}\n", "mgmt.ipv4-subnet"),
+        ("mgmt: {ipv6-subnet: '2001:db8::/64'}\n", "mgmt.ipv6-subnet"),
+        ("mgmt: {mtu: 1400}\n", "mgmt.mtu"),
+    ],
+)
+def test_what_the_engine_would_ignore_is_refused(tmp_path: Path, text: str, field: str) -> None:
+    file = tmp_path / "x.clab.yml"
+    file.write_text(f"name: x\n{text}topology:\n  nodes:\n    a: {{kind: linux, image: elasticlab/endpoint}}\n")
+    with pytest.raises(EngineError, match=field):
+        refuse_unsupported(load(file))
+
+
+def test_a_nodes_own_capabilities_are_refused_and_shipped_topologies_are_not(tmp_path: Path) -> None:
+    file = tmp_path / "x.clab.yml"
+    file.write_text("name: x\ntopology:\n  nodes:\n    a: {kind: linux, image: e, cap-add: [SYS_TIME]}\n")
+    with pytest.raises(EngineError, match="node a: cap-add"):
+        refuse_unsupported(load(file))
+    for shipped in ("demo", "twins", "plain"):
+        refuse_unsupported(load(shipped))
