@@ -6,6 +6,7 @@ of a file rebuilds that layer only. Increase a kind's number in FORMAT when its 
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -91,10 +92,13 @@ class Planner:
         return [recipe.name, spec.kind, spec.value, closure.digest, sources]
 
     def _member(self, member: str) -> list[str]:
-        """The files of a workspace package that decide the wheel: its project file and its module folder."""
+        """The files of a workspace package that decide the wheel: its project file and its module folders."""
         folder = self.repository / member
-        module = folder / folder.name.replace("-", "_")
-        return [digest.file(folder / "pyproject.toml"), digest.tree(module)]
+        project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+        backend = project.get("tool", {}).get("uv", {}).get("build-backend", {})
+        named = backend.get("module-name", folder.name.replace("-", "_"))
+        modules = [named] if isinstance(named, str) else sorted(named)
+        return [digest.file(folder / "pyproject.toml"), *(digest.tree(folder / module) for module in modules)]
 
     def _add(
         self,

@@ -9,7 +9,7 @@ from typing import IO
 from harness.build.chroot import PATH, Bind, Root, run_in_root
 from harness.build.images import Builder, Image
 from harness.build.progress import Progress
-from harness.paths import REPOSITORY
+from harness.paths import REPOSITORY, SOURCES
 
 
 def image_root(image: Image, binds: Sequence[Bind] = (), env: Mapping[str, str] | None = None) -> Root:
@@ -38,6 +38,6 @@ def run_in_image(
     """
     image = Builder(progress).ensure([name])[name]
     root = image_root(image, (Bind(REPOSITORY, str(REPOSITORY)), *binds), env)
-    paths = ":".join(str(REPOSITORY / place) for place in ("", "kits/yangkit", "images/element"))
+    paths = ":".join(str(REPOSITORY / place) for place in SOURCES)
     root = replace(root, env={"PYTHONPATH": paths, **root.env})
     return run_in_root(root, argv, cwd=cwd or str(REPOSITORY), stdout=stdout)

@@ -14,14 +14,16 @@ from rich.console import Console
 
 from harness import build
 from harness.cli.reporter import reporter
-from harness.paths import REPOSITORY
+from harness.paths import REPOSITORY, SOURCES
 
 PARTS = ("lint", "types", "unit", "lab")
 RESULTS = REPOSITORY / "allure-results"
 
 # What runs in nodes is typed and tested where nodes run it: the C libraries it needs exist only there.
-_IN_NODES = ("tests/unit/yangkit", "tests/unit/element")
-_NODE_PACKAGES = ("yangkit", "element")
+_NODE_PACKAGES = ("yangkit", "stackkit", "element", "identity", "manager", "controller", "gro")
+_IN_NODES = tuple(
+    f"tests/unit/{package}" for package in _NODE_PACKAGES if (REPOSITORY / "tests/unit" / package).is_dir()
+)
 _TOOLS = "tools"
 _NOTHING_SELECTED = 5
 
@@ -36,7 +38,7 @@ class Run:
 
 def _tool(*argv: str) -> int:
     """A Python tool of this environment, in the repository."""
-    paths = os.pathsep.join(str(REPOSITORY / place) for place in ("", "kits/yangkit", "images/element"))
+    paths = os.pathsep.join(str(REPOSITORY / place) for place in SOURCES)
     environment = {**os.environ, "PYTHONPATH": paths}
     command = [sys.executable, "-m", *argv]
     return subprocess.run(command, cwd=REPOSITORY, env=environment, check=False).returncode

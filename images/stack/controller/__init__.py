@@ -1,0 +1,1 @@
+"""Overlays, kept true: intent, intended configuration and operational state."""

@@ -1,0 +1,1 @@
+"""Orders: split, executed, proven, compensated, resumed."""

@@ -1,0 +1,1 @@
+"""Who is who: tenants, users, programs and their tokens."""

@@ -1,0 +1,1 @@
+"""Whose device is this, and is it legal: registry, bootstrap, certificates, revocation, alarms."""
