@@ -102,6 +102,7 @@ class Interface:
     addresses: tuple[str, ...] = ()
     forwarding: bool = False
     tenant: str | None = None
+    segments: frozenset[str] = frozenset()
     bridge: Bridge | None = None
     port: BridgePort | None = None
     tunnel: Tunnel | None = None
@@ -126,6 +127,8 @@ class Breakout:
     tenant: str
     interface: str
     address: str | None
+    inside: frozenset[str] = frozenset()
+    """The interfaces that may use it; none means all of the tenant's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +184,18 @@ class Config:
         """Interfaces in the VRF of a tenant."""
         return tuple(i for i in self.interfaces if i.tenant == tenant)
 
+    def segments(self, tenant: str) -> dict[str, tuple[Interface, ...]]:
+        """The segments of a tenant by name, with their interfaces (elasticlab-tenant, segment)."""
+        found: dict[str, list[Interface]] = {}
+        for interface in self.members(tenant):
+            for name in interface.segments or {tenant}:
+                found.setdefault(name, []).append(interface)
+        return {name: tuple(found[name]) for name in sorted(found)}
+
+    def insiders(self, breakout: Breakout) -> tuple[Interface, ...]:
+        """The interfaces of a tenant that reach the Internet (elasticlab-nat, internal-interface)."""
+        return tuple(i for i in self.members(breakout.tenant) if not breakout.inside or i.name in breakout.inside)
+
 
 def read(tree: Tree) -> Config:
     """The configuration in a data tree."""
@@ -191,9 +206,14 @@ def read(tree: Tree) -> Config:
         tenants=tuple(Tenant(t["name"], t["id"]) for t in tenants),
         interfaces=tuple(_interface(i) for i in interfaces),
         routes=tuple(_routes(tree.get("ietf-routing:routing", {}))),
-        breakouts=tuple(Breakout(b["tenant"], b["external-interface"], b.get("external-address")) for b in breakouts),
+        breakouts=tuple(_breakout(b) for b in breakouts),
         connections=tuple(_connections(tree.get("elasticlab-ipsec:ipsec", {}))),
     )
+
+
+def _breakout(tree: Tree) -> Breakout:
+    inside = frozenset(tree.get("internal-interface", ()))
+    return Breakout(tree["tenant"], tree["external-interface"], tree.get("external-address"), inside)
 
 
 def _interface(tree: Tree) -> Interface:
@@ -217,6 +237,7 @@ def _interface(tree: Tree) -> Interface:
         addresses=tuple(_address(a, path) for a in ipv4.get("address", ())),
         forwarding=ipv4.get("forwarding", False),
         tenant=tree.get("elasticlab-tenant:tenant"),
+        segments=frozenset(tree.get("elasticlab-tenant:segment", ())),
         bridge=_bridge(tree.get("elasticlab-bridge:bridge", {})) if kind is Kind.BRIDGE else None,
         port=_port(tree.get("elasticlab-bridge:bridge-port")),
         tunnel=_tunnel(tree.get("elasticlab-gre:gre") or tree.get("elasticlab-vxlan:vxlan")),

@@ -85,3 +85,47 @@ def test_nothing_of_the_overlay_leaves_in_clear(pop: Config) -> None:
     assert len(leaks) == 3
     assert all("rt ipsec missing" in rule and rule.endswith('"overlay-leak" drop') for rule in leaks)
     assert "100.127.0.1/32" in leaks[2]
+
+
+def _segmented(**segments: list[str]) -> Callable[[Tree], None]:
+    """Put interfaces (by name, ``-`` written ``_``) into segments."""
+
+    def edit(tree: Tree) -> None:
+        for interface in tree["ietf-interfaces:interfaces"]["interface"]:
+            if found := segments.get(interface["name"].replace("-", "_")):
+                interface["elasticlab-tenant:segment"] = found
+
+    return edit
+
+
+def _between(config: Config) -> list[str]:
+    return [r for r in chain(config, "forwarding") if r.startswith('iifname "acme"') and '"wan"' not in r]
+
+
+def test_interfaces_of_one_segment_forward_to_each_other(changed: Callable[[Callable[[Tree], None]], Config]) -> None:
+    together = changed(_segmented(gre_1=["vpn-1"], br_2=["vpn-1"]))
+    assert _between(together) == ['iifname "acme" meta sdifname { "gre-1", "br-2" } oifname { "gre-1", "br-2" } accept']
+
+
+def test_interfaces_of_two_segments_do_not(changed: Callable[[Callable[[Tree], None]], Config]) -> None:
+    apart = changed(_segmented(gre_1=["vpn-1"], br_2=["vpn-2"]))
+    assert _between(apart) == [
+        'iifname "acme" meta sdifname { "gre-1" } oifname { "gre-1" } accept',
+        'iifname "acme" meta sdifname { "br-2" } oifname { "br-2" } accept',
+    ]
+
+
+def test_without_a_segment_an_interface_is_in_the_tenants(changed: Callable[[Callable[[Tree], None]], Config]) -> None:
+    assert _between(changed(_segmented(gre_1=["acme"]))) == _between(changed(lambda _: None))
+    assert not any("gre-1" in rule and "br-2" in rule for rule in _between(changed(_segmented(gre_1=["vpn-1"]))))
+
+
+def test_only_internal_interfaces_reach_the_internet(changed: Callable[[Callable[[Tree], None]], Config]) -> None:
+    def only_gre(tree: Tree) -> None:
+        tree["elasticlab-nat:nat"]["breakout"][0]["internal-interface"] = ["gre-1"]
+
+    out, back = [rule for rule in chain(changed(only_gre), "forwarding") if '"wan"' in rule]
+    assert out == 'iifname "acme" meta sdifname { "gre-1" } oifname "wan" ct mark set 1 accept'
+    assert '"gre-1"' in back
+    assert '"br-2"' not in out + back
+    assert all('"br-2"' in rule for rule in chain(changed(lambda _: None), "forwarding") if '"wan"' in rule)

@@ -142,15 +142,16 @@ def _forward(config: Config) -> Iterator[str]:
     yield f'oifname "{MANAGEMENT}" {_drop("management-forwarding")}'
     yield "tcp flags syn tcp option maxseg size set rt mtu"
     for tenant in config.tenants:
-        inside = [i for i in config.members(tenant.name) if i.forwarding]
-        if inside:
-            # A packet that came in through a VRF has the VRF as its interface, the real one is its slave device.
-            yield f'iifname "{tenant.name}" meta sdifname {_names(inside)} oifname {_names(inside)} accept'
+        # A packet that came in through a VRF has the VRF as its interface, the real one is its slave device.
+        for members in config.segments(tenant.name).values():
+            if inside := [i for i in members if i.forwarding]:
+                yield f'iifname "{tenant.name}" meta sdifname {_names(inside)} oifname {_names(inside)} accept'
     for breakout in config.breakouts:
-        inside = [i for i in config.members(breakout.tenant) if i.forwarding]
+        inside = [i for i in config.insiders(breakout) if i.forwarding]
         mark = config.tenant(breakout.tenant).id
         if inside and config.interface(breakout.interface).forwarding:
-            yield f'iifname "{breakout.tenant}" oifname "{breakout.interface}" ct mark set {mark} accept'
+            came = f'iifname "{breakout.tenant}" meta sdifname {_names(inside)}'
+            yield f'{came} oifname "{breakout.interface}" ct mark set {mark} accept'
             replies = "ct state established,related ct direction reply"
             yield f'iifname "{breakout.interface}" oifname {_names(inside)} {replies} ct mark {mark} accept'
     yield _drop("forwarding-denied")

@@ -67,6 +67,16 @@ WRONG = {
         "<private-key>MII</private-key><certificate>ike<",
         "private-key",
     ),
+    "segment without a tenant": (
+        "<name>overlay</name>",
+        '<name>overlay</name><segment xmlns="urn:elasticlab:yang:elasticlab-tenant">vpn-1</segment>',
+        "Only an interface of a tenant",
+    ),
+    "another domain's interface goes out": (
+        "<external-interface>wan<",
+        "<internal-interface>overlay</internal-interface><external-interface>wan<",
+        "belongs to the breakout's tenant",
+    ),
     "long interface name": ("<name>wan<", "<name>a-name-that-is-too-long<", "1 to 15 characters"),
 }
 
@@ -80,6 +90,22 @@ async def test_wrong_values_are_refused_with_a_sentence(schemas: dict[str, Schem
     assert stores.problem is not None
     assert sentence in stores.problem
     assert "acme" not in str(stores.running)
+
+
+async def test_segments_and_internal_interfaces_are_read(schemas: dict[str, Schema], tmp_path: Path) -> None:
+    content = (SITES / "vmsr-1.xml").read_text()
+    tenant = ">acme</tenant>\n    <gre"
+    segment = '>acme</tenant><segment xmlns="urn:elasticlab:yang:elasticlab-tenant">vpn-1</segment>\n    <gre'
+    inside = "<internal-interface>gre-ucpe-1</internal-interface><external-interface>wan<"
+    changed = content.replace(tenant, segment, 1).replace("<external-interface>wan<", inside)
+    stores = await started(schemas["vmsr"], tmp_path, changed)
+    assert stores.problem is None
+    config = read(stores.running)
+    assert {name: [i.name for i in found] for name, found in config.segments("acme").items()} == {
+        "acme": ["br-1020"],
+        "vpn-1": ["gre-ucpe-1"],
+    }
+    assert [i.name for i in config.insiders(config.breakouts[0])] == ["gre-ucpe-1"]
 
 
 async def test_a_ucpe_offers_no_translation(schemas: dict[str, Schema], tmp_path: Path) -> None:
