@@ -19,7 +19,7 @@ from yangkit import ApplyError, Tree
 from element import state
 from element.apply.ipsec import CharonError, CharonGoneError
 from element.apply.system import OperationError, System
-from element.bootstrap import Identity
+from element.factory import Identity
 from element.model import Config, UnsupportedError, read
 from element.plan.desired import desired
 from element.plan.resources import Table
@@ -51,6 +51,8 @@ class ElementBackend:
         self._waiting: set[str] = set()
         self._lock = asyncio.Lock()
         self._poke = asyncio.Event()
+        self.on_credentials: Callable[[], None] = lambda: None
+        """Called when files of the credentials, or the revocation list in force, have changed."""
         # One thread: the vici session and netlink are used by one at a time, and state waits for changes.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="system")
 
@@ -92,6 +94,16 @@ class ElementBackend:
     async def state(self) -> Tree:
         """Operational data: interfaces, security associations, counters, what hardware this is."""
         return await self._blocking(state.collect, self._system.charon, self._config, self._identity)
+
+    async def renew_credentials(self) -> None:
+        """Take up changed credentials now: SAs of revoked peers are ended when this returns, if charon is there."""
+        async with self._lock:
+            if self._wanted is not None:
+                try:
+                    await self._converge(self._wanted)
+                except OperationError as error:
+                    self._poke.set()
+                    raise ApplyError(f"the list is stored, and not yet in force for IPsec: {error}") from error
 
     async def run(self) -> None:
         """Keep the machine true, until cancelled."""
@@ -159,6 +171,7 @@ class ElementBackend:
             await asyncio.sleep(TICK)
             now = await self._blocking(self._system.charon.store_version)
             if seen is not None and now != seen:
+                self.on_credentials()
                 self._poke.set()
             seen = now
             async with self._lock:

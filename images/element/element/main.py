@@ -9,19 +9,20 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from yangkit import Datastores, Module, NameRule, NetconfServer, Schema
+from yangkit import Datastores, Module, NetconfServer, Schema
 
-from element import bootstrap
+from element import credentials, factory, storage
 from element.apply import nft
 from element.apply.ipsec import Charon
 from element.apply.system import System
 from element.backend import ElementBackend
+from element.credentials import Credentials
 from element.model import Config
 from element.plan import firewall
+from element.revocation import Revocations
+from element.rpc import Rpcs
 
 log = logging.getLogger(__name__)
-
-ADMIN = "admin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,13 @@ class Places:
 
     factory: Path
     yang: Path
-    startup: Path
+    state: Path
     vici: Path
+
+    @property
+    def startup(self) -> Path:
+        """The configuration that the box starts with."""
+        return self.state / "startup.xml"
 
     @classmethod
     def from_environment(cls) -> Places:
@@ -40,7 +46,7 @@ class Places:
         return cls(
             Path(get("ELEMENT_FACTORY", "/factory")),
             Path(get("ELEMENT_YANG", "/usr/share/elasticlab/yang")),
-            Path(get("ELEMENT_STARTUP", "/var/lib/element/startup.xml")),
+            Path(get("ELEMENT_STATE", "/var/lib/element")),
             Path(get("ELEMENT_VICI", "/run/charon.vici")),
         )
 
@@ -53,31 +59,19 @@ def close_doors() -> None:
 
 async def serve(places: Places) -> None:
     """Run until told to stop. What was configured stays in the kernel and in charon."""
-    identity = bootstrap.identity(places.factory)
-    offers = bootstrap.personality(identity.personality)
-    operational = bootstrap.Operational(places.factory / "operational")
+    identity = factory.identity(places.factory)
+    offers = factory.personality(identity.personality)
+    folder = places.factory / "operational"
+    revocations = Revocations(folder / "ca.pem", folder / "crl.pem", places.state / "crl.pem")
+    own = credentials.from_factory(identity, folder, revocations)
     close_doors()
     schema = Schema([places.yang], [Module(offer.module, offer.features) for offer in offers])
-    backend = ElementBackend(System(Charon(places.vici, operational.folder)), places.vici, identity)
-    places.startup.parent.mkdir(parents=True, exist_ok=True)
+    backend = ElementBackend(System(Charon(places.vici, own.folder, revocations)), places.vici, identity)
+    storage.folder(places.state)
     stores = Datastores(schema, backend, startup=places.startup)
     await stores.start()
-    server = NetconfServer(stores, recovery_users=(ADMIN,))
-    await server.listen_ssh(
-        "", 830, host_key=operational.host_key, authorized_keys={ADMIN: operational.authorized_keys}
-    )
-    await server.listen_tls(
-        "",
-        6513,
-        cert=operational.cert,
-        key=operational.key,
-        ca=operational.ca,
-        names=[NameRule("san-any"), NameRule("common-name")],
-        crl=operational.crl,
-        # The same authority certifies boxes, and a box is nobody's administrator.
-        users=(ADMIN,),
-    )
-    log.info("%s %s is %s, serving NETCONF", identity.model, identity.serial, identity.name)
+    server = await _offer(stores, backend, own)
+    log.info("%s %s is %s, serving NETCONF", identity.model, identity.serial, own.name)
     keeper = asyncio.create_task(backend.run())
     stop = asyncio.create_task(_told_to_stop())
     await asyncio.wait({keeper, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -86,6 +80,27 @@ async def serve(places: Places) -> None:
     if keeper.done():
         keeper.result()  # it never ends by itself: say why
     keeper.cancel()
+
+
+async def _offer(stores: Datastores, backend: ElementBackend, own: Credentials) -> NetconfServer:
+    """NETCONF for people and programs that come to us."""
+    rpcs = Rpcs(backend, own.revocations)
+    server = NetconfServer(stores, rpcs=rpcs.handlers, recovery_users=own.clients)
+    rpcs.server = server
+    backend.on_credentials = rpcs.end_revoked_sessions
+    await server.listen_ssh("", 830, host_key=own.host_key, authorized_keys=own.users)
+    await server.listen_tls(
+        "",
+        6513,
+        cert=own.cert,
+        key=own.key,
+        ca=own.client_ca,
+        names=own.client_names,
+        crl=own.client_crl,
+        users=own.clients,
+        revoked=own.revocations.revoked,
+    )
+    return server
 
 
 async def _told_to_stop() -> None:
@@ -101,5 +116,5 @@ def main() -> None:
     logging.getLogger("asyncssh").setLevel(logging.WARNING)
     try:
         asyncio.run(serve(Places.from_environment()))
-    except bootstrap.FactoryError as error:
+    except factory.FactoryError as error:
         raise SystemExit(f"element: {error}") from None

@@ -10,7 +10,7 @@ from pyroute2 import IPRoute
 
 from element.apply import nft
 from element.apply.ipsec import Charon, CharonError, CharonGoneError, Message
-from element.bootstrap import Identity
+from element.factory import Identity
 from element.model import Config, Interface, Kind
 from element.plan.resources import MANAGEMENT
 

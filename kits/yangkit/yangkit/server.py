@@ -74,6 +74,7 @@ class NetconfServer:
         self._numbers = count(1)
         self._listeners: list[Closable] = []
         self._calls: list[CallHome] = []
+        self._tls: list[TlsEndpoint] = []
         self._gone: set[asyncio.Task[None]] = set()
 
     # -- listening and calling home ----------------------------------------------------------------------------------
@@ -101,13 +102,21 @@ class NetconfServer:
         names: Sequence[NameRule],
         crl: Path | None = None,
         users: Collection[str] | None = None,
+        revoked: Callable[[bytes], bool] | None = None,
     ) -> int:
         """Accept NETCONF over mutual TLS (RFC 7589); ``names`` turns client certificates into user names.
 
         ``users`` are those who may come in; without it, everybody whom the CA has certified and ``names`` gives a name.
+        ``revoked`` is asked about each client's certificate (DER), beside the list in the file ``crl``.
         """
-        endpoint = TlsEndpoint(self, cert, key, ca, names, crl, users)
+        endpoint = TlsEndpoint(self, cert, key, ca, names, crl, users, revoked)
+        self._tls.append(endpoint)
         return self._listening(await endpoint.listen(host, port))
+
+    def reload_crls(self) -> None:
+        """The files with revocation lists have changed: clients still to come are looked up in the new ones."""
+        for endpoint in self._tls:
+            endpoint.reload_crl()
 
     def _listening(self, listener: Closable) -> int:
         self._listeners.append(listener)

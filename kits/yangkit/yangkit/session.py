@@ -51,6 +51,7 @@ class Peer:
     user: str
     host: str
     transport: str  # an identity of ietf-netconf-monitoring
+    certificate: bytes | None = None  # DER, over TLS
 
 
 class Session:

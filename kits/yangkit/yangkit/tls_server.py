@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -32,8 +32,11 @@ class TlsEndpoint:
         names: Sequence[NameRule],
         crl: Path | None,
         users: Collection[str] | None = None,
+        revoked: Callable[[bytes], bool] | None = None,
     ) -> None:
         self.server = server
+        self.revoked = revoked
+        self._listening: list[ssl.SSLContext] = []
         self.names = list(names)
         self.users = None if users is None else frozenset(users)
         self.protocols: set[_Protocol] = set()
@@ -58,14 +61,22 @@ class TlsEndpoint:
 
     async def listen(self, host: str, port: int) -> _Listener:
         """Accept connections."""
+        context = self._context()
         server = await asyncio.get_running_loop().create_server(
             lambda: _Protocol(self),
             host or None,
             port,
-            ssl=self._context(),
+            ssl=context,
             ssl_handshake_timeout=self.server.limits.handshake_seconds,
         )
+        self._listening.append(context)
         return _Listener(server, self)
+
+    def reload_crl(self) -> None:
+        """Take up a newer revocation list for clients still to come; OpenSSL prefers the latest of an issuer."""
+        crl = self._files[3]
+        for context in self._listening if crl is not None else ():
+            context.load_verify_locations(crl)
 
     async def call(self, host: str, port: int) -> None:
         """Make one connection to a client and serve it to its end; the TLS server stays who it is (RFC 8071)."""
@@ -135,8 +146,14 @@ class _Protocol(asyncio.Protocol):
         self._endpoint.protocols.add(self)
         tls: ssl.SSLObject = transport.get_extra_info("ssl_object")
         host = transport.get_extra_info("peername")
-        user = user_name(self._endpoint.names, _chain(tls))
+        chain = _chain(tls)
+        user = user_name(self._endpoint.names, chain)
         server = self._endpoint.server
+        if chain and self._endpoint.revoked is not None and self._endpoint.revoked(chain[0]):
+            # Two lists of one second are alike to OpenSSL: it may look at the older.
+            log.warning("a TLS connection from %s is refused: its certificate is revoked", host)
+            transport.close()
+            return
         known = user is not None and (self._endpoint.users is None or user in self._endpoint.users)
         if user is None or not known or server.full:
             # RFC 7589, section 7: without a user name the connection is closed.
@@ -144,7 +161,7 @@ class _Protocol(asyncio.Protocol):
             log.warning("a TLS connection from %s is refused: %s", host, reason)
             transport.close()
             return
-        peer = Peer(user=user, host=str(host[0]) if host else "", transport=TLS)
+        peer = Peer(user=user, host=str(host[0]) if host else "", transport=TLS, certificate=chain[0])
         self._session = server.new_session(peer, self._transport)
 
     def data_received(self, data: bytes) -> None:

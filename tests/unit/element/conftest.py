@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from element.model import Config, read
 
 Tree = dict[str, Any]
@@ -153,3 +160,81 @@ def changed() -> Callable[[Callable[[Tree], None]], Config]:
         return read(tree)
 
     return change
+
+
+HOUR = timedelta(hours=1)
+
+
+def new_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def subject(**names: str) -> x509.Name:
+    kinds = {"cn": NameOID.COMMON_NAME, "serial": NameOID.SERIAL_NUMBER}
+    return x509.Name([x509.NameAttribute(kinds[kind], value) for kind, value in names.items()])
+
+
+class Authority:
+    """A certification authority of the tests' own: signs whatever it is told to (RFC 5280)."""
+
+    def __init__(self, name: str) -> None:
+        self.key = new_key()
+        self.name = subject(cn=name)
+        self.certificate = self._sign(self.name, self.key.public_key(), ca=True)
+        self.pem = self.certificate.public_bytes(Encoding.PEM)
+
+    def issue(self, name: x509.Name, key: Any, *names: x509.GeneralName) -> x509.Certificate:
+        return self._sign(name, key, names)
+
+    def _sign(self, name: x509.Name, key: Any, names: Any = (), ca: bool = False) -> x509.Certificate:
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(self.name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - HOUR)
+            .not_valid_after(now + HOUR)
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        )
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+        builder = builder.add_extension(issuer, critical=False)
+        if ca:
+            usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+            builder = builder.add_extension(usage, critical=True)
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(list(names)), critical=False)
+        return builder.sign(self.key, hashes.SHA256())
+
+    def crl(self, number: int | None, *revoked: x509.Certificate, ends: timedelta = HOUR) -> bytes:
+        """A revocation list in DER."""
+        now = datetime.now(UTC)
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self.name)
+        builder = builder.last_update(now - 2 * HOUR).next_update(now + ends)
+        if number is not None:
+            builder = builder.add_extension(x509.CRLNumber(number), critical=False)
+        for certificate in revoked:
+            entry = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number).revocation_date(now)
+            builder = builder.add_revoked_certificate(entry.build())
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+    def pair(self, folder: Path, name: str, *names: x509.GeneralName) -> dict[str, Path]:
+        """A key and its certificate as files, as TLS takes them."""
+        key = new_key()
+        paths = {"cert": folder / f"{name}.pem", "key": folder / f"{name}.key"}
+        paths["cert"].write_bytes(self.issue(subject(cn=name), key.public_key(), *names).public_bytes(Encoding.PEM))
+        paths["key"].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        return paths
+
+
+def pem_of(crl: bytes) -> bytes:
+    """A list in PEM."""
+    return x509.load_der_x509_crl(crl).public_bytes(Encoding.PEM)
+
+
+@pytest.fixture(scope="session")
+def authority() -> Callable[[str], Authority]:
+    """Makes authorities."""
+    return Authority

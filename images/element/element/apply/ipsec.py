@@ -19,6 +19,7 @@ import vici
 from cryptography import x509
 
 from element.plan.resources import Credential, Ike, Resource
+from element.revocation import Revocations, is_revoked
 
 Message = dict[str, Any]
 TIMEOUT = 10.0
@@ -36,9 +37,10 @@ class CharonGoneError(ConnectionError):
 class Charon:
     """A vici session that comes back by itself, and what was loaded through it."""
 
-    def __init__(self, path: Path, store: Path) -> None:
+    def __init__(self, path: Path, store: Path, revocations: Revocations) -> None:
         self._path = path
         self._store = store
+        self._revocations = revocations
         self._session: Any = None
         self._socket: socket.socket | None = None
         self._loaded: dict[str, Ike] = {}
@@ -93,14 +95,16 @@ class Charon:
     def _files(self, credential: Credential) -> tuple[Path, ...]:
         if credential.own:
             return (self._store / f"{credential.name}.pem", self._store / f"{credential.name}.key")
-        # The CA's list is crl.pem; of any other authority NAME it is NAME-crl.pem.
-        crl = "crl.pem" if credential.name == "ca" else f"{credential.name}-crl.pem"
-        return (self._store / f"{credential.name}.pem", self._store / crl)
+        # The operator's CA has the list in force; of any other authority NAME it is NAME-crl.pem.
+        own = credential.name == "ca"
+        crl = self._revocations.path if own else self._store / f"{credential.name}-crl.pem"
+        return (self._store / f"{credential.name}.pem", crl)
 
     def store_version(self) -> object:
         """Something that changes when a file of the store does."""
-        facts = ((path.name, path.stat()) for path in sorted(self._store.glob("*.pem")))
-        return tuple((name, stat.st_mtime_ns, stat.st_size, stat.st_ino) for name, stat in facts)
+        files = {*self._store.glob("*.pem"), self._revocations.path}
+        facts = ((path, path.stat()) for path in sorted(files) if path.exists())
+        return tuple((path, stat.st_mtime_ns, stat.st_size, stat.st_ino) for path, stat in facts)
 
     def load_credential(self, credential: Credential) -> None:
         """Load a key, or an authority with its revocation list; end SAs of certificates that the list revokes."""
@@ -152,7 +156,7 @@ class Charon:
         names = set()
         for item in self.call("list_certs", {"type": "X509"}):
             certificate = x509.load_der_x509_certificate(item["data"])
-            if crl.get_revoked_certificate_by_serial_number(certificate.serial_number):
+            if is_revoked(crl, certificate):
                 names |= _dns_names(certificate)
         for sa in self.associations():
             if sa["remote-id"] in names:

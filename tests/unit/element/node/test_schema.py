@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from element import bootstrap
+from element import factory
 from element.model import read
 from element.plan.desired import desired
 from element.plan.difference import difference
@@ -16,7 +16,7 @@ SITES = REPOSITORY / "topologies/demo/sites"
 
 
 def schema_of(personality: str) -> Schema:
-    offers = bootstrap.personality(personality)
+    offers = factory.personality(personality)
     return Schema([REPOSITORY / "models/yang"], [Module(o.module, o.features) for o in offers])
 
 
@@ -114,16 +114,16 @@ async def test_a_ucpe_offers_no_translation(schemas: dict[str, Schema], tmp_path
 
 
 def test_an_unknown_personality_is_refused() -> None:
-    with pytest.raises(bootstrap.FactoryError, match="known are ucpe, vmsr"):
-        bootstrap.personality("toaster")
+    with pytest.raises(factory.FactoryError, match="known are ucpe, vmsr"):
+        factory.personality("toaster")
 
 
 def test_a_box_without_identity_says_so(tmp_path: Path) -> None:
-    with pytest.raises(bootstrap.FactoryError, match="no factory identity"):
-        bootstrap.identity(tmp_path)
+    with pytest.raises(factory.FactoryError, match="no factory identity"):
+        factory.identity(tmp_path)
 
 
 def test_an_identity_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "identity.json").write_text('{"serial": "1"}')
-    with pytest.raises(bootstrap.FactoryError, match="not a factory identity"):
-        bootstrap.identity(tmp_path)
+    with pytest.raises(factory.FactoryError, match="not a factory identity"):
+        factory.identity(tmp_path)

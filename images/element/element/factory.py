@@ -24,7 +24,8 @@ class Identity:
     serial: str
     model: str
     personality: str
-    name: str
+    name: str | None = None
+    """Only where the factory gave operational credentials too; otherwise the operator names the box."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,54 +36,12 @@ class Offer:
     features: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Operational:
-    """The operational credentials: one key each for NETCONF over TLS, NETCONF over SSH and IKE."""
-
-    folder: Path
-
-    def __post_init__(self) -> None:
-        needed = (self.ca, self.crl, self.cert, self.key, self.host_key, self.authorized_keys)
-        if missing := [path.name for path in needed if not path.is_file()]:
-            raise FactoryError(f"{self.folder} lacks {', '.join(missing)}")
-
-    @property
-    def ca(self) -> Path:
-        """The operator's CA."""
-        return self.folder / "ca.pem"
-
-    @property
-    def crl(self) -> Path:
-        """The operator's revocation list."""
-        return self.folder / "crl.pem"
-
-    @property
-    def cert(self) -> Path:
-        """Certificate of NETCONF over TLS (RFC 7589)."""
-        return self.folder / "netconf.pem"
-
-    @property
-    def key(self) -> Path:
-        """Its key."""
-        return self.folder / "netconf.key"
-
-    @property
-    def host_key(self) -> Path:
-        """Host key of NETCONF over SSH (RFC 6242)."""
-        return self.folder / "ssh_host_ed25519_key"
-
-    @property
-    def authorized_keys(self) -> Path:
-        """Public keys of the user admin."""
-        return self.folder / "authorized_keys"
-
-
 def identity(factory: Path) -> Identity:
     """Read the identity."""
     path = factory / "identity.json"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        return Identity(data["serial"], data["model"], data["personality"], data["name"])
+        return Identity(data["serial"], data["model"], data["personality"], data.get("name"))
     except FileNotFoundError:
         raise FactoryError(f"{path} is missing: this box has no factory identity") from None
     except (ValueError, KeyError, TypeError) as error:

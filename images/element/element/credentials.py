@@ -1,0 +1,76 @@
+"""What the operator gave this box to be known by and to know others by: one folder, however it came.
+
+There are two ways to it: the factory put it there (``/factory/operational``; for labs without a manager), or the box
+enrolled with its manager and keeps it in its own storage (``element.enrolment``). Here alone it is decided which.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from yangkit import NameRule
+
+from element.factory import FactoryError, Identity
+from element.revocation import Revocations
+
+ADMIN = "admin"
+_FILES = ("ca.pem", "crl.pem", "netconf.pem", "netconf.key", "ssh_host_ed25519_key")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The operational credentials: one key each for NETCONF over TLS, NETCONF over SSH and IKE."""
+
+    folder: Path
+    name: str
+    client_ca: Path
+    """Who certifies those that may configure the box."""
+    client_names: tuple[NameRule, ...]
+    clients: frozenset[str]
+    """Who may come in over TLS: the same authority may certify others, who are nobody's administrators."""
+    users: dict[str, Path]
+    """Who may come in over SSH, with their public keys."""
+    controller: tuple[str, int] | None
+    """Whom to call (RFC 8071)."""
+    revocations: Revocations
+
+    def __post_init__(self) -> None:
+        needed = (*(self.folder / name for name in _FILES), self.client_ca, *self.users.values())
+        if missing := [path.name for path in needed if not path.is_file()]:
+            raise FactoryError(f"{self.folder} lacks {', '.join(missing)}")
+
+    @property
+    def cert(self) -> Path:
+        """Certificate of NETCONF over TLS (RFC 7589)."""
+        return self.folder / "netconf.pem"
+
+    @property
+    def key(self) -> Path:
+        """Its key."""
+        return self.folder / "netconf.key"
+
+    @property
+    def host_key(self) -> Path:
+        """Host key of NETCONF over SSH (RFC 6242)."""
+        return self.folder / "ssh_host_ed25519_key"
+
+    @property
+    def client_crl(self) -> Path | None:
+        """The list that clients are looked up in: ours, if they are certified by the authority whose list it is."""
+        own = self.client_ca == self.folder / "ca.pem"
+        return self.revocations.path if own else None
+
+
+def from_factory(identity: Identity, folder: Path, revocations: Revocations) -> Credentials:
+    """The credentials that the factory gave, whose one authority certifies boxes and administrators."""
+    return Credentials(
+        folder=folder,
+        name=identity.name or identity.serial,
+        client_ca=folder / "ca.pem",
+        client_names=(NameRule("san-any"), NameRule("common-name")),
+        clients=frozenset({ADMIN}),
+        users={ADMIN: folder / "authorized_keys"},
+        controller=None,
+        revocations=revocations,
+    )
