@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from cryptography import x509
@@ -51,6 +52,7 @@ class Subject:
     common_name: str
     serial_number: str | None = None
     dns_names: tuple[str, ...] = ()
+    addresses: tuple[IPv4Address, ...] = ()
     uses: tuple[ObjectIdentifier, ...] = ()
     not_after: datetime | None = None
 
@@ -63,6 +65,10 @@ class Subject:
         if self.serial_number:
             parts.append(x509.NameAttribute(NameOID.SERIAL_NUMBER, self.serial_number))
         return x509.Name(parts)
+
+    @property
+    def alternative_names(self) -> list[x509.GeneralName]:
+        return [*map(x509.DNSName, self.dns_names), *map(x509.IPAddress, self.addresses)]
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
@@ -132,9 +138,8 @@ class Authority:
         )
         if subject.uses:
             builder = builder.add_extension(x509.ExtendedKeyUsage(subject.uses), critical=False)
-        if subject.dns_names:
-            names = x509.SubjectAlternativeName([x509.DNSName(name) for name in subject.dns_names])
-            builder = builder.add_extension(names, critical=False)
+        if names := subject.alternative_names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
     def crl(self) -> x509.CertificateRevocationList:

@@ -22,10 +22,21 @@ from .authority import (
     new_key,
     now,
 )
+from .day0 import Day0
 from .store import FactoryError, replace_file
 
 DOMAIN = "elasticlab.example"
 OPERATIONAL = ("ike", "netconf")
+DAY0 = "day0.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Authorities:
+    """The maker signs IDevIDs, its anchor bootstrap servers (RFC 8572, section 5), the operator all the rest."""
+
+    maker: Authority
+    anchor: Authority
+    operator: Authority
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +72,9 @@ def _subject(use: str, node: str) -> Subject:
     return Subject(name, dns_names=(name,), uses=IKE if use == "ike" else SERVER)
 
 
-def build(identity: Identity, maker: Authority, operator: Authority, authorized_keys: bytes) -> dict[str, bytes]:
-    """Every file of a new box. The two CAs' keys stay where they are."""
+def build(identity: Identity, signers: Authorities, authorized_keys: bytes, day0: Day0) -> dict[str, bytes]:
+    """Every file of a new box. The CAs' keys stay where they are."""
+    maker, operator = signers.maker, signers.operator
     idevid = new_key()
     # IEEE 802.1AR-2018 section 8: the serial number stands in the subject and the identity never expires. It carries
     # no extended key usage, because it proves the box in TLS and may sign for it too.
@@ -74,7 +86,8 @@ def build(identity: Identity, maker: Authority, operator: Authority, authorized_
         "idevid.key": key_pem(idevid),
         "idevid.pem": maker.issue(device, idevid.public_key()),
         "maker-ca.pem": maker.certificate_path.read_bytes(),
-        "trust-anchor.pem": operator_ca,
+        "trust-anchor.pem": signers.anchor.certificate_path.read_bytes(),
+        DAY0: day0.encoded(),
         "operational/ca.pem": operator_ca,
         "operational/crl.pem": operator.crl_path.read_bytes(),
         "operational/ssh_host_ed25519_key": host_key,

@@ -36,8 +36,8 @@ def _write(path: Path, content: bytes, mode: int) -> None:
 
 
 def mode_of(name: str) -> int:
-    """Private keys are their owner's alone; everything else here is public."""
-    return PRIVATE if name.endswith((".key", "_key", "id_ed25519")) else PUBLIC
+    """Keys and passwords are their owner's alone; everything else here is public."""
+    return PRIVATE if name.endswith((".key", "_key", "id_ed25519", "-password", "-secret")) else PUBLIC
 
 
 def replace_file(path: Path, content: bytes) -> None:

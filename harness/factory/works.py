@@ -6,11 +6,15 @@ import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from . import box as boxes
+from . import stack
 from .authority import CLIENT, OPERATOR_LIFE, Authority, Subject, key_pem, new_key
-from .box import Identity
+from .box import Authorities, Identity
+from .day0 import Day0, Wan
+from .stack import Stack
 from .store import FactoryError, install_directory, locked, replace_file
 
 PERSONALITIES = ("ucpe", "vmsr")
@@ -23,6 +27,7 @@ _MODEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._-]{0,62}[A-Za-z0-9])?")
 _ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # without what people misread
 
 # RFC 7589 section 7 maps a certificate to a user; CN and SAN both say "admin", so either map type works.
+_BY_DHCP = Day0()
 _ADMIN = Subject("admin", dns_names=("admin",), uses=CLIENT)
 
 
@@ -39,11 +44,12 @@ class Admin:
 class Factory:
     """Makes identities, once: what exists is kept, so that a second `up` finds the same boxes."""
 
-    def __init__(self, directory: Path, maker: Authority, operator: Authority, admin: Admin) -> None:
+    def __init__(self, directory: Path, authorities: Authorities, admin: Admin) -> None:
         self.directory = directory
         self.admin = admin
-        self._maker = maker
-        self._operator = operator
+        self._authorities = authorities
+        self._maker = authorities.maker
+        self._operator = authorities.operator
 
     @classmethod
     def open(cls, directory: Path) -> Factory:
@@ -53,13 +59,16 @@ class Factory:
             with locked(directory):
                 authorities = directory / "authorities"
                 authorities.mkdir(exist_ok=True, mode=0o700)
-                (directory / "boxes").mkdir(exist_ok=True, mode=0o755)
+                for folder in ("boxes", "stacks"):
+                    (directory / folder).mkdir(exist_ok=True, mode=0o755)
                 maker = Authority.open(authorities / "maker", "elasticlab maker CA", None)
+                anchor = Authority.open(authorities / "anchor", "elasticlab maker's bootstrap anchor", None)
                 operator = Authority.open(authorities / "operator", "elasticlab operator CA", OPERATOR_LIFE)
-                factory = cls(directory, maker, operator, _admin(directory / "admin", operator))
+                signers = Authorities(maker, anchor, operator)
+                factory = cls(directory, signers, _admin(directory / "admin", operator))
                 boxes.renew(factory.admin.tls_certificate, _ADMIN, operator)
-                maker.refresh_crl()
-                operator.refresh_crl()
+                for authority in (maker, anchor, operator):
+                    authority.refresh_crl()
                 factory._hand_out_crl()
         except OSError as error:
             raise FactoryError(
@@ -82,7 +91,7 @@ class Factory:
         """The operator CA's revocation list in force."""
         return self._operator.crl_path
 
-    def box(self, node: str, personality: str, model: str, serial: str | None = None) -> Path:
+    def box(self, node: str, personality: str, model: str, serial: str | None = None, day0: Day0 = _BY_DHCP) -> Path:
         """The directory to mount read-only at /factory of a node, made when the node has none yet."""
         self._check(node, personality, model, serial)
         path = self._path(node)
@@ -90,11 +99,28 @@ class Factory:
             if path.exists():
                 self._check_same(Identity.read(path), personality, model, serial)
                 boxes.renew_all(path, node, self._operator)
+                if (path / boxes.DAY0).read_bytes() != day0.encoded():
+                    replace_file(path / boxes.DAY0, day0.encoded())
             else:
                 identity = Identity(self._serial(serial), model, personality, node)
                 authorized = self.admin.ssh_public.read_bytes()
-                files = boxes.build(identity, self._maker, self._operator, authorized)
+                files = boxes.build(identity, self._authorities, authorized, day0)
                 install_directory(path, files, mode=0o755)
+        return path
+
+    def stack(self, node: str, management: IPv4Address, wan: Wan) -> Path:
+        """The directory to mount read-only at /factory of the orchestrator's node, made when there is none yet."""
+        if not _NODE.fullmatch(node):
+            raise FactoryError(f"{node!r} is no node name: use a-z, 0-9 and inner hyphens, at most 40")
+        if wan.address is None:
+            raise FactoryError(f"{node!r}: devices must find the stack: give its wan an address, not DHCP")
+        path = self.directory / "stacks" / node
+        described = Stack(node, management, wan)
+        with locked(self.directory):
+            if path.exists():
+                stack.refresh(path, described, self._authorities)
+            else:
+                stack.install(path, described, self._authorities, self.admin.ssh_public.read_bytes())
         return path
 
     def identity(self, node: str) -> Identity:

@@ -54,6 +54,7 @@ def test_a_box_holds_exactly_the_files_the_node_expects(box: Path) -> None:
         "idevid.pem",
         "maker-ca.pem",
         "trust-anchor.pem",
+        "day0.json",
         "operational/ca.pem",
         "operational/crl.pem",
         "operational/netconf.key",
@@ -86,7 +87,7 @@ def test_keys_are_their_owners_alone_under_any_umask(tmp_path: Path) -> None:
     keys = [
         p for p in (tmp_path / "lab").rglob("*") if p.is_file() and p.suffix != ".pem" and b"PRIVATE" in p.read_bytes()
     ]
-    assert len(keys) == 8  # two CAs, administrator's two, the box's four
+    assert len(keys) == 9  # three CAs, administrator's two, the box's four
     assert {stat.S_IMODE(p.stat().st_mode) for p in keys} == {0o600}
     assert stat.S_IMODE((tmp_path / "lab" / "authorities").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "lab" / "boxes" / "ucpe-1" / "identity.json").stat().st_mode) == 0o644
@@ -127,7 +128,7 @@ def test_every_key_is_another(factory: Factory) -> None:
     for node in ("ucpe-1", "ucpe-2"):
         factory.box(node, "ucpe", "ucpe-100")
     keys = [p.read_bytes() for p in factory.directory.rglob("*") if p.is_file() and b"PRIVATE" in p.read_bytes()]
-    assert len(keys) == len(set(keys)) == 12
+    assert len(keys) == len(set(keys)) == 13
 
 
 # The certificates, field by field.
@@ -367,18 +368,18 @@ def power_cut_after(writes: int) -> Iterator[None]:
 
 
 def test_a_cut_in_the_middle_leaves_nothing_or_all(tmp_path: Path) -> None:
-    """Every one of the 24 writes of the first `up` is cut once; what the next run finds must do."""
-    for writes in range(24):
+    """Every one of the 28 writes of the first `up` is cut once; what the next run finds must do."""
+    for writes in range(28):
         directory = tmp_path / f"lab-{writes}"
         with power_cut_after(writes), pytest.raises(KeyboardInterrupt):
             Factory.open(directory).box("ucpe-1", "ucpe", "ucpe-100")
         factory = Factory.open(directory)
         box = factory.box("ucpe-1", "ucpe", "ucpe-100")
-        assert len(snapshot(box)) == 14
+        assert len(snapshot(box)) == 15
         assert factory.nodes() == ("ucpe-1",)
         assert not list(directory.rglob("*.new"))
         assert openssl("verify", "-CAfile", factory.operator_ca, box / "operational" / "ike.pem").returncode == 0
-    with power_cut_after(24):
+    with power_cut_after(28):
         Factory.open(tmp_path / "whole").box("ucpe-1", "ucpe", "ucpe-100")
 
 

@@ -3,14 +3,17 @@
 import socket
 import ssl
 import threading
+from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
 import pytest
 
-from harness.factory import Factory
+from harness.factory import Factory, Wan
 
 # Which of the two depends on whether the peer sends its CA along.
 STRANGER = r"unable to get local issuer certificate|self-signed certificate in certificate chain"
+
+WAN = Wan(IPv4Interface("203.0.113.6/30"), IPv4Address("203.0.113.5"))
 
 Outcome = str | Exception
 
@@ -86,10 +89,37 @@ def test_administrator_and_box_know_each_other(factory: Factory) -> None:
     assert meet(there, here) == "admin"
 
 
-def test_the_idevid_proves_the_box_to_whoever_trusts_the_maker(factory: Factory) -> None:
+def test_a_box_and_its_bootstrap_server_prove_themselves_to_each_other(factory: Factory) -> None:
     box = factory.directory / "boxes" / "ucpe-1"
-    bootstrap = server(factory.maker_ca, box / "operational" / "netconf.pem")
-    assert meet(bootstrap, client(box / "trust-anchor.pem", box / "idevid.pem")) == "ucpe-100"
+    stack = factory.stack("stack", IPv4Address("100.72.0.18"), WAN)
+    bootstrap = server(stack / "maker-ca.pem", stack / "bootstrap.pem")
+    assert meet(bootstrap, client(box / "trust-anchor.pem", box / "idevid.pem"), "203.0.113.6") == "ucpe-100"
+
+
+def test_a_box_asks_nobody_but_the_makers_bootstrap_servers(factory: Factory) -> None:
+    """Neither another box of the maker nor whom the operator has certified is a bootstrap server."""
+    box = factory.directory / "boxes" / "ucpe-1"
+    stack = factory.stack("stack", IPv4Address("100.72.0.18"), WAN)
+    here = client(box / "trust-anchor.pem", box / "idevid.pem")
+    for certificate in (box / "idevid.pem", stack / "manager.pem"):
+        with pytest.raises(ssl.SSLCertVerificationError, match=STRANGER):
+            meet(server(factory.maker_ca, certificate), here, "203.0.113.6")
+    with pytest.raises(ssl.SSLCertVerificationError, match="IP address mismatch"):
+        meet(server(factory.maker_ca, stack / "bootstrap.pem"), here, "203.0.113.7")
+
+
+def test_components_meet_by_name_and_people_by_the_management_address(factory: Factory) -> None:
+    stack = factory.stack("stack", IPv4Address("100.72.0.18"), WAN)
+    service_ca = stack / "service-ca.pem"
+    for name in ("gro.elasticlab.example", "localhost", "127.0.0.1", "100.72.0.18"):
+        there = server(service_ca, stack / "gro.pem")
+        assert meet(there, client(service_ca, stack / "portal.pem"), name) == "portal.elasticlab.example"
+    with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+        meet(
+            server(service_ca, stack / "gro.pem"),
+            client(service_ca, stack / "portal.pem"),
+            "identity.elasticlab.example",
+        )
 
 
 def test_a_makers_certificate_opens_no_operational_door(factory: Factory) -> None:
