@@ -16,13 +16,14 @@ from typing import Any
 from harness import build
 from harness.build.progress import Progress
 from harness.engine import describe
-from harness.factory import Factory
+from harness.factory import Day0, Factory, Wan
 from harness.host import HostError, LabHost, LabPlace, choose, make_host, open_host
 from harness.host.capabilities import local_capabilities
 from harness.host.channel import AgentError, AgentLost
 from harness.host.common import KeptHost
 from harness.host.lab_kernel import LabKernel
 from harness.host.select import HOST_IMAGE
+from harness.host.slot import Slot
 from harness.lab import record
 from harness.lab.lab import Lab, world_file
 from harness.lab.ready import wait_until_ready
@@ -75,8 +76,9 @@ def up(
             images = _images(topology, known.host, progress)
         lab_host = make_host(known.host, known.place)
         with timings.phase("host"):
-            boxes = _identities(topology, known.place)
+            known.place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lab_host.start()
+            boxes = _identities(topology, known, lab_host.slot)
         world = _world(topology, known, lab_host, images, boxes)
         lab = Lab(known, lab_host, world)
         try:
@@ -145,14 +147,20 @@ def _images(topology: Topology, host: str, progress: Progress) -> dict[str, buil
     return build.ensure(names, progress)
 
 
-def _identities(topology: Topology, place: LabPlace) -> dict[str, Path]:
-    place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    factory = Factory.open(place.folder / "factory")
-    return {
-        node.name: factory.box(node.name, node.personality, node.model or node.personality)
-        for node in topology.nodes.values()
-        if node.personality
-    }
+def _identities(topology: Topology, known: LabRecord, slot: Slot) -> dict[str, Path]:
+    """What each node sees at /factory."""
+    factory = Factory.open(known.place.folder / "factory")
+    found = {}
+    for number, node in enumerate(topology.nodes.values()):
+        wan = Wan(node.wan.address, node.wan.gateway) if node.wan else Wan()
+        if node.personality:
+            day0 = Day0(wan, node.bootstrap)
+            found[node.name] = factory.box(
+                node.name, node.personality, node.model or node.personality, node.serial, day0
+            )
+        elif node.role == "stack":
+            found[node.name] = factory.stack(node.name, slot.node_address(number), wan)
+    return found
 
 
 def _world(

@@ -1,15 +1,18 @@
 """The words containerlab has no field for: labels that begin with `elasticlab.`, all of them listed here.
 
-| label | on | value | meaning |
-|---|---|---|---|
-| `elasticlab.role` | node | `ucpe` `vmsr` `host` `router` `nat` `server` | what it is; `ucpe`, `vmsr` get an identity |
-| `elasticlab.site` | node | a name (a-z, 0-9, hyphen) | the site the node stands in |
-| `elasticlab.tier` | node | `embedded` `access` `aio` `rack` | the hardware tier it emulates |
-| `elasticlab.model` | node | up to 64 printable characters | the device model in its identity |
-| `elasticlab.requires` | node | comma list of the features below | kernel needs beside what the role implies |
-| `elasticlab.ready` | node | comma list of `tcp:PORT`, `file:/PATH`, `ping:ADDRESS` | ready when all hold |
+| label | value | meaning |
+|---|---|---|
+| `elasticlab.role` | `ucpe` `vmsr` `stack` `host` `router` `nat` `server` | what it is; three visit the factory |
+| `elasticlab.site` | a name (a-z, 0-9, hyphen) | the site the node stands in |
+| `elasticlab.tier` | `embedded` `access` `aio` `rack` | the hardware tier it emulates |
+| `elasticlab.model` | up to 64 printable characters | the device model in its identity |
+| `elasticlab.serial` | 3 to 32 of A-Z, 0-9, hyphen | its serial number; none: drawn at the first `up` |
+| `elasticlab.wan` | `dhcp` (default), `ADDRESS/LENGTH via GATEWAY` | how `wan` of a box or stack gets its address |
+| `elasticlab.bootstrap` | comma list of `https://ADDRESS:PORT` | a box's preset bootstrap servers |
+| `elasticlab.requires` | comma list of the features below | kernel needs beside what the role implies |
+| `elasticlab.ready` | comma list of `tcp:PORT`, `file:/PATH`, `ping:ADDRESS` | ready when all hold |
 
-Any other label passes through untouched; an unknown `elasticlab.` label is refused.
+All are on nodes. Any other label passes through untouched; an unknown `elasticlab.` label is refused.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv4Interface, ip_address
 
 PREFIX = "elasticlab."
 
@@ -32,13 +35,26 @@ ROLES: Mapping[str, frozenset[str]] = {
     "host": frozenset(),
     "router": frozenset(),
     "server": frozenset(),
+    "stack": frozenset(),
 }
 """Each role and the kernel features it implies."""
 
 TIERS = ("embedded", "access", "aio", "rack")
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+# X.520 serialNumber; also fit for file names and command lines.
+_SERIAL = re.compile(r"[A-Z0-9](?:[A-Z0-9-]{1,30}[A-Z0-9])")
+_WAN = re.compile(r"(?P<address>[0-9.]+/[0-9]+) via (?P<gateway>[0-9.]+)")
+_SERVER = re.compile(r"https://(?P<address>[0-9.]+):(?P<port>[1-9][0-9]{0,4})")
 _READY = re.compile(r"tcp:(?P<port>[1-9][0-9]{0,4})|file:/[^\s,]+|ping:(?P<address>[0-9A-Fa-f.:]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """An address of interface `wan`, and the router behind it."""
+
+    address: IPv4Interface
+    gateway: IPv4Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +65,9 @@ class Decoded:
     site: str | None = None
     tier: str | None = None
     model: str | None = None
+    serial: str | None = None
+    wan: Way | None = None
+    bootstrap: tuple[str, ...] = ()
     requires: frozenset[str] = frozenset()
     ready: tuple[str, ...] = ()
 
@@ -94,11 +113,46 @@ def _ready(value: str) -> str | None:
     return None
 
 
+def _serial(value: str) -> str | None:
+    return None if _SERIAL.fullmatch(value) else "use 3 to 32 of A-Z, 0-9 and inner hyphens"
+
+
+def _way(value: str) -> Way | None:
+    """The value of `elasticlab.wan`; None is DHCP. Raises ValueError."""
+    if value == "dhcp":
+        return None
+    if not (match := _WAN.fullmatch(value)):
+        raise ValueError("neither dhcp nor ADDRESS/LENGTH via GATEWAY")
+    way = Way(IPv4Interface(match["address"]), IPv4Address(match["gateway"]))
+    if way.gateway not in way.address.network or way.gateway == way.address.ip:
+        raise ValueError("the gateway is no neighbour")
+    return way
+
+
+def _wan(value: str) -> str | None:
+    try:
+        _way(value)
+    except ValueError:
+        return "use dhcp, or ADDRESS/LENGTH via GATEWAY with a gateway of the same network"
+    return None
+
+
+def _bootstrap(value: str) -> str | None:
+    for item in listed(value):
+        match = _SERVER.fullmatch(item)
+        if not match or int(match["port"]) > 65535 or not _is_address(match["address"]):
+            return "use a comma list of https://ADDRESS:PORT with IPv4 addresses"
+    return None
+
+
 LABELS: Mapping[str, Callable[[str], str | None]] = {
     "elasticlab.role": _one_of(tuple(ROLES)),
     "elasticlab.site": _site,
     "elasticlab.tier": _one_of(TIERS),
     "elasticlab.model": _model,
+    "elasticlab.serial": _serial,
+    "elasticlab.wan": _wan,
+    "elasticlab.bootstrap": _bootstrap,
     "elasticlab.requires": _requires,
     "elasticlab.ready": _ready,
 }
@@ -115,6 +169,9 @@ def decode(labels: Mapping[str, str]) -> Decoded:
         site=ours.get("elasticlab.site"),
         tier=ours.get("elasticlab.tier"),
         model=ours.get("elasticlab.model"),
+        serial=ours.get("elasticlab.serial"),
+        wan=_way(ours.get("elasticlab.wan", "dhcp")),
+        bootstrap=listed(ours["elasticlab.bootstrap"]) if "elasticlab.bootstrap" in ours else (),
         requires=wanted | (ROLES[role] if role else frozenset()),
         ready=listed(ours["elasticlab.ready"]) if "elasticlab.ready" in ours else (),
     )

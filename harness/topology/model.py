@@ -12,6 +12,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from types import MappingProxyType
 
+from harness.topology.labels import Way
+
 
 def _no_entries() -> Mapping[str, str]:
     return MappingProxyType({})
@@ -68,6 +70,9 @@ class Node:
     site: str | None = None
     tier: str | None = None
     model: str | None = None
+    serial: str | None = None
+    wan: Way | None = None
+    bootstrap: tuple[str, ...] = ()
     requires: frozenset[str] = frozenset()
     ready: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=_no_entries)

@@ -321,3 +321,28 @@ def test_500_nodes_and_1000_links_in_less_than_a_second(write: Writer) -> None:
         times.append(time.monotonic() - start)
     assert (len(topology.nodes), len(topology.links)) == (500, 1000)
     assert min(times) < 1.0, times
+
+
+def test_day_0_of_a_box(tmp_path: Path) -> None:
+    path = tmp_path / "day0.clab.yml"
+    path.write_text(
+        """name: day0
+topology:
+  defaults: {kind: linux, image: "elasticlab/element:latest"}
+  nodes:
+    given:
+      labels:
+        elasticlab.serial: EL-0001
+        elasticlab.wan: 192.0.2.6/30 via 192.0.2.5
+        elasticlab.bootstrap: https://203.0.113.6:8572, https://203.0.113.10:8572
+    leased:
+      labels: {elasticlab.wan: dhcp}
+"""
+    )
+    nodes = load(path).nodes
+    given, leased = nodes["given"], nodes["leased"]
+    assert given.serial == "EL-0001"
+    assert given.wan is not None
+    assert (str(given.wan.address), str(given.wan.gateway)) == ("192.0.2.6/30", "192.0.2.5")
+    assert given.bootstrap == ("https://203.0.113.6:8572", "https://203.0.113.10:8572")
+    assert (leased.serial, leased.wan, leased.bootstrap) == (None, None, ())
