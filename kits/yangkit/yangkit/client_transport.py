@@ -27,6 +27,8 @@ class Wire:
     """A byte stream to one server. Bytes that come before there is a receiver are kept for it."""
 
     peer_certificate: bytes | None = None
+    #: IP address of the other end, where the transport knows it (TLS).
+    peer_address: str | None = None
 
     def __init__(self) -> None:
         self._receiver: Receiver | None = None
@@ -170,6 +172,8 @@ class _TlsWire(Wire, asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self.peer_certificate = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        peer = transport.get_extra_info("peername")
+        self.peer_address = str(peer[0]) if peer else None
 
     def data_received(self, data: bytes) -> None:
         self._got(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -30,7 +31,9 @@ YANG = Path(__file__).parents[4] / "models" / "yang"
 
 @pytest.fixture(scope="session")
 def schema() -> Schema:
-    return Schema([YANG], [Module("ietf-interfaces"), Module("ietf-ip"), Module("iana-if-type")])
+    return Schema(
+        [YANG], [Module("ietf-interfaces"), Module("ietf-ip"), Module("iana-if-type"), Module("elasticlab-element")]
+    )
 
 
 class Authority:
@@ -81,16 +84,17 @@ class Authority:
     def revoke(self, cert: Path) -> None:
         self.revoked.append(x509.load_pem_x509_certificate(cert.read_bytes()).serial_number)
 
-    def crl(self) -> bytes:
-        now = datetime.now(UTC)
+    def crl(self, *, age: float = 60, life: float = 86400) -> bytes:
+        """A list that was made so many seconds ago, and how long it is good from then on."""
+        made = datetime.now(UTC) - timedelta(seconds=age)
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(self.name)
-            .last_update(now - timedelta(minutes=1))
-            .next_update(now + timedelta(days=1))
+            .last_update(made)
+            .next_update(made + timedelta(seconds=life))
         )
         for number in self.revoked:
-            entry = x509.RevokedCertificateBuilder().serial_number(number).revocation_date(now).build()
+            entry = x509.RevokedCertificateBuilder().serial_number(number).revocation_date(made).build()
             builder = builder.add_revoked_certificate(entry)
         return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
@@ -128,8 +132,8 @@ class Device:
         self.identity = authority.issue(name, f"SN-{name}")
         self.system = System()
         self.port = 0
-        self.rpcs: dict[str, Any] = {}
-        self.calls: list[RpcCall] = []
+        self.rpcs: dict[str, Any] = {"elasticlab-element:install-crl": self._install_crl}
+        self.lists: list[bytes] = []
         self._clients: list[NetconfClient] = []
 
     async def start(self) -> None:
@@ -138,6 +142,16 @@ class Device:
         self.server = NetconfServer(self.stores, rpcs=self.rpcs, recovery_users=("controller", "admin"))
         self.port = await self.server.listen_tls(
             "127.0.0.1", self.port, **self.identity, ca=self.authority.ca, names=[NameRule("common-name")]
+        )
+
+    async def _install_crl(self, call: RpcCall) -> Tree:
+        self.lists.append(b64decode(call.input["crl"]))
+        return {}
+
+    def call(self, port: int) -> None:
+        """Call the controller home, again and again."""
+        self.home = self.server.call_home_tls(
+            "127.0.0.1", port, **self.identity, ca=self.authority.ca, names=[NameRule("common-name")]
         )
 
     async def power_cut(self) -> None:

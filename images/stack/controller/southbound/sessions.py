@@ -1,0 +1,235 @@
+"""The sessions with devices: they call home over TLS (RFC 8071, section 3.1; RFC 7589), one session a device."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from base64 import b64encode
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from yangkit import client_transport
+from yangkit.client import NetconfClient
+from yangkit.client_transport import Wire, WireListener
+from yangkit.errors import RpcError
+
+from controller.southbound.identity import Identity, NotBelieved, RevocationList, identity_of
+from controller.southbound.quarantine import Quarantine
+from controller.southbound.revocation import Revocation
+
+log = logging.getLogger(__name__)
+ELEMENT = "urn:elasticlab:yang:elasticlab-element"
+#: Kinds of alarms that are raised here.
+REFUSED, CLONED = "device-refused", "device-cloned"
+Alarm = Callable[[str, str, str], None]
+"""Called with the device's name, the kind, and a text for people."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds: between signs of life, until one must be there, until a device has said hello."""
+
+    keepalive: float = 10.0
+    answer: float = 4.0
+    hello: float = 15.0
+
+
+@dataclass(frozen=True)
+class Held:
+    """A session that is up."""
+
+    identity: Identity
+    client: NetconfClient
+    address: str
+    since: datetime
+
+
+class Sessions:
+    """Takes calls, says who is there, and ends what must end.
+
+    ``known`` returns why a caller with this name and serial number is refused, or None. ``on_change`` is told each
+    coming (True) and going (False) of a device.
+    """
+
+    def __init__(
+        self,
+        revocation: Revocation,
+        quarantine: Quarantine,
+        *,
+        known: Callable[[Identity], str | None],
+        alarm: Alarm,
+        timing: Timing | None = None,
+    ) -> None:
+        self._revocation, self._quarantine = revocation, quarantine
+        self._known, self._alarm = known, alarm
+        self._timing = timing or Timing()
+        self._held: dict[str, Held] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wires: WireListener | None = None
+        self.on_change: list[Callable[[str, bool], None]] = []
+        revocation.listeners.append(self._revoked)
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    async def listen(self, host: str, port: int, *, cert: Path, key: Path, ca: Path) -> int:
+        """Take calls; the bound port."""
+        self._wires = await client_transport.listen_tls(host, port, cert=cert, key=key, ca=ca)
+        self._start(self._take_calls(self._wires))
+        return self._wires.port
+
+    async def close(self) -> None:
+        """End all sessions and take no more."""
+        if self._wires is not None:
+            await self._wires.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        held, self._held = list(self._held.values()), {}
+        await asyncio.gather(*(one.client.close() for one in held))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a task of the sessions failed", exc_info=error)
+
+    # -- who is there ------------------------------------------------------------------------------------------------
+
+    def session(self, name: str) -> NetconfClient | None:
+        """A device's session, if there is one."""
+        held = self._held.get(name)
+        return held.client if held is not None else None
+
+    def held(self) -> dict[str, Held]:
+        """All sessions that are up."""
+        return dict(self._held)
+
+    def release(self, name: str) -> bool:
+        """End a quarantine: the next call of this device is taken."""
+        return self._quarantine.release(name)
+
+    # -- calls -------------------------------------------------------------------------------------------------------
+
+    async def _take_calls(self, wires: WireListener) -> None:
+        while True:
+            self._start(self._take(await wires.queue.get()))
+
+    async def _take(self, wire: Wire) -> None:
+        """A caller has proved that it has a key that the operational CA has certified: is it one of ours?"""
+        name = "unknown"
+        try:
+            identity = identity_of(wire.peer_certificate)
+            name = identity.name
+            async with self._turns.setdefault(name, asyncio.Lock()):
+                await self._admit(identity, wire)
+        except NotBelieved as reason:
+            log.warning("the call of %s from %s is refused: %s", name, wire.peer_address, reason)
+            wire.abort()
+            self._alarm(name, REFUSED, f"A call from {wire.peer_address} is refused: {reason}.")
+        except (OSError, TimeoutError, RpcError) as error:
+            log.info("the call of %s from %s came to nothing: %s", name, wire.peer_address, error)
+            wire.abort()
+        except BaseException:
+            wire.abort()
+            raise
+
+    async def _admit(self, identity: Identity, wire: Wire) -> None:
+        self._revocation.check(identity)
+        refusal = self._quarantine.reason(identity.name) or self._known(identity)
+        if refusal is not None:
+            raise NotBelieved(refusal)
+        await self._make_room(identity, wire.peer_address or "")
+        client = await NetconfClient.start(wire, self._timing.hello)
+        # Before anything else: what it configures next may depend on who is revoked. A newer list may come meanwhile.
+        pushed: RevocationList | None = None
+        while (current := self._revocation.current) is not None and current is not pushed:
+            await self._push(identity.name, client, current)
+            pushed = current
+        self._revocation.check(identity)
+        held = Held(identity, client, wire.peer_address or "", datetime.now(UTC))
+        self._held[identity.name] = held
+        log.info("%s is connected from %s", identity.name, held.address)
+        self._start(self._watch(held))
+        self._tell(identity.name, True)
+
+    async def _make_room(self, identity: Identity, address: str) -> None:
+        """A device has one session. A new one from the same address takes the old one's place; from another address
+        it does so only if the old one is dead: two that live have copies of one key."""
+        old = self._held.get(identity.name)
+        if old is None:
+            return
+        if old.address != address and await self._lives(old.client):
+            reason = (
+                f"{identity.name} ({identity.serial}) is at {old.address} and at {address} at the same time: "
+                "its key has been copied, both are refused until it is released"
+            )
+            await asyncio.to_thread(self._quarantine.put, identity.name, reason)
+            self._end(old)
+            self._alarm(identity.name, CLONED, reason)
+            raise NotBelieved(reason)
+        self._end(old)
+
+    async def _lives(self, client: NetconfClient) -> bool:
+        try:
+            await client.get_config(filter="", deadline=self._timing.answer)
+        except RpcError:
+            pass  # an answer is a sign of life
+        except (OSError, TimeoutError):
+            return False
+        return True
+
+    # -- while it lasts ----------------------------------------------------------------------------------------------
+
+    async def _watch(self, held: Held) -> None:
+        """Until the session is over, seen at once when the connection breaks, else by the missing sign of life."""
+        closed = asyncio.create_task(held.client.wait_closed())
+        try:
+            while not closed.done():
+                await asyncio.wait([closed], timeout=self._timing.keepalive)
+                if not closed.done() and not await self._lives(held.client):
+                    break
+        finally:
+            closed.cancel()
+            self._end(held)
+
+    def _end(self, held: Held) -> None:
+        held.client.abort()
+        if self._held.get(held.identity.name) is held:
+            del self._held[held.identity.name]
+            log.info("%s is gone", held.identity.name)
+            self._tell(held.identity.name, False)
+
+    def _tell(self, name: str, connected: bool) -> None:
+        for listener in self.on_change:
+            listener(name, connected)
+
+    # -- revocation --------------------------------------------------------------------------------------------------
+
+    async def _revoked(self, revocations: RevocationList) -> None:
+        """A new list: first whose certificate is on it goes, then everybody else gets it."""
+        for held in list(self._held.values()):
+            if revocations.revokes(held.identity):
+                log.warning("%s is revoked", held.identity.name)
+                self._end(held)
+        rest = list(self._held.values())
+        await asyncio.gather(*(self._push(held.identity.name, held.client, revocations) for held in rest))
+
+    async def _push(self, name: str, client: NetconfClient, revocations: RevocationList) -> None:
+        """Have a device take the list; one that hangs or breaks loses its session and gets the list when it calls."""
+        text = b64encode(revocations.der).decode()
+        body = f'<install-crl xmlns="{ELEMENT}"><crl>{text}</crl></install-crl>'
+        try:
+            await client.rpc(body, self._timing.answer)
+        except RpcError as error:
+            log.warning("%s refuses the revocation list: %s", name, error)
+        except (OSError, TimeoutError) as error:
+            log.warning("%s did not take the revocation list: %s", name, error or type(error).__name__)
+            client.abort()
