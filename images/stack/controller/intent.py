@@ -1,0 +1,77 @@
+"""The door to the controller's heart: pure functions from ordered services to devices' configurations.
+
+::
+
+    intent = read(tree)                                  # RFC 8299 tree -> Intent; ApplyError: place and remedy
+    check_devices(intent, inventory)                     # ApplyError where a known device cannot do it
+    numbers = allocate(intent, pops(inventory), store.load().table)      # Allocations; ApplyError when a pool is empty
+    network = join(intent, inventory, numbers)           # Network: attachments (device, interfaces), waiting sites
+    trees = compile_network(network, inventory)          # {device: Tree}; compile(intent, inventory, numbers) does both
+    driver = find_driver(facts.model, facts.personality) # driver.schema(Path("models/yang")) reads the device's XML
+    config = edit(owned, trees[name], schema)            # <config> for edit-config; remember owned_keys(tree, schema)
+    drift(actual, trees[name], schema)                   # [Difference]; defaults written out are no drift
+    plan(old_trees, new_trees, schema_of)                # [Edit] for the rpc plan; edit.tree() is its list entry
+
+On commit: read, check_devices, allocate and join must succeed; then the numbers and the intent are stored, before the
+commit is acknowledged. Devices follow. A site whose device is unknown is accepted: it is in ``network.waiting``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from controller.drivers import Driver
+from controller.drivers import find as find_driver
+from controller.drivers.work import Attachment, End
+from controller.service.allocation import Allocations, allocate
+from controller.service.checks import check, check_devices
+from controller.service.compile import DOMAIN, compile, compile_network
+from controller.service.entries import Difference, Keys, drift, edit, from_xml, is_empty_edit, owned_keys
+from controller.service.facts import DeviceFacts
+from controller.service.intent import MODULES, Intent, Internet, Mode, Site, Vpn, parse
+from controller.service.network import Network, join, pops
+from controller.service.plan import Edit, plan
+from controller.service.store import MIGRATION, AllocationStore
+
+__all__ = [
+    "DOMAIN",
+    "MIGRATION",
+    "MODULES",
+    "AllocationStore",
+    "Allocations",
+    "Attachment",
+    "DeviceFacts",
+    "Difference",
+    "Driver",
+    "Edit",
+    "End",
+    "Intent",
+    "Internet",
+    "Keys",
+    "Mode",
+    "Network",
+    "Site",
+    "Vpn",
+    "allocate",
+    "check_devices",
+    "compile",
+    "compile_network",
+    "drift",
+    "edit",
+    "find_driver",
+    "from_xml",
+    "is_empty_edit",
+    "join",
+    "owned_keys",
+    "plan",
+    "pops",
+    "read",
+]
+
+
+def read(tree: Mapping[str, Any]) -> Intent:
+    """The intent in a data tree, parsed and checked; ApplyError says where and why not."""
+    intent = parse(tree)
+    check(intent)
+    return intent

@@ -1,0 +1,155 @@
+"""Numbers of the network: who has which. A pure function of what is wanted and of what was given before.
+
+A number stays with its owner as long as the owner is there, over restarts too (``store``); it is freed with the
+owner, and never two have it at once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+from yangkit import ApplyError
+
+from controller.service.intent import Intent, Mode
+
+Key = tuple[str, str, str]
+"""Kind of number, its scope (a device, where numbers are a device's own), and its owner."""
+Table = Mapping[Key, int]
+
+TENANT, BRANCH, POP, HOME, IF_ID, VNI = "tenant", "branch", "pop", "home", "if-id", "vni"
+# The YANG modules' ranges (elasticlab-tenant, elasticlab-ipsec, elasticlab-vxlan), and 100.127.0.0/16 for loopbacks.
+POOLS = {
+    TENANT: (1, 4095),
+    BRANCH: (1, 255 * 254),
+    POP: (1, 254),
+    IF_ID: (1, 2**32 - 1),
+    VNI: (1020, 16777214),
+}
+
+
+@dataclass(frozen=True)
+class Allocations:
+    """The numbers that are given."""
+
+    table: Table = field(default_factory=dict)
+
+    def tenant(self, name: str) -> int:
+        """Id of a tenant: conntrack zone and VRF of every device."""
+        return self.table[TENANT, "", name]
+
+    def branch(self, device: str) -> int:
+        """Number of a site's device."""
+        return self.table[BRANCH, "", device]
+
+    def pop(self, device: str) -> int:
+        """Number of a POP's router."""
+        return self.table[POP, "", device]
+
+    def home(self, device: str) -> str | None:
+        """The POP's router that a site's device has its tunnel with."""
+        number = self.table.get((HOME, "", device))
+        return next((key[2] for key, value in self.table.items() if key[0] == POP and value == number), None)
+
+    def homes(self) -> dict[str, str]:
+        """The same for all devices of sites."""
+        names = {value: key[2] for key, value in self.table.items() if key[0] == POP}
+        return {key[2]: names[value] for key, value in self.table.items() if key[0] == HOME}
+
+    def if_id(self, device: str, peer: str) -> int:
+        """Number of a device's tunnel interface towards a peer."""
+        return self.table[IF_ID, device, peer]
+
+    def vni(self, site: str) -> int | None:
+        """VNI of a bridged site."""
+        return self.table.get((VNI, "", site))
+
+
+def branch_loopback(number: int) -> str:
+    """100.127.N.1 up from N=1; when N is used up, 100.127.N.2, and so on."""
+    block, place = divmod(number - 1, 255)
+    return str(IPv4Address((100 << 24) | (127 << 16) | ((place + 1) << 8) | (block + 1)))
+
+
+def pop_loopback(number: int) -> str:
+    """100.127.0.n"""
+    return str(IPv4Address((100 << 24) | (127 << 16) | number))
+
+
+def gateway_mac(vni: int) -> str:
+    """Address of the gateway of a bridged site: its VNI in decimal digits, readable in a capture."""
+    digits = f"{vni:08d}"
+    return "02:e1:" + ":".join(digits[i : i + 2] for i in range(0, 8, 2))
+
+
+def allocate(intent: Intent, pops: Iterable[str], previous: Table) -> Allocations:
+    """Numbers for all of the intent: those there were, freed where nobody wants them, new ones from below.
+
+    ``pops`` are the POP routers that may take new sites. ApplyError (resource-denied) when a pool is used up.
+    """
+    homes = _homes(intent, sorted(set(pops)), previous)
+    wanted = list(_wanted(intent, homes))
+    table: dict[Key, int] = {key: previous[key] for key, _ in wanted if key in previous}
+    free = _Pools(table)
+    for key, path in wanted:
+        if key not in table:
+            table[key] = free.take(key, path)
+    table |= {(HOME, "", branch): table[POP, "", pop] for branch, pop in homes.items()}
+    return Allocations(dict(sorted(table.items())))
+
+
+def _homes(intent: Intent, pops: list[str], previous: Table) -> dict[str, str]:
+    """Who is at home where: where it was, else at the router with the fewest sites."""
+    before = Allocations(previous).homes()
+    branches = sorted(site.device for site in intent.sites)
+    homes = {branch: before[branch] for branch in branches if branch in before}
+    load = Counter(homes.values())
+    for branch in branches:
+        if branch not in homes and pops:
+            chosen = min(pops, key=lambda pop: (load[pop], pop))
+            homes[branch] = chosen
+            load[chosen] += 1
+    return homes
+
+
+def _wanted(intent: Intent, homes: Mapping[str, str]) -> Iterator[tuple[Key, str]]:
+    """Who needs a number, and where in the intent that is said."""
+    seen: set[Key] = set()
+    for site in intent.sites:
+        tenant = intent.tenant(site)
+        keys: list[Key] = [(TENANT, "", tenant), (BRANCH, "", site.device)]
+        if site.mode is Mode.BRIDGED:
+            keys.append((VNI, "", site.id))
+        home = homes.get(site.device)
+        if home is not None:
+            keys += [(POP, "", home), (IF_ID, site.device, home), (IF_ID, home, site.device)]
+        for key in keys:
+            if key not in seen:
+                seen.add(key)
+                yield key, site.path
+
+
+class _Pools:
+    """What is free: numbers below the mark of a pool have been looked at."""
+
+    def __init__(self, table: Table) -> None:
+        self._used: dict[tuple[str, str], set[int]] = {}
+        self._mark: dict[tuple[str, str], int] = {}
+        for (kind, scope, _), number in table.items():
+            self._used.setdefault((kind, scope), set()).add(number)
+
+    def take(self, key: Key, path: str) -> int:
+        kind, scope, _ = key
+        first, last = POOLS[kind]
+        used = self._used.setdefault((kind, scope), set())
+        number = self._mark.get((kind, scope), first)
+        while number in used:
+            number += 1
+        if number > last:
+            message = f"no {kind} number is left ({first} to {last} are taken): remove what is not needed"
+            raise ApplyError(message, path, "resource-denied")
+        used.add(number)
+        self._mark[kind, scope] = number + 1
+        return number
