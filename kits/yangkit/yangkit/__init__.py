@@ -23,6 +23,8 @@
 * ``NetconfServer(stores, rpcs={"module:rpc": handler, "/mod:container/list/action": handler})`` with
   ``async def handler(call: RpcCall) -> Tree``: ``call.input`` (dict of the input's children), ``call.user``,
   ``call.path`` (keys of the action's ancestors); returns the dict of the output's children.
+* ``RestconfApp(server, authenticate=async_function_of_scope)`` is RESTCONF (RFC 8040) on the same server, as an ASGI
+  application: see ``yangkit.restconf``.
 * ``server.ports`` tells the bound ports in the order of the ``listen_…`` calls (port 0 works).
 
 **Client side** (pure Python ≥ 3.11, no libyang), from ``yangkit.client``::
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from yangkit.datastores import Datastores
     from yangkit.errors import RpcError
     from yangkit.operations import RpcCall
+    from yangkit.restconf import RestconfApp
     from yangkit.schema import Module, Schema
     from yangkit.server import NetconfServer
 
@@ -59,6 +62,7 @@ __all__ = [
     "NetconfClient",
     "NetconfServer",
     "NullBackend",
+    "RestconfApp",
     "RpcCall",
     "RpcError",
     "Schema",
@@ -74,6 +78,7 @@ _HOMES = {
     "NetconfClient": "client",
     "NetconfServer": "server",
     "NullBackend": "backend",
+    "RestconfApp": "restconf",
     "RpcCall": "operations",
     "RpcError": "errors",
     "Schema": "schema",

@@ -22,6 +22,8 @@ from yangkit.tree import Container, empty
 
 log = logging.getLogger(__name__)
 _FIRST_RETRY, _LAST_RETRY = 1.0, 30.0
+# From running to what it shall be, with the instances that the client itself mentions (``Editor.touched``).
+Edit = Callable[[Container], tuple[Container, set[str]]]
 
 
 @dataclass(frozen=True)
@@ -138,15 +140,30 @@ class Datastores:
         """Make a tree the running configuration; RpcError when it is not valid, not applied or not written."""
         new = validation.settle(self.schema, new, self.running_tree, touched or set())
         async with self._busy:
-            old = self.running_tree
-            before = self._applied or empty(self.schema)
-            if new.same(old) and self.applied:
-                new = old
-            else:
-                await self._apply(before, new)
-            if (durable if durable is not None else not self.frozen) and self._written is not new:
-                await self._write(new, before)
-            self._became(old, new, session, user)
+            await self._set_running(new, session, user, durable)
+
+    async def edit_running(self, edit: Edit, *, session: int = 0, user: str | None = None) -> None:
+        """Change running by a function of it, which runs when no other change is under way: none is lost.
+
+        Whatever the function checks of the datastores (locks, rights, preconditions) still holds when it is done.
+        """
+        async with self._busy:
+            new, touched = edit(self.running_tree)
+            if new is self.running_tree:
+                return
+            new = validation.settle(self.schema, new, self.running_tree, touched)
+            await self._set_running(new, session, user, None)
+
+    async def _set_running(self, new: Container, session: int, user: str | None, durable: bool | None) -> None:
+        old = self.running_tree
+        before = self._applied or empty(self.schema)
+        if new.same(old) and self.applied:
+            new = old
+        else:
+            await self._apply(before, new)
+        if (durable if durable is not None else not self.frozen) and self._written is not new:
+            await self._write(new, before)
+        self._became(old, new, session, user)
 
     async def _apply(self, before: Container, new: Container) -> None:
         try:

@@ -34,6 +34,8 @@ class Editor:
     errors: list[RpcError] = field(default_factory=list)
     #: Names of all instances that the client's elements mention, for rules about what it did itself.
     touched: set[str] = field(default_factory=set)
+    #: Where entries go, by their path, when it is not attributes that say so (RFC 8040, section 4.8.5).
+    places: Mapping[str, Place] = field(default_factory=dict)
 
     def run(self, root: Container, elements: Iterable[etree._Element], default_operation: str = "merge") -> Container:
         """The tree that results; RpcError when there is none."""
@@ -147,7 +149,7 @@ class Editor:
         here = path.child(schema, key)
         self.touched.add(str(here))
         old = entries.get(key)
-        place = place_of(schema, element, here) if schema.user_ordered else None
+        place = self.places.get(str(here)) or (place_of(schema, element, here) if schema.user_ordered else None)
         if operation in ("delete", "remove"):
             _delete(old, operation, here)
             if old is None:

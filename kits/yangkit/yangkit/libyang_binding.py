@@ -43,6 +43,8 @@ NUMBERS = frozenset(
 BOOLEAN = lib.LY_TYPE_BOOL
 EMPTY = lib.LY_TYPE_EMPTY
 IDENTITY = lib.LY_TYPE_IDENT
+# A reference may be to a union: its type is that of whatever it refers to.
+UNIONS = frozenset({lib.LY_TYPE_UNION, lib.LY_TYPE_LEAFREF})
 _YANG_1_1 = 2  # LYS_VERSION_1_1
 _QUALIFIED = frozenset({lib.LY_TYPE_IDENT, lib.LY_TYPE_INST})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,6 +82,8 @@ class State:
         self._names = names
         self._started = datetime.now(UTC)
         self._fixed = self._yang_library()
+        #: What further front ends tell about themselves.
+        self.providers: list[Callable[[], dict[str, Any]]] = []
 
     async def tree(self) -> Container:
         """The state of the backend and of the server."""
@@ -88,7 +91,10 @@ class State:
             theirs = treejson.load(self._schema, await self._server.stores.backend.state())
         except RpcError as error:
             raise RpcError("operation-failed", f"the system's state does not fit its schema: {error}") from None
-        ours = treejson.load(self._schema, {"ietf-netconf-monitoring:netconf-state": self._monitoring()})
+        told: dict[str, Any] = {"ietf-netconf-monitoring:netconf-state": self._monitoring()}
+        for provider in self.providers:
+            told |= provider()
+        ours = treejson.load(self._schema, told)
         return merge(merge(self._fixed, ours), theirs)
 
     def _yang_library(self) -> Container:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +27,24 @@ _MODULE = "ietf-netconf-notifications"
 _MAX_EDITS = 256
 
 
+@dataclass(frozen=True)
+class Told:
+    """One event: when it was, its name, and the notification in a tree."""
+
+    time: str
+    module: str
+    name: str
+    tree: Container
+
+
 class Notifications:
     """Who listens, and what is told."""
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
         self._listeners: dict[Session, etree._Element | None] = {}
+        #: Whoever else wants events, as RESTCONF's streams do; they look after rights themselves.
+        self.watchers: set[Callable[[Told], None]] = set()
 
     def subscribe(self, session: Session, element: etree._Element | None) -> None:
         """A session wants the events that a filter lets through (RFC 5277, section 2.1.1)."""
@@ -44,7 +58,7 @@ class Notifications:
 
     def publish(self, name: str, content: dict[str, Any]) -> None:
         """Tell an event: its qualified name and what its notification holds. It never fails for whoever tells."""
-        if not self._listeners:
+        if not self._listeners and not self.watchers:
             return
         try:
             tree = treejson.load(self._schema, {name: content})
@@ -60,12 +74,14 @@ class Notifications:
         for session, element in list(self._listeners.items()):
             if session.access().may_notify(module, local) and _wanted(tree, element):
                 session.notify(text)
+        for watcher in list(self.watchers):
+            watcher(Told(moment, module, local, tree))
 
     # -- events of RFC 6470 ------------------------------------------------------------------------------------------
 
     def changed(self, change: Changed) -> None:
         """Running has changed."""
-        if not self._listeners:
+        if not self._listeners and not self.watchers:
             return
         edits: list[dict[str, str]] = []
         for operation, path in diff.changes(change.old, change.new, deep=False):

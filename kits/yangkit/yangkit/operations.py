@@ -124,21 +124,22 @@ class Operations:
             "error-option", ("stop-on-error", "continue-on-error", "rollback-on-error"), "stop-on-error"
         )
         config = params.need("config")
-        self._check_writable(session, target)
-        old = self._tree(target)
         editor = Editor(continue_on_error=option == "continue-on-error")
-        base = empty(self._schema) if operation == "replace" else old
-        new = editor.run(base, config, operation)
-        session.access().check_write(old, new)
-        # Without a test-option a candidate may be built in several steps; it is validated when it is committed
-        # (RFC 7950, section 8.3.3). Running is validated always.
-        if test in ("test-then-set", "test-only"):
-            new = validation.settle(self._schema, new, old, editor.touched)
-        if test != "test-only" and not new.same(old):
-            if target == "candidate":
-                self._stores.candidate_tree = new
-            else:
-                await self._stores.set_running(new, session=session.id, user=session.user, touched=editor.touched)
+
+        def edit(old: Container) -> tuple[Container, set[str]]:
+            self._check_writable(session, target)
+            new = editor.run(empty(self._schema) if operation == "replace" else old, config, operation)
+            session.access().check_write(old, new)
+            # Without a test-option a candidate may be built in several steps; it is validated when it is committed
+            # (RFC 7950, section 8.3.3). Running is validated always.
+            if test in ("test-then-set", "test-only"):
+                new = validation.settle(self._schema, new, old, editor.touched)
+            return (old if test == "test-only" or new.same(old) else new), editor.touched
+
+        if target == "candidate":
+            self._stores.candidate_tree = edit(self._stores.candidate_tree)[0]
+        else:
+            await self._stores.edit_running(edit, session=session.id, user=session.user)
         if editor.errors:
             editor.errors[0].others = editor.errors[1:]
             raise editor.errors[0]
@@ -254,27 +255,39 @@ class Operations:
     # -- RPCs and actions of models ----------------------------------------------------------------------------------
 
     async def _rpc(self, session: Session, rpc: SchemaNode, element: etree._Element) -> Reply:
-        handler = self._server.rpcs.get(rpc.qualified_name)
+        return _output(await self.invoke(rpc, rpc.qualified_name, element, session.user, session.id))
+
+    async def invoke(
+        self,
+        rpc: SchemaNode,
+        name: str,
+        element: etree._Element,
+        user: str,
+        session: int,
+        path: Mapping[str, Mapping[str, str]] | None = None,
+        above: tuple[str, str] = ("", ""),
+    ) -> Container:
+        """Call the handler of an RPC or action with the input in an element; the output's nodes.
+
+        Of an action ``path`` has the keys on the way to it, and ``above`` the tags around it.
+        """
+        handler = self._server.rpcs.get(name)
         if handler is None:
-            message = f"The operation {rpc.qualified_name} is not implemented here"
-            raise RpcError("operation-not-supported", message, type="protocol")
+            what = "action" if rpc.kind == "action" else "operation"
+            raise RpcError("operation-not-supported", f"The {what} {name} is not implemented here", type="protocol")
         tree = Editor(state_allowed=True).load(rpc, element)
-        self._check_input(treexml.dump_node(tree))
-        call = RpcCall(rpc.qualified_name, treejson.dump(tree), session.user, session.id)
-        return await self._handle(handler, call, rpc)
+        self._check_input(above[0] + treexml.dump_node(tree) + above[1])
+        try:
+            output = await handler(RpcCall(name, treejson.dump(tree), user, session, path or {}))
+        except ApplyError as error:
+            raise RpcError(error.tag, error.message, path=error.path) from None
+        return treejson.load_output(rpc, output)
 
     def _check_input(self, xml: str) -> None:
         running = treexml.dump(self._stores.running_tree)
         issues = self._schema.library.validate_rpc(xml, running)
         if issues:
             raise validation.error_of(self._schema, issues[0], missing_tag="missing-element")
-
-    async def _handle(self, handler: Handler, call: RpcCall, rpc: SchemaNode) -> Reply:
-        try:
-            output = await handler(call)
-        except ApplyError as error:
-            raise RpcError(error.tag, error.message, path=error.path) from None
-        return treexml.dump(treejson.load_output(rpc, output)) or OK
 
     async def _action(self, session: Session, element: etree._Element) -> Reply:
         """RFC 7950, section 7.15.2."""
@@ -305,13 +318,7 @@ class Operations:
             raise RpcError("data-missing", f"The instance that holds the action {schema.name} does not exist")
         session.access().check_exec(schema, schema.module.name, schema.name)
         name = "/" + "/".join(above)
-        handler = self._server.rpcs.get(name)
-        if handler is None:
-            raise RpcError("operation-not-supported", f"The action {name} is not implemented here", type="protocol")
-        tree = Editor(state_allowed=True).load(schema, node)
-        self._check_input(before + treexml.dump_node(tree) + after)
-        call = RpcCall(name, treejson.dump(tree), session.user, session.id, path)
-        return await self._handle(handler, call, schema)
+        return _output(await self.invoke(schema, name, node, session.user, session.id, path, (before, after)))
 
 
 def _step(
@@ -330,3 +337,7 @@ def _step(
 
 def _data(tree: Container) -> Reply:
     return f"<data>{treexml.dump(tree)}</data>"
+
+
+def _output(tree: Container) -> Reply:
+    return treexml.dump(tree) or OK

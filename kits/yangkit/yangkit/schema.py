@@ -38,6 +38,7 @@ _ALWAYS = (
     Module("ietf-netconf-acm"),
     Module("ietf-netconf-notifications"),
     Module("ietf-yang-library"),
+    Module("ietf-restconf-monitoring"),
 )
 
 

@@ -1,0 +1,439 @@
+"""RESTCONF (RFC 8040): discovery, reading, editing, conditions, negotiation, errors."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from yangkit import RestconfApp
+from yangkit.backend import ApplyError
+from yangkit.restconf import Forbidden, Unauthorized
+from yangkit.xmlutil import parse
+
+KT = "urn:example:kit-test"
+JSON, XML = "application/yang-data+json", "application/yang-data+xml"
+DATA = {
+    "kit-test:top": {"name": "a", "item": [{"id": "1", "note": "x"}, {"id": "2", "note": "y"}]},
+    "kit-test:machine": [{"name": "m/1,ü"}],
+}
+
+
+async def who(scope) -> str:
+    user = dict(scope["headers"]).get(b"x-user", b"admin").decode()
+    if user == "nobody":
+        raise Unauthorized('Bearer realm="test"')
+    if user == "stranger":
+        raise Forbidden
+    return user
+
+
+class Rest:
+    """A client in JSON unless told otherwise."""
+
+    def __init__(self, app: RestconfApp) -> None:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        self.http = httpx.AsyncClient(transport=transport, base_url="http://box")
+
+    async def __call__(self, method: str, path: str, body=None, **headers: str) -> httpx.Response:
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        if body is not None:
+            xml = isinstance(body, str)
+            headers.setdefault("content-type", XML if xml else JSON)
+            body = body if isinstance(body, bytes) else body.encode() if xml else json.dumps(body).encode()
+        url = path if path.startswith("/.") else f"/restconf{path}"
+        return await self.http.request(method, url, content=body, headers=headers)
+
+
+@pytest.fixture
+async def app(lab) -> AsyncIterator[RestconfApp]:
+    await lab.stores.replace_running(DATA)
+    app = RestconfApp(lab.server, authenticate=who)
+    yield app
+    await app.close()
+
+
+@pytest.fixture
+def rest(app) -> Rest:
+    return Rest(app)
+
+
+def error(response: httpx.Response) -> dict:
+    assert response.headers["content-type"] == JSON, response.text
+    return response.json()["ietf-restconf:errors"]["error"][0]
+
+
+def refused(response: httpx.Response, status: int, tag: str) -> dict:
+    assert response.status_code == status, response.text
+    found = error(response)
+    assert found["error-tag"] == tag, found
+    return found
+
+
+# -- discovery -------------------------------------------------------------------------------------------------------
+
+
+async def test_host_meta_tells_the_root_to_everybody(rest):
+    found = await rest("GET", "/.well-known/host-meta", x_user="nobody")
+    assert (found.status_code, found.headers["content-type"]) == (200, "application/xrd+xml")
+    assert parse(found.content)[0].attrib == {"rel": "restconf", "href": "/restconf"}
+    assert (await rest("DELETE", "/.well-known/host-meta")).status_code == 405
+
+
+async def test_the_api_resource(rest):
+    found = (await rest("GET", "")).json()["ietf-restconf:restconf"]
+    assert found == {"data": {}, "operations": {}, "yang-library-version": "2019-01-04"}
+    assert parse((await rest("GET", "", accept=XML)).content).tag.endswith("}restconf")
+    version = (await rest("GET", "/yang-library-version")).json()
+    assert version == {"ietf-restconf:yang-library-version": "2019-01-04"}
+    refused(await rest("GET", "/nothing"), 404, "invalid-value")
+    refused(await rest("POST", "", {}), 405, "operation-not-supported")
+
+
+async def test_monitoring_lists_capabilities_and_the_stream(rest):
+    found = (await rest("GET", "/data/ietf-restconf-monitoring:restconf-state")).json()
+    state = found["ietf-restconf-monitoring:restconf-state"]
+    assert "urn:ietf:params:restconf:capability:yang-patch:1.0" in state["capabilities"]["capability"]
+    (stream,) = state["streams"]["stream"]
+    assert stream["name"] == "NETCONF"
+    assert {a["location"] for a in stream["access"]} == {"/restconf/streams/NETCONF", "/restconf/streams/NETCONF-JSON"}
+
+
+async def test_authentication(rest):
+    found = await rest("GET", "/data", x_user="nobody")
+    assert found.headers["www-authenticate"] == 'Bearer realm="test"'
+    refused(found, 401, "access-denied")
+    refused(await rest("GET", "/data", x_user="stranger"), 403, "access-denied")
+
+
+# -- reading ---------------------------------------------------------------------------------------------------------
+
+
+async def test_get_in_both_encodings(rest):
+    path = "/data/kit-test:top/item=2"
+    assert (await rest("GET", path)).json() == {"kit-test:item": [{"id": "2", "note": "y"}]}
+    found = await rest("GET", path, accept=XML)
+    assert found.headers["content-type"] == XML
+    assert found.text == f'<item xmlns="{KT}"><id>2</id><note>y</note></item>'
+    assert (await rest("GET", "/data/kit-test:top/name")).json() == {"kit-test:name": "a"}
+    head = await rest("HEAD", path)
+    assert (head.status_code, head.content, head.headers["cache-control"]) == (200, b"", "no-cache")
+
+
+async def test_paths(rest):
+    assert (await rest("GET", "/data/kit-test:machine=m%2F1%2C%C3%BC")).json()["kit-test:machine"] == [
+        {"name": "m/1,ü"}
+    ]
+    assert (await rest("GET", "/data/kit-test:top/kit-test:item=1/id")).json() == {"kit-test:id": "1"}
+    for path in ("/top", "/kit-test:none", "/kit-test:top/item=3", "/kit-test:top/name/x", "/kit-test:top/name=1"):
+        refused(await rest("GET", f"/data{path}"), 404, "invalid-value")
+    for path in ("/kit-test:top/pair=1", "/kit-test:top/pair=x,y", "/kit-test:top/item=%ff"):
+        refused(await rest("GET", f"/data{path}"), 400, "invalid-value")
+    refused(await rest("GET", "/data/kit-test:top/item/id"), 400, "missing-element")
+
+
+async def test_several_entries_need_json(rest):
+    assert len((await rest("GET", "/data/kit-test:top/item")).json()["kit-test:item"]) == 2
+    assert (await rest("GET", "/data/kit-test:top/item", accept=XML)).status_code == 400
+
+
+async def test_content_and_depth_and_fields(rest, lab):
+    lab.backend.operational = {
+        "kit-test:top": {"state": {"uptime": 7}},
+        "kit-test:machine": [{"name": "m/1,ü", "power": "on"}],
+    }
+    get = lambda q: rest("GET", f"/data/kit-test:top?{q}")  # noqa: E731
+    assert (await get("content=nonconfig")).json() == {"kit-test:top": {"state": {"uptime": 7}}}
+    assert "state" not in (await get("content=config")).json()["kit-test:top"]
+    assert (await get("depth=1")).json() == {"kit-test:top": {}}
+    assert (await get("depth=2")).json()["kit-test:top"] == {
+        "name": "a",
+        "item": [{"id": "1"}, {"id": "2"}],
+        "state": {},
+    }
+    assert (await get("fields=name;item(note)")).json()["kit-test:top"] == {
+        "name": "a",
+        "item": [{"id": "1", "note": "x"}, {"id": "2", "note": "y"}],
+    }
+    assert (await get("fields=state/uptime&depth=1")).json() == {"kit-test:top": {"state": {"uptime": 7}}}
+    found = (await rest("GET", "/data/kit-test:machine?content=nonconfig")).json()
+    assert found == {"kit-test:machine": [{"name": "m/1,ü", "power": "on"}]}
+    for wrong in ("content=x", "depth=0", "depth=65536", "fields=none", "fields=item(", "fields=", "fields=name)",
+                  "depth=1&depth=2", "unknown=1", "insert=first", "with-defaults=x", "depth=%ff"):  # fmt: skip
+        refused(await get(wrong), 400, "invalid-value")
+
+
+async def test_with_defaults(rest):
+    path = "/data/kit-test:top?content=config&fields=count&with-defaults="
+    assert (await rest("GET", path + "report-all")).json() == {"kit-test:top": {"count": 5}}
+    tagged = (await rest("GET", path + "report-all-tagged")).json()["kit-test:top"]
+    assert tagged == {"count": 5, "@count": {"ietf-netconf-with-defaults:default": True}}
+    assert 'default="true"' in (await rest("GET", path + "report-all-tagged", accept=XML)).text
+    assert (await rest("GET", path + "explicit")).json() == {"kit-test:top": {}}
+
+
+async def test_conditions_of_get(rest):
+    first = await rest("GET", "/data/kit-test:top?content=config")
+    tag = first.headers["etag"]
+    assert (await rest("GET", "/data/kit-test:top?content=config", if_none_match=tag)).status_code == 304
+    since = first.headers["last-modified"]
+    assert (await rest("GET", "/data?content=config", if_modified_since=since)).status_code == 304
+    await rest("PUT", "/data/kit-test:top/name", {"kit-test:name": "b"})
+    assert (await rest("GET", "/data/kit-test:top?content=config", if_none_match=tag)).status_code == 200
+    # With state in it, an unchanged configuration does not mean an unchanged answer.
+    tag = (await rest("GET", "/data")).headers["etag"]
+    assert (await rest("GET", "/data", if_none_match=tag)).status_code == 200
+
+
+# -- editing ---------------------------------------------------------------------------------------------------------
+
+
+async def test_put_creates_then_replaces(rest, lab):
+    path = "/data/kit-test:top/item=3"
+    made = await rest("PUT", path, {"kit-test:item": [{"id": "3", "serial": 3}]})
+    assert (made.status_code, made.headers["location"]) == (201, "/restconf/data/kit-test:top/item=3")
+    assert "etag" in made.headers
+    assert (await rest("PUT", path, f'<item xmlns="{KT}"><id>3</id><note>z</note></item>')).status_code == 204
+    assert lab.stores.running["kit-test:top"]["item"][2] == {"id": "3", "note": "z"}
+    assert lab.backend.applied[-1] == lab.stores.running
+    assert "<note>z</note>" in lab.startup.read_text()
+
+
+async def test_post_creates_once(rest):
+    body = {"kit-test:item": [{"id": "3/x"}]}
+    made = await rest("POST", "/data/kit-test:top", body)
+    assert (made.status_code, made.headers["location"]) == (201, "/restconf/data/kit-test:top/item=3%2Fx")
+    assert (await rest("GET", made.headers["location"].removeprefix("/restconf"))).status_code == 200
+    refused(await rest("POST", "/data/kit-test:top", body), 409, "data-exists")
+    assert (await rest("POST", "/data", {"kit-test:second": {"value": "v"}})).status_code == 201
+    made = await rest("POST", "/data/kit-test:top", {"kit-test:tag": ["t,1"]})
+    assert made.headers["location"] == "/restconf/data/kit-test:top/tag=t%2C1"
+    assert (await rest("DELETE", "/data/kit-test:top/tag=t%2C1")).status_code == 204
+
+
+async def test_patch_merges_what_is_there(rest, lab):
+    assert (await rest("PATCH", "/data/kit-test:top", {"kit-test:top": {"count": 7}})).status_code == 204
+    assert lab.stores.running["kit-test:top"]["name"] == "a"
+    assert (
+        await rest("PATCH", "/data", {"ietf-restconf:data": {"kit-test:second": {"value": "v"}}})
+    ).status_code == 204
+    assert lab.stores.running["kit-test:second"] == {"value": "v"}
+    assert (await rest("PATCH", "/data/kit-test:second", {"kit-test:second": {}})).status_code == 204
+    missing = {"kit-test:item": [{"id": "9"}]}
+    refused(await rest("PATCH", "/data/kit-test:top/item=9", missing), 404, "invalid-value")
+
+
+async def test_put_on_the_datastore_replaces_it(rest, lab):
+    body = (
+        f'<data xmlns="urn:ietf:params:xml:ns:yang:ietf-restconf"><second xmlns="{KT}"><value>v</value></second></data>'
+    )
+    assert (await rest("PUT", "/data", body)).status_code == 204
+    assert lab.stores.running == {"kit-test:second": {"value": "v"}}
+    refused(await rest("DELETE", "/data"), 405, "operation-not-supported")
+
+
+async def test_delete(rest, lab):
+    assert (await rest("DELETE", "/data/kit-test:top/item=1")).status_code == 204
+    assert lab.stores.running["kit-test:top"]["item"] == [{"id": "2", "note": "y"}]
+    refused(await rest("DELETE", "/data/kit-test:top/item=1"), 404, "invalid-value")
+    refused(await rest("DELETE", "/data/kit-test:top/item"), 405, "operation-not-supported")
+    refused(await rest("DELETE", "/data/kit-test:top/item=2/id"), 405, "operation-not-supported")
+
+
+async def test_insert_and_point(rest, lab):
+    post = lambda name, q: rest("POST", f"/data/kit-test:top?{q}", {"kit-test:rule": [{"name": name}]})  # noqa: E731
+    names = lambda: [r["name"] for r in lab.stores.running["kit-test:top"]["rule"]]  # noqa: E731
+    assert (await post("b", "insert=last")).status_code == 201
+    assert (await post("a'\"", "insert=first")).status_code == 201
+    assert (await post("c", "insert=after&point=/kit-test:top/rule=a%27%22")).status_code == 201
+    assert names() == ["a'\"", "c", "b"]
+    put = await rest(
+        "PUT", "/data/kit-test:top/rule=b?insert=before&point=/kit-test:top/rule=c", {"kit-test:rule": [{"name": "b"}]}
+    )
+    assert put.status_code == 204
+    assert names() == ["a'\"", "b", "c"]
+    assert (await rest("PUT", "/data/kit-test:top/step=x?insert=first", {"kit-test:step": ["x"]})).status_code == 201
+    for wrong in (
+        "insert=middle",
+        "insert=after",
+        "point=/kit-test:top/rule=b",
+        "insert=first&point=/kit-test:top/rule=b",
+        "insert=after&point=/kit-test:top/item=1",
+        "insert=after&point=/kit-test:top/rule",
+    ):
+        assert (await post("d", wrong)).status_code == 400
+    refused(await post("d", "insert=before&point=/kit-test:top/rule=none"), 400, "bad-attribute")
+    put = await rest("PUT", "/data/kit-test:top/item=1?insert=first", {"kit-test:item": [{"id": "1"}]})
+    refused(put, 400, "invalid-value")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/top/item=1", {"kit-test:item": [{"id": "2"}]}),
+        ("/top/item=1", {"kit-test:item": []}),
+        ("/top/item=1", {"kit-test:item": [{"id": "1"}, {"id": "2"}]}),
+        ("/top/item=1", {"kit-test:item": {"id": "1"}}),
+        ("/top/item=1", {"kit-test:item": [{"id": "1", "none": 1}]}),
+        ("/top/item=1", {"kit-test:item": [{"id": "1", "@note": {}}]}),
+        ("/top/item=1", {"kit-test:item": [{"id": "1", "note": "a", "kit-test:note": "b"}]}),
+        ("/top/item=1", {"item": [{"id": "1"}]}),
+        ("/top/item=1", {"kit-test:item": [{"id": "1"}], "kit-test:name": "x"}),
+        ("/top/item=1", {}),
+        ("/top/item=1", [1]),
+        ("/top/item=1", b'{"kit-test:item":[{"id":"1","id":"1"}]}'),
+        ("/top/item=1", b'{"kit-test:item":[{"id":"1","serial":NaN}]}'),
+        ("/top/item=1", b'{"kit-test:item":[{"id":"1","note":"\\ud800"}]}'),
+        ("/top/item=1", b'{"kit-test:item":[{"id":"1","note":"\\u0001"}]}'),
+        ("/top/item=1", b"[" * 100_000),
+        ("/top/item=1", b"1" * 5000),
+        ("/top/item=1", b"\xff"),
+        ("/top/item=1", b"<item/>"),
+        ("/top/big", {"kit-test:big": 5}),
+        ("/top/count", {"kit-test:count": "5"}),
+        ("/top/count", {"kit-test:count": 5.5}),
+        ("/top/count", {"kit-test:count": 101}),
+        ("/top/count", {"kit-test:count": True}),
+        ("/top/count", {"kit-test:count": None}),
+        ("/top/flag", {"kit-test:flag": "true"}),
+        ("/top/nothing", {"kit-test:nothing": ""}),
+        ("/top/pet", {"kit-test:pet": "none:dog"}),
+        ("/top/name", {"kit-test:name": "longer than ten"}),
+        ("/top/name", "<name>x</name>"),
+        ("/top/name", f'<name xmlns="{KT}">x'),
+        ("/top/name", f'<!DOCTYPE x><name xmlns="{KT}">x</name>'),
+        ("/top/name", f'<name xmlns="{KT}" xmlns:n="urn:ietf:params:xml:ns:netconf:base:1.0" n:operation="delete"/>'),
+    ],
+)
+async def test_bad_bodies_are_refused_and_change_nothing(path, body, rest, lab):
+    before = lab.stores.running_tree
+    found = await rest("PUT", f"/data/kit-test:{path[1:]}", body)
+    assert found.status_code == 400, found.text
+    assert lab.stores.running_tree is before
+
+
+async def test_types_of_rfc_7951(rest):
+    values = {"big": "18446744073709551615", "nothing": [None], "pet": "kit-test:dog", "flag": True, "either": "abc"}
+    assert (await rest("PATCH", "/data/kit-test:top", {"kit-test:top": values})).status_code == 204
+    found = (await rest("GET", "/data/kit-test:top?fields=big;nothing;pet;flag;either")).json()["kit-test:top"]
+    assert found == values
+    xml = (await rest("GET", "/data/kit-test:top/pet", accept=XML)).text
+    assert (await rest("PUT", "/data/kit-test:top/pet", xml)).status_code == 204
+    assert (await rest("GET", "/data/kit-test:top/pet")).json() == {"kit-test:pet": "kit-test:dog"}
+
+
+async def test_anydata(rest):
+    blob = {"kit-test:second": {"value": "v"}, "ietf-interfaces:other": [{"x": "1"}, {"x": "2"}]}
+    assert (await rest("PUT", "/data/kit-test:top/blob", {"kit-test:blob": blob})).status_code == 201
+    assert (await rest("GET", "/data/kit-test:top/blob")).json() == {"kit-test:blob": blob}
+    typed = {"kit-test:top": {"count": 3, "nothing": [None]}}
+    assert (await rest("PUT", "/data/kit-test:top/blob", {"kit-test:blob": typed})).status_code == 204
+    assert (await rest("GET", "/data/kit-test:top/blob")).json() == {"kit-test:blob": typed}
+    refused(await rest("PUT", "/data/kit-test:top/blob", {"kit-test:blob": {"no such:x": 1}}), 400, "unknown-element")
+
+
+async def test_constraints_and_the_system_refuse(rest, lab):
+    found = refused(await rest("PUT", "/data/kit-test:top/limit", {"kit-test:limit": 60}), 412, "operation-failed")
+    assert found["error-app-tag"] == "must-violation"
+    assert found["error-path"] == "/kit-test:top/limit"
+    found = await rest("PUT", "/data/kit-test:top/favourite", {"kit-test:favourite": "none"})
+    refused(found, 409, "data-missing")
+    lab.backend.refuse = ApplyError("no room", "/kit-test:top/name", "resource-denied")
+    refused(await rest("PUT", "/data/kit-test:top/name", {"kit-test:name": "b"}), 409, "resource-denied")
+    lab.backend.refuse = RuntimeError("broken")
+    refused(await rest("PUT", "/data/kit-test:top/name", {"kit-test:name": "b"}), 500, "operation-failed")
+    lab.backend.refuse = None
+    assert lab.stores.running["kit-test:top"]["name"] == "a"
+
+
+async def test_parents_must_exist_but_containers_do(rest):
+    body = {"kit-test:note": "n"}
+    refused(await rest("PUT", "/data/kit-test:top/item=9/note", body), 404, "invalid-value")
+    refused(await rest("PUT", "/data/kit-test:top/present/note", body), 404, "invalid-value")
+    assert (await rest("PUT", "/data/kit-test:second/value", {"kit-test:value": "v"})).status_code == 201
+
+
+# -- conditions, locks, negotiation ----------------------------------------------------------------------------------
+
+
+async def test_conditions_of_edits(rest):
+    path, body = "/data/kit-test:top/name", {"kit-test:name": "b"}
+    tag = (await rest("GET", path)).headers["etag"]
+    assert (await rest("PUT", path, body, if_match=tag)).status_code == 204
+    refused(await rest("PUT", path, body, if_match=tag), 412, "operation-failed")
+    refused(await rest("PUT", path, body, if_none_match="*"), 412, "operation-failed")
+    refused(await rest("PUT", "/data/kit-test:second", {"kit-test:second": {}}, if_match="*"), 412, "operation-failed")
+    early = "Sat, 01 Jan 2000 00:00:00 GMT"
+    refused(await rest("DELETE", path, if_unmodified_since=early), 412, "operation-failed")
+    assert (await rest("DELETE", path, if_unmodified_since="no date")).status_code == 204
+
+
+async def test_locks_and_confirmed_commits(rest, client):
+    path, body = "/data/kit-test:top/name", {"kit-test:name": "b"}
+    for store in ("running", "candidate"):
+        await client.lock(store)
+        refused(await rest("PUT", path, body), 409, "in-use")
+        await client.unlock(store)
+    await client.edit_config(f'<top xmlns="{KT}"><name>c</name></top>', target="candidate")
+    await client.commit(confirmed=True, confirm_timeout=60)
+    refused(await rest("PUT", path, body), 409, "in-use")
+    await client.commit()
+    assert (await rest("PUT", path, body)).status_code == 204
+
+
+async def test_concurrent_edits_are_all_kept(rest, lab):
+    puts = [rest("PUT", f"/data/kit-test:top/item=n{n}", {"kit-test:item": [{"id": f"n{n}"}]}) for n in range(20)]
+    assert {r.status_code for r in await asyncio.gather(*puts)} == {201}
+    assert len(lab.stores.running["kit-test:top"]["item"]) == 22
+
+
+async def test_negotiation(rest):
+    path, body = "/data/kit-test:top/name", {"kit-test:name": "b"}
+    assert (await rest("GET", path, accept="text/html")).status_code == 406
+    assert (await rest("GET", path, accept=f"{JSON};q=0.1, application/*;q=0.5")).headers["content-type"] == XML
+    assert (await rest("GET", path, accept=f"{JSON};q=0, */*;q=0")).status_code == 406
+    found = await rest("PUT", path, body, content_type="text/plain")
+    refused(found, 415, "operation-not-supported")
+    assert (await rest("PUT", path, content_type=JSON)).status_code == 400
+    found = await rest("PATCH", path, body, content_type="application/json")
+    assert "application/yang-patch+json" in found.headers["accept-patch"] or found.status_code == 415
+    xml = await rest("PUT", path, "<x/>")
+    assert xml.headers["content-type"] == XML
+    assert parse(xml.content).tag == "{urn:ietf:params:xml:ns:yang:ietf-restconf}errors"
+
+
+async def test_methods(rest):
+    found = await rest("OPTIONS", "/data/kit-test:top")
+    assert found.headers["allow"] == "GET, HEAD, OPTIONS, DELETE, PATCH, POST, PUT"
+    assert "application/yang-patch+xml" in found.headers["accept-patch"]
+    assert (await rest("OPTIONS", "/data/kit-test:top/state")).headers["allow"] == "GET, HEAD, OPTIONS"
+    assert (await rest("OPTIONS", "/operations/kit-test:echo")).headers["allow"] == "OPTIONS, POST"
+    refused(await rest("PUT", "/data/kit-test:top/state", {}), 405, "operation-not-supported")
+    refused(await rest("POST", "/data/kit-test:top/name", {}), 405, "operation-not-supported")
+    refused(await rest("FETCH", "/data/kit-test:top"), 405, "operation-not-supported")
+
+
+async def test_too_big(rest, lab):
+    body = b"x" * (lab.server.limits.message_size + 1)
+    found = await rest("PUT", "/data/kit-test:top", body, content_type=JSON)
+    refused(found, 413, "too-big")
+
+
+# -- rights ----------------------------------------------------------------------------------------------------------
+
+
+async def test_rights(rest, lab):
+    rules = [{"name": "r", "path": "/kit-test:top/kit-test:item", "action": "deny", "access-operations": "read"},
+             {"name": "w", "path": "/kit-test:top/kit-test:count", "action": "permit"}]  # fmt: skip
+    groups = {"group": [{"name": "g", "user-name": ["guest"]}]}
+    nacm = {"groups": groups, "rule-list": [{"name": "l", "group": ["g"], "rule": rules}]}
+    await lab.stores.replace_running({**DATA, "ietf-netconf-acm:nacm": nacm})
+    guest = {"x_user": "guest"}
+    assert (await rest("GET", "/data/kit-test:top", **guest)).json() == {"kit-test:top": {"name": "a"}}
+    for method in ("GET", "DELETE"):
+        refused(await rest(method, "/data/kit-test:top/item=1", **guest), 404, "invalid-value")
+    refused(await rest("PUT", "/data/kit-test:top/name", {"kit-test:name": "b"}, **guest), 403, "access-denied")
+    assert (await rest("PUT", "/data/kit-test:top/count", {"kit-test:count": 6}, **guest)).status_code == 201
+    refused(await rest("DELETE", "/data/kit-test:top", **guest), 403, "access-denied")
