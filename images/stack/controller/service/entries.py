@@ -126,7 +126,8 @@ def _put(root: etree._Element, schema: Schema, name: str, entry: Container | Non
         leaf.text = value
 
 
-def _space(node: SchemaNode) -> dict[str | None, str]:
+def _space(node: SchemaNode) -> Any:
+    # lxml takes None for the default namespace, its stubs do not.
     return {None: node.namespace}
 
 

@@ -162,6 +162,7 @@ def _site(entry: Cursor) -> Site:
         raise entry.refusal(f"{problem}: give exactly one", "site-network-accesses", tag)
     access = accesses[0]
     box = _box(access)
+    _devices(entry, access, box["device"])
     vpns = _attachment(access.child("vpn-attachment"), policies)
     _flavor(entry, vpns)
     mode: Mode = box["mode"]
@@ -169,7 +170,7 @@ def _site(entry: Cursor) -> Site:
     _routing(access)
     # One access a site: it has nothing to be preferred to (section 6.9), and every LAN may hold many stations.
     access.child("availability").information("access-priority")
-    access.information("location-reference", "site-network-access-type")
+    access.information("site-network-access-type")
     return Site(
         id=str(entry.value("site-id")),
         access=str(access.value("site-network-access-id")),
@@ -190,6 +191,17 @@ def _box(access: Cursor) -> dict[str, Any]:
     if vlan is not None and mode == Mode.ROUTED:
         raise box.refusal("a routed access has no VLAN: give mode bridged, or leave vlan out", "vlan", UNSUPPORTED)
     return {"device": device, "port": box.value("port", "lan"), "mode": Mode(mode), "vlan": vlan}
+
+
+def _devices(entry: Cursor, access: Cursor, name: str) -> None:
+    """RFC 8299, section 6.3.2: the customer's list of devices; here it repeats the one that serves the site."""
+    for device in entry.child("devices").entries("device", "device-id"):
+        device.information("location")
+        if device.value("device-id") != name:
+            raise device.refusal(f"the site is served by {name} alone: list that device only", None, UNSUPPORTED)
+    if access.value("device-reference", name) != name:
+        message = f"elasticlab-access names device {name}: give the same here"
+        raise access.refusal(message, "device-reference")
 
 
 def _policies(entry: Cursor) -> list[Cursor]:

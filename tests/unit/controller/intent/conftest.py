@@ -33,6 +33,7 @@ def site(name: str, device: str, gateway: str, *vpns: str, mode: str = "routed",
     return {
         "site-id": name,
         "locations": {"location": [{"location-id": "main"}]},
+        "devices": {"device": [{"device-id": device, "location": "main"}]},
         "management": {"type": "ietf-l3vpn-svc:provider-managed"},
         "vpn-policies": {
             "vpn-policy": [
@@ -48,7 +49,7 @@ def site(name: str, device: str, gateway: str, *vpns: str, mode: str = "routed",
             "site-network-access": [
                 {
                     "site-network-access-id": "lan",
-                    "location-reference": "main",
+                    "device-reference": device,
                     "ip-connection": {
                         "ipv4": {
                             "address-allocation-type": "ietf-l3vpn-svc:static-address",

@@ -1,0 +1,296 @@
+"""What cannot be carried out is refused with its place and a remedy, never passed over."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from controller.intent import MODULES, DeviceFacts, check_devices, read
+from yangkit import ApplyError, Schema, Tree
+from yangkit.paths import parse
+
+MODELS = Path(__file__).parents[4] / "models" / "yang"
+ROOT = "ietf-l3vpn-svc:l3vpn-svc"
+UNSUPPORTED, INVALID = "operation-not-supported", "invalid-value"
+
+
+def _vpn(tree: Tree, index: int) -> Tree:
+    entry: Tree = tree[ROOT]["vpn-services"]["vpn-service"][index]
+    return entry
+
+
+def _site(tree: Tree, index: int) -> Tree:
+    entry: Tree = tree[ROOT]["sites"]["site"][index]
+    return entry
+
+
+def _access(tree: Tree, index: int) -> Tree:
+    entry: Tree = _site(tree, index)["site-network-accesses"]["site-network-access"][0]
+    return entry
+
+
+def _cloud(tree: Tree) -> Tree:
+    entry: Tree = _vpn(tree, 0)["cloud-accesses"]["cloud-access"][0]
+    return entry
+
+
+def _addresses(tree: Tree, index: int = 0) -> Tree:
+    entry: Tree = _access(tree, index)["ip-connection"]["ipv4"]["addresses"]
+    return entry
+
+
+def _box(tree: Tree, index: int = 0) -> Tree:
+    entry: Tree = _access(tree, index)["elasticlab-access:access"]
+    return entry
+
+
+def _policy(tree: Tree) -> Tree:
+    entry: Tree = _site(tree, 0)["vpn-policies"]["vpn-policy"][0]["entries"][0]
+    return entry
+
+
+def _use(tree: Tree, index: int, device: str) -> None:
+    _box(tree, index)["device"] = device
+    _access(tree, index)["device-reference"] = device
+    _site(tree, index)["devices"]["device"][0]["device-id"] = device
+
+
+Change = Callable[[Tree], Any]
+# What is wrong, its error-tag, the end of its path, a word of the message.
+WRONG: dict[str, tuple[Change, str, str, str]] = {
+    "no tenant": (lambda t: _vpn(t, 0).pop("customer-name"), INVALID, "customer-name", "tenant"),
+    "tenant's name": (lambda t: _vpn(t, 0).update({"customer-name": "A b"}), INVALID, "customer-name", "lower case"),
+    "reserved tenant": (lambda t: _vpn(t, 0).update({"customer-name": "wan"}), INVALID, "customer-name", "rename"),
+    "hub and spoke": (
+        lambda t: _vpn(t, 2).update({"vpn-service-topology": "ietf-l3vpn-svc:hub-spoke"}),
+        UNSUPPORTED,
+        "vpn-service-topology",
+        "all sites",
+    ),
+    "multicast": (lambda t: _vpn(t, 2).update({"multicast": {"enabled": True}}), UNSUPPORTED, "multicast", "leave"),
+    "another cloud": (
+        lambda t: _cloud(t).update({"cloud-identifier": "x"}),
+        UNSUPPORTED,
+        "cloud-identifier",
+        "internet",
+    ),
+    "no translation": (lambda t: _cloud(t).pop("address-translation"), UNSUPPORTED, "nat44/enabled", "true"),
+    "own address": (
+        lambda t: _cloud(t)["address-translation"]["nat44"].update({"nat44-customer-address": "192.0.2.9"}),
+        UNSUPPORTED,
+        "nat44-customer-address",
+        "leave",
+    ),
+    "stranger permitted": (lambda t: _cloud(t).update({"permit-site": ["x"]}), INVALID, "='internet']", "not in VPN"),
+    "customer-managed": (
+        lambda t: _site(t, 0)["management"].update({"type": "ietf-l3vpn-svc:customer-managed"}),
+        UNSUPPORTED,
+        "management/type",
+        "operator",
+    ),
+    "start later": (
+        lambda t: _site(t, 0).update({"requested-site-start": "2027-01-01T00:00:00Z"}),
+        UNSUPPORTED,
+        "requested-site-start",
+        "leave",
+    ),
+    "device list": (
+        lambda t: _site(t, 0)["devices"]["device"].append({"device-id": "x"}),
+        UNSUPPORTED,
+        "device[device-id='x']",
+        "alone",
+    ),
+    "another device": (
+        lambda t: _access(t, 0).update({"device-reference": "x"}),
+        INVALID,
+        "device-reference",
+        "same",
+    ),
+    "single, and two": (
+        lambda t: _site(t, 0).update({"site-vpn-flavor": "ietf-l3vpn-svc:site-vpn-flavor-single"}),
+        INVALID,
+        "site-vpn-flavor",
+        "multi",
+    ),
+    "nni": (
+        lambda t: _site(t, 0).update({"site-vpn-flavor": "ietf-l3vpn-svc:site-vpn-flavor-nni"}),
+        UNSUPPORTED,
+        "site-vpn-flavor",
+        "give",
+    ),
+    "no access": (lambda t: _site(t, 0).pop("site-network-accesses"), INVALID, "site-network-accesses", "exactly one"),
+    "two accesses": (
+        lambda t: _site(t, 0)["site-network-accesses"]["site-network-access"].append(
+            {**_access(t, 0), "site-network-access-id": "second"}
+        ),
+        UNSUPPORTED,
+        "site-network-accesses",
+        "exactly one",
+    ),
+    "prefix filter": (
+        lambda t: _policy(t).update({"filters": {"filter": [{"type": "ipv4"}]}}),
+        UNSUPPORTED,
+        "filters",
+        "leave",
+    ),
+    "spoke": (
+        lambda t: _policy(t)["vpn"][0].update({"site-role": "ietf-l3vpn-svc:spoke-role"}),
+        UNSUPPORTED,
+        "site-role",
+        "equal",
+    ),
+    "unknown VPN": (
+        lambda t: _policy(t)["vpn"][0].update({"vpn-id": "x"}),
+        INVALID,
+        "vpn-attachment",
+        "does not exist",
+    ),
+    "no VPN": (lambda t: _policy(t).pop("vpn"), INVALID, "vpn-policy-id", "names no VPN"),
+    "unknown policy": (
+        lambda t: _access(t, 0)["vpn-attachment"].update({"vpn-policy-id": "x"}),
+        INVALID,
+        "vpn-policy-id",
+        "no vpn-policy",
+    ),
+    "not attached": (lambda t: _access(t, 0).pop("vpn-attachment"), INVALID, "vpn-attachment", "attach"),
+    "bandwidth": (
+        lambda t: _access(t, 0)["service"].update({"svc-input-bandwidth": "1000000"}),
+        UNSUPPORTED,
+        "svc-input-bandwidth",
+        "best effort",
+    ),
+    "MTU": (lambda t: _access(t, 0)["service"].update({"svc-mtu": 1500}), UNSUPPORTED, "svc-mtu", "1414"),
+    "BGP": (
+        lambda t: _access(t, 0).update({"routing-protocols": {"routing-protocol": [{"type": "ietf-l3vpn-svc:bgp"}]}}),
+        UNSUPPORTED,
+        "routing-protocol[type='ietf-l3vpn-svc:bgp']/type",
+        "direct",
+    ),
+    "DHCP": (
+        lambda t: _access(t, 0)["ip-connection"]["ipv4"].update(
+            {"address-allocation-type": "ietf-l3vpn-svc:provider-dhcp"}
+        ),
+        UNSUPPORTED,
+        "address-allocation-type",
+        "static-address",
+    ),
+    "customer address": (
+        lambda t: _addresses(t).update({"customer-address": "10.1.0.9"}),
+        UNSUPPORTED,
+        "customer-address",
+        "leave",
+    ),
+    "no gateway": (lambda t: _addresses(t).pop("provider-address"), INVALID, "provider-address", "gateway"),
+    "gateway is network": (
+        lambda t: _addresses(t).update({"provider-address": "10.1.0.0"}),
+        INVALID,
+        "provider-address",
+        "10.1.0.1",
+    ),
+    "gateway is broadcast": (
+        lambda t: _addresses(t).update({"provider-address": "10.1.0.255"}),
+        INVALID,
+        "provider-address",
+        "no host",
+    ),
+    "multicast LAN": (
+        lambda t: _addresses(t).update({"provider-address": "224.0.1.1"}),
+        INVALID,
+        "provider-address",
+        "unicast",
+    ),
+    "tiny LAN": (lambda t: _addresses(t).update({"prefix-length": 31}), INVALID, "prefix-length", "/30"),
+    "huge LAN": (lambda t: _addresses(t).update({"prefix-length": 0}), INVALID, "prefix-length", "/8"),
+    "overlap": (
+        lambda t: _addresses(t, 1).update({"provider-address": "10.1.0.129", "prefix-length": 25}),
+        INVALID,
+        "provider-address",
+        "overlaps 10.1.0.0/24 of site 'branch-1'",
+    ),
+    "device twice": (lambda t: _use(t, 1, "ucpe-1"), INVALID, "access/device", "branch-1"),
+    "no device": (lambda t: _box(t).pop("device"), INVALID, "access/device", "name the device"),
+    "device's name": (lambda t: _use(t, 0, "no_label"), INVALID, "access/device", "no name"),
+    "no mode": (lambda t: _box(t).pop("mode"), INVALID, "access/mode", "routed or bridged"),
+    "VLAN and routed": (lambda t: _box(t).update({"vlan": 5}), UNSUPPORTED, "access/vlan", "bridged"),
+    "one site in a VPN": (
+        lambda t: _policy(t).update({"vpn": [{"vpn-id": "internet-1"}]}),
+        INVALID,
+        "vpn-service[vpn-id='between']",
+        "add another",
+    ),
+    "two tenants": (lambda t: _vpn(t, 0).update({"customer-name": "other"}), INVALID, "vpn-attachment", "one tenant"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_refused_with_place_and_remedy(name: str, demo: Tree) -> None:
+    change, tag, place, word = WRONG[name]
+    change(demo)
+    with pytest.raises(ApplyError) as caught:
+        read(demo)
+    assert (caught.value.tag, word in caught.value.message) == (tag, True), caught.value.message
+    assert caught.value.path is not None
+    assert caught.value.path.startswith(f"/{ROOT}/")
+    assert caught.value.path.endswith(place), caught.value.path
+    list(parse(caught.value.path))  # an instance identifier
+
+
+def test_the_demo_is_valid_in_the_service_model(demo: Tree) -> None:
+    Schema([MODELS], MODULES).validate(demo)
+    intent = read(demo)
+    assert [s.id for s in intent.sites] == ["branch-1", "branch-2"]
+    assert intent.tenant(intent.sites[0]) == "acme"
+
+
+def test_nothing_is_an_intent() -> None:
+    assert read({}).sites == ()
+    assert read({ROOT: {"vpn-services": {}, "sites": {}}}).sites == ()
+
+
+def test_equal_prefixes_of_two_tenants_are_fine(demo: Tree) -> None:
+    _vpn(demo, 1)["customer-name"] = "other"
+    demo[ROOT]["vpn-services"]["vpn-service"].pop(2)
+    for index, name in ((0, "internet-1"), (1, "internet-2")):
+        _site(demo, index).pop("vpn-policies")
+        _access(demo, index)["vpn-attachment"] = {"vpn-id": name}
+    _addresses(demo, 1)["provider-address"] = "10.1.0.1"
+    assert {s.gateway.network.with_prefixlen for s in read(demo).sites} == {"10.1.0.0/24"}
+
+
+def test_permit_and_deny_decide_who_reaches_the_internet(demo: Tree) -> None:
+    intent = read(demo)
+    assert all(intent.reaches_internet(s) for s in intent.sites)
+    _cloud(demo)["deny-site"] = ["branch-1"]
+    intent = read(demo)
+    assert [intent.reaches_internet(s) for s in intent.sites] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "word"),
+    [
+        ({"personality": "other"}, "device", "no driver"),
+        ({"model": "unheard-of"}, "device", "no driver"),
+        ({"model": "vmsr-x86", "personality": "vmsr"}, "device", "serves no site"),
+    ],
+)
+def test_devices_that_cannot_are_refused(
+    change: dict[str, str], place: str, word: str, demo: Tree, inventory: dict[str, DeviceFacts]
+) -> None:
+    inventory["ucpe-1"] = dataclasses.replace(inventory["ucpe-1"], **change)  # type: ignore[arg-type]
+    with pytest.raises(ApplyError, match=word) as caught:
+        check_devices(read(demo), inventory)
+    assert str(caught.value.path).endswith(f"elasticlab-access:access/{place}")
+
+
+@pytest.mark.parametrize("port", ["wan", "eth0", "br-lan"])
+def test_only_ports_for_sites_are_sold(port: str, demo: Tree, inventory: dict[str, DeviceFacts]) -> None:
+    _box(demo)["port"] = port
+    with pytest.raises(ApplyError, match="has no port"):
+        check_devices(read(demo), inventory)
+
+
+def test_unknown_devices_are_waited_for(demo: Tree) -> None:
+    check_devices(read(demo), {})
