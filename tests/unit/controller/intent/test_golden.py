@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from controller.intent import from_xml
+from controller.intent import DeviceFacts, from_xml
 from yangkit import Schema, Tree
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -103,3 +105,26 @@ def test_a_bridged_port_without_vlan_is_valid(
     tree = build(demo)["ucpe-2"]
     schema_of("ucpe-2").validate(tree)
     assert "vlan" not in str(tree)
+
+
+def test_long_names_are_cut_and_devices_find_them_valid(
+    demo: Tree,
+    inventory: dict[str, DeviceFacts],
+    build: Callable[..., dict[str, Tree]],
+    schema_of: Callable[[str], Schema],
+) -> None:
+    stem = "branch-of-a-customer-with-a-long-name-in-"
+    names = {"ucpe-1": f"{stem}rome", "ucpe-2": f"{stem}oslo", "vmsr-1": f"{stem}vienna"}
+    text = str(demo).replace("'acme'", f"'{stem}acme'")
+    for old, new in names.items():
+        text = text.replace(f"'{old}'", f"'{new}'")
+    devices = {names[old]: dataclasses.replace(facts, name=names[old]) for old, facts in inventory.items()}
+    trees = build(ast.literal_eval(text), devices)
+    for old, new in names.items():
+        tree = trees[new]
+        interfaces = tree["ietf-interfaces:interfaces"]["interface"]
+        interfaces.append({"name": "wan", "type": "iana-if-type:ethernetCsmacd"})
+        schema_of(old).validate(tree)
+        assert len({i["name"] for i in interfaces}) == len(interfaces)
+        assert all(len(i["name"]) <= 15 for i in interfaces)
+        assert f"{new}.elasticlab.example" in str(tree)  # identities are never cut
