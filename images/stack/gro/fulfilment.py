@@ -1,0 +1,183 @@
+"""How an order is carried out: a saga over its items, all or none.
+
+reserve → devices (held until each is managed) → network (one YANG Patch for all items) → verify (sites up) → finish.
+A step is done again after a crash: each computes from the inventory what is to be, not what it did last.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from stackkit import durable
+from stackkit.database import Database
+from stackkit.durable import Context, Held, Step
+
+from gro import documents, sdno, store
+from gro.restconf import Controller, Manager, RefusedError
+
+Json = Any
+
+KIND = "order"
+VERIFY_RECHECK = 0.25
+DEVICES_RECHECK = 1.0
+
+STATES = {
+    durable.State.RUNNING: "inProgress",
+    durable.State.HELD: "held",
+    durable.State.UNDOING: "inProgress",
+    durable.State.DONE: "completed",
+    durable.State.FAILED: "failed",
+    durable.State.CANCELLED: "cancelled",
+}
+
+
+@dataclass
+class Fulfilment:
+    database: Database
+    controller: Controller
+    manager: Manager
+
+    def __post_init__(self) -> None:
+        # Two orders of one tenant may share a site: what one computes must be in the network before the other computes.
+        self._network = asyncio.Lock()
+
+    def steps(self, order: str, _: Json) -> list[Step]:
+        return [
+            Step("reserve", self._reserve, self._release),
+            Step("devices", self._devices, recheck=DEVICES_RECHECK),
+            Step("network", self._build, self._restore),
+            Step("verify", self._verify, recheck=VERIFY_RECHECK),
+            Step("finish", self._finish),
+        ]
+
+    async def _reserve(self, context: Context) -> Json:
+        """The rows were written with the order itself; here they are only evidence."""
+        added, removed = self._rows(context.saga)
+        return {"add": [row["id"] for row in added], "remove": [row["id"] for row in removed]}
+
+    async def _release(self, context: Context, _: Json) -> Json:
+        with self.database.begin() as connection:
+            added = store.services_by(connection, store.services.c.added_by, context.saga)
+            ids = [row["id"] for row in added]
+            store.set_services(connection, ids, state="terminated", in_network=False, ended=documents.now())
+            kept = store.services_by(connection, store.services.c.removed_by, context.saga)
+            store.set_services(connection, [row["id"] for row in kept], removed_by=None)
+            gone = store.drop_unused_sites(connection, context.input["tenant"])
+            for row in added:
+                documents.tell_service(connection, row["id"])
+        return {"services": ids, "sites": gone}
+
+    async def _devices(self, context: Context) -> Json:
+        """Every device of an added service is managed and the tenant's to use. Reasons tell nothing of others."""
+        found: dict[str, Json] = {}
+        for site in self._new_sites(context):
+            device = await self.manager.device(site.device)
+            if device is None or device.get("owner") not in (context.input["tenant"], "operator"):
+                raise Held(f"device {site.device} of site {site.name} is not registered for {context.input['tenant']}")
+            if device.get("status") != "managed":
+                raise Held(
+                    f"device {site.device} of site {site.name} is {device.get('status', 'expected')}: plug it in"
+                )
+            found[site.name] = {"device": site.device, "name": device.get("name")}
+        return found
+
+    async def _build(self, context: Context) -> Json:
+        return await self._apply(context, undo=False)
+
+    async def _restore(self, context: Context, _: Json) -> Json:
+        return await self._apply(context, undo=True)
+
+    async def _apply(self, context: Context, *, undo: bool) -> Json:
+        added, removed = self._rows(context.saga)
+        if undo:
+            added, removed = removed, added
+        going, coming = [row["id"] for row in removed], [row["id"] for row in added]
+        async with self._network:
+            with self.database.begin() as connection:
+                # Before the patch: nobody may build upon what is about to go. (After it, for what comes.)
+                store.set_services(connection, going, in_network=False)
+                tenant = context.input["tenant"]
+                present = store.in_network(connection, tenant)
+                sites = store.tenant_sites(connection, tenant)
+            known = {one.id: one for one in (*present, *map(store.service_of, removed))}
+            change = sdno.change(known.values(), sites, [store.service_of(row) for row in added], going)
+            patch = sdno.patch(change, f"{context.saga}{'-undo' if undo else ''}")
+            await self.controller.apply(patch)
+            with self.database.begin() as connection:
+                store.set_services(connection, coming, in_network=True)
+        edits = patch["ietf-yang-patch:yang-patch"]["edit"]
+        return {"edits": [f"{edit['operation']} {edit['target']}" for edit in edits]}
+
+    async def _verify(self, context: Context) -> Json:
+        added, removed = self._rows(context.saga)
+        return await self._settled(context, added, removed)
+
+    async def _settled(self, context: Context, added: list[store.Row], removed: list[store.Row]) -> Json:
+        """Sites of added services are up, sites that no service uses any more are gone."""
+        live = await self.controller.sites()
+        tenant = context.input["tenant"]
+        with self.database.read() as connection:
+            sites = store.tenant_sites(connection, tenant)
+            used = {name for one in store.in_network(connection, tenant) for name in one.sites}
+        wanted = {name for row in added for name in row["sites"]}
+        evidence: dict[str, Json] = {}
+        for name in sorted(wanted):
+            state = live.get(sites[name].id, {})
+            if state.get("state") == "failed":
+                raise RefusedError(f"site {name}: {state.get('reason', 'failed')}")
+            if state.get("state") != "up":
+                raise Held(f"site {name} is {state.get('state', 'not known to the controller yet')}")
+            evidence[name] = {key: state[key] for key in ("state", "since", "round-trip-time") if key in state}
+        for name in sorted({name for row in removed for name in row["sites"]} - used):
+            if name in sites and sites[name].id in live:
+                raise Held(f"site {name} is {live[sites[name].id].get('state', 'there')} still")
+            evidence[name] = {"state": "gone"}
+        return evidence
+
+    async def _finish(self, context: Context) -> Json:
+        with self.database.begin() as connection:
+            added = store.services_by(connection, store.services.c.added_by, context.saga)
+            removed = store.services_by(connection, store.services.c.removed_by, context.saga)
+            store.set_services(connection, [row["id"] for row in added], state="active")
+            store.set_services(connection, [row["id"] for row in removed], state="terminated", ended=documents.now())
+            gone = store.drop_unused_sites(connection, context.input["tenant"])
+            for row in (*added, *removed):
+                documents.tell_service(connection, row["id"])
+        return {"sites-dropped": gone}
+
+    def _rows(self, order: str) -> tuple[list[store.Row], list[store.Row]]:
+        with self.database.read() as connection:
+            return (
+                store.services_by(connection, store.services.c.added_by, order),
+                store.services_by(connection, store.services.c.removed_by, order),
+            )
+
+    def _new_sites(self, context: Context) -> list[sdno.Site]:
+        added, _ = self._rows(context.saga)
+        with self.database.read() as connection:
+            sites = store.tenant_sites(connection, context.input["tenant"])
+        return [sites[name] for name in sorted({name for row in added for name in row["sites"]})]
+
+
+def observe(connection: sa.Connection, event: durable.Event) -> None:
+    """The order's state follows its saga within the journal's own transaction; listeners are told in it, too."""
+    saga, step = event.saga, event.step
+    row = store.one(connection, store.orders, saga.id)
+    if row is None:
+        return
+    state = STATES[saga.state]
+    if saga.state is durable.State.HELD and step is not None and step.name == "verify":
+        state = "inProgress"  # the network is at work; held is for what somebody must do
+    if saga.cancel and not saga.state.terminal:
+        state = "pendingCancellation"
+    values: dict[str, Any] = {"state": state}
+    if row["started"] is None:
+        values["started"] = documents.now()
+    if saga.state.terminal:
+        values["completed"] = documents.now()
+    if saga.problem is not None:
+        values["problem"] = saga.problem
+    connection.execute(sa.update(store.orders).where(store.orders.c.id == saga.id).values(**values))
+    if state != row["state"]:
+        documents.tell_order(connection, saga.id)

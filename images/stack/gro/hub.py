@@ -1,0 +1,116 @@
+"""Event subscriptions (TMF630 /hub) and their delivery: durable, in order for each listener, tried until it succeeds.
+
+A callback is an address that a stranger gives to a server inside: unless settings allow it, loopback, link-local (with
+the clouds' metadata service), multicast and unspecified addresses are refused, and looked up again at each delivery
+(a name may point elsewhere tomorrow).
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import socket
+import time
+from urllib.parse import urlsplit
+
+import httpx
+import sqlalchemy as sa
+from stackkit.database import Database
+from stackkit.problems import Problem
+
+from gro import store
+
+log = logging.getLogger(__name__)
+
+IDLE = 1.0
+LONGEST_PAUSE = 300.0
+ATTEMPTS = 30
+
+
+class ForbiddenAddressError(Exception):
+    """A callback that this server will not call."""
+
+
+async def check_callback(url: str, allow_internal: bool) -> None:
+    """Raises ForbiddenAddressError if a callback is no http(s) URL or leads to where no listener may be."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("https", "http") or not parts.hostname or parts.username or parts.fragment:
+        raise ForbiddenAddressError("an http or https URL with a host, and without user and fragment, is expected")
+    if allow_internal:
+        return
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise ForbiddenAddressError(f"{parts.hostname} has no address: {error}") from None
+    for entry in found:
+        address = ipaddress.ip_address(str(entry[4][0]).split("%")[0])
+        mapped = getattr(address, "ipv4_mapped", None) or address
+        if mapped.is_loopback or mapped.is_link_local or mapped.is_multicast or mapped.is_unspecified:
+            raise ForbiddenAddressError(f"{parts.hostname} is {mapped}: this address is not called")
+
+
+async def checked(url: object, allow_internal: bool) -> str:
+    """The callback of a subscription, or the problem that names it."""
+    if not isinstance(url, str) or len(url) > 2000:
+        raise Problem(400, "Invalid subscription", "a URL is expected", "/callback")
+    try:
+        await check_callback(url, allow_internal)
+    except (ForbiddenAddressError, ValueError) as error:
+        raise Problem(400, "Invalid subscription", str(error), "/callback") from None
+    return url
+
+
+class Courier:
+    """Delivers what is in the outbox; one delivery of a listener at a time keeps their order."""
+
+    def __init__(self, database: Database, client: httpx.AsyncClient, *, allow_internal: bool = False) -> None:
+        self._database = database
+        self._client = client
+        self._allow_internal = allow_internal
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    async def run(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                delivered = await self.round()
+            except sa.exc.SQLAlchemyError:
+                log.exception("the outbox cannot be read; tried again")
+                delivered = 0
+            if not delivered:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), IDLE)
+
+    async def round(self) -> int:
+        """Tries the oldest due delivery of every listener; returns how many succeeded."""
+        first = sa.select(sa.func.min(store.deliveries.c.number)).group_by(store.deliveries.c.listener)
+        query = (
+            sa.select(store.deliveries, store.listeners.c.callback)
+            .join(store.listeners)
+            .where(store.deliveries.c.number.in_(first), store.deliveries.c.due <= time.time())
+        )
+        with self._database.read() as connection:
+            rows = [dict(row._mapping) for row in connection.execute(query)]
+        return sum(await asyncio.gather(*(self._deliver(row) for row in rows)))
+
+    async def _deliver(self, row: store.Row) -> bool:
+        try:
+            await check_callback(row["callback"], self._allow_internal)
+            response = await self._client.post(row["callback"], json=row["body"], timeout=10, follow_redirects=False)
+            problem = None if response.is_success else f"status {response.status_code}"
+        except (httpx.HTTPError, httpx.InvalidURL, ForbiddenAddressError, ValueError) as error:
+            problem = str(error) or type(error).__name__
+        attempts = row["attempts"] + 1
+        key = store.deliveries.c.number == row["number"]
+        with self._database.begin() as connection:
+            if problem is None or attempts >= ATTEMPTS:
+                connection.execute(sa.delete(store.deliveries).where(key))
+            else:
+                due = time.time() + min(0.5 * 2 ** (attempts - 1), LONGEST_PAUSE)
+                connection.execute(sa.update(store.deliveries).where(key).values(attempts=attempts, due=due))
+        if problem is not None:
+            log.warning("listener %s: attempt %d failed: %s", row["listener"], attempts, problem)
+        return problem is None

@@ -1,0 +1,116 @@
+"""GRO's way to the controller and the manager: RESTCONF (RFC 8040) and YANG Patch (RFC 8072), as anybody would."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from stackkit.durable import Later
+
+Json = Any
+
+DATA = "application/yang-data+json"
+PATCH = "application/yang-patch+json"
+
+
+class RefusedError(Exception):
+    """The far end understood and said no; the text is its own."""
+
+
+class Restconf:
+    """One RESTCONF server. Unreachable or busy raises Later (try again), a refusal RefusedError."""
+
+    def __init__(self, client: httpx.AsyncClient, url: str, name: str) -> None:
+        self._client = client
+        self._url = url.rstrip("/") + "/restconf"
+        self._name = name
+
+    async def get(self, path: str) -> Json | None:
+        """A resource; None if it is not there."""
+        response = await self._send("GET", path, None, None)
+        return None if response.status_code == 404 else response.json()
+
+    async def yang_patch(self, content: Json) -> None:
+        await self._send("PATCH", "/data", content, PATCH)
+
+    async def call(self, operation: str, content: Json) -> Json:
+        response = await self._send("POST", f"/operations/{operation}", content, DATA)
+        return response.json() if response.content else {}
+
+    async def _send(self, method: str, path: str, content: Json, media: str | None) -> httpx.Response:
+        headers = {"accept": DATA} | ({"content-type": media} if media else {})
+        try:
+            response = await self._client.request(method, self._url + path, json=content, headers=headers)
+        except httpx.HTTPError as error:
+            raise Later(f"the {self._name} does not answer: {error or type(error).__name__}") from error
+        # A 409 is also in-use or lock-denied (RFC 8040 section 7): someone else is at it.
+        locked = response.status_code == 409 and ("lock-denied" in response.text or "in-use" in response.text)
+        if locked or response.status_code in (401, 408, 423, 425, 429) or response.status_code >= 500:
+            raise Later(f"the {self._name} is not ready: {explain(response)}")
+        if response.is_error and not (response.status_code == 404 and method == "GET"):
+            raise RefusedError(f"the {self._name} refused: {explain(response)}")
+        return response
+
+
+def explain(response: httpx.Response) -> str:
+    """The first error of a RESTCONF answer (RFC 8040 section 7.1) or of a YANG Patch status (RFC 8072 section 2.3)."""
+    try:
+        content = response.json()
+    except ValueError:
+        return f"status {response.status_code}"
+    error = _first_error(content)
+    if error is None:
+        return f"status {response.status_code}"
+    text = error.get("error-message") or error.get("error-tag")
+    path = f" (at {error['error-path']})" if "error-path" in error else ""
+    return f"{text}{path}"
+
+
+def _first_error(content: Json) -> dict[str, Json] | None:
+    if isinstance(content, dict):
+        if isinstance(content.get("error"), list) and content["error"]:
+            first = content["error"][0]
+            return first if isinstance(first, dict) else None
+        content = list(content.values())
+    if isinstance(content, list):
+        return next((found for one in content if (found := _first_error(one))), None)
+    return None
+
+
+@dataclass(frozen=True)
+class Controller:
+    """The network's owner: takes intent, tells its state."""
+
+    restconf: Restconf
+
+    async def apply(self, patch: Json) -> None:
+        await self.restconf.yang_patch(patch)
+
+    async def sites(self) -> dict[str, dict[str, Json]]:
+        """Live state of all sites, by site id."""
+        content = await self.restconf.get("/data/elasticlab-network:network/site")
+        return {one["site-id"]: one for one in _list(content, "elasticlab-network:site")}
+
+    async def plan(self, tree: Json, operation: str) -> list[Json]:
+        content = await self.restconf.call(
+            "elasticlab-network:plan", {"elasticlab-network:input": {"intent": tree, "operation": operation}}
+        )
+        edits: list[Json] = content.get("elasticlab-network:output", {}).get("edit", [])
+        return edits
+
+
+@dataclass(frozen=True)
+class Manager:
+    """The registry of devices."""
+
+    restconf: Restconf
+
+    async def device(self, serial: str) -> dict[str, Json] | None:
+        content = await self.restconf.get(f"/data/elasticlab-devices:devices/device={quote(serial, safe='')}")
+        found = _list(content, "elasticlab-devices:device")
+        return found[0] if found else None
+
+
+def _list(content: Json, name: str) -> list[dict[str, Json]]:
+    entries = (content or {}).get(name, [])
+    return entries if isinstance(entries, list) else [entries]

@@ -1,0 +1,164 @@
+"""GRO's rows: orders, services, sites, cancellations, listeners and what is still to be told to them."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from stackkit import durable
+
+from gro.sdno import Service, Site
+
+Json = Any
+Row = dict[str, Any]
+
+metadata = sa.MetaData()
+
+orders = sa.Table(
+    "service_order",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("tenant", sa.String, nullable=False, index=True),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("document", sa.JSON, nullable=False),
+    sa.Column("created", sa.String, nullable=False),
+    sa.Column("started", sa.String),
+    sa.Column("completed", sa.String),
+    sa.Column("problem", sa.String),
+)
+services = sa.Table(
+    "service",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("tenant", sa.String, nullable=False, index=True),
+    sa.Column("specification", sa.String, nullable=False),
+    sa.Column("internet", sa.Boolean, nullable=False),
+    sa.Column("state", sa.String, nullable=False),  # TMF638: reserved, active, terminated
+    sa.Column("in_network", sa.Boolean, nullable=False),
+    sa.Column("sites", sa.JSON, nullable=False),
+    sa.Column("document", sa.JSON, nullable=False),
+    sa.Column("added_by", sa.String, nullable=False),
+    sa.Column("removed_by", sa.String),
+    sa.Column("created", sa.String, nullable=False),
+    sa.Column("ended", sa.String),
+)
+sites = sa.Table(
+    "site",
+    metadata,
+    sa.Column("tenant", sa.String, primary_key=True),
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("device", sa.String, nullable=False, unique=True),
+    sa.Column("document", sa.JSON, nullable=False),
+)
+cancellations = sa.Table(
+    "cancellation",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("tenant", sa.String, nullable=False, index=True),
+    sa.Column("service_order", sa.String, nullable=False),
+    sa.Column("document", sa.JSON, nullable=False),
+    sa.Column("created", sa.String, nullable=False),
+)
+listeners = sa.Table(
+    "listener",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("tenant", sa.String),  # null: an administrator's, told about all tenants
+    sa.Column("api", sa.String, nullable=False),
+    sa.Column("callback", sa.String, nullable=False),
+    sa.Column("query", sa.String),
+)
+deliveries = sa.Table(
+    "delivery",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("listener", sa.String, sa.ForeignKey("listener.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("body", sa.JSON, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("due", sa.Float, nullable=False),
+)
+
+
+def create_tables(connection: sa.Connection) -> None:
+    metadata.create_all(connection)
+
+
+def create_journal(connection: sa.Connection) -> None:
+    durable.create_tables(connection)
+
+
+MIGRATIONS = (create_tables, create_journal)
+
+
+def one(connection: sa.Connection, table: sa.Table, id_: str) -> Row | None:
+    row = connection.execute(sa.select(table).where(table.c.id == id_)).one_or_none()
+    return None if row is None else dict(row._mapping)
+
+
+def many(connection: sa.Connection, table: sa.Table, tenant: str | None) -> list[Row]:
+    """Rows of one tenant (None: of all), oldest first."""
+    query = sa.select(table)
+    if tenant is not None:
+        query = query.where(table.c.tenant == tenant)
+    if "created" in table.c:
+        query = query.order_by(table.c.created, table.c.id)
+    return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def site_of(row: Row) -> Site:
+    return Site(tenant=row["tenant"], **row["document"])
+
+
+def service_of(row: Row) -> Service:
+    return Service(row["id"], row["tenant"], row["internet"], tuple(row["sites"]))
+
+
+def find_site(connection: sa.Connection, tenant: str, name: str) -> Site | None:
+    query = sa.select(sites).where(sites.c.tenant == tenant, sites.c.name == name)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else site_of(dict(row._mapping))
+
+
+def device_is_used(connection: sa.Connection, device: str) -> bool:
+    return connection.execute(sa.select(sites.c.name).where(sites.c.device == device)).first() is not None
+
+
+def tenant_sites(connection: sa.Connection, tenant: str) -> dict[str, Site]:
+    query = sa.select(sites).where(sites.c.tenant == tenant)
+    return {row.name: site_of(dict(row._mapping)) for row in connection.execute(query)}
+
+
+def services_by(connection: sa.Connection, column: sa.Column[Any], order: str) -> list[Row]:
+    rows = connection.execute(sa.select(services).where(column == order).order_by(services.c.id))
+    return [dict(row._mapping) for row in rows]
+
+
+def in_network(connection: sa.Connection, tenant: str) -> list[Service]:
+    query = sa.select(services).where(services.c.tenant == tenant, services.c.in_network)
+    return [service_of(dict(row._mapping)) for row in connection.execute(query)]
+
+
+def set_services(connection: sa.Connection, ids: Sequence[str], **values: Any) -> None:
+    connection.execute(sa.update(services).where(services.c.id.in_(ids)).values(**values))
+
+
+def drop_unused_sites(connection: sa.Connection, tenant: str) -> list[str]:
+    """A site lives as long as a service that has not ended uses it; returns the names of those that went."""
+    query = sa.select(services.c.sites).where(services.c.tenant == tenant, services.c.state != "terminated")
+    used = {name for names in connection.execute(query).scalars() for name in names}
+    gone = sorted(set(tenant_sites(connection, tenant)) - used)
+    if gone:
+        connection.execute(sa.delete(sites).where(sites.c.tenant == tenant, sites.c.name.in_(gone)))
+    return gone
+
+
+def tell(connection: sa.Connection, api: str, tenant: str, body: Json) -> None:
+    """Puts an event into the outbox, in the transaction of what happened, for each listener whose query it meets."""
+    query = sa.select(listeners).where(
+        listeners.c.api == api, sa.or_(listeners.c.tenant.is_(None), listeners.c.tenant == tenant)
+    )
+    for row in connection.execute(query).all():
+        wanted = dict(pair.split("=", 1) for pair in (row.query or "").split("&") if "=" in pair)
+        if all(body.get(key) in value.split(",") for key, value in wanted.items()):
+            values = {"listener": row.id, "body": json.loads(json.dumps(body)), "attempts": 0, "due": 0.0}
+            connection.execute(sa.insert(deliveries).values(**values))
