@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,6 +50,7 @@ class ElementBackend:
         self._config = Config()
         self._wanted: Table | None = None
         self._waiting: set[str] = set()
+        self._contacts: tuple[tuple[str, int], ...] = ()
         self._lock = asyncio.Lock()
         self._poke = asyncio.Event()
         self.on_credentials: Callable[[], None] = lambda: None
@@ -63,7 +65,7 @@ class ElementBackend:
         """Make the machine be ``new``; on failure it is made again what it was."""
         del old  # what was wanted last is known here, also while the datastores start
         try:
-            config = read(new)
+            config = replace(read(new), contacts=self._contacts)
             wanted = desired(config)
         except UnsupportedError as error:
             raise ApplyError(str(error), error.path, "operation-not-supported") from error
@@ -94,6 +96,20 @@ class ElementBackend:
     async def state(self) -> Tree:
         """Operational data: interfaces, security associations, counters, what hardware this is."""
         return await self._blocking(state.collect, self._system.charon, self._config, self._identity)
+
+    async def admit(self, contacts: Sequence[tuple[str, int]]) -> None:
+        """Let answers in from those whom the box calls itself, instead of those before."""
+        async with self._lock:
+            self._contacts = tuple(contacts)
+            if self._wanted is None or self._config.contacts == self._contacts:
+                return
+            self._config = replace(self._config, contacts=self._contacts)
+            self._wanted = desired(self._config)
+            try:
+                await self._converge(self._wanted)
+            except OperationError as error:
+                log.error("%s; tried again soon", error)
+                self._poke.set()
 
     async def renew_credentials(self) -> None:
         """Take up changed credentials now: SAs of revoked peers are ended when this returns, if charon is there."""

@@ -6,6 +6,7 @@ enrolled with its manager and keeps it in its own storage (``element.enrolment``
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from element.factory import FactoryError, Identity
 from element.revocation import Revocations
 
 ADMIN = "admin"
+CURRENT, ENROLMENT = "current", "enrolment.json"
+UNREPORTED = "unreported"
+"""Beside the folder: the server that has still to be told that the credentials are in place."""
 _FILES = ("ca.pem", "crl.pem", "netconf.pem", "netconf.key", "ssh_host_ed25519_key")
 
 
@@ -60,6 +64,37 @@ class Credentials:
         """The list that clients are looked up in: ours, if they are certified by the authority whose list it is."""
         own = self.client_ca == self.folder / "ca.pem"
         return self.revocations.path if own else None
+
+
+def place(factory: Path, state: Path) -> tuple[Path, bool]:
+    """The folder of the credentials, and whether the factory gave it: otherwise it is there once the box enrolled."""
+    given = factory / "operational"
+    return (given, True) if given.is_dir() else (state / "identity" / CURRENT, False)
+
+
+def unfinished(folder: Path) -> bool:
+    """Has the box to enrol, or only to tell that it has?"""
+    return not folder.is_dir() or (folder.parent / UNREPORTED).exists()
+
+
+def from_enrolment(folder: Path, revocations: Revocations) -> Credentials:
+    """The credentials that the manager gave; components and people have certificates of the service CA."""
+    try:
+        facts = json.loads((folder / ENROLMENT).read_text(encoding="utf-8"))
+        # A certificate names its holder by common name; components carry their domain too.
+        clients = {form for name in facts["clients"] for form in (name, f"{name}.{facts['domain']}")}
+        return Credentials(
+            folder=folder,
+            name=facts["name"],
+            client_ca=folder / "service-ca.pem",
+            client_names=(NameRule("common-name"),),
+            clients=frozenset(clients),
+            users={name: folder / f"authorized_keys.{name}" for name in facts["users"]},
+            controller=(facts["controller"][0], facts["controller"][1]),
+            revocations=revocations,
+        )
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise FactoryError(f"{folder} holds no enrolment: {error!r}") from None
 
 
 def from_factory(identity: Identity, folder: Path, revocations: Revocations) -> Credentials:

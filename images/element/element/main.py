@@ -4,51 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
-from dataclasses import dataclass
-from pathlib import Path
 
-from yangkit import Datastores, Module, NetconfServer, Schema
+from yangkit import Datastores, Module, Schema
 
-from element import credentials, factory, storage
+from element import credentials, day0, factory, storage
 from element.apply import nft
 from element.apply.ipsec import Charon
 from element.apply.system import System
 from element.backend import ElementBackend
-from element.credentials import Credentials
+from element.box import Box
 from element.model import Config
+from element.places import Places
 from element.plan import firewall
 from element.revocation import Revocations
-from element.rpc import Rpcs
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where things are; the environment can move them, for tests."""
-
-    factory: Path
-    yang: Path
-    state: Path
-    vici: Path
-
-    @property
-    def startup(self) -> Path:
-        """The configuration that the box starts with."""
-        return self.state / "startup.xml"
-
-    @classmethod
-    def from_environment(cls) -> Places:
-        """The places of a node, unless the environment says otherwise."""
-        get = os.environ.get
-        return cls(
-            Path(get("ELEMENT_FACTORY", "/factory")),
-            Path(get("ELEMENT_YANG", "/usr/share/elasticlab/yang")),
-            Path(get("ELEMENT_STATE", "/var/lib/element")),
-            Path(get("ELEMENT_VICI", "/run/charon.vici")),
-        )
 
 
 def close_doors() -> None:
@@ -61,46 +32,30 @@ async def serve(places: Places) -> None:
     """Run until told to stop. What was configured stays in the kernel and in charon."""
     identity = factory.identity(places.factory)
     offers = factory.personality(identity.personality)
-    folder = places.factory / "operational"
+    folder, given = credentials.place(places.factory, places.state)
+    beginning = None if given else day0.read(places.factory)
     revocations = Revocations(folder / "ca.pem", folder / "crl.pem", places.state / "crl.pem")
-    own = credentials.from_factory(identity, folder, revocations)
     close_doors()
     schema = Schema([places.yang], [Module(offer.module, offer.features) for offer in offers])
-    backend = ElementBackend(System(Charon(places.vici, own.folder, revocations)), places.vici, identity)
+    backend = ElementBackend(System(Charon(places.vici, folder, revocations)), places.vici, identity)
     storage.folder(places.state)
-    stores = Datastores(schema, backend, startup=places.startup)
+    # Only who translates to the Internet forwards there.
+    forwarding = "elasticlab-nat" in {offer.module for offer in offers}
+    default = beginning.configuration(forwarding) if beginning else None
+    stores = Datastores(schema, backend, startup=places.startup, default=default)
     await stores.start()
-    server = await _offer(stores, backend, own)
-    log.info("%s %s is %s, serving NETCONF", identity.model, identity.serial, own.name)
     keeper = asyncio.create_task(backend.run())
+    box = Box(places, identity, stores, backend, beginning)
+    life = asyncio.create_task(box.live(folder, revocations))
     stop = asyncio.create_task(_told_to_stop())
-    await asyncio.wait({keeper, stop}, return_when=asyncio.FIRST_COMPLETED)
-    await server.close()
+    await asyncio.wait({keeper, stop, life}, return_when=asyncio.FIRST_COMPLETED)
+    ended = [task for task in (keeper, life) if task.done()]
+    life.cancel()
+    await asyncio.gather(life, return_exceptions=True)
     await stores.close()
-    if keeper.done():
-        keeper.result()  # it never ends by itself: say why
     keeper.cancel()
-
-
-async def _offer(stores: Datastores, backend: ElementBackend, own: Credentials) -> NetconfServer:
-    """NETCONF for people and programs that come to us."""
-    rpcs = Rpcs(backend, own.revocations)
-    server = NetconfServer(stores, rpcs=rpcs.handlers, recovery_users=own.clients)
-    rpcs.server = server
-    backend.on_credentials = rpcs.end_revoked_sessions
-    await server.listen_ssh("", 830, host_key=own.host_key, authorized_keys=own.users)
-    await server.listen_tls(
-        "",
-        6513,
-        cert=own.cert,
-        key=own.key,
-        ca=own.client_ca,
-        names=own.client_names,
-        crl=own.client_crl,
-        users=own.clients,
-        revoked=own.revocations.revoked,
-    )
-    return server
+    for task in ended:
+        task.result()  # they never end by themselves: say why
 
 
 async def _told_to_stop() -> None:

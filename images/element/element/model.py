@@ -163,6 +163,8 @@ class Config:
     routes: tuple[StaticRoute, ...] = ()
     breakouts: tuple[Breakout, ...] = ()
     connections: tuple[Connection, ...] = ()
+    contacts: tuple[tuple[str, int], ...] = ()
+    """Addresses and TCP ports that the box itself calls over the underlay; not configured, but known to it."""
     _by_name: dict[str, Interface] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:

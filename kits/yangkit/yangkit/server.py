@@ -6,12 +6,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Protocol
 
 from yangkit import monitoring
-from yangkit.callhome import CallHome
+from yangkit.callhome import LAST, CallHome
 from yangkit.certnames import NameRule
 from yangkit.confirmed import Commits
 from yangkit.datastores import Datastores
@@ -139,12 +140,20 @@ class NetconfServer:
         names: Sequence[NameRule],
         crl: Path | None = None,
         users: Collection[str] | None = None,
+        device: str | None = None,
+        longest_wait: float = LAST,
     ) -> CallHome:
-        """Call a client and serve it over TLS (RFC 8071); again and again, until stopped."""
-        return self._calling(TlsEndpoint(self, cert, key, ca, names, crl, users).call, host, port)
+        """Call a client and serve it over TLS (RFC 8071); again and again, until stopped.
 
-    def _calling(self, call: Callable[[str, int], Awaitable[None]], host: str, port: int) -> CallHome:
-        home = CallHome(call, host, port)
+        ``device`` is the interface by which the call leaves; ``longest_wait`` bounds the seconds between two calls.
+        """
+        endpoint = TlsEndpoint(self, cert, key, ca, names, crl, users)
+        return self._calling(partial(endpoint.call, device=device), host, port, longest_wait)
+
+    def _calling(
+        self, call: Callable[[str, int], Awaitable[None]], host: str, port: int, longest_wait: float = LAST
+    ) -> CallHome:
+        home = CallHome(call, host, port, longest_wait)
         self._calls.append(home)
         return home
 

@@ -78,11 +78,14 @@ class TlsEndpoint:
         for context in self._listening if crl is not None else ():
             context.load_verify_locations(crl)
 
-    async def call(self, host: str, port: int) -> None:
-        """Make one connection to a client and serve it to its end; the TLS server stays who it is (RFC 8071)."""
+    async def call(self, host: str, port: int, device: str | None = None) -> None:
+        """Make one connection to a client and serve it to its end; the TLS server stays who it is (RFC 8071).
+
+        It leaves by the interface ``device`` only, if one is given.
+        """
         loop = asyncio.get_running_loop()
         # A socket of our own: the client may speak before any protocol would be ready for TLS.
-        tcp = await _connect(host, port, self.server.limits.handshake_seconds)
+        tcp = await _connect(host, port, self.server.limits.handshake_seconds, device)
         try:
             transport, protocol = await loop.connect_accepted_socket(
                 lambda: _Protocol(self),
@@ -99,13 +102,15 @@ class TlsEndpoint:
             transport.abort()
 
 
-async def _connect(host: str, port: int, seconds: float) -> socket.socket:
+async def _connect(host: str, port: int, seconds: float, device: str | None) -> socket.socket:
     loop = asyncio.get_running_loop()
     problem: Exception = OSError(f"{host} has no address")
     for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
         tcp = socket.socket(family, kind, protocol)
         tcp.setblocking(False)
         try:
+            if device is not None:
+                tcp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
             async with asyncio.timeout(seconds):
                 await loop.sock_connect(tcp, address)
         except (OSError, TimeoutError) as error:

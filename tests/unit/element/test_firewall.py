@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from element.model import Config, read
@@ -129,3 +130,10 @@ def test_only_internal_interfaces_reach_the_internet(changed: Callable[[Callable
     assert '"gre-1"' in back
     assert '"br-2"' not in out + back
     assert all('"br-2"' in rule for rule in chain(changed(lambda _: None), "forwarding") if '"wan"' in rule)
+
+
+def test_answers_come_in_only_from_whom_the_box_calls(pop: Config) -> None:
+    called = replace(pop, contacts=(("203.0.113.6", 8572), ("203.0.113.6", 4335)))
+    [rule] = set(chain(called, "input")) - set(chain(pop, "input"))
+    contacts = "{ 203.0.113.6 . 4335, 203.0.113.6 . 8572 }"
+    assert rule == f'iifname {{ "wan" }} ip saddr . tcp sport {contacts} ct state established accept'

@@ -104,6 +104,10 @@ def _input(config: Config) -> Iterator[str]:
         yield f"iifname {ports} icmp type {{ destination-unreachable, time-exceeded, parameter-problem }} accept"
         yield f"iifname {ports} icmp type echo-request limit rate 50/second accept"
         yield f"iifname {ports} icmp type echo-reply ct state established accept"
+        if config.contacts:
+            # Answers of those whom the box itself calls: its bootstrap server and its controller.
+            called = _set(f"{address} . {port}" for address, port in sorted(config.contacts))
+            yield f"iifname {ports} ip saddr . tcp sport {called} ct state established accept"
     if config.tenants:
         # A gateway answers pings and is told of errors; it offers tenants nothing else.
         vrfs = _names(t.name for t in config.tenants)

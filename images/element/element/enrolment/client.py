@@ -1,0 +1,169 @@
+"""One attempt to enrol, and attempts until one succeeds.
+
+Everything that was reached is on disk before the next step, and every step can be taken again: a box whose power is cut
+at any moment either has its credentials (one folder, renamed into place) or starts over with the same keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import shutil
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from random import uniform
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from element import storage
+from element.credentials import CURRENT, ENROLMENT, UNREPORTED
+from element.enrolment import est, keys, onboarding, sztp
+from element.enrolment.conveyed import configuration
+from element.enrolment.errors import EnrolmentError
+from element.enrolment.https import Https, address
+from element.factory import Identity
+
+Contacts = Sequence[tuple[str, int]]
+Admit = Callable[[Contacts], None]
+
+log = logging.getLogger(__name__)
+
+FIRST, LAST = 0.5, 10.0
+_KEYS = ("netconf.key", "ike.key", "ssh_host_ed25519_key")
+
+
+class Enrolment:
+    """A box that has its factory identity and wants an operational one. Blocking; for a thread."""
+
+    def __init__(self, identity: Identity, factory: Path, state: Path, device: str | None) -> None:
+        self._identity = identity
+        self._factory = factory
+        self._state = state
+        self._device = device
+        self._keys = state / "keys"
+
+    @property
+    def unreported(self) -> str | None:
+        """The server that has still to be told that all is done."""
+        path = self._state / UNREPORTED
+        done = (self._state / CURRENT).is_dir()  # the mark is made before the folder is moved into place
+        return path.read_text().strip() if done and path.exists() else None
+
+    def attempt(self, url: str, admit: Admit) -> None:
+        """Enrol with one server; afterwards the credentials are in place. ``admit`` lets answers of contacts in."""
+        admit([address(url)])
+        self._prepare()
+        server = sztp.BootstrapServer(self._https("idevid"), url, self._identity)
+        server.report("bootstrap-initiated")
+        try:
+            new = self._ask(server)
+            server.report("config-initiated")
+            admit([address(url), address(new.est_server)])
+            self._install(new, url)
+            server.report("config-complete")
+        except EnrolmentError as error:
+            server.report("bootstrap-error", str(error))
+            raise
+        self.report(url)
+
+    def report(self, url: str) -> bool:
+        """Tell a server that all is done, until it has heard it."""
+        public = keys.make_host_key(self._state / CURRENT / "ssh_host_ed25519_key")
+        server = sztp.BootstrapServer(self._https("idevid"), url, self._identity)
+        done = server.report("bootstrap-complete", **sztp.host_key(public))
+        if done:
+            storage.remove(self._state / UNREPORTED)
+        return done
+
+    def _https(self, name: str) -> Https:
+        folder = self._factory
+        return Https(folder / "trust-anchor.pem", folder / f"{name}.pem", folder / f"{name}.key", self._device)
+
+    def _prepare(self) -> None:
+        """Keys, before anybody hears of them."""
+        storage.folder(self._state)
+        storage.folder(self._keys)
+        for name in _KEYS[:2]:
+            keys.make(self._keys / name)
+        keys.make_host_key(self._keys / _KEYS[2])
+
+    def _ask(self, server: sztp.BootstrapServer) -> onboarding.Onboarding:
+        key = keys.make(self._keys / "netconf.key")
+        cms = server.bootstrapping_data(keys.request(key, self._identity.serial))
+        new = onboarding.read(configuration(cms))
+        onboarding.check(new, key.public_key(), self._identity.serial)
+        return new
+
+    def _install(self, new: onboarding.Onboarding, url: str) -> None:
+        staging = self._state / "new"
+        if staging.exists():
+            shutil.rmtree(staging)  # of an attempt that was cut
+        storage.folder(staging)
+        for name in _KEYS:
+            storage.write(staging / name, (self._keys / name).read_bytes())
+        for name, content in _files(new).items():
+            storage.write(staging / name, content)
+        https = Https(
+            self._factory / "trust-anchor.pem", staging / "netconf.pem", staging / "netconf.key", self._device
+        )
+        key = keys.make(self._keys / "ike.key")
+        certificate = est.simple_enroll(https, new.est_server, keys.request_like(key, new.certificate))
+        onboarding.check_certificate(certificate, new.operational_ca, key.public_key())
+        storage.write(staging / "ike.pem", certificate.public_bytes(Encoding.PEM))
+        storage.write(self._state / UNREPORTED, url.encode())
+        storage.move(staging, self._state / CURRENT)
+
+
+def _files(new: onboarding.Onboarding) -> dict[str, bytes]:
+    facts = {
+        "name": new.name,
+        "domain": new.domain,
+        "controller": list(new.controller),
+        "est-server": new.est_server,
+        "users": sorted(new.users),
+        "clients": list(new.clients),
+    }
+    files = {
+        "netconf.pem": b"".join(c.public_bytes(Encoding.PEM) for c in new.certificates),
+        "ca.pem": new.operational_ca.public_bytes(Encoding.PEM),
+        "service-ca.pem": new.service_ca.public_bytes(Encoding.PEM),
+        "crl.pem": new.crl.public_bytes(Encoding.PEM),
+        ENROLMENT: json.dumps(facts, indent=2).encode() + b"\n",
+    }
+    users = {f"authorized_keys.{name}": "".join(f"{k}\n" for k in found).encode() for name, found in new.users.items()}
+    return files | users
+
+
+async def enrol(
+    enrolment: Enrolment,
+    servers: Callable[[], Sequence[str]],
+    admit: Callable[[Contacts], Awaitable[None]],
+) -> None:
+    """Try the servers in their order, again and again, until one has enrolled the box (RFC 8572, section 5)."""
+    loop = asyncio.get_running_loop()
+
+    def admit_now(contacts: Contacts) -> None:
+        asyncio.run_coroutine_threadsafe(_awaited(admit, contacts), loop).result()
+
+    wait = FIRST
+    while True:
+        if (url := enrolment.unreported) is not None:
+            # The credentials are there; a server that hears of it only after the next power cut knows less, no more.
+            await admit([address(url)])
+            await asyncio.to_thread(enrolment.report, url)
+            return
+        for url in servers():
+            try:
+                await asyncio.to_thread(enrolment.attempt, url, admit_now)
+            except (EnrolmentError, OSError) as error:
+                log.warning("not enrolled: %s", error)
+            else:
+                log.info("enrolled by %s", url)
+                return
+        await asyncio.sleep(uniform(wait / 2, wait))  # noqa: S311 - no secret
+        wait = min(2 * wait, LAST)
+
+
+async def _awaited(admit: Callable[[Contacts], Awaitable[None]], contacts: Contacts) -> None:
+    await admit(contacts)

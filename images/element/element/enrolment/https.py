@@ -1,0 +1,97 @@
+"""HTTP over mutual TLS, from one interface only: nothing of this takes the management network."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from element.enrolment.errors import EnrolmentError
+
+TIMEOUT = 10.0
+LARGEST = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer, whatever its status."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+    @property
+    def media(self) -> str:
+        """Media type without parameters."""
+        return self.headers.get_content_type()
+
+
+@dataclass(frozen=True, slots=True)
+class Https:
+    """A client: whom it trusts, who it is, and where it goes out."""
+
+    trust: Path
+    cert: Path
+    key: Path
+    device: str | None
+
+    def post(self, url: str, body: bytes, headers: dict[str, str]) -> Response:
+        """One request on a connection of its own."""
+        host, port = address(url)
+        connection = _Bound(host, port, self._context(), self.device)
+        try:
+            connection.request("POST", urlsplit(url).path, body, headers)
+            answer = connection.getresponse()
+            content = answer.read(LARGEST + 1)
+            if len(content) > LARGEST:
+                raise EnrolmentError(f"{url} answers with more than {LARGEST} octets")
+            return Response(answer.status, answer.headers, content)
+        except (OSError, http.client.HTTPException) as error:
+            raise EnrolmentError(f"{url}: {error or type(error).__name__}") from error
+        finally:
+            connection.close()
+
+    def _context(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_verify_locations(self.trust)
+        context.load_cert_chain(self.cert, self.key)
+        return context
+
+
+def address(url: str) -> tuple[str, int]:
+    """Host and port of an https URL."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or 443
+    except ValueError as error:
+        raise EnrolmentError(f"{url!r} is no URL: {error}") from None
+    if parts.scheme != "https" or not host:
+        raise EnrolmentError(f"{url!r} is no https URL")
+    return host, port
+
+
+class _Bound(http.client.HTTPSConnection):
+    """A connection that leaves by one interface, whatever the routes say."""
+
+    def __init__(self, host: str, port: int, context: ssl.SSLContext, device: str | None) -> None:
+        super().__init__(host, port, timeout=TIMEOUT, context=context)
+        self._tls = context
+        self._device = device
+
+    def connect(self) -> None:
+        tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            tcp.settimeout(TIMEOUT)
+            if self._device:
+                tcp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._device.encode())
+            tcp.connect((self.host, self.port))
+            tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.sock = self._tls.wrap_socket(tcp, server_hostname=self.host)
+        except BaseException:
+            tcp.close()
+            raise
