@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ _VERSIONS = sa.Table(
 )
 # Any number, as long as all of our processes take the same one.
 _MIGRATION_LOCK = 0x656C6173
+# What an empty statement consists of.
+_NOTHING = re.compile(r"--[^\n]*|/\*.*?\*/|[;\s]", re.S)
 
 
 class SchemaError(Exception):
@@ -141,11 +144,8 @@ def statements(script: str) -> list[str]:
         if sqlite3.complete_statement(rest):
             found.append(rest.strip())
             rest = ""
-    tail = rest.removesuffix(";")
-    meaningful = [line for line in tail.splitlines() if line.strip() and not line.strip().startswith("--")]
-    if meaningful:
-        found.append(tail.strip())
-    return [statement for statement in found if statement.strip("; \n\t")]
+    # What is left was never finished: SQLite shall say what is wrong with it.
+    return [statement for statement in [*found, rest.strip()] if _NOTHING.sub("", statement)]
 
 
 def _applied(connection: sa.Connection) -> tuple[int, dict[int, str]]:

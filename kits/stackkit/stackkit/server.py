@@ -30,6 +30,11 @@ from stackkit.protocol import Protocol, State
 
 log = logging.getLogger(__name__)
 
+# Closing counts the time in which a slow client takes the rest of its answer.
+_CLOSE_SECONDS = 15.0
+# When we stop, clients with idle connections have this long to say farewell; many never do (they do not read).
+_FAREWELL_SECONDS = 0.5
+
 Context = ssl.SSLContext | Callable[[], ssl.SSLContext]
 
 
@@ -217,6 +222,11 @@ class _Door:
         await asyncio.gather(*tasks, return_exceptions=True)
         while self.state.tasks:
             await asyncio.wait(set(self.state.tasks))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                await self.state.empty.wait()
+        for connection in list(self.state.connections):
+            connection.transport.abort()
         await self.state.empty.wait()
 
     async def cut(self) -> None:
@@ -280,7 +290,7 @@ class _Door:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             context = self.listener.ssl if isinstance(self.listener.ssl, ssl.SSLContext) else self.listener.ssl()
             await asyncio.get_running_loop().connect_accepted_socket(
-                protocol, accepted, ssl=context, ssl_handshake_timeout=deadline, ssl_shutdown_timeout=2.0
+                protocol, accepted, ssl=context, ssl_handshake_timeout=deadline, ssl_shutdown_timeout=_CLOSE_SECONDS
             )
         except OSError as error:
             self._refused(peer, reason(error, deadline))

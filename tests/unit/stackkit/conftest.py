@@ -145,8 +145,9 @@ def serving(pki: Pki) -> Serving:
     ) -> AsyncIterator[Running]:
         refused: list[tuple[str, str]] = []
         settings = {name: options.pop(name) for name in ("grace", "max_body") if name in options}
+        host = options.pop("host", "127.0.0.1")
         context = context or tls.server_context(pki.server.cert, pki.server.key, pki.ca.path, require_client)
-        listener = Listener("127.0.0.1", 0, context, lambda peer, why: refused.append((peer, why)), **options)
+        listener = Listener(host, 0, context, lambda peer, why: refused.append((peer, why)), **options)
         server = Server(app, [listener], **settings)
         await server.start()
         try:

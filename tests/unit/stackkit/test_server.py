@@ -10,7 +10,7 @@ import socket
 import ssl
 import sys
 import textwrap
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import httpx
@@ -51,9 +51,10 @@ def application() -> FastAPI:
     return app
 
 
-async def until(condition: object, seconds: float = 3) -> None:
+async def until(condition: Callable[[], object], seconds: float = 3) -> None:
+    """Poll: the server tells nobody else when it has refused someone."""
     async with asyncio.timeout(seconds):
-        while not condition():  # type: ignore[operator]
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
@@ -177,15 +178,14 @@ async def test_body_over_the_limit(serving: Serving, pki: Pki) -> None:
         for _ in range(30):
             yield b"x" * 100
 
-    async with serving(application(), max_body=1000) as running:
-        async with http.client(trusting(pki), base_url=running.url) as client:
-            assert (await client.post("/echo", content=b"x" * 1000)).json() == 1000
-            for body in (b"x" * 1001, chunks()):
-                response = await client.post("/echo", content=body)
-                assert response.status_code == 413
-    async with serving(application()) as running:
-        async with http.client(trusting(pki), base_url=running.url) as client:
-            assert (await client.post("/echo", content=b"x" * 500_000)).json() == 500_000
+    small = serving(application(), max_body=1000)
+    async with small as running, http.client(trusting(pki), base_url=running.url) as client:
+        assert (await client.post("/echo", content=b"x" * 1000)).json() == 1000
+        for body in (b"x" * 1001, chunks()):
+            response = await client.post("/echo", content=body)
+            assert response.status_code == 413
+    async with serving(application()) as running, http.client(trusting(pki), base_url=running.url) as client:
+        assert (await client.post("/echo", content=b"x" * 500_000)).json() == 500_000
 
 
 async def test_request_that_drips_is_cut(serving: Serving, pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +221,6 @@ async def test_stop_cuts_what_outlasts_the_grace(serving: Serving, pki: Pki) -> 
         await asyncio.sleep(3600)
 
     async with serving(app, grace=0.1) as running, http.client(trusting(pki), base_url=running.url) as client:
-        request = asyncio.create_task(client.post("/never"))
         request = asyncio.create_task(client.send(client.build_request("GET", "/never")))
         await asyncio.sleep(0.1)
         async with asyncio.timeout(3):
