@@ -1,0 +1,5 @@
+"""``python -m manager``."""
+
+from manager.main import main
+
+main()
