@@ -1,1 +1,1 @@
-"""Who is who: tenants, users, programs and their tokens."""
+"""identity: tenants, users and programs; the stack's OAuth 2.0 and OpenID Connect issuer."""
