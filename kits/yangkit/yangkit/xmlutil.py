@@ -52,11 +52,12 @@ def parse(data: bytes) -> etree._Element:
         root = etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError) as error:
         raise MalformedXml(str(error)) from None
-    _check_depth(root)
+    check_depth(root)
     return root
 
 
-def _check_depth(root: etree._Element) -> None:
+def check_depth(root: etree._Element) -> None:
+    """MalformedXml when elements are nested deeper than any of our documents may be."""
     level = [root]
     for _ in range(MAX_DEPTH):
         level = [child for element in level for child in element]

@@ -26,7 +26,23 @@ def parse_json(body: bytes) -> dict[str, Any]:
         raise bad_request(f"the body is no JSON that RFC 7951 allows: {error}", "malformed-message") from None
     if not isinstance(value, dict):
         raise bad_request("the body is no JSON object", "malformed-message")
+    _check_depth(value)
     return value
+
+
+def _check_depth(value: Any) -> None:
+    """As deep as XML may be, so that whoever walks through it gets to its end."""
+    level = [value]
+    for _ in range(xmlutil.MAX_DEPTH):
+        level = [
+            inner
+            for item in level
+            for inner in (item.values() if isinstance(item, dict) else item)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    raise bad_request(f"the body is nested deeper than {xmlutil.MAX_DEPTH}", "malformed-message")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from yangkit.restconf.problems import RESTCONF
 from yangkit.restconf.resources import Target, child_of, exists, find, parse
 from yangkit.schema import Schema, SchemaNode
 from yangkit.tree import Container, Key, Leaf
-from yangkit.xmlutil import nc
+from yangkit.xmlutil import MalformedXml, check_depth, nc
 
 _OPERATION = nc("operation")
 
@@ -121,6 +121,10 @@ class Edit:
             element = decode.document(_bare(target))
         element.set(_OPERATION, operation)
         holder.append(element)
+        try:
+            check_depth(root)  # or the startup file, which holds the whole of it, could not be read again
+        except MalformedXml as error:
+            raise bad_request(f"{target.url()}: {error}") from None
         editor = Editor(places={str(target.path()): place} if place is not None else {})
         # A case of a choice is chosen by containers on the way, but not by what removes something.
         inherited = "none" if operation in ("delete", "remove") else "merge"

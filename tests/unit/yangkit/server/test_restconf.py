@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from yangkit import RestconfApp
+from yangkit import Datastores, RestconfApp
 from yangkit.backend import ApplyError
 from yangkit.restconf import Forbidden, Unauthorized
 from yangkit.xmlutil import parse
@@ -289,6 +289,7 @@ async def test_insert_and_point(rest, lab):
         ("/top/item=1", b'{"kit-test:item":[{"id":"1","note":"\\u0001"}]}'),
         ("/top/item=1", b"[" * 100_000),
         ("/top/item=1", b"1" * 5000),
+        ("/top/blob", b'{"kit-test:blob":' + b'{"x":' * 300 + b"1" + b"}" * 301),
         ("/top/item=1", b"\xff"),
         ("/top/item=1", b"<item/>"),
         ("/top/big", {"kit-test:big": 5}),
@@ -332,6 +333,22 @@ async def test_anydata(rest):
     assert (await rest("PUT", "/data/kit-test:top/blob", {"kit-test:blob": typed})).status_code == 204
     assert (await rest("GET", "/data/kit-test:top/blob")).json() == {"kit-test:blob": typed}
     refused(await rest("PUT", "/data/kit-test:top/blob", {"kit-test:blob": {"no such:x": 1}}), 400, "unknown-element")
+
+
+async def test_what_is_accepted_can_be_read_again_after_a_restart(rest, lab):
+    """The deepest anydata that goes in must not make the startup file one that nobody can read."""
+    path, accepted = "/data/kit-test:top/blob", 0
+    for depth in range(110, 130):
+        body = b'{"kit-test:blob":' + b'{"x":' * depth + b"1" + b"}" * (depth + 1)
+        status = (await rest("PUT", path, body)).status_code
+        assert status in (201, 204, 400)
+        accepted += status != 400
+    assert 0 < accepted < 20
+    again = Datastores(lab.schema, lab.backend, lab.startup)
+    await again.start()
+    assert again.problem is None
+    assert again.running == lab.stores.running
+    assert (await rest("GET", path)).status_code == 200
 
 
 async def test_constraints_and_the_system_refuse(rest, lab):
@@ -387,6 +404,19 @@ async def test_concurrent_edits_are_all_kept(rest, lab):
     puts = [rest("PUT", f"/data/kit-test:top/item=n{n}", {"kit-test:item": [{"id": f"n{n}"}]}) for n in range(20)]
     assert {r.status_code for r in await asyncio.gather(*puts)} == {201}
     assert len(lab.stores.running["kit-test:top"]["item"]) == 22
+
+
+async def test_edits_by_both_protocols_are_all_kept(rest, client, lab, until):
+    lab.backend.gate = asyncio.Event()
+    lab.backend.entered.clear()
+    slow = asyncio.create_task(rest("PUT", "/data/kit-test:top/name", {"kit-test:name": "b"}))
+    await lab.backend.entered.wait()
+    other = asyncio.create_task(client.edit_config(f'<top xmlns="{KT}"><flag>true</flag></top>', "running"))
+    await until(lambda: lab.server.counters["in-rpcs"] > 0)
+    lab.backend.gate.set()
+    assert (await slow).status_code == 204
+    await other
+    assert (lab.stores.running["kit-test:top"]["name"], lab.stores.running["kit-test:top"]["flag"]) == ("b", True)
 
 
 async def test_negotiation(rest):
