@@ -55,15 +55,16 @@ class Enrolment:
         admit([address(url)])
         self._prepare()
         server = sztp.BootstrapServer(self._https("idevid"), url, self._identity)
-        server.report("bootstrap-initiated")
         try:
             new = self._ask(server)
+            server.report("bootstrap-initiated")
             server.report("config-initiated")
             admit([address(url), address(new.est_server)])
             self._install(new, url)
             server.report("config-complete")
         except EnrolmentError as error:
-            server.report("bootstrap-error", str(error))
+            if not isinstance(error.__cause__, OSError):  # who cannot be reached cannot be told
+                server.report("bootstrap-error", str(error))
             raise
         self.report(url)
 
