@@ -39,7 +39,7 @@ async def running(config: Settings) -> AsyncIterator[Desk]:
         await engine.start()
         try:
             offers = catalogue.load(config.offers)
-            yield Desk(database, offers, engine, controller, courier, config.internal_callbacks)
+            yield Desk(database, offers, engine, controller, manager, courier, config.internal_callbacks)
         finally:
             await engine.stop()
             delivering.cancel()

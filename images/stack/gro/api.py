@@ -1,6 +1,7 @@
 """GRO's HTTP interface: TMF641 ordering, TMF638 inventory, TMF633 catalogue; and ours: plan, steps, sites, health."""
 
 import asyncio
+import dataclasses
 import json
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -20,7 +21,7 @@ from gro.catalogue import Catalogue
 from gro.documents import CATALOGUE, INVENTORY, ORDERING
 from gro.fulfilment import KIND
 from gro.order_request import Checked, Checker, members
-from gro.restconf import Controller, RefusedError
+from gro.restconf import Controller, Manager, RefusedError
 
 Json = Any
 Authenticate = Callable[[Request], Awaitable[Caller]]
@@ -39,6 +40,7 @@ class Desk:
     catalogue: Catalogue
     engine: durable.Engine
     controller: Controller
+    manager: Manager
     courier: hub.Courier
     allow_internal: bool = False
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -263,9 +265,10 @@ def _planning(desk: Desk, who: Any) -> APIRouter:
             rows = [store.one(connection, store.services, id_) for id_ in checked.remove]
             leaving = [store.service_of(row) for row in rows if row is not None]
             present = {one.id: one for one in (*store.in_network(connection, checked.tenant), *leaving)}
-        change = sdno.change(present.values(), sites, [added.service for added in checked.add], checked.remove)
         edits: list[Json] = []
         try:
+            sites |= {one.name: await _named(desk, one) for one in sites.values() if one.device_name is None}
+            change = sdno.change(present.values(), sites, [added.service for added in checked.add], checked.remove)
             if change.vpns or change.sites:
                 edits += await desk.controller.plan(sdno.tree(change), "merge")
             if change.gone_sites or change.gone_vpns:
@@ -299,6 +302,14 @@ def _planning(desk: Desk, who: Any) -> APIRouter:
         ])  # fmt: skip
 
     return router
+
+
+async def _named(desk: Desk, site: sdno.Site) -> sdno.Site:
+    """A site with its device's name; what is planned may be plugged in later, but must be registered."""
+    device = await desk.manager.device_of(site.tenant, site.device)
+    if device is None:
+        raise RefusedError(f"device {site.device} of site {site.name} is not registered for {site.tenant}")
+    return dataclasses.replace(site, device_name=device["name"])
 
 
 def _collections(desk: Desk, who: Any) -> APIRouter:

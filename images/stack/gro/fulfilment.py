@@ -71,15 +71,18 @@ class Fulfilment:
     async def _devices(self, context: Context) -> Json:
         """Every device of an added service is managed and the tenant's to use. Reasons tell nothing of others."""
         found: dict[str, Json] = {}
+        tenant = context.input["tenant"]
         for site in self._new_sites(context):
-            device = await self.manager.device(site.device)
-            if device is None or device.get("owner") not in (context.input["tenant"], "operator"):
-                raise Held(f"device {site.device} of site {site.name} is not registered for {context.input['tenant']}")
+            device = await self.manager.device_of(tenant, site.device)
+            if device is None:
+                raise Held(f"device {site.device} of site {site.name} is not registered for {tenant}")
             if device.get("status") != "managed":
                 raise Held(
                     f"device {site.device} of site {site.name} is {device.get('status', 'expected')}: plug it in"
                 )
-            found[site.name] = {"device": site.device, "name": device.get("name")}
+            with self.database.begin() as connection:
+                store.name_device(connection, tenant, site.name, device["name"])
+            found[site.name] = {"device": site.device, "name": device["name"]}
         return found
 
     async def _build(self, context: Context) -> Json:

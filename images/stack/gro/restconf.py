@@ -110,6 +110,11 @@ class Manager:
         found = _list(content, "elasticlab-devices:device")
         return found[0] if found else None
 
+    async def device_of(self, tenant: str, serial: str) -> dict[str, Json] | None:
+        """The device if this tenant may use it: another's is as unknown as one that nobody registered."""
+        device = await self.device(serial)
+        return device if device is not None and device.get("owner") in (tenant, "operator") else None
+
 
 def _list(content: Json, name: str) -> list[dict[str, Json]]:
     entries = (content or {}).get(name, [])

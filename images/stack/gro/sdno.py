@@ -18,9 +18,10 @@ ROOT = "/ietf-l3vpn-svc:l3vpn-svc"
 INTERNET = "internet"
 ACCESS = "lan"
 POLICY = "all"
-# Rates and MTU are mandatory in RFC 8299 (section 6.12.1) and not yet offered: these say "as much as the access gives".
-BANDWIDTH = 1_000_000_000
-MTU = 1400
+# Rates and MTU are mandatory in RFC 8299 (section 6.12.1) and not offered yet: no guaranteed rate, and the largest IP
+# packets that the access carries (elasticlab-access).
+BANDWIDTH = 0
+MTU = {"routed": 1414, "bridged": 1388}
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Site:
     gateway: str
     port: str = "lan"
     vlan: int | None = None
+    device_name: str | None = None
+    """The name that the registry gives to the device `device` (a serial number); the network knows it by this."""
 
     @property
     def id(self) -> str:
@@ -46,7 +49,7 @@ class Site:
 
     def document(self) -> dict[str, Json]:
         """The characteristic's value that would order this site."""
-        return {k: v for k, v in asdict(self).items() if k != "tenant" and v is not None}
+        return {k: v for k, v in asdict(self).items() if k not in ("tenant", "device_name") and v is not None}
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ def site(wanted: Site, vpns: Sequence[str]) -> dict[str, Json]:
     instance: dict[str, Json] = {
         "site-id": wanted.id,
         "locations": {"location": [{"location-id": wanted.name}]},
+        "devices": {"device": [{"device-id": wanted.device_name, "location": wanted.name}]},
         "management": {"type": "ietf-l3vpn-svc:provider-managed"},
         "site-network-accesses": {"site-network-access": [_access(wanted, vpns)]},
     }
@@ -123,7 +127,9 @@ def site(wanted: Site, vpns: Sequence[str]) -> dict[str, Json]:
 
 def _access(wanted: Site, vpns: Sequence[str]) -> dict[str, Json]:
     gateway = ipaddress.IPv4Interface(wanted.gateway)
-    augmentation: dict[str, Json] = {"device": wanted.device, "port": wanted.port, "mode": wanted.access}
+    if wanted.device_name is None:
+        raise ValueError(f"site {wanted.id}: the name of device {wanted.device} is not known yet")
+    augmentation: dict[str, Json] = {"device": wanted.device_name, "port": wanted.port, "mode": wanted.access}
     if wanted.vlan is not None:
         augmentation["vlan"] = wanted.vlan
     attachment: dict[str, Json] = {"vpn-policy-id": POLICY}
@@ -133,9 +139,13 @@ def _access(wanted: Site, vpns: Sequence[str]) -> dict[str, Json]:
     return {
         "site-network-access-id": ACCESS,
         "site-network-access-type": "ietf-l3vpn-svc:multipoint",
-        "location-reference": wanted.name,
+        "device-reference": wanted.device_name,
         "ip-connection": {"ipv4": {"address-allocation-type": "ietf-l3vpn-svc:static-address", "addresses": addresses}},
-        "service": {"svc-input-bandwidth": str(BANDWIDTH), "svc-output-bandwidth": str(BANDWIDTH), "svc-mtu": MTU},
+        "service": {
+            "svc-input-bandwidth": str(BANDWIDTH),
+            "svc-output-bandwidth": str(BANDWIDTH),
+            "svc-mtu": MTU[wanted.access],
+        },
         "vpn-attachment": attachment,
         "elasticlab-access:access": augmentation,
     }

@@ -48,6 +48,7 @@ sites = sa.Table(
     sa.Column("tenant", sa.String, primary_key=True),
     sa.Column("name", sa.String, primary_key=True),
     sa.Column("device", sa.String, nullable=False, unique=True),
+    sa.Column("device_name", sa.String),
     sa.Column("document", sa.JSON, nullable=False),
 )
 cancellations = sa.Table(
@@ -106,7 +107,7 @@ def many(connection: sa.Connection, table: sa.Table, tenant: str | None) -> list
 
 
 def site_of(row: Row) -> Site:
-    return Site(tenant=row["tenant"], **row["document"])
+    return Site(tenant=row["tenant"], device_name=row["device_name"], **row["document"])
 
 
 def service_of(row: Row) -> Service:
@@ -121,6 +122,11 @@ def find_site(connection: sa.Connection, tenant: str, name: str) -> Site | None:
 
 def device_is_used(connection: sa.Connection, device: str) -> bool:
     return connection.execute(sa.select(sites.c.name).where(sites.c.device == device)).first() is not None
+
+
+def name_device(connection: sa.Connection, tenant: str, site: str, name: str) -> None:
+    key = sa.and_(sites.c.tenant == tenant, sites.c.name == site)
+    connection.execute(sa.update(sites).where(key).values(device_name=name))
 
 
 def tenant_sites(connection: sa.Connection, tenant: str) -> dict[str, Site]:

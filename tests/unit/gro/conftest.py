@@ -150,7 +150,7 @@ async def gro(tmp_path: Path) -> AsyncIterator[Gro]:
         fulfilment = Fulfilment(database, Controller(peer), Manager(peer))
         engine = durable.Engine(database, {KIND: fulfilment.steps}, [observe], first_pause=0.01)
         courier = hub.Courier(database, southbound, allow_internal=True)
-        desk = Desk(database, catalogue.load(OFFERS), engine, Controller(peer), courier)
+        desk = Desk(database, catalogue.load(OFFERS), engine, Controller(peer), Manager(peer), courier)
         transport = httpx.ASGITransport(create_app(desk, authenticate))
         async with httpx.AsyncClient(transport=transport, base_url="http://gro") as client:
             yield Gro(desk, network, url, client)

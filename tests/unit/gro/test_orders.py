@@ -228,6 +228,12 @@ async def test_a_plan_shows_edits_and_writes_nothing(gro: Any) -> None:
     assert gro.network.intent == {}
 
 
+async def test_a_plan_with_an_unregistered_device_says_so(gro: Any) -> None:
+    gro.network.devices.clear()
+    plan = await gro.call("POST", f"{ORDERING}/orderPlan", {"serviceOrderItem": [internet()]})
+    assert (plan.status_code, plan.json()["detail"]) == (422, "device S1 of site branch-1 is not registered for acme")
+
+
 async def test_steps_are_streamed_to_their_end(gro: Any) -> None:
     answer = await gro.order(internet())
     stream = await gro.call("GET", answer.json()["href"] + "/events")

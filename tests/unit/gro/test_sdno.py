@@ -7,8 +7,8 @@ import pytest
 from gro import sdno
 from gro.sdno import Service, Site
 
-ONE = Site("acme", "branch-1", "S1", "routed", "10.1.0.1/24")
-TWO = Site("acme", "branch-2", "S2", "bridged", "10.2.0.1/24", vlan=7)
+ONE = Site("acme", "branch-1", "S1", "routed", "10.1.0.1/24", device_name="ucpe-1")
+TWO = Site("acme", "branch-2", "S2", "bridged", "10.2.0.1/24", vlan=7, device_name="ucpe-2")
 SITES = {"branch-1": ONE, "branch-2": TWO}
 INTERNET = Service("aaaa", "acme", True, ("branch-1",))
 MESH = Service("bbbb", "acme", False, ("branch-1", "branch-2"))
@@ -54,10 +54,16 @@ def test_a_site_in_several_vpns_has_a_policy_that_names_all() -> None:
 
 def test_a_sites_lan_is_in_our_augmentation_and_its_gateway_in_rfc_8299() -> None:
     found = access(sdno.site(TWO, ["bbbb"]))
-    assert found["elasticlab-access:access"] == {"device": "S2", "port": "lan", "mode": "bridged", "vlan": 7}
+    assert found["elasticlab-access:access"] == {"device": "ucpe-2", "port": "lan", "mode": "bridged", "vlan": 7}
     ipv4 = found["ip-connection"]["ipv4"]
     assert ipv4["addresses"] == {"provider-address": "10.2.0.1", "prefix-length": 24}
     assert "vlan" not in access(sdno.site(ONE, ["bbbb"]))["elasticlab-access:access"]
+
+
+def test_a_device_that_nobody_named_cannot_be_in_the_network() -> None:
+    """The model knows devices by the registry's names, orders by serial numbers."""
+    with pytest.raises(ValueError, match="name of device S1 is not known"):
+        sdno.site(Site("acme", "branch-1", "S1", "routed", "10.1.0.1/24"), ["aaaa"])
 
 
 def test_a_site_without_vpn_has_no_place() -> None:
