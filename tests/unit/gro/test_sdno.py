@@ -114,3 +114,11 @@ def test_the_yang_modules_accept_every_translation() -> None:
     wanted = [schema.Module("ietf-l3vpn-svc", features), schema.Module("elasticlab-access")]
     loaded = schema.Schema([Path(__file__).parents[3] / "models" / "yang"], wanted)
     loaded.validate(sdno.tree(sdno.change([], SITES, [INTERNET, MESH], [])))
+
+
+def test_the_controller_understands_every_translation() -> None:
+    """The two meet at the service model only; here the other side reads it with its own eyes."""
+    pytest.importorskip("_libyang", reason="libyang is in the tools image only")
+    intent = pytest.importorskip("controller.service.intent")
+    found = intent.parse(sdno.tree(sdno.change([], SITES, [INTERNET, MESH], [])))
+    assert len(found.sites) == 2
