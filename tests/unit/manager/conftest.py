@@ -167,6 +167,9 @@ class World:
         }
         return Settings(**(values | other))
 
+    def anchor_der(self) -> bytes:
+        return self.anchor.certificate.public_bytes(Encoding.DER)
+
     async def verify(self, token: str, certificate: bytes | None) -> tokens.Caller:
         """Tokens are tested in stackkit; here the token is the role."""
         if token not in ("admin", "service", "tenant"):

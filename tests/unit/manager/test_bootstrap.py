@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
+import shutil
 import time
 
 import httpx
@@ -329,3 +331,26 @@ async def test_two_devices_cannot_have_one_name(world):
         path = "/restconf/data/elasticlab-devices:devices/device=SN2"
         answer = await client.put(path, json=body, headers={"content-type": "application/yang-data+json"})
     assert 400 <= answer.status_code < 500
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed here")
+async def test_curl_is_a_device_too(world):
+    """A client that nobody here wrote: IDevID in TLS, JSON in and out."""
+    await world.register("SN1")
+    box = world.visitor("SN1")
+    anchor = world.folder / "anchor.pem"
+    anchor.write_bytes(world.anchor.certificate.public_bytes(Encoding.PEM))
+    csr = base64.b64encode(world.request_for(box.own)).decode()
+    argv = ["curl", "-sS", "--fail-with-body", "--cacert", anchor]
+    argv += ["--cert", box.idevid, "--key", box.idevid.with_suffix(".key")]
+    argv += [
+        "-H",
+        "Content-Type: application/yang-data+json",
+        "-d",
+        json.dumps({INPUT: {"ietf-sztp-csr:p10-csr": csr}}),
+    ]
+    argv += [f"{world.wan}/restconf/operations/ietf-sztp-bootstrap-server:get-bootstrapping-data"]
+    process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
+    out, _ = await process.communicate()
+    assert process.returncode == 0, out
+    assert world.certificate_in(httpx.Response(200, content=out)).public_key() == box.own.public_key()
