@@ -159,7 +159,7 @@ def _identities(topology: Topology, known: LabRecord, slot: Slot) -> dict[str, P
                 node.name, node.personality, node.model or node.personality, node.serial, day0
             )
         elif node.role == "stack":
-            found[node.name] = factory.stack(node.name, slot.node_address(number), wan)
+            found[node.name] = factory.stack(node.name, slot.node_address(number).ip, wan)
     return found
 
 
