@@ -1,0 +1,68 @@
+"""Devices that have ever come, and the entries that we have written into each: durable, so that a device that is away
+stays in the network and what was ordered off it is still taken off when it comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+
+import sqlalchemy as sa
+from stackkit.database import Database
+
+from controller.service.facts import DeviceFacts
+
+#: For the list of migrations of the controller's database: append-only, as all of them.
+MIGRATION = """
+CREATE TABLE device (
+    name VARCHAR(255) PRIMARY KEY, serial TEXT NOT NULL, model TEXT NOT NULL, personality TEXT NOT NULL,
+    wan_address TEXT, wan_gateway TEXT, behind_nat BOOLEAN NOT NULL);
+CREATE TABLE owned_entry (
+    device VARCHAR(255) NOT NULL, entry TEXT NOT NULL, PRIMARY KEY (device, entry));
+"""
+
+
+class Inventory:
+    """What is known of devices. Writes wait for the disk: call them from a thread; reading facts touches none."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        with database.read() as db:
+            rows = db.execute(sa.text("SELECT * FROM device")).mappings()
+            self._facts = {row["name"]: DeviceFacts(**{**row, "behind_nat": bool(row["behind_nat"])}) for row in rows}
+
+    @property
+    def facts(self) -> dict[str, DeviceFacts]:
+        """All known devices, connected or not; the caller's own dictionary."""
+        return dict(self._facts)
+
+    def learn(self, facts: DeviceFacts) -> bool:
+        """Remember what a device told; False when that was known already."""
+        if self._facts.get(facts.name) == facts:
+            return False
+        row = asdict(facts)
+        columns = ", ".join(row)
+        values = ", ".join(f":{name}" for name in row)
+        with self._database.begin() as db:
+            db.execute(sa.text("DELETE FROM device WHERE name = :name"), {"name": facts.name})
+            db.execute(sa.text(f"INSERT INTO device ({columns}) VALUES ({values})"), row)  # noqa: S608 - own names
+        self._facts[facts.name] = facts
+        return True
+
+    def owned(self, device: str) -> frozenset[str]:
+        """The entries that we have written, or may have."""
+        with self._database.read() as db:
+            query = sa.text("SELECT entry FROM owned_entry WHERE device = :device")
+            return frozenset(db.scalars(query, {"device": device}))
+
+    def own(self, device: str, entries: Iterable[str]) -> None:
+        """These are all entries that we may have written. Tell it before writing; less only after it is confirmed."""
+        wanted, before = frozenset(entries), self.owned(device)
+        if wanted == before:
+            return
+        with self._database.begin() as db:
+            for statement, names in (
+                ("DELETE FROM owned_entry WHERE device = :device AND entry = :entry", before - wanted),
+                ("INSERT INTO owned_entry VALUES (:device, :entry)", wanted - before),
+            ):
+                for name in sorted(names):
+                    db.execute(sa.text(statement), {"device": device, "entry": name})

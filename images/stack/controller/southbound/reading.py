@@ -1,0 +1,90 @@
+"""What a device says of itself: its model (RFC 8348), its WAN address (RFC 8344) and the gateway of its underlay."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from lxml import etree
+from yangkit import Schema, Tree
+from yangkit.client import NetconfClient
+
+from controller import drivers
+from controller.service.entries import from_xml
+from controller.service.facts import DeviceFacts
+from controller.southbound.identity import Identity
+
+_SPACES = {
+    "hw": "urn:ietf:params:xml:ns:yang:ietf-hardware",
+    "if": "urn:ietf:params:xml:ns:yang:ietf-interfaces",
+    "ip": "urn:ietf:params:xml:ns:yang:ietf-ip",
+    "rt": "urn:ietf:params:xml:ns:yang:ietf-routing",
+    "v4ur": "urn:ietf:params:xml:ns:yang:ietf-ipv4-unicast-routing",
+}
+_FILTER = (
+    f'<hardware xmlns="{_SPACES["hw"]}"/><routing xmlns="{_SPACES["rt"]}"/>'
+    f'<interfaces xmlns="{_SPACES["if"]}"><interface><name>wan</name></interface></interfaces>'
+)
+_WAN = "//if:interface[if:name='wan']/ip:ipv4/ip:address/ip:ip"
+_ROUTE = "v4ur:route[v4ur:destination-prefix='0.0.0.0/0']/v4ur:next-hop/v4ur:next-hop-address"
+#: Static first (that is what somebody said), then what the device uses (DHCP).
+_GATEWAYS = (
+    f"//rt:control-plane-protocol[rt:name='underlay']//v4ur:ipv4/{_ROUTE}",
+    f"//rt:rib[rt:default-rib='true']//{_ROUTE}",
+)
+DEADLINE = 10.0
+
+
+class NotUsable(Exception):
+    """A device that cannot be configured; the text says why and what to do."""
+
+
+async def facts(client: NetconfClient, identity: Identity) -> DeviceFacts:
+    """Ask a device what it is and where."""
+    data = await client.get(_FILTER, deadline=DEADLINE)
+    models = _texts(data, "//hw:component/hw:model-name")
+    if not models:
+        raise NotUsable(f"{identity.name} does not tell its model (ietf-hardware, model-name)")
+    model = models[0]
+    wan = _texts(data, _WAN)
+    gateways = [text for path in _GATEWAYS for text in _texts(data, path)]
+    return DeviceFacts(
+        name=identity.name,
+        serial=identity.serial,
+        model=model,
+        personality=_personality(model),
+        wan_address=wan[0] if wan else None,
+        wan_gateway=gateways[0] if gateways else None,
+    )
+
+
+async def configuration(client: NetconfClient, schema: Schema, device: DeviceFacts) -> Tree:
+    """The running configuration, as far as the device's driver knows it."""
+    data = await client.get_config(deadline=DEADLINE)
+    spaces = {module.namespace for module in schema.modules.values()}
+    known = _pruned(data, spaces)
+    try:
+        return from_xml(schema, known)
+    except Exception as error:
+        raise NotUsable(f"{device.name}: its configuration cannot be read with its driver's models: {error}") from error
+
+
+def _pruned(parent: etree._Element, spaces: set[str]) -> etree._Element:
+    """Without what modules that the driver does not know have added, at any depth: that is others'."""
+    for element in list(parent):
+        if isinstance(element.tag, str) and etree.QName(element).namespace in spaces:
+            _pruned(element, spaces)
+        else:
+            parent.remove(element)
+    return parent
+
+
+def _personality(model: str) -> str:
+    """What a model is for: that of the driver that names it (a model says no personality by itself)."""
+    matching = [d for d in drivers.every() if any(fnmatchcase(model, pattern) for pattern in d.models)]
+    return matching[0].personality if matching else ""
+
+
+def _texts(data: etree._Element, path: str) -> list[str]:
+    found = data.xpath(path, namespaces=_SPACES)
+    assert isinstance(found, list)
+    return [element.text.strip() for element in found if isinstance(element, etree._Element) and element.text]

@@ -1,0 +1,249 @@
+"""What makes devices be as intended: when the intent changes, when a device comes, and when somebody else has changed
+what we own. All devices that differ are brought forward by one network-wide commit.
+
+A device that refuses reverts that commit everywhere; it is left out for a while (longer each time), so that the others
+are served by the next pass. One that is away is compared when it comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from lxml import etree
+from yangkit import ApplyError, Schema, Tree
+from yangkit.errors import RpcError
+
+from controller import drivers
+from controller.service.compile import DOMAIN, compile_network
+from controller.service.entries import edit, is_empty_edit, owned_keys
+from controller.service.intent import Intent
+from controller.service.network import Network
+from controller.southbound import reading
+from controller.southbound.executor import Executor
+from controller.southbound.inventory import Inventory
+from controller.southbound.journal import Journal
+from controller.southbound.sessions import Held, Sessions
+
+log = logging.getLogger(__name__)
+Sync = Literal["in-sync", "pending", "drifted", "unreachable", "failed"]
+FIRST_WAIT, LAST_WAIT = 1.0, 60.0
+Numbered = Callable[[Intent], Network]
+"""Gives numbers to an intent, durably, and joins it with the devices there are."""
+
+
+@dataclass
+class Status:
+    """How a device is."""
+
+    connected: bool = False
+    since: datetime | None = None
+    sync: Sync = "unreachable"
+    problem: str | None = None
+    #: The session that has been settled and has told its facts.
+    met: Held | None = None
+    #: What was intended when it was last as intended.
+    has: Tree | None = None
+    failures: int = 0
+    not_before: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What a device needs: its entries when that is done, and the edit."""
+
+    tree: Tree
+    wanted: frozenset[str]
+    config: str
+
+
+class Reconciler:
+    """The loop. ``follow`` tells it a new intent, ``on_change`` whom to tell that a device's state has changed."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        executor: Executor,
+        journal: Journal,
+        inventory: Inventory,
+        number: Numbered,
+        yang: tuple[Path, ...],
+        *,
+        domain: str = DOMAIN,
+        poll: float = 5.0,
+    ) -> None:
+        self._sessions, self._executor, self._journal = sessions, executor, journal
+        self._inventory, self._number, self._yang = inventory, number, yang
+        self._domain, self._poll = domain, poll
+        self._intent: Intent | None = None
+        self._wake = asyncio.Event()
+        self._status: dict[str, Status] = {name: Status() for name in inventory.facts}
+        self.network = Network()
+        self.on_change: list[Callable[[str, Status], None]] = []
+        sessions.on_change.append(self._came_or_went)
+
+    @property
+    def status(self) -> Mapping[str, Status]:
+        """All devices that have ever come."""
+        return dict(self._status)
+
+    def follow(self, intent: Intent) -> None:
+        """From now on this is intended. It is durable already."""
+        self._intent = intent
+        self._wake.set()
+
+    async def run(self) -> None:
+        """For ever. A defect of ours must not end it: what one pass leaves, the next finds."""
+        while True:
+            self._wake.clear()
+            try:
+                await self.once()
+            except Exception:
+                log.exception("a pass over the devices failed")
+                await asyncio.sleep(FIRST_WAIT)
+            try:
+                async with asyncio.timeout(self._pause()):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def once(self) -> None:
+        """One pass: meet who has come, compare everybody, commit where somebody differs."""
+        now = asyncio.get_running_loop().time()
+        held = {name: one for name, one in self._sessions.held().items() if self._of(name).not_before <= now}
+        await asyncio.gather(*(self._meet(one) for one in held.values()))
+        if self._intent is None:
+            return
+        try:
+            self.network = self._number(self._intent)
+        except ApplyError as error:
+            log.error("no numbers can be given: %s", error.message)
+            return
+        trees = compile_network(self.network, self._inventory.facts, self._domain)
+        ready = [one for name, one in held.items() if self._of(name).met is one and name in trees]
+        found = await asyncio.gather(*(self._compare(one, trees[one.identity.name]) for one in ready))
+        await self._commit({name: change for name, change in found if change is not None})
+
+    def _pause(self) -> float:
+        now = asyncio.get_running_loop().time()
+        waits = [status.not_before - now for status in self._status.values() if status.not_before > now]
+        return max(0.05, min([self._poll, *waits]))
+
+    # -- one device --------------------------------------------------------------------------------------------------
+
+    async def _meet(self, held: Held) -> None:
+        """A device that has come: first the last words that it has missed, then who it is."""
+        name, status = held.identity.name, self._of(held.identity.name)
+        try:
+            if status.met is not held:
+                problem = await self._executor.settle(name)
+                if problem is not None:
+                    self._failed(name, problem)
+                    return
+            # Asked again each time: an address may change, by DHCP for example.
+            facts = await reading.facts(held.client, held.identity)
+            await asyncio.to_thread(self._inventory.learn, facts)
+            status.met = held
+        except (RpcError, OSError, TimeoutError, reading.NotUsable) as error:
+            self._failed(name, str(error) or type(error).__name__)
+
+    async def _compare(self, held: Held, tree: Tree) -> tuple[str, _Change | None]:
+        """What a device lacks; None when it is as intended (noted), or cannot be asked (noted, too)."""
+        name = held.identity.name
+        try:
+            schema = self._schema(name)
+            actual = await reading.configuration(held.client, schema, self._inventory.facts[name])
+            owned = await asyncio.to_thread(self._inventory.owned, name)
+            wanted = owned_keys(tree, schema)
+            config = edit(owned, tree, schema, actual)
+        except (RpcError, OSError, TimeoutError, reading.NotUsable) as error:
+            self._failed(name, str(error) or type(error).__name__)
+            return name, None
+        status = self._of(name)
+        if is_empty_edit(config):
+            await asyncio.to_thread(self._is_right, name, wanted)
+            status.has = tree
+            self._well(name)
+            return name, None
+        drifted = status.sync == "in-sync" and status.has == tree
+        if drifted:
+            log.warning("%s: somebody else has changed what the controller owns", name)
+        self._set(name, "drifted" if drifted else "pending", None)
+        # Before it is written: whatever happens then, we know what may be there and is ours.
+        await asyncio.to_thread(self._inventory.own, name, owned | wanted)
+        return name, _Change(tree, wanted, config)
+
+    def _is_right(self, name: str, wanted: frozenset[str]) -> None:
+        self._inventory.own(name, wanted)
+        self._journal.unfence(name)
+
+    def _schema(self, name: str) -> Schema:
+        facts = self._inventory.facts[name]
+        driver = drivers.find(facts.model, facts.personality)
+        if driver is None:
+            text = f"there is no driver for model {facts.model!r}: add one to controller/drivers, or change the box"
+            raise reading.NotUsable(text)
+        return driver.schema(*self._yang)
+
+    # -- all that differ ---------------------------------------------------------------------------------------------
+
+    async def _commit(self, changes: Mapping[str, _Change]) -> None:
+        if not changes:
+            return
+        outcome = await self._executor.run({name: _inside(change.config) for name, change in changes.items()})
+        log.info("committed on %s", ", ".join(sorted(outcome.committed)) or "no device")
+        for name in outcome.committed:
+            await asyncio.to_thread(self._is_right, name, changes[name].wanted)
+            self._of(name).has = changes[name].tree
+            self._well(name)
+        for name, reason in {**outcome.fenced, **outcome.refused}.items():
+            if name in changes:
+                self._failed(name, reason)
+        if outcome.refused or outcome.fenced:
+            self._wake.set()
+
+    # -- states ------------------------------------------------------------------------------------------------------
+
+    def _of(self, name: str) -> Status:
+        return self._status.setdefault(name, Status())
+
+    def _came_or_went(self, name: str, connected: bool) -> None:
+        status = self._of(name)
+        status.connected, status.since = connected, datetime.now(UTC)
+        status.failures, status.not_before = 0, 0.0
+        if not connected:
+            status.met = None
+        self._set(name, "pending" if connected else "unreachable", None, always=True)
+        self._wake.set()
+
+    def _well(self, name: str) -> None:
+        status = self._of(name)
+        status.failures, status.not_before = 0, 0.0
+        self._set(name, "in-sync", None)
+
+    def _failed(self, name: str, problem: str) -> None:
+        """Leave a device alone for a while; twice as long each time."""
+        status = self._of(name)
+        status.failures += 1
+        wait = min(LAST_WAIT, FIRST_WAIT * 2 ** min(status.failures - 1, 10))
+        status.not_before = asyncio.get_running_loop().time() + wait
+        log.warning("%s: %s; again in %g s", name, problem, wait)
+        self._set(name, "failed" if status.connected else "unreachable", problem)
+
+    def _set(self, name: str, sync: Sync, problem: str | None, *, always: bool = False) -> None:
+        status = self._of(name)
+        changed = status.sync != sync or always
+        status.sync, status.problem = sync, problem
+        if changed:
+            for listener in self.on_change:
+                listener(name, status)
+
+
+def _inside(config: str) -> str:
+    """The client puts <config> around it itself."""
+    return "".join(etree.tostring(child, encoding="unicode") for child in etree.fromstring(config))

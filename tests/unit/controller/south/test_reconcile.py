@@ -1,0 +1,242 @@
+"""Devices follow the intent: real NETCONF servers call home, and get, keep and lose what is ordered."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import importlib.util
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from controller import drivers
+from controller.intent import MIGRATION as NUMBERS
+from controller.intent import MODULES, AllocationStore, read
+from controller.northbound.backend import IntentBackend
+from controller.southbound import inventory, journal, quarantine
+from controller.southbound.executor import Executor
+from controller.southbound.reconcile import Reconciler
+from controller.southbound.revocation import Revocation
+from controller.southbound.sessions import Sessions
+from cryptography import x509
+from stackkit.database import Database
+from yangkit import Datastores, Module, Schema
+from yangkit.errors import RpcError
+
+HERE = Path(__file__).parent
+YANG = HERE.parents[3] / "models" / "yang"
+NAMES = ("ucpe-1", "ucpe-2", "vmsr-1")
+MODELS = {"ucpe-1": "ucpe-100", "ucpe-2": "ucpe-100", "vmsr-1": "vmsr-x86"}
+ADDRESS = {"ucpe-1": "192.168.1.10", "ucpe-2": "192.0.2.6", "vmsr-1": "203.0.113.2"}
+GATEWAY = {"ucpe-1": "192.168.1.1", "ucpe-2": "192.0.2.5", "vmsr-1": "203.0.113.1"}
+
+
+def _load(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location("reconcile_" + path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+south = _load(HERE / "conftest.py")
+orders = _load(HERE.parent / "intent" / "conftest.py")
+
+
+class Box(south.System):
+    """A device's system: it says what it is."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__()
+        self.model = model
+
+    async def state(self) -> Any:
+        component = {"name": "box", "class": "iana-hardware:chassis", "model-name": self.model}
+        return {"ietf-hardware:hardware": {"component": [component]}}
+
+
+def day0(name: str) -> Any:
+    wan = {
+        "name": "wan",
+        "type": "iana-if-type:ethernetCsmacd",
+        "ietf-ip:ipv4": {"address": [{"ip": ADDRESS[name], "prefix-length": 24}]},
+    }
+    route = {"destination-prefix": "0.0.0.0/0", "next-hop": {"next-hop-address": GATEWAY[name]}}
+    underlay = {
+        "type": "ietf-routing:static",
+        "name": "underlay",
+        "static-routes": {"ietf-ipv4-unicast-routing:ipv4": {"route": [route]}},
+    }
+    return {
+        "ietf-interfaces:interfaces": {"interface": [wan]},
+        "ietf-routing:routing": {"control-plane-protocols": {"control-plane-protocol": [underlay]}},
+    }
+
+
+@pytest.fixture(scope="session")
+def device_schema() -> Schema:
+    modules = {module.name: module for driver in drivers.every() for module in driver.modules}
+    extra = [Module("ietf-hardware"), Module("iana-hardware"), Module("elasticlab-element")]
+    return Schema([YANG], [*modules.values(), *extra])
+
+
+@pytest.fixture(scope="session")
+def service_schema() -> Schema:
+    return Schema([YANG], MODULES)
+
+
+class Controller:
+    """Everything of the controller but its listeners in the north, on one directory."""
+
+    def __init__(self, directory: Path, authority: Any, schema: Schema) -> None:
+        self.directory, self.authority, self.schema, self.port = directory, authority, schema, 0
+
+    async def start(self) -> None:
+        migrations = [journal.MIGRATION, quarantine.MIGRATION, NUMBERS, inventory.MIGRATION]
+        self.database = Database(self.directory / "controller.sqlite", migrations)
+        revocation = Revocation(
+            x509.load_pem_x509_certificate(self.authority.ca.read_bytes()), self.directory / "crl.der"
+        )
+        transport = httpx.MockTransport(lambda request: httpx.Response(200, content=self.authority.crl()))
+        async with httpx.AsyncClient(transport=transport) as http:
+            await revocation.fetch(http, "https://manager.test/crl")
+        self.sessions = Sessions(
+            revocation, quarantine.Quarantine(self.database), known=lambda identity: None, alarm=lambda *_: None
+        )
+        notes, known = journal.Journal(self.database), inventory.Inventory(self.database)
+        backend = IntentBackend(known, AllocationStore(self.database))
+        self.reconciler = Reconciler(
+            self.sessions,
+            Executor(notes, self.sessions.session),
+            notes,
+            known,
+            backend.number,
+            (YANG,),
+            poll=0.3,
+        )
+        self.stores = Datastores(self.schema, backend, self.directory / "startup.xml")
+        self.stores.change_listeners.append(lambda _: self.follow())
+        await self.stores.start()
+        self.follow()
+        self.loop = asyncio.create_task(self.reconciler.run())
+        keys = self.authority.issue("controller")
+        self.port = await self.sessions.listen("127.0.0.1", self.port, **keys, ca=self.authority.ca)
+
+    def follow(self) -> None:
+        self.reconciler.follow(read(self.stores.running))
+
+    async def stop(self) -> None:
+        self.loop.cancel()
+        await asyncio.gather(self.loop, return_exceptions=True)
+        await self.sessions.close()
+        await self.stores.close()
+        self.database.close()
+
+    def synced(self, *names: str) -> bool:
+        status = self.reconciler.status
+        return all(name in status and status[name].sync == "in-sync" for name in names)
+
+
+@pytest.fixture
+async def devices(device_schema: Schema, authority: Any, tmp_path: Path) -> AsyncIterator[dict[str, Any]]:
+    authority.revoked.clear()
+    made = {name: south.Device(name, device_schema, authority, tmp_path) for name in NAMES}
+    for name, device in made.items():
+        device.system = Box(MODELS[name])
+        await device.start()
+        await device.stores.replace_running(day0(name))
+    yield made
+    for device in made.values():
+        await device.power_cut()
+
+
+@pytest.fixture
+async def controller(authority: Any, service_schema: Schema, tmp_path: Path) -> AsyncIterator[Controller]:
+    made = Controller(tmp_path, authority, service_schema)
+    await made.start()
+    yield made
+    await made.stop()
+
+
+def calls(devices: dict[str, Any], controller: Controller, *names: str) -> None:
+    for name in names:
+        devices[name].call(controller.port)
+
+
+async def until(condition: Any) -> None:
+    await south.until(condition, 20)
+
+
+async def test_ordered_and_taken_back(controller: Controller, devices: dict[str, Any]) -> None:
+    """All devices get their part; when nothing is ordered any more each is as it came."""
+    calls(devices, controller, *NAMES)
+    await until(lambda: controller.synced(*NAMES))
+    await controller.stores.replace_running(orders.demo_order())
+    await until(lambda: "gre-ucpe-1" in devices["vmsr-1"].interfaces and controller.synced(*NAMES))
+    assert {"wan", "overlay", "gre-vmsr-1", "ipsec-vmsr-1"} <= devices["ucpe-1"].interfaces
+    assert {"wan", "vxlan-1020", "br-1020", "gre-ucpe-1"} <= devices["vmsr-1"].interfaces
+    assert "vxlan-1020" in devices["ucpe-2"].interfaces
+    assert not any(device.pending for device in devices.values())
+    await controller.stores.replace_running({})
+    await until(lambda: all(device.interfaces == {"wan"} for device in devices.values()))
+    await until(lambda: controller.synced(*NAMES))
+    for name in NAMES:
+        assert devices[name].stores.running == day0(name)
+
+
+async def test_who_comes_later_is_brought_up_to_date(controller: Controller, devices: dict[str, Any]) -> None:
+    """Over a restart of the controller, too."""
+    await controller.stores.replace_running(orders.demo_order())
+    calls(devices, controller, "vmsr-1", "ucpe-1")
+    await until(lambda: "gre-vmsr-1" in devices["ucpe-1"].interfaces)
+    assert "br-1020" not in devices["vmsr-1"].interfaces
+    await controller.stop()
+    await controller.start()
+    calls(devices, controller, "ucpe-2")
+    await until(lambda: "br-1020" in devices["vmsr-1"].interfaces and "vxlan-1020" in devices["ucpe-2"].interfaces)
+
+
+async def test_what_others_change_is_put_back_and_theirs_is_left(
+    controller: Controller, devices: dict[str, Any]
+) -> None:
+    calls(devices, controller, *NAMES)
+    await controller.stores.replace_running(orders.demo_order())
+    await until(lambda: "gre-vmsr-1" in devices["ucpe-1"].interfaces and controller.synced(*NAMES))
+    seen: list[tuple[str, str]] = []
+    controller.reconciler.on_change.append(lambda name, status: seen.append((name, status.sync)))
+    tree = devices["ucpe-1"].stores.running
+    entries = tree["ietf-interfaces:interfaces"]["interface"]
+    next(one for one in entries if one["name"] == "overlay")["description"] = "mine"
+    entries.append({"name": "lan7", "type": "iana-if-type:ethernetCsmacd"})
+    await devices["ucpe-1"].stores.replace_running(tree)
+    await until(lambda: seen[-1:] == [("ucpe-1", "in-sync")])
+    assert ("ucpe-1", "drifted") in seen
+    assert "mine" not in str(devices["ucpe-1"].stores.running)
+    assert "lan7" in devices["ucpe-1"].interfaces
+
+
+async def test_one_that_refuses_does_not_hold_up_the_others(controller: Controller, devices: dict[str, Any]) -> None:
+    devices["ucpe-2"].system.refuse = "no memory"
+    calls(devices, controller, *NAMES)
+    await until(lambda: controller.synced(*NAMES))
+    await controller.stores.replace_running(orders.demo_order())
+    await until(lambda: "gre-vmsr-1" in devices["ucpe-1"].interfaces)
+    await until(lambda: controller.reconciler.status["ucpe-2"].sync == "failed")
+    assert "no memory" in (controller.reconciler.status["ucpe-2"].problem or "")
+    devices["ucpe-2"].system.refuse = None
+    await until(lambda: controller.synced(*NAMES) and "vxlan-1020" in devices["ucpe-2"].interfaces)
+
+
+async def test_what_cannot_be_is_refused_and_nothing_follows(controller: Controller, devices: dict[str, Any]) -> None:
+    calls(devices, controller, *NAMES)
+    await until(lambda: controller.synced(*NAMES))
+    text = str(orders.demo_order()).replace("'ucpe-2'", "'vmsr-1'")
+    with pytest.raises(RpcError, match="serves no site"):
+        await controller.stores.replace_running(ast.literal_eval(text))
+    assert controller.stores.running == {}
+    assert all(device.interfaces == {"wan"} for device in devices.values())
