@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from yangkit import ApplyError, Tree
 from element import state
 from element.apply.ipsec import CharonError, CharonGoneError
 from element.apply.system import OperationError, System
+from element.dhcp.lease import Lease, granted
 from element.factory import Identity
 from element.model import Config, UnsupportedError, read
 from element.plan.desired import desired
@@ -51,6 +52,7 @@ class ElementBackend:
         self._wanted: Table | None = None
         self._waiting: set[str] = set()
         self._contacts: tuple[tuple[str, int], ...] = ()
+        self._leases: Mapping[str, Lease] = {}
         self._lock = asyncio.Lock()
         self._poke = asyncio.Event()
         self.on_credentials: Callable[[], None] = lambda: None
@@ -65,7 +67,7 @@ class ElementBackend:
         """Make the machine be ``new``; on failure it is made again what it was."""
         del old  # what was wanted last is known here, also while the datastores start
         try:
-            config = replace(read(new), contacts=self._contacts)
+            config = self._known(read(new))
             wanted = desired(config)
         except UnsupportedError as error:
             raise ApplyError(str(error), error.path, "operation-not-supported") from error
@@ -95,21 +97,44 @@ class ElementBackend:
 
     async def state(self) -> Tree:
         """Operational data: interfaces, security associations, counters, what hardware this is."""
-        return await self._blocking(state.collect, self._system.charon, self._config, self._identity)
+        return await self._blocking(state.collect, self._system.charon, self._config, self._identity, self._leases)
 
     async def admit(self, contacts: Sequence[tuple[str, int]]) -> None:
         """Let answers in from those whom the box calls itself, instead of those before."""
         async with self._lock:
             self._contacts = tuple(contacts)
-            if self._wanted is None or self._config.contacts == self._contacts:
-                return
-            self._config = replace(self._config, contacts=self._contacts)
-            self._wanted = desired(self._config)
-            try:
-                await self._converge(self._wanted)
-            except OperationError as error:
-                log.error("%s; tried again soon", error)
-                self._poke.set()
+            await self._learn()
+
+    async def lease(self, leases: Mapping[str, Lease]) -> None:
+        """Interfaces have the addresses that they were given, and those alone."""
+        async with self._lock:
+            self._leases = dict(leases)
+            await self._learn()
+
+    @property
+    def leased(self) -> frozenset[str]:
+        """The interfaces that have their addresses from DHCP."""
+        return frozenset(i.name for i in self._config.interfaces if i.dhcp and i.enabled)
+
+    def bootstrap_servers(self) -> tuple[str, ...]:
+        """Those that the leases name (RFC 8572, section 4.2)."""
+        taken = [self._leases[grant.interface] for grant in self._config.granted]
+        return tuple(url for lease in taken for url in lease.servers)
+
+    def _known(self, config: Config) -> Config:
+        """A configuration with what is known besides: whom the box calls, and what it was given."""
+        return replace(config, contacts=self._contacts, granted=granted(config, self._leases))
+
+    async def _learn(self) -> None:
+        config = self._known(self._config)
+        if self._wanted is None or config == self._config:
+            return
+        self._config, self._wanted = config, desired(config)
+        try:
+            await self._converge(self._wanted)
+        except OperationError as error:
+            log.error("%s; tried again soon", error)
+            self._poke.set()
 
     async def renew_credentials(self) -> None:
         """Take up changed credentials now: SAs of revoked peers are ended when this returns, if charon is there."""

@@ -14,25 +14,32 @@ Tree = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Uplink:
+    """A static uplink."""
+
+    address: IPv4Interface
+    gateway: IPv4Address
+
+
+@dataclass(frozen=True, slots=True)
 class Day0:
     """The uplink, and bootstrap servers that are asked if nobody names others (RFC 8572, section 4)."""
 
     interface: str
-    address: IPv4Interface
-    gateway: IPv4Address
+    uplink: Uplink | None
+    """None: the address comes by DHCP."""
     servers: tuple[str, ...]
 
     def configuration(self, forwarding: bool) -> Tree:
         """The configuration that the box starts with: its way out, and nothing else."""
-        wan = {
-            "name": self.interface,
-            "type": "iana-if-type:ethernetCsmacd",
-            "ietf-ip:ipv4": {
-                "forwarding": forwarding,
-                "address": [{"ip": str(self.address.ip), "prefix-length": self.address.network.prefixlen}],
-            },
-        }
-        route = {"destination-prefix": "0.0.0.0/0", "next-hop": {"next-hop-address": str(self.gateway)}}
+        ipv4: Tree = {"forwarding": forwarding}
+        wan: Tree = {"name": self.interface, "type": "iana-if-type:ethernetCsmacd", "ietf-ip:ipv4": ipv4}
+        if self.uplink is None:
+            wan["elasticlab-interface:dhcp"] = {}
+            return {"ietf-interfaces:interfaces": {"interface": [wan]}}
+        own = self.uplink.address
+        ipv4["address"] = [{"ip": str(own.ip), "prefix-length": own.network.prefixlen}]
+        route = {"destination-prefix": "0.0.0.0/0", "next-hop": {"next-hop-address": str(self.uplink.gateway)}}
         underlay = {
             "type": "ietf-routing:static",
             "name": "underlay",
@@ -52,11 +59,21 @@ def read(factory: Path) -> Day0:
         wan, servers = data["wan"], data["bootstrap-servers"]
         if not all(isinstance(url, str) for url in servers):
             raise ValueError("bootstrap-servers is no list of URLs")
-        address, gateway = IPv4Interface(wan["address"]), IPv4Address(wan["gateway"])
-        if gateway not in address.network:
-            raise ValueError(f"the gateway {gateway} is not on the network {address.network}")
-        return Day0(str(wan["interface"]), address, gateway, tuple(servers))
+        return Day0(str(wan["interface"]), _uplink(wan), tuple(servers))
     except FileNotFoundError:
         raise FactoryError(f"{path} is missing: this box does not know its uplink") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FactoryError(f"{path} makes no sense: {error!r}") from None
+
+
+def _uplink(wan: Tree) -> Uplink | None:
+    if wan.get("dhcp", False) is True:
+        if given := {"address", "gateway"} & set(wan):
+            raise ValueError(f"wan has dhcp and {' and '.join(sorted(given))}: one or the other")
+        return None
+    if wan.get("dhcp", False) is not False:
+        raise ValueError("wan/dhcp is neither true nor false")
+    address, gateway = IPv4Interface(wan["address"]), IPv4Address(wan["gateway"])
+    if gateway not in address.network:
+        raise ValueError(f"the gateway {gateway} is not on the network {address.network}")
+    return Uplink(address, gateway)

@@ -14,6 +14,7 @@ from element.apply.ipsec import Charon
 from element.apply.system import System
 from element.backend import ElementBackend
 from element.box import Box
+from element.dhcp.client import Clients
 from element.model import Config
 from element.places import Places
 from element.plan import firewall
@@ -43,15 +44,19 @@ async def serve(places: Places) -> None:
     forwarding = "elasticlab-nat" in {offer.module for offer in offers}
     default = beginning.configuration(forwarding) if beginning else None
     stores = Datastores(schema, backend, startup=places.startup, default=default)
+    clients = Clients(places.leases, places.dhcp_event, lambda: backend.leased, backend.lease)
+    await backend.lease(clients.held())  # before the first comparison: a restart takes nothing away
     await stores.start()
     keeper = asyncio.create_task(backend.run())
+    leases = asyncio.create_task(clients.run())
     box = Box(places, identity, stores, backend, beginning)
     life = asyncio.create_task(box.live(folder, revocations))
     stop = asyncio.create_task(_told_to_stop())
-    await asyncio.wait({keeper, stop, life}, return_when=asyncio.FIRST_COMPLETED)
-    ended = [task for task in (keeper, life) if task.done()]
-    life.cancel()
-    await asyncio.gather(life, return_exceptions=True)
+    await asyncio.wait({keeper, leases, stop, life}, return_when=asyncio.FIRST_COMPLETED)
+    ended = [task for task in (keeper, leases, life) if task.done()]
+    for task in (life, leases):
+        task.cancel()
+    await asyncio.gather(life, leases, return_exceptions=True)
     await stores.close()
     keeper.cancel()
     for task in ended:

@@ -107,6 +107,17 @@ class Interface:
     port: BridgePort | None = None
     tunnel: Tunnel | None = None
     if_id: int | None = None
+    dhcp: bool = False
+    """Its address and the default route of the underlay come from a lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What an interface was given by DHCP; not configured, but part of what is wanted while the lease lasts."""
+
+    interface: str
+    address: str
+    router: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +176,7 @@ class Config:
     connections: tuple[Connection, ...] = ()
     contacts: tuple[tuple[str, int], ...] = ()
     """Addresses and TCP ports that the box itself calls over the underlay; not configured, but known to it."""
+    granted: tuple[Granted, ...] = ()
     _by_name: dict[str, Interface] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -244,7 +256,18 @@ def _interface(tree: Tree) -> Interface:
         port=_port(tree.get("elasticlab-bridge:bridge-port")),
         tunnel=_tunnel(tree.get("elasticlab-gre:gre") or tree.get("elasticlab-vxlan:vxlan")),
         if_id=tree.get("elasticlab-ipsec:ipsec-tunnel", {}).get("if-id"),
+        dhcp=_dhcp(tree, path),
     )
+
+
+def _dhcp(tree: Tree, path: str) -> bool:
+    if "elasticlab-interface:dhcp" not in tree:
+        return False
+    inner = {"elasticlab-tenant:tenant", "elasticlab-bridge:bridge-port"} & set(tree)
+    if inner:
+        why = "a lease is an uplink's, and this interface belongs to a tenant or a bridge"
+        raise UnsupportedError(f"interface {tree['name']}: {why}", f"{path}/elasticlab-interface:dhcp")
+    return True
 
 
 def _address(tree: Tree, path: str) -> str:

@@ -15,6 +15,9 @@ class Places:
     yang: Path
     state: Path
     vici: Path
+    leases: Path
+    dhcp_event: Path
+    """What udhcpc runs at each event."""
 
     @property
     def startup(self) -> Path:
@@ -30,4 +33,6 @@ class Places:
             Path(get("ELEMENT_YANG", "/usr/share/elasticlab/yang")),
             Path(get("ELEMENT_STATE", "/var/lib/element")),
             Path(get("ELEMENT_VICI", "/run/charon.vici")),
+            Path(get("ELEMENT_LEASES", "/run/element")),
+            Path(get("ELEMENT_DHCP_EVENT", "/usr/libexec/elasticlab/dhcp-event")),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from pyroute2 import IPRoute
 
 from element.apply import nft
 from element.apply.ipsec import Charon, CharonError, CharonGoneError, Message
+from element.dhcp.lease import Lease
 from element.factory import Identity
 from element.model import Config, Interface, Kind
 from element.plan.resources import MANAGEMENT
@@ -31,22 +33,26 @@ _COUNTERS = {
 _TYPES = {MANAGEMENT: Kind.ETHERNET}
 
 
-def collect(charon: Charon, config: Config, identity: Identity) -> Tree:
+def collect(charon: Charon, config: Config, identity: Identity, leases: Mapping[str, Lease]) -> Tree:
     """Everything that is state."""
     return {
-        "ietf-interfaces:interfaces": {"interface": interfaces(config)},
+        "ietf-interfaces:interfaces": {"interface": interfaces(config, leases)},
         "elasticlab-ipsec:ipsec": {"conn-entry": connections(charon, config)},
         "elasticlab-firewall:firewall": {"counter": counters()},
         "ietf-hardware:hardware": {"component": [_chassis(identity)]},
     }
 
 
-def interfaces(config: Config) -> list[Tree]:
+def interfaces(config: Config, leases: Mapping[str, Lease]) -> list[Tree]:
     """Configured interfaces, there or not, and the management's."""
     boot = _boot_time()
     with IPRoute() as ipr:
         links = {m.get_attr("IFLA_IFNAME"): m for m in ipr.get_links()}
     result = [_interface(i, links.get(i.name), boot) for i in config.interfaces]
+    taken = {grant.interface for grant in config.granted}
+    for tree in result:
+        if tree["name"] in taken & leases.keys():
+            tree["elasticlab-interface:dhcp"] = {"lease": _lease(leases[tree["name"]])}
     return result + [_fixed(name, links[name], boot) for name in _TYPES if name in links]
 
 
@@ -55,6 +61,13 @@ def _interface(interface: Interface, message: Any, boot: str) -> Tree:
     if message is None:
         return tree | {"oper-status": "not-present", "statistics": {"discontinuity-time": boot}}
     return tree | _of(message, boot)
+
+
+def _lease(lease: Lease) -> Tree:
+    tree: Tree = {"address": str(lease.address.ip), "prefix-length": lease.address.network.prefixlen}
+    if lease.router:
+        tree["router"] = str(lease.router)
+    return tree | ({"bootstrap-server": list(lease.servers)} if lease.servers else {})
 
 
 def _fixed(name: str, message: Any, boot: str) -> Tree:

@@ -30,6 +30,8 @@ MAIN_TABLE = 254
 RULE_PRIORITY = 900
 """Rules for translated replies come before the VRFs' own (1000)."""
 VRF_RULE_PRIORITY = 1000
+LEASE_METRIC = 100
+"""A default route that is configured goes before one of a lease."""
 LAST_METRIC = 0xFEFFFFFF
 """Metric of routes of last resort, above any other."""
 
@@ -74,6 +76,10 @@ def _resources(config: Config) -> Iterator[Resource]:
         yield from _interface(config, interface)
     for route in config.routes:
         yield _static(config, route)
+    for grant in config.granted:
+        yield Address(grant.interface, grant.address)
+        if grant.router:
+            yield Route(MAIN_TABLE, "0.0.0.0/0", metric=LEASE_METRIC, gateway=grant.router, link=grant.interface)
     for connection in config.connections:
         local = connection.local_prefix.partition("/")[0]
         prefix = connection.remote_prefix

@@ -104,6 +104,9 @@ def _input(config: Config) -> Iterator[str]:
         yield f"iifname {ports} icmp type {{ destination-unreachable, time-exceeded, parameter-problem }} accept"
         yield f"iifname {ports} icmp type echo-request limit rate 50/second accept"
         yield f"iifname {ports} icmp type echo-reply ct state established accept"
+        if leased := [i for i in underlay if i.dhcp]:
+            # Renewals are answered by UDP; what else DHCP says, udhcpc hears below the filter (RFC 2131, section 4.1).
+            yield f"iifname {_names(leased)} udp sport 67 udp dport 68 accept"
         if config.contacts:
             # Answers of those whom the box itself calls: its bootstrap server and its controller.
             called = _set(f"{address} . {port}" for address, port in sorted(config.contacts))

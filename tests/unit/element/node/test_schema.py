@@ -77,6 +77,16 @@ WRONG = {
         "<internal-interface>overlay</internal-interface><external-interface>wan<",
         "belongs to the breakout's tenant",
     ),
+    "addresses and DHCP": (
+        "<name>wan</name>",
+        '<name>wan</name><dhcp xmlns="urn:elasticlab:yang:elasticlab-interface"/>',
+        "addresses or DHCP",
+    ),
+    "DHCP on a loopback": (
+        "<name>overlay</name>",
+        '<name>overlay</name><dhcp xmlns="urn:elasticlab:yang:elasticlab-interface"/>',
+        "dhcp",
+    ),
     "long interface name": ("<name>wan<", "<name>a-name-that-is-too-long<", "1 to 15 characters"),
 }
 

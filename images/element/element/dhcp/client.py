@@ -1,0 +1,146 @@
+"""A supervised udhcpc for each interface that has its address from DHCP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from element import storage
+from element.dhcp.lease import LARGEST, Lease, LeaseError, parse
+
+log = logging.getLogger(__name__)
+
+POLL = 0.25
+"""Offers, and the end of leases, are noticed this soon."""
+RESTART = 1.0
+AGAIN = 5.0
+"""After a lease that is not taken another is asked for, without waiting for the refused one's end."""
+
+Leases = Mapping[str, Lease]
+
+
+def command(interface: str, script: Path) -> tuple[str, ...]:
+    """It asks for what is used and nothing else, never gives up, and dies with the element, however that ends."""
+    options = [word for name in ("subnet", "router", "lease", "143") for word in ("-O", name)]
+    patience = ("-t", "4", "-T", "1", "-A", "3")
+    udhcpc = ("busybox", "udhcpc", "-f", "-o", *options, *patience, "-i", interface, "-s", str(script))
+    return ("setpriv", "--pdeathsig", "TERM", *udhcpc)
+
+
+class Clients:
+    """Runs the clients of the interfaces that ``wanted`` names, and tells ``changed`` what they were given."""
+
+    def __init__(
+        self,
+        folder: Path,
+        script: Path,
+        wanted: Callable[[], frozenset[str]],
+        changed: Callable[[Leases], Awaitable[None]],
+    ) -> None:
+        self._folder = folder
+        self._script = script
+        self._wanted = wanted
+        self._changed = changed
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._refused: set[str] = set()
+
+    def held(self) -> dict[str, Lease]:
+        """The leases that were taken and are not over, also by a former life of the process."""
+        names = sorted(path.stem for path in self._folder.glob("*.lease"))
+        return {name: lease for name in names if (lease := self._current(name))}
+
+    async def run(self) -> None:
+        """Never ends by itself."""
+        told: dict[str, Lease] | None = None
+        try:
+            while True:
+                wanted = self._wanted()
+                if wanted:
+                    storage.folder(self._folder)
+                await self._follow(wanted)
+                for name in wanted:
+                    self._take(name)
+                if (now := self.held()) != told:
+                    await self._changed(now)
+                told = now
+                await asyncio.sleep(POLL)
+        finally:
+            await self._follow(frozenset())
+
+    async def _follow(self, wanted: frozenset[str]) -> None:
+        for name in self._running.keys() - wanted:
+            task = self._running.pop(name)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        for name in wanted - self._running.keys():
+            self._running[name] = asyncio.create_task(self._supervise(name))
+
+    async def _supervise(self, name: str) -> None:
+        while True:
+            index = _index(name)
+            if index is not None:
+                await self._child(name, index)
+            await asyncio.sleep(AGAIN if name in self._refused else RESTART)
+            self._refused.discard(name)
+
+    async def _child(self, name: str, index: int) -> None:
+        """One life of udhcpc, which ends with its interface."""
+        environment = os.environ | {"ELEMENT_LEASES": str(self._folder)}
+        quiet = asyncio.subprocess.DEVNULL
+        child = await asyncio.create_subprocess_exec(
+            *command(name, self._script), env=environment, stdin=quiet, stdout=quiet, stderr=quiet
+        )
+        log.info("%s: asking for a lease", name)
+        try:
+            while child.returncode is None and _index(name) == index and name not in self._refused:
+                try:
+                    await asyncio.wait_for(child.wait(), RESTART)
+                except TimeoutError:
+                    continue
+            if child.returncode is not None:
+                log.warning("%s: udhcpc ended with status %s; started again", name, child.returncode)
+        finally:
+            if child.returncode is None:
+                child.terminate()
+                await child.wait()
+
+    def _take(self, name: str) -> None:
+        """An offer becomes the lease, or is told and forgotten: what was before stays."""
+        offer = self._folder / f"{name}.offer"
+        if not offer.exists():
+            return
+        try:
+            lease = parse(_read(offer))
+            offer.replace(offer.with_suffix(".lease"))
+            log.debug("%s: lease of %s", name, lease.address)
+        except LeaseError as error:
+            log.error("%s: the lease is not taken: %s", name, error)
+            offer.unlink(missing_ok=True)
+            self._refused.add(name)
+        except FileNotFoundError:
+            log.debug("%s: the offer is taken back", name)
+
+    def _current(self, name: str) -> Lease | None:
+        try:
+            lease = parse(_read(self._folder / f"{name}.lease"))
+        except (OSError, LeaseError):
+            return None
+        over = lease.ends is not None and time.clock_gettime(time.CLOCK_BOOTTIME) >= lease.ends
+        return None if over else lease
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(LARGEST + 1)
+
+
+def _index(name: str) -> int | None:
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return None
