@@ -145,6 +145,14 @@ class Charon:
         self._loaded.pop(ike.name, None)
         self.call("unload_conn", {"name": ike.name})
         self._terminate(ike.name)
+        if not self._loaded:
+            self._end_half_open()
+
+    def _end_half_open(self) -> None:
+        """Peers that were told call again at once, and meet a connection that is unloaded a moment later."""
+        for sa in self.associations():
+            with suppress(CharonError):
+                self.call("terminate", {"ike-id": sa["uniqueid"], "timeout": "2000", "force": "yes"})
 
     def _terminate(self, name: str) -> None:
         """End the SAs of a connection; that there are none is no error."""
