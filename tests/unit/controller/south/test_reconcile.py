@@ -5,6 +5,9 @@ from __future__ import annotations
 import ast
 import asyncio
 import importlib.util
+import json
+import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -95,6 +98,7 @@ class Controller:
 
     def __init__(self, directory: Path, authority: Any, schema: Schema) -> None:
         self.directory, self.authority, self.schema, self.port = directory, authority, schema, 0
+        self.on_step: Any = None
 
     async def start(self) -> None:
         migrations = [journal.MIGRATION, quarantine.MIGRATION, NUMBERS, inventory.MIGRATION]
@@ -112,7 +116,7 @@ class Controller:
         backend = IntentBackend(known, AllocationStore(self.database))
         self.reconciler = Reconciler(
             self.sessions,
-            Executor(notes, self.sessions.session),
+            Executor(notes, self.sessions.session, on_step=self.on_step),
             notes,
             known,
             backend.number,
@@ -240,3 +244,42 @@ async def test_what_cannot_be_is_refused_and_nothing_follows(controller: Control
         await controller.stores.replace_running(ast.literal_eval(text))
     assert controller.stores.running == {}
     assert all(device.interfaces == {"wan"} for device in devices.values())
+
+
+@pytest.mark.parametrize("die", ["prepare", "commit", "decided", "confirm"])
+async def test_killed_on_the_way(
+    authority: Any, service_schema: Schema, devices: dict[str, Any], tmp_path: Path, die: str
+) -> None:
+    """What was acknowledged arrives in the controller's next life; what it wrote in its first it can still take off."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (tmp_path / "crl.in").write_bytes(authority.crl())
+    settings = {
+        "directory": str(tmp_path),
+        "port": port,
+        "ca": str(authority.ca),
+        "crl": str(tmp_path / "crl.in"),
+        "die": die,
+        "order": orders.demo_order(),
+        **{kind: str(path) for kind, path in authority.issue("controller").items()},
+    }
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    for device in devices.values():
+        device.call(port)
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, str(HERE / "reconcile_child.py"), str(tmp_path / "settings.json")
+    )
+    async with asyncio.timeout(30):
+        assert await child.wait() == -signal.SIGKILL
+    controller = Controller(tmp_path, authority, service_schema)
+    controller.port = port
+    await controller.start()
+    try:
+        await until(lambda: "br-1020" in devices["vmsr-1"].interfaces and controller.synced(*NAMES))
+        assert "vxlan-1020" in devices["ucpe-2"].interfaces
+        assert not any(device.pending for device in devices.values())
+        await controller.stores.replace_running({})
+        await until(lambda: all(device.interfaces == {"wan"} for device in devices.values()))
+    finally:
+        await controller.stop()
