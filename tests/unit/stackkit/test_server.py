@@ -36,6 +36,7 @@ def application() -> FastAPI:
 
     @app.get("/slow")
     async def slow() -> str:
+        app.state.slow_has_begun = True
         await asyncio.sleep(0.3)
         return "done"
 
@@ -199,8 +200,10 @@ async def test_request_that_drips_is_cut(serving: Serving, pki: Pki, monkeypatch
 
 
 async def test_stop_ends_streams_and_lets_requests_finish(serving: Serving, pki: Pki) -> None:
-    async with serving(application()) as running, http.client(trusting(pki), base_url=running.url) as client:
+    app = application()
+    async with serving(app) as running, http.client(trusting(pki), base_url=running.url) as client:
         slow = asyncio.create_task(client.get("/slow"))
+        await until(lambda: getattr(app.state, "slow_has_begun", False))
         async with client.stream("GET", "/events") as response:
             lines = response.aiter_lines()
             assert await anext(lines) == "data: tick"
