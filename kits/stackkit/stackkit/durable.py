@@ -9,9 +9,9 @@ Cancelled or failed, a saga undoes what was *begun*, in reverse; the undo gets t
 never ended. A step that is in `do` is let finish first; waits and pauses between attempts end at once.
 
 Why not DBOS 3.4, which was tried first: it resumes and outlives upgrades well, but on SQLite it finds out by polling,
-one transaction a waiting workflow a tick (200 held orders at 20 ms: 63 % of a core, woken after 50 to 90 ms), it writes
-a step down only when it ended (what must be undone after a crash is then unknown), cancelling it undoes nothing, and
-its import costs 1.6 s and 75 MB. Here waiting costs nothing and waking a task switch.
+one transaction a waiting workflow a tick (200 held orders at 20 ms: 63 % of a core, woken after 50 to 90 ms), and its
+import costs 1.6 s and 75 MB. By its documentation (not tried here) a step is written down when it has ended, and undo is
+the user's. Here waiting costs nothing and waking a task switch.
 """
 
 import asyncio
