@@ -10,7 +10,7 @@ never ended. A step that is in `do` is let finish first; waits and pauses betwee
 
 Why not DBOS 3.4, which was tried first: it resumes and outlives upgrades well, but on SQLite it finds out by polling,
 one transaction a waiting workflow a tick (200 held orders at 20 ms: 63 % of a core, woken after 50 to 90 ms), and its
-import costs 1.6 s and 75 MB. By its documentation (not tried here) a step is written down when it has ended, and undo is
+import costs 1.6 s and 75 MB. By its documentation (not tried) a step is written down when it has ended, and undo is
 the user's. Here waiting costs nothing and waking a task switch.
 """
 
