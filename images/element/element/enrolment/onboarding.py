@@ -12,6 +12,7 @@ from typing import TypeVar
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from lxml import etree
 
@@ -24,6 +25,7 @@ NAMESPACE = "urn:elasticlab:yang:elasticlab-enrolment"
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _DOMAIN = re.compile(rf"{_NAME.pattern}(\.{_NAME.pattern})*")
 _USER = re.compile(r"[a-z_][a-z0-9_.-]{0,63}")
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
 _SSH_KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [^\r\n]*)?")
 
 
@@ -67,7 +69,7 @@ def read(document: bytes) -> Onboarding:
         est_server=_leaf(found, "est-server", str),
         controller=(
             _leaf(controller, "address", lambda t: str(IPv4Address(t))),
-            _leaf(controller, "port", _matching(re.compile(r"[1-9]\d{0,4}"), int), "4335"),
+            _leaf(controller, "port", _port, "4335"),
         ),
         users={
             _leaf(user, "name", _matching(_USER)): tuple(_texts(user, "ssh-key", _SSH_KEY))
@@ -105,8 +107,8 @@ def _public(ca: x509.Certificate) -> ec.EllipticCurvePublicKey:
     return key
 
 
-def _encoded(key: object) -> bytes:
-    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined, no-any-return]
+def _encoded(key: PublicKeyTypes) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _tag(name: str) -> str:
@@ -123,13 +125,17 @@ def _leaf(parent: etree._Element, name: str, convert: Callable[[str], T], defaul
         raise EnrolmentError(f"{etree.QName(parent).localname}/{name} makes no sense: {error}") from None
 
 
-def _matching(pattern: re.Pattern[str], convert: Callable[[str], T] = str) -> Callable[[str], T]:  # type: ignore[assignment]
-    def check_text(text: str) -> T:
+def _matching(pattern: re.Pattern[str]) -> Callable[[str], str]:
+    def checked(text: str) -> str:
         if not pattern.fullmatch(text):
             raise ValueError(repr(text))
-        return convert(text)
+        return text
 
-    return check_text
+    return checked
+
+
+def _port(text: str) -> int:
+    return int(_matching(_PORT)(text))
 
 
 def _texts(parent: etree._Element, name: str, pattern: re.Pattern[str]) -> list[str]:

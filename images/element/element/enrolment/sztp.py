@@ -46,9 +46,10 @@ class BootstrapServer:
         if answer.status != 200:
             raise EnrolmentError(f"{self._url} refuses: {_complaint(answer)}")
         output = _object(answer).get(f"{_SERVER}:output")
+        conveyed = output.get("conveyed-information") if isinstance(output, dict) else None
         try:
-            return base64.b64decode(output["conveyed-information"], validate=True)  # type: ignore[index]
-        except (TypeError, KeyError, binascii.Error, ValueError):
+            return base64.b64decode(str(conveyed or "?"), validate=True)
+        except (binascii.Error, ValueError):
             raise EnrolmentError(f"{self._url} answers without conveyed-information") from None
 
     def _check_request(self, answer: Response) -> None:

@@ -55,18 +55,19 @@ def owned_keys(tree: Tree, schema: Schema) -> Keys:
 
 def entries(schema: Schema, tree: Tree) -> dict[str, Container]:
     """Owned entries by their identifiers, in the order of the tree; ValueError if there is anything else in it."""
-    return {str(path): entry for path, entry in _walk(treejson.load(schema, tree), Path())}
+    return {str(path): entry for path, entry in _walk(treejson.load(schema, tree), Path(), strict=True)}
 
 
-def _walk(container: Container, path: Path) -> Iterator[tuple[Path, Container]]:
+def _walk(container: Container, path: Path, *, strict: bool) -> Iterator[tuple[Path, Container]]:
+    """The outermost list entries; ``strict`` raises ValueError for what stands beside them."""
     for node_schema, node in container.children.items():
         if isinstance(node, List) and node_schema.keys:
             for key, entry in node.entries.items():
                 if isinstance(entry, Container):
                     yield path.child(node_schema, key), entry
         elif isinstance(node, Container):
-            yield from _walk(node, path.child(node_schema))
-        else:
+            yield from _walk(node, path.child(node_schema), strict=strict)
+        elif strict:
             raise ValueError(f"{path.child(node_schema)} is no list entry: only those can be owned")
 
 
@@ -139,9 +140,9 @@ def drift(actual: Tree, intended: Tree, schema: Schema) -> list[Difference]:
     """Where owned entries differ from the intended ones; a default that is written out is no difference."""
     wanted = _trimmed(schema, intended)
     there = _trimmed(schema, _known(schema.root, actual, intended))
-    by_name = {str(path): entry for path, entry in _walk_lists(there, Path())}
+    by_name = {str(path): entry for path, entry in _walk(there, Path(), strict=False)}
     found: list[Difference] = []
-    for path, entry in _walk(wanted, Path()):
+    for path, entry in _walk(wanted, Path(), strict=True):
         name = str(path)
         other = by_name.get(name)
         if other is None:
@@ -154,19 +155,8 @@ def drift(actual: Tree, intended: Tree, schema: Schema) -> list[Difference]:
 
 def _present(schema: Schema, actual: Tree) -> Iterator[str]:
     """Identifiers of the entries that a device has, whosever they are."""
-    for path, _ in _walk_lists(treejson.load(schema, _known(schema.root, actual, None)), Path()):
+    for path, _ in _walk(treejson.load(schema, _known(schema.root, actual, None)), Path(), strict=False):
         yield str(path)
-
-
-def _walk_lists(container: Container, path: Path) -> Iterator[tuple[Path, Container]]:
-    """Like ``_walk``, where other things may stand beside the entries."""
-    for node_schema, node in container.children.items():
-        if isinstance(node, List) and node_schema.keys:
-            for key, entry in node.entries.items():
-                if isinstance(entry, Container):
-                    yield path.child(node_schema, key), entry
-        elif isinstance(node, Container):
-            yield from _walk_lists(node, path.child(node_schema))
 
 
 def _trimmed(schema: Schema, tree: Tree) -> Container:
