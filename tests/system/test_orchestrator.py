@@ -39,6 +39,15 @@ class Answer:
         return json.loads(self.text)
 
 
+class Token(str):
+    """A token that a failed test's report does not show."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<token>"
+
+
 class Client:
     """HTTPS on the management network, the service CA trusted and nobody else."""
 
@@ -67,13 +76,13 @@ class Client:
         except urllib.error.HTTPError as error:
             return Answer(error.code, dict(error.headers), error.read().decode())
 
-    def token(self, program: str, secret: str) -> str:
+    def token(self, program: str, secret: str) -> Token:
         """RFC 6749, section 4.4, with the secret in the header (section 2.3.1)."""
         basic = base64.b64encode(f"{urllib.parse.quote(program)}:{urllib.parse.quote(secret)}".encode()).decode()
         form = "application/x-www-form-urlencoded"
         answer = self.ask("POST", IDENTITY, "/oauth2/token", f"Basic {basic}", "grant_type=client_credentials", form)
         assert answer.status == 200, answer.text
-        return str(answer.body["access_token"])
+        return Token(answer.body["access_token"])
 
     def administrator(self) -> str:
         return self.token("labctl", (self.folder / "labctl-secret").read_text().strip())
