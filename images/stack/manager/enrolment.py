@@ -203,7 +203,7 @@ class Enrolment:
                 if row.serial not in registry:
                     devices.revoke(row.serial, self._authority)
                     devices.forget(row.serial)
-                    self._alarms.clear(connection, alarms.device(row.serial))
+                    self._alarms.clear(alarms.device(row.serial), connection=connection)
             for entry in registry.values():
                 known = devices.known(entry.serial)
                 if entry.revoked and (known is None or known.status is not Status.REVOKED):
@@ -222,7 +222,7 @@ class Enrolment:
             if known is None or known.status is not Status.QUARANTINED:
                 return False
             devices.save(serial, Known(Status.EXPECTED, known.pinned_key))
-            self._alarms.clear(connection, alarms.device(serial))
+            self._alarms.clear(alarms.device(serial), connection=connection)
         log.warning("released", extra={"serial": serial})
         return True
 

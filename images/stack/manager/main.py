@@ -12,7 +12,8 @@ from collections.abc import Callable
 from cryptography import x509
 from stackkit import logs, server, settings, tls, tokens
 from stackkit.database import Database
-from yangkit.restconf import RestconfApp
+from stackkit.restconf import Verify
+from starlette.types import ASGIApp
 
 from manager import north
 from manager.alarms import Alarms
@@ -31,7 +32,7 @@ PER_PEER = 64
 
 async def run(
     configuration: Settings,
-    verify: north.Verify,
+    verify: Verify,
     ready: Callable[[server.Server], None] | None = None,
     stop: asyncio.Event | None = None,
 ) -> None:
@@ -49,7 +50,7 @@ async def run(
     await stores.start()
     renewal = asyncio.create_task(_renew(office))
     try:
-        listeners = _listeners(configuration, authority, wan, north.application(stores, registry, verify))
+        listeners = _listeners(configuration, authority, wan, north.application(stores, registry, verify, wan.public()))
         await server.serve(None, listeners, ready=ready, stop=stop)
     finally:
         renewal.cancel()
@@ -58,7 +59,7 @@ async def run(
         database.close()
 
 
-def _listeners(configuration: Settings, authority: Authority, wan: Wan, restconf: RestconfApp) -> list[server.Listener]:
+def _listeners(configuration: Settings, authority: Authority, wan: Wan, inside_app: ASGIApp) -> list[server.Listener]:
     certificate, key = configuration.certificate, configuration.key
     service_ca = configuration.service_ca
 
@@ -76,7 +77,7 @@ def _listeners(configuration: Settings, authority: Authority, wan: Wan, restconf
     follow_out = tls.Contexts(outside, [shown, shown_key, *anchors])
     app = wan.app()
     return [
-        *(server.Listener(host, configuration.port, follow_in, app=restconf) for host in configuration.listen),
+        *(server.Listener(host, configuration.port, follow_in, app=inside_app) for host in configuration.listen),
         *(
             server.Listener(
                 host, configuration.wan_port, follow_out, on_refused=wan.refused, app=app, limit_per_peer=PER_PEER

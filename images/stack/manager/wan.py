@@ -52,13 +52,22 @@ class Wan:
         routes = [
             Route(f"{_OPERATIONS}get-bootstrapping-data", self._sztp(self._bootstrap), methods=["POST"]),
             Route(f"{_OPERATIONS}report-progress", self._sztp(self._report), methods=["POST"]),
-            Route(f"{_EST}cacerts", self._plain(self._cacerts), methods=["GET"]),
+            *self._public_routes(),
             Route(f"{_EST}csrattrs", self._plain(self._csrattrs), methods=["GET"]),
             Route(f"{_EST}simpleenroll", self._plain(self._simpleenroll), methods=["POST"]),
             Route(f"{_EST}simplereenroll", self._plain(self._simplereenroll), methods=["POST"]),
-            Route("/crl", self._plain(self._crl), methods=["GET"]),
         ]
         return Starlette(routes=routes)
+
+    def public(self) -> Starlette:
+        """What needs no certificate: who the operational CA is, and what it has revoked."""
+        return Starlette(routes=self._public_routes())
+
+    def _public_routes(self) -> list[Route]:
+        return [
+            Route(f"{_EST}cacerts", self._plain(self._cacerts), methods=["GET"]),
+            Route("/crl", self._plain(self._crl), methods=["GET"]),
+        ]
 
     def refused(self, address: str, reason: str) -> None:
         """A TLS handshake failed; what concerns certificates is an alarm."""
