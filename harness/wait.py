@@ -37,6 +37,10 @@ class Deadline:
     def remaining(self) -> float:
         return max(0.0, self.start + self.limit - time.monotonic())
 
+    def end(self) -> None:
+        """It is now: whoever waits until then, in whatever thread, gives up."""
+        self.seconds = 0.0
+
     @property
     def expired(self) -> bool:
         return self.remaining == 0.0

@@ -1,7 +1,7 @@
 """Entry point: run a command, turn what went wrong into one clear message and an exit status.
 
-Exit statuses: 0 done; 1 it failed; 2 wrong usage or a topology that is refused; 4 something was left over
-(3 is labctl.py's: the machine is refused or could not be prepared);
+Exit statuses: 0 done; 1 it failed; 2 wrong usage, or a topology or order file that is refused; 4 something was left
+over; 5 an order has not ended in time (3 is labctl.py's: the machine is refused or could not be prepared);
 `exec` and `shell` pass on the status of the command.
 """
 
@@ -19,6 +19,8 @@ from harness.factory import FactoryError
 from harness.host import HostError
 from harness.host.channel import AgentError, AgentLost
 from harness.lab import CommandError, LabError
+from harness.orchestrator import OrchestratorError
+from harness.orchestrator.orderfile import OrderFileError
 from harness.topology import TopologyError
 from harness.wait import DeadlineError
 
@@ -33,6 +35,7 @@ _EXPECTED = (
     HostError,
     LabError,
     LookupError,
+    OrchestratorError,
     OSError,
 )
 
@@ -40,7 +43,7 @@ _EXPECTED = (
 def main() -> int:
     try:
         status = labctl.main(prog_name="labctl", standalone_mode=False)
-    except TopologyError as error:
+    except (TopologyError, OrderFileError) as error:
         _say(str(error))
         return 2
     except click.ClickException as error:

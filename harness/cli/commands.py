@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -12,7 +13,7 @@ from rich.console import Console
 from harness import lab as labs
 from harness import topology as topologies
 from harness.cli import doctor as doctoring
-from harness.cli import testing
+from harness.cli import ordering, testing
 from harness.cli.reporter import reporter
 from harness.cli.status import show_labs, show_status
 from harness.host import HOST_KINDS
@@ -42,10 +43,15 @@ def labctl() -> None:
 @click.option(
     "--host", type=click.Choice(HOST_KINDS), help="Kind of lab host; without it this machine's kernel decides."
 )
-def up(topology: str, name: str | None, host: str | None) -> None:
+@click.option(
+    "--no-orders", is_flag=True, help="Place no orders; with an orchestrator, end when every device is managed."
+)
+def up(topology: str, name: str | None, host: str | None, no_orders: bool) -> None:
     """Bring a lab to life; ends when its tunnels are up and its probes pass.
 
     TOPOLOGY is the name of a folder in topologies/ or a containerlab file. On a running lab it repairs what is missing.
+    With an orchestrator (a node of role `stack`) devices are registered, the orders in orders/ beside the file are
+    placed, each once, and the orchestrator says when all sites are up.
 
     \b
     labctl up
@@ -54,7 +60,10 @@ def up(topology: str, name: str | None, host: str | None) -> None:
     """
     loaded = topologies.load(topology)
     timings = Timings()
-    with reporter() as progress, labs.up(loaded, name=name, host=host, progress=progress, timings=timings) as lab:
+    with (
+        reporter() as progress,
+        labs.up(loaded, name=name, host=host, orders=not no_orders, progress=progress, timings=timings) as lab,
+    ):
         show_status(console, lab, loaded)
         phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in timings.phases.items())
         console.print(f"\nup in {timings.total:.1f} s ({phases})", soft_wrap=True)
@@ -120,6 +129,33 @@ def logs(name: str, node: str, follow: bool) -> int:
     find = "find /var/log -name current -o -name '*.log' | sort"
     script = f'files=$({find}); [ -n "$files" ] || exit 0; exec tail -n 200 {"-F" if follow else "-q"} $files'
     return subprocess.run(labs.attach(name).command(node, ["/bin/sh", "-c", script]), check=False).returncode
+
+
+@labctl.command()
+@_LAB
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--plan", is_flag=True, help="Show every edit that the order would make; send nothing.")
+@click.option("--follow", is_flag=True, help="Show its steps as they happen and wait for its end.")
+@click.option("--timeout", type=click.FloatRange(min=0), default=120, show_default=True, help="Seconds for --follow.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan or the order as JSON.")
+def order(name: str, file: Path, plan: bool, follow: bool, timeout: float, as_json: bool) -> int:
+    """Send the order in FILE to the lab's orchestrator, unless it was sent before.
+
+    FILE is {"tenant": NAME, "order": BODY} with the body of TMF641's POST serviceOrder. An order of the same content is
+    sent again only after the other one failed, was cancelled, or what it brought was deleted. Exit status: 0 sent, or
+    completed with --follow; 1 refused, failed or cancelled; 2 the file is wrong; 5 not ended in time (an order for a
+    device that is not plugged in is `held`); it goes on, as it does after Ctrl-C: the same command follows it again.
+
+    \b
+    labctl order topologies/demo/orders/branch-1.json --plan
+    labctl order topologies/demo/orders/branch-1.json --follow
+    """
+    if plan and follow:
+        raise click.UsageError("--plan sends nothing that --follow could follow; choose one")
+    with labs.attach(name) as lab:
+        return ordering.order(
+            lab, console, file, only_plan=plan, following=timeout if follow else None, as_json=as_json
+        )
 
 
 @labctl.command()

@@ -21,6 +21,7 @@ PERSONALITIES = ("ucpe", "vmsr")
 
 # With the domain it must fit into a common name of 64 characters (RFC 5280 appendix A.1).
 _NODE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+_USER = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # X.520 serialNumber is a PrintableString of at most 64; ours is also fit for file names, labels and command lines.
 _SERIAL = re.compile(r"[A-Z0-9](?:[A-Z0-9-]{1,30}[A-Z0-9])")
 _MODEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._-]{0,62}[A-Za-z0-9])?")
@@ -121,6 +122,18 @@ class Factory:
                 stack.refresh(path, described, self._authorities)
             else:
                 stack.install(path, described, self._authorities, self.admin.ssh_public.read_bytes())
+        return path
+
+    def password(self, user: str) -> Path:
+        """The file with the password of somebody who uses the orchestrator; drawn the first time."""
+        if not _USER.fullmatch(user):
+            raise FactoryError(f"{user!r} cannot log in: use a-z, 0-9 and inner hyphens, at most 63")
+        people = self.directory / "people"
+        path = people / f"{user}-password"
+        with locked(self.directory):
+            people.mkdir(exist_ok=True, mode=0o700)
+            if not path.exists():
+                replace_file(path, secrets.token_urlsafe(12).encode() + b"\n")
         return path
 
     def identity(self, node: str) -> Identity:

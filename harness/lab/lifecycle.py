@@ -26,6 +26,7 @@ from harness.host.select import HOST_IMAGE
 from harness.host.slot import Slot
 from harness.lab import record
 from harness.lab.lab import Lab, world_file
+from harness.lab.orchestration import orchestration
 from harness.lab.ready import wait_until_ready
 from harness.lab.record import LabError, LabRecord
 from harness.paths import labs_dir
@@ -53,15 +54,23 @@ class Timings:
 
 
 def up(
-    topology: Topology, *, name: str | None = None, host: str | None = None, progress: Progress, timings: Timings
+    topology: Topology,
+    *,
+    name: str | None = None,
+    host: str | None = None,
+    orders: bool = True,
+    progress: Progress,
+    timings: Timings,
 ) -> Lab:
     """Bring a lab to what its topology declares; return it when the conditions of the topology hold.
 
     Idempotent: on a running lab it repairs what is missing. `host` is a kind of lab host; without it the kernel
-    decides.
+    decides. With an orchestrator it is over when that says so: every ordered site is up, or, without `orders`, every
+    device is managed.
 
     Raises:
-        LabError, HostError, EngineError, BuildError, DeadlineError: see each; what is up already stays for a look.
+        LabError, HostError, EngineError, BuildError, DeadlineError, OrderFileError, OrchestratorError: see each; what
+        is up already stays for a look.
     """
     lab_name = record.checked_name(name or topology.name)
     describe.refuse_unsupported(topology)
@@ -82,7 +91,7 @@ def up(
         world = _world(topology, known, lab_host, images, boxes)
         lab = Lab(known, lab_host, world)
         try:
-            _bring_up(lab, topology, timings)
+            _bring_up(lab, topology, timings, orders)
         except BaseException:
             lab.close()
             raise
@@ -91,17 +100,21 @@ def up(
         return lab
 
 
-def _bring_up(lab: Lab, topology: Topology, timings: Timings) -> None:
+def _bring_up(lab: Lab, topology: Topology, timings: Timings, orders: bool) -> None:
     with timings.phase("agent"):
         lab.agent.call("ping")
-    with timings.phase("nodes"):
-        lab.engine.build()
-    if (topology.directory / "sites").is_dir():
-        with timings.phase("configuration"):
-            # Imported where it is needed: its SSH stack costs a third of a second that other commands should not pay.
-            from harness.lab import configure  # noqa: PLC0415
+    with orchestration(lab, topology, orders) as orchestrated:
+        with timings.phase("nodes"):
+            lab.engine.build()
+        if (topology.directory / "sites").is_dir():
+            with timings.phase("configuration"):
+                # Its SSH stack costs a third of a second that other commands should not pay.
+                from harness.lab import configure  # noqa: PLC0415
 
-            configure.push(lab, configure.sites(lab))
+                configure.push(lab, configure.sites(lab))
+        for phase, wait in orchestrated:
+            with timings.phase(phase):
+                wait()
     with timings.phase("ready"):
         wait_until_ready(lab.agent, topology, READY_SECONDS)
 

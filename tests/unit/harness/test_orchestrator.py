@@ -1,0 +1,284 @@
+"""The client of the orchestrator against a server on a socket that answers as a test wants it."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.factory import Factory, Wan
+from harness.orchestrator import RefusedError, UnavailableError, client, ordering, registry
+from harness.orchestrator.client import Orchestrator
+from harness.orchestrator.errors import Fault, faults
+from harness.orchestrator.orderfile import OrderFile
+from harness.orchestrator.registry import Device
+from harness.wait import Deadline, DeadlineError
+
+Answer = tuple[int, Any]
+WAN = Wan(IPv4Interface("203.0.113.6/30"), IPv4Address("203.0.113.5"))
+
+
+class Server:
+    """All components at one port: tokens for whoever comes, and what `answers` says of the rest."""
+
+    def __init__(self, folder: Path) -> None:
+        self.answers: dict[tuple[str, str], list[Answer]] = {}
+        self.asked: list[tuple[str, str, Any]] = []
+        self.tokens = 0
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def _serve(self) -> None:
+                size = int(self.headers.get("Content-Length") or 0)
+                status, body = outer.answer(self.command, self.path.split("?")[0], self.rfile.read(size))
+                raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(raw)))
+                self.end_headers()
+                self.wfile.write(raw)
+
+            do_GET = do_POST = do_PUT = do_PATCH = _serve
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder / "gro.pem", folder / "gro.key")
+        self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
+        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    def answer(self, method: str, path: str, content: bytes) -> Answer:
+        if path == "/oauth2/token":
+            self.tokens += 1
+            return 200, {"access_token": f"token-{self.tokens}", "expires_in": 600}
+        self.asked.append((method, path, json.loads(content) if content else None))
+        queue = self.answers.get((method, path), [(404, {"detail": "nothing there"})])
+        return queue.pop(0) if len(queue) > 1 else queue[0]
+
+    def close(self) -> None:
+        self.http.shutdown()
+        self.http.server_close()
+        self.thread.join()
+
+
+@pytest.fixture(scope="module")
+def factory(tmp_path_factory: pytest.TempPathFactory) -> Factory:
+    made = Factory.open(tmp_path_factory.mktemp("factory"))
+    made.stack("stack", IPv4Address("127.0.0.1"), WAN)
+    return made
+
+
+@pytest.fixture
+def server(factory: Factory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    running = Server(factory.directory / "stacks" / "stack")
+    monkeypatch.setattr(client, "PORTS", dict.fromkeys(client.PORTS, running.http.server_port))
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def far(factory: Factory, server: Server) -> Orchestrator:
+    return Orchestrator("127.0.0.1", factory.operator_ca, factory.directory / "stacks" / "stack" / "labctl-secret")
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> OrderFile:
+    return OrderFile(tmp_path / "branch.json", "acme", {"serviceOrderItem": [{"id": "1", "action": "add"}]})
+
+
+class TestErrorBodies:
+    @pytest.mark.parametrize(
+        ("body", "expected"),
+        [
+            (
+                {"title": "Invalid order", "detail": "x", "errors": [{"detail": "no", "pointer": "/a/0"}]},
+                [Fault("no", "/a/0")],
+            ),
+            ({"detail": "no", "errors": [{"detail": "a number", "parameter": "limit"}]}, [Fault("a number", "limit")]),
+            ({"title": "Not Found", "status": 404}, [Fault("Not Found")]),
+            (
+                {"ietf-restconf:errors": {"error": [{"error-tag": "invalid-value", "error-message": "no label",
+                                                     "error-path": "/d:devices"}]}},
+                [Fault("no label", "/d:devices")],
+            ),
+            (
+                {"ietf-yang-patch:yang-patch-status": {"edit-status": {"edit": [
+                    {"edit-id": "1", "ietf-restconf:errors": {"error": [{"error-tag": "data-missing"}]}}]}}},
+                [Fault("data-missing")],
+            ),
+            ({"schemas": ["…Error"], "status": "400", "scimType": "invalidValue", "detail": "name"}, [Fault("name")]),
+            ({"error": "invalid_client", "error_description": "who?"}, [Fault("who?")]),
+            ({"error": "invalid_client"}, [Fault("invalid_client")]),
+        ],
+    )  # fmt: skip
+    def test_each_kind_is_understood(self, body: Any, expected: list[Fault]) -> None:
+        assert list(faults(json.dumps(body).encode())) == expected
+
+    @pytest.mark.parametrize("content", [b"", b"<html>\x1b[2J", b"[1]", b"{}", b"\xff", b'{"errors": [3]}'])
+    def test_what_is_none_of_them_is_told_as_it_is(self, content: bytes) -> None:
+        (fault,) = faults(content)
+        assert str(fault)
+        assert fault.text.isprintable()
+
+
+class TestCalls:
+    def test_one_token_serves_many_calls(self, far: Orchestrator, server: Server) -> None:
+        server.answers["GET", "/sites"] = [(200, [])]
+        assert ordering.sites(far) == ordering.sites(far) == []
+        assert server.tokens == 1
+
+    def test_a_token_that_is_refused_is_replaced_once(self, far: Orchestrator, server: Server) -> None:
+        server.answers["GET", "/sites"] = [(401, {}), (200, [])]
+        assert ordering.sites(far) == []
+        assert server.tokens == 2
+        server.answers["GET", "/sites"] = [(401, {"detail": "never"})]
+        with pytest.raises(RefusedError, match="never"):
+            ordering.sites(far)
+
+    @pytest.mark.parametrize("status", [429, 500, 503])
+    def test_what_may_pass_is_told_apart_from_a_no(self, far: Orchestrator, server: Server, status: int) -> None:
+        server.answers["GET", "/sites"] = [(status, {"detail": "the controller does not answer"})]
+        with pytest.raises(UnavailableError, match=f"gro cannot do it now \\({status}\\): the controller does not"):
+            ordering.sites(far)
+
+    def test_nobody_there_is_told_with_the_place(self, factory: Factory) -> None:
+        secret = factory.directory / "stacks" / "stack" / "labctl-secret"
+        with pytest.raises(UnavailableError, match=r"identity at https://127\.0\.0\.9:8441 does not answer"):
+            ordering.sites(Orchestrator("127.0.0.9", factory.operator_ca, secret))
+
+    def test_a_server_of_another_lab_is_not_told_the_secret(self, server: Server, tmp_path: Path) -> None:
+        stranger = Factory.open(tmp_path / "other")
+        (tmp_path / "secret").write_text("a secret")
+        with pytest.raises(UnavailableError, match="not whom the lab's service CA certified"):
+            ordering.sites(Orchestrator("127.0.0.1", stranger.operator_ca, tmp_path / "secret"))
+        assert server.tokens == 0
+
+
+class TestRegistry:
+    PLACE = f"{registry.DEVICES}/device=EL-1"
+    DEVICE = Device("EL-1", "ucpe-1", "ucpe-100", "acme")
+
+    def known(self, **changed: str) -> Answer:
+        entry = {"serial": "EL-1", "name": "ucpe-1", "model": "ucpe-100", "owner": "acme", **changed}
+        return 200, {registry.LIST: [entry]}
+
+    @pytest.mark.parametrize(
+        ("known", "expected"),
+        [
+            (None, "PUT"),
+            ({"administrative-state": "revoked"}, None),
+            ({"owner": "globex", "administrative-state": "revoked"}, "PATCH"),
+        ],
+        ids=["new", "as wanted", "another's"],
+    )
+    def test_it_writes_what_is_missing_and_never_lifts_a_revocation(
+        self, far: Orchestrator, server: Server, known: dict[str, str] | None, expected: str | None
+    ) -> None:
+        if known is not None:
+            server.answers["GET", self.PLACE] = [self.known(**known)]
+        for method in ("PUT", "PATCH"):
+            server.answers[method, self.PLACE] = [(204, {})]
+        registry.register(far, self.DEVICE)
+        written = [(method, body) for method, _, body in server.asked if method != "GET"]
+        assert [method for method, _ in written] == ([expected] if expected else [])
+        assert all("administrative-state" not in json.dumps(body) for _, body in written)
+
+
+class TestPlacing:
+    COLLECTION = f"{ordering.ORDERING}/serviceOrder"
+
+    def listed(self, state: str, service: str, tenant: str = "acme") -> Answer:
+        item = {"action": "add", "service": {"state": service}}
+        party = [{"role": "customer", "id": tenant}]
+        return 200, [{"id": "old", "state": state, "serviceOrderItem": [item], "relatedParty": party}]
+
+    @pytest.mark.parametrize(
+        ("state", "service", "tenant", "again"),
+        [
+            ("held", "reserved", "acme", False),
+            ("completed", "active", "acme", False),
+            ("completed", "terminated", "acme", True),
+            ("failed", "terminated", "acme", True),
+            ("cancelled", "terminated", "acme", True),
+            ("completed", "active", "globex", True),
+        ],
+    )
+    def test_what_stands_is_not_ordered_again(
+        self, far: Orchestrator, server: Server, order: OrderFile, tmp_path: Path,
+        state: str, service: str, tenant: str, again: bool,
+    ) -> None:  # fmt: skip
+        server.answers["GET", self.COLLECTION] = [self.listed(state, service, tenant)]
+        server.answers["POST", self.COLLECTION] = [(201, {"id": "new", "state": "acknowledged"})]
+        placed = ordering.place(far, order, tmp_path / "lock")
+        assert (placed.fresh, placed.id) == (again, "new" if again else "old")
+        assert sum(method == "POST" for method, _, _ in server.asked) == again
+
+    def test_a_refusal_names_file_and_field(
+        self, far: Orchestrator, server: Server, order: OrderFile, tmp_path: Path
+    ) -> None:
+        problem = {"title": "Invalid order", "errors": [{"detail": "is missing", "pointer": "/serviceOrderItem/0/id"}]}
+        server.answers["GET", self.COLLECTION] = [(200, [])]
+        server.answers["POST", self.COLLECTION] = [(400, problem)]
+        with pytest.raises(ordering.OrderRefusedError) as refusal:
+            ordering.place(far, order, tmp_path / "lock")
+        expected = f"{order.path}: gro refuses it (400): /order/serviceOrderItem/0/id: is missing"
+        assert str(refusal.value) == expected
+
+    def test_a_plan_that_nobody_can_make_now_names_the_file(
+        self, far: Orchestrator, server: Server, order: OrderFile
+    ) -> None:
+        server.answers["POST", f"{ordering.ORDERING}/orderPlan"] = [(503, {"detail": "no controller"})]
+        with pytest.raises(UnavailableError, match=r"branch\.json: gro cannot do it now \(503\): no controller"):
+            ordering.plan(far, order)
+
+
+def stream(*events: tuple[str, dict[str, Any]]) -> bytes:
+    return b"".join(f"event: {kind}\ndata: {json.dumps(data)}\n\n".encode() for kind, data in events)
+
+
+class TestFollowing:
+    EVENTS = f"{ordering.ORDERING}/serviceOrder/7/events"
+    RESERVE = ("step", {"id": "1", "name": "reserve", "status": "done"})
+    HELD = ("step", {"id": "2", "name": "devices", "status": "held", "message": "plug it in"})
+
+    def test_a_lost_connection_tells_nothing_twice(self, far: Orchestrator, server: Server) -> None:
+        halfway = stream(self.RESERVE, self.HELD, ("state", {"state": "held"}))
+        whole = halfway + stream(("state", {"state": "completed"}))
+        server.answers["GET", self.EVENTS] = [(200, halfway), (503, {}), (200, whole)]
+        server.answers["GET", self.EVENTS.removesuffix("/events")] = [(200, {"id": "7", "state": "completed"})]
+        told: list[str] = []
+        ended = ordering.follow(
+            far, "7", Deadline(10), lambda _, news: told.append(news.get("name", news.get("state")))
+        )
+        assert ended["state"] == "completed"
+        assert told == ["reserve", "devices", "held", "completed"]
+
+    def test_time_that_is_over_tells_where_it_stands(self, far: Orchestrator, server: Server) -> None:
+        server.answers["GET", self.EVENTS] = [(200, stream(self.HELD, ("state", {"state": "held"})))]
+        document = {"state": "held", "milestone": [self.HELD[1]]}
+        server.answers["GET", self.EVENTS.removesuffix("/events")] = [(200, document)]
+        with pytest.raises(DeadlineError, match="goes on without us: held at devices: plug it in"):
+            ordering.follow(far, "7", Deadline(0.5))
+
+    def test_an_order_that_is_not_there(self, far: Orchestrator, server: Server) -> None:
+        with pytest.raises(RefusedError, match="nothing"):
+            ordering.follow(far, "nowhere", Deadline(5))
+
+    def test_who_listens_may_fail_for_its_own_reasons(self, far: Orchestrator, server: Server) -> None:
+        server.answers["GET", self.EVENTS] = [(200, stream(self.RESERVE))]
+
+        def gone(*_: Any) -> None:
+            raise BrokenPipeError("nobody reads this any more")
+
+        listener: Callable[..., None] = gone
+        with pytest.raises(BrokenPipeError):
+            ordering.follow(far, "7", Deadline(5), listener)
