@@ -99,7 +99,7 @@ def show_orchestrator(console: Console, lab: Lab) -> None:
         console.print(f"no state of sites: {error}", markup=False, soft_wrap=True)
     else:
         _show_sites(console, sites)
-    console.print(f"\nportal  {far.portal}   (certified by {lab.factory.operator_ca})", soft_wrap=True)
+    console.print(f"\nportal  {far.portal}   (certified by {lab.factory.service_ca})", soft_wrap=True)
     for login in plug.logins(lab.factory, plug.wiring(lab.topology, lab.factory), far.node):
         whose = f"tenant {login.tenant}" if login.tenant else "administrator"
         console.print(f"log-in  {login.user} ({whose}), password in {login.password_file}", soft_wrap=True)

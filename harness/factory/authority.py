@@ -7,7 +7,6 @@ a fault that turns a node's clock back further is meant to be noticed.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -24,25 +23,16 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
-from .store import FactoryError, install_directory, replace_file
+from .store import FactoryError, install_directory
 
 SKEW = timedelta(hours=1)
 NO_EXPIRY = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 """99991231235959Z, "no well-defined expiration date": RFC 5280 section 4.1.2.5, IEEE 802.1AR-2018 section 8.7."""
 
-OPERATOR_LIFE = timedelta(days=3650)
+SERVICE_LIFE = timedelta(days=3650)
 CERTIFICATE_LIFE = timedelta(days=365)
-CRL_LIFE = timedelta(days=30)
-"""Until nextUpdate. A CRL is renewed at every `up` when half of it is over; older ones make strict peers refuse."""
-
-IKE_INTERMEDIATE = ObjectIdentifier("1.3.6.1.5.5.8.2.2")
-"""iKEIntermediate, which some IKE implementations ask for (named in RFC 4945 section 5.1.3.12)."""
-IPSEC_IKE = ObjectIdentifier("1.3.6.1.5.5.7.3.17")
-"""id-kp-ipsecIKE, RFC 4945 section 5.1.3.12."""
-
 SERVER = (ExtendedKeyUsageOID.SERVER_AUTH,)
 CLIENT = (ExtendedKeyUsageOID.CLIENT_AUTH,)
-IKE = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH, IPSEC_IKE, IKE_INTERMEDIATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +89,10 @@ def _usage(*, authority: bool) -> x509.KeyUsage:
 
 
 class Authority:
-    """A CA in a directory: `ca.key` (0600), `ca.pem` and `crl.pem`."""
+    """A CA in a directory: `ca.key` (0600) and `ca.pem`."""
 
     def __init__(self, directory: Path) -> None:
         self.certificate_path = directory / "ca.pem"
-        self.crl_path = directory / "crl.pem"
         key_path = directory / "ca.key"
         if key_path.stat().st_mode & 0o077:
             raise FactoryError(f"{key_path} can be read by others: make a new lab directory, this key is not secret")
@@ -142,36 +131,6 @@ class Authority:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
-    def crl(self) -> x509.CertificateRevocationList:
-        """The CRL in force; it alone is the record of what is revoked."""
-        try:
-            crl = x509.load_pem_x509_crl(self.crl_path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise FactoryError(f"{self.crl_path}: no CRL ({error}); remove the lab directory") from error
-        if not crl.is_signature_valid(self._key.public_key()):
-            raise FactoryError(f"{self.crl_path} is not signed by this lab's CA; remove the lab directory")
-        return crl
-
-    def revoked(self) -> frozenset[int]:
-        return frozenset(entry.serial_number for entry in self.crl())
-
-    def revoke(self, serial_numbers: Sequence[int]) -> None:
-        """Adds to the CRL what is not in it yet; its number grows by one (RFC 5280 section 5.2.3)."""
-        fresh = set(serial_numbers) - self.revoked()
-        if fresh:
-            replace_file(self.crl_path, self._signed_crl(self.crl(), sorted(fresh)))
-
-    def refresh_crl(self) -> None:
-        """A new CRL of the same content when half of the old one's time is over."""
-        crl = self.crl()
-        end = crl.next_update_utc
-        if end is None or end - now() < CRL_LIFE / 2:
-            replace_file(self.crl_path, self._signed_crl(crl, []))
-
-    def _signed_crl(self, old: x509.CertificateRevocationList, fresh: Sequence[int]) -> bytes:
-        number = old.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number + 1
-        return _sign_crl(self._key, self.certificate, number, list(old), fresh)
-
 
 def _create(directory: Path, name: str, life: timedelta | None) -> None:
     key = new_key()
@@ -194,34 +153,8 @@ def _create(directory: Path, name: str, life: timedelta | None) -> None:
     files = {
         "ca.key": key_pem(key),
         "ca.pem": certificate.public_bytes(Encoding.PEM),
-        "crl.pem": _sign_crl(key, certificate, 1, [], []),
     }
     install_directory(directory, files, mode=0o700)
-
-
-def _sign_crl(
-    key: ec.EllipticCurvePrivateKey,
-    issuer: x509.Certificate,
-    number: int,
-    old: Sequence[x509.RevokedCertificate],
-    fresh: Sequence[int],
-) -> bytes:
-    moment = now()
-    ski = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    builder = (
-        x509.CertificateRevocationListBuilder()
-        .issuer_name(issuer.subject)
-        .last_update(moment - SKEW)
-        .next_update(moment + CRL_LIFE)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ski), critical=False)
-        .add_extension(x509.CRLNumber(number), critical=False)
-    )
-    for entry in old:
-        builder = builder.add_revoked_certificate(entry)
-    for serial in fresh:
-        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(moment).build()
-        builder = builder.add_revoked_certificate(entry)
-    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
 def load_key(path: Path) -> ec.EllipticCurvePrivateKey:

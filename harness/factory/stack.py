@@ -67,14 +67,14 @@ class Stack:
 
 
 def _issuer(authorities: Authorities, stem: str) -> Authority:
-    return authorities.anchor if stem == _BOOTSTRAP else authorities.operator
+    return authorities.anchor if stem == _BOOTSTRAP else authorities.service
 
 
 def install(path: Path, stack: Stack, authorities: Authorities, authorized_keys: bytes) -> None:
     """Everything the node sees, made once."""
     files = {
         "stack.json": stack.described(),
-        "service-ca.pem": authorities.operator.certificate_path.read_bytes(),
+        "service-ca.pem": authorities.service.certificate_path.read_bytes(),
         "maker-ca.pem": authorities.maker.certificate_path.read_bytes(),
         "authorized_keys": authorized_keys,
         "admin-password": secrets.token_urlsafe(12).encode() + b"\n",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import box as boxes
 from . import stack
-from .authority import CLIENT, OPERATOR_LIFE, Authority, Subject, key_pem, new_key
+from .authority import CLIENT, SERVICE_LIFE, Authority, Subject, key_pem, new_key
 from .box import Authorities, Identity
 from .day0 import Day0, Wan
 from .stack import Stack
@@ -50,7 +50,7 @@ class Factory:
         self.admin = admin
         self._authorities = authorities
         self._maker = authorities.maker
-        self._operator = authorities.operator
+        self._service = authorities.service
 
     @classmethod
     def open(cls, directory: Path) -> Factory:
@@ -64,13 +64,10 @@ class Factory:
                     (directory / folder).mkdir(exist_ok=True, mode=0o755)
                 maker = Authority.open(authorities / "maker", "elasticlab maker CA", None)
                 anchor = Authority.open(authorities / "anchor", "elasticlab maker's bootstrap anchor", None)
-                operator = Authority.open(authorities / "operator", "elasticlab operator CA", OPERATOR_LIFE)
-                signers = Authorities(maker, anchor, operator)
-                factory = cls(directory, signers, _admin(directory / "admin", operator))
-                boxes.renew(factory.admin.tls_certificate, _ADMIN, operator)
-                for authority in (maker, anchor, operator):
-                    authority.refresh_crl()
-                factory._hand_out_crl()
+                service = Authority.open(authorities / "service", "elasticlab service CA", SERVICE_LIFE)
+                signers = Authorities(maker, anchor, service)
+                factory = cls(directory, signers, _admin(directory / "admin", service))
+                boxes.renew(factory.admin.tls_certificate, _ADMIN, service)
         except OSError as error:
             raise FactoryError(
                 f"{directory}: {error.strerror or error}; the factory needs a directory it can write to"
@@ -78,19 +75,14 @@ class Factory:
         return factory
 
     @property
-    def operator_ca(self) -> Path:
-        """The operator CA's certificate: whom NETCONF clients and IKE peers trust."""
-        return self._operator.certificate_path
+    def service_ca(self) -> Path:
+        """The service CA's certificate: who certifies the orchestrator's components and people."""
+        return self._service.certificate_path
 
     @property
     def maker_ca(self) -> Path:
         """The maker CA's certificate: whom bootstrap servers trust."""
         return self._maker.certificate_path
-
-    @property
-    def crl(self) -> Path:
-        """The operator CA's revocation list in force."""
-        return self._operator.crl_path
 
     def box(self, node: str, personality: str, model: str, serial: str | None = None, day0: Day0 = _BY_DHCP) -> Path:
         """The directory to mount read-only at /factory of a node, made when the node has none yet."""
@@ -98,14 +90,12 @@ class Factory:
         path = self._path(node)
         with locked(self.directory):
             if path.exists():
-                self._check_same(Identity.read(path), personality, model, serial)
-                boxes.renew_all(path, node, self._operator)
+                self._check_same(node, Identity.read(path), personality, model, serial)
                 if (path / boxes.DAY0).read_bytes() != day0.encoded():
                     replace_file(path / boxes.DAY0, day0.encoded())
             else:
-                identity = Identity(self._serial(serial), model, personality, node)
-                authorized = self.admin.ssh_public.read_bytes()
-                files = boxes.build(identity, self._authorities, authorized, day0)
+                identity = Identity(self._serial(serial), model, personality)
+                files = boxes.build(identity, self._authorities, day0)
                 install_directory(path, files, mode=0o755)
         return path
 
@@ -140,21 +130,6 @@ class Factory:
         """What is printed on a box."""
         return Identity.read(self._existing(node))
 
-    def host_key_file(self, node: str) -> Path:
-        """The file with the public line of a box's SSH host key."""
-        return self._existing(node) / "operational" / "ssh_host_ed25519_key.pub"
-
-    def host_key(self, node: str) -> str:
-        """The public line of a box's SSH host key, for known_hosts."""
-        return self.host_key_file(node).read_text().strip()
-
-    def revoke(self, node: str) -> None:
-        """Puts a box's operational certificates on the CRL and hands the CRL to every box."""
-        path = self._existing(node)
-        with locked(self.directory):
-            self._operator.revoke(boxes.serial_numbers(path))
-            self._hand_out_crl()
-
     def nodes(self) -> tuple[str, ...]:
         """The nodes that have a box."""
         return tuple(sorted(path.name for path in self._boxes()))
@@ -173,13 +148,6 @@ class Factory:
             known = ", ".join(self.nodes()) or "none"
             raise FactoryError(f"the factory made no box for {node!r} (boxes: {known})")
         return path
-
-    def _hand_out_crl(self) -> None:
-        crl = self._operator.crl_path.read_bytes()
-        for path in self._boxes():
-            copy = path / "operational" / "crl.pem"
-            if copy.read_bytes() != crl:
-                replace_file(copy, crl)
 
     def _serial(self, wanted: str | None) -> str:
         taken = {Identity.read(path).serial: path.name for path in self._boxes()}
@@ -202,17 +170,15 @@ class Factory:
             raise FactoryError(f"{node!r}: a serial number has 3 to 32 of A-Z, 0-9 and inner hyphens, not {serial!r}")
 
     @staticmethod
-    def _check_same(made: Identity, personality: str, model: str, serial: str | None) -> None:
-        wanted = Identity(serial or made.serial, model, personality, made.name)
+    def _check_same(node: str, made: Identity, personality: str, model: str, serial: str | None) -> None:
+        wanted = Identity(serial or made.serial, model, personality)
         if wanted != made:
             was = f"{made.personality} {made.model} {made.serial}"
             now = f"{personality} {model} {wanted.serial}"
-            raise FactoryError(
-                f"the box of {made.name!r} left the factory as {was}, not as {now}: remove the lab first"
-            )
+            raise FactoryError(f"the box of {node!r} left the factory as {was}, not as {now}: remove the lab first")
 
 
-def _admin(directory: Path, operator: Authority) -> Admin:
+def _admin(directory: Path, service: Authority) -> Admin:
     if not directory.exists():
         ssh_key, ssh_public = boxes.ssh_key_pair("admin")
         key = new_key()
@@ -220,7 +186,7 @@ def _admin(directory: Path, operator: Authority) -> Admin:
             "id_ed25519": ssh_key,
             "id_ed25519.pub": ssh_public,
             "tls.key": key_pem(key),
-            "tls.pem": operator.issue(_ADMIN, key.public_key()),
+            "tls.pem": service.issue(_ADMIN, key.public_key()),
         }
         install_directory(directory, files, mode=0o700)
     names = ("id_ed25519", "id_ed25519.pub", "tls.key", "tls.pem")

@@ -106,12 +106,6 @@ def _bring_up(lab: Lab, topology: Topology, timings: Timings, orders: bool) -> N
     with orchestration(lab, topology, orders) as orchestrated:
         with timings.phase("nodes"):
             lab.engine.build()
-        if (topology.directory / "sites").is_dir():
-            with timings.phase("configuration"):
-                # Its SSH stack costs a third of a second that other commands should not pay.
-                from harness.lab import configure  # noqa: PLC0415
-
-                configure.push(lab, configure.sites(lab))
         for phase, wait in orchestrated:
             with timings.phase(phase):
                 wait()

@@ -51,7 +51,7 @@ class Orchestrator:
                 "`elasticlab.role: stack`"
             )
         secret = lab.factory.directory / "stacks" / nodes[0] / "labctl-secret"
-        return cls(lab[nodes[0]].management_address, lab.factory.operator_ca, secret, nodes[0])
+        return cls(lab[nodes[0]].management_address, lab.factory.service_ca, secret, nodes[0])
 
     @property
     def portal(self) -> str:

@@ -124,7 +124,7 @@ class Topology:
 
     @property
     def directory(self) -> Path:
-        """Where the file lies; `sites/`, `orders/` and `faults/` are beside it."""
+        """Where the file lies; `orders/` is beside it."""
         return self.path.parent
 
     def interfaces(self, node: str) -> tuple[str, ...]:

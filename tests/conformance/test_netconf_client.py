@@ -36,7 +36,7 @@ def other(request: pytest.FixtureRequest, lab: Lab, box: str, dial: Dial) -> Ite
             host=host,
             keyfile=str(admin.tls_key),
             certfile=str(admin.tls_certificate),
-            ca_certs=str(lab.factory.operator_ca),
+            ca_certs=str(lab.factory.service_ca),
             initial_timeout=SECONDS,
             general_timeout=SECONDS,
         ),

@@ -134,7 +134,7 @@ def over_tls(lab: Lab, box: str, key: Path, certificate: Path, **changed: Any) -
         "port": NETCONF_TLS,
         "keyfile": str(key),
         "certfile": str(certificate),
-        "ca_certs": str(lab.factory.operator_ca),
+        "ca_certs": str(lab.factory.service_ca),
         "protocol": ssl.PROTOCOL_TLS_CLIENT,
         "server_hostname": f"{box}.elasticlab.example",
         "timeout": SECONDS,
@@ -205,13 +205,13 @@ def test_a_certificate_that_is_no_administrators_opens_no_session(
 
 
 def test_without_a_certificate_there_is_no_session(lab: Lab, box: str) -> None:
-    context = ssl.create_default_context(cafile=str(lab.factory.operator_ca))
+    context = ssl.create_default_context(cafile=str(lab.factory.service_ca))
     assert said_by(lab, box, context) == b""
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 def test_old_versions_of_tls_are_refused(lab: Lab, box: str) -> None:
-    context = ssl.create_default_context(cafile=str(lab.factory.operator_ca))
+    context = ssl.create_default_context(cafile=str(lab.factory.service_ca))
     context.load_cert_chain(lab.factory.admin.tls_certificate, lab.factory.admin.tls_key)
     assert b"<hello" in said_by(lab, box, context)
     context.set_ciphers("ALL:@SECLEVEL=0")

@@ -24,10 +24,10 @@ LONGEST_WAIT = 10.0
 
 
 class Box:
-    """What there is before the credentials: ``beginning`` is there if the factory gave none."""
+    """What there is before the credentials."""
 
     def __init__(
-        self, places: Places, identity: Identity, stores: Datastores, backend: ElementBackend, beginning: Day0 | None
+        self, places: Places, identity: Identity, stores: Datastores, backend: ElementBackend, beginning: Day0
     ) -> None:
         self._places = places
         self._identity = identity
@@ -45,15 +45,12 @@ class Box:
         try:
             await _offer(server, own)
             log.info("%s %s is %s, serving NETCONF", self._identity.model, self._identity.serial, own.name)
-            if own.controller:
-                await self._call_home(server, own, own.controller)
+            await self._call_home(server, own)
             await asyncio.Event().wait()
         finally:
             await server.close()
 
     async def _credentials(self, folder: Path, revocations: Revocations) -> Credentials:
-        if self._beginning is None:
-            return credentials.from_factory(self._identity, folder, revocations)
         if credentials.unfinished(folder):
             # Imported now: it is needed once in a box's life, and would cost at each start.
             from element.enrolment import client  # noqa: PLC0415
@@ -61,23 +58,22 @@ class Box:
             factory, day0 = self._places.factory, self._beginning
             enrolment = client.Enrolment(self._identity, factory, folder.parent, day0.interface)
             await client.enrol(enrolment, lambda: self._servers(day0), self._backend.admit)
-        return credentials.from_enrolment(folder, revocations)
+        return credentials.read(folder, revocations)
 
     def _servers(self, day0: Day0) -> tuple[str, ...]:
         """Those of the lease before those of the factory (RFC 8572, section 4), each once."""
         return tuple(dict.fromkeys((*self._backend.bootstrap_servers(), *day0.servers)))
 
-    async def _call_home(self, server: NetconfServer, own: Credentials, controller: tuple[str, int]) -> None:
-        await self._backend.admit([controller])
+    async def _call_home(self, server: NetconfServer, own: Credentials) -> None:
+        await self._backend.admit([own.controller])
         server.call_home_tls(
-            *controller,
+            *own.controller,
             cert=own.cert,
             key=own.key,
             ca=own.client_ca,
             names=own.client_names,
-            crl=own.client_crl,
             users=own.clients,
-            device=self._beginning.interface if self._beginning else None,
+            device=self._beginning.interface,
             longest_wait=LONGEST_WAIT,
         )
 
@@ -92,7 +88,6 @@ async def _offer(server: NetconfServer, own: Credentials) -> None:
         key=own.key,
         ca=own.client_ca,
         names=own.client_names,
-        crl=own.client_crl,
         users=own.clients,
         revoked=own.revocations.revoked,
     )

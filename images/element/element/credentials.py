@@ -1,8 +1,4 @@
-"""What the operator gave this box to be known by and to know others by: one folder, however it came.
-
-There are two ways to it: the factory put it there (``/factory/operational``; for labs without a manager), or the box
-enrolled with its manager and keeps it in its own storage (``element.enrolment``). Here alone it is decided which.
-"""
+"""What the operator gave this box to be known by and to know others by: one folder, which enrolment puts into place."""
 
 from __future__ import annotations
 
@@ -12,10 +8,9 @@ from pathlib import Path
 
 from yangkit import NameRule
 
-from element.factory import FactoryError, Identity
+from element.factory import FactoryError
 from element.revocation import Revocations
 
-ADMIN = "admin"
 CURRENT, ENROLMENT = "current", "enrolment.json"
 UNREPORTED = "unreported"
 """Beside the folder: the server that has still to be told that the credentials are in place."""
@@ -35,7 +30,7 @@ class Credentials:
     """Who may come in over TLS: the same authority may certify others, who are nobody's administrators."""
     users: dict[str, Path]
     """Who may come in over SSH, with their public keys."""
-    controller: tuple[str, int] | None
+    controller: tuple[str, int]
     """Whom to call (RFC 8071)."""
     revocations: Revocations
 
@@ -59,17 +54,10 @@ class Credentials:
         """Host key of NETCONF over SSH (RFC 6242)."""
         return self.folder / "ssh_host_ed25519_key"
 
-    @property
-    def client_crl(self) -> Path | None:
-        """The list that clients are looked up in: ours, if they are certified by the authority whose list it is."""
-        own = self.client_ca == self.folder / "ca.pem"
-        return self.revocations.path if own else None
 
-
-def place(factory: Path, state: Path) -> tuple[Path, bool]:
-    """The folder of the credentials, and whether the factory gave it: otherwise it is there once the box enrolled."""
-    given = factory / "operational"
-    return (given, True) if given.is_dir() else (state / "identity" / CURRENT, False)
+def place(state: Path) -> Path:
+    """The folder of the credentials; it is there once the box is enrolled."""
+    return state / "identity" / CURRENT
 
 
 def unfinished(folder: Path) -> bool:
@@ -77,7 +65,7 @@ def unfinished(folder: Path) -> bool:
     return not folder.is_dir() or (folder.parent / UNREPORTED).exists()
 
 
-def from_enrolment(folder: Path, revocations: Revocations) -> Credentials:
+def read(folder: Path, revocations: Revocations) -> Credentials:
     """The credentials that the manager gave; components and people have certificates of the service CA."""
     try:
         facts = json.loads((folder / ENROLMENT).read_text(encoding="utf-8"))
@@ -95,17 +83,3 @@ def from_enrolment(folder: Path, revocations: Revocations) -> Credentials:
         )
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise FactoryError(f"{folder} holds no enrolment: {error!r}") from None
-
-
-def from_factory(identity: Identity, folder: Path, revocations: Revocations) -> Credentials:
-    """The credentials that the factory gave, whose one authority certifies boxes and administrators."""
-    return Credentials(
-        folder=folder,
-        name=identity.name or identity.serial,
-        client_ca=folder / "ca.pem",
-        client_names=(NameRule("san-any"), NameRule("common-name")),
-        clients=frozenset({ADMIN}),
-        users={ADMIN: folder / "authorized_keys"},
-        controller=None,
-        revocations=revocations,
-    )

@@ -24,8 +24,6 @@ class Identity:
     serial: str
     model: str
     personality: str
-    name: str | None = None
-    """Only where the factory gave operational credentials too; otherwise the operator names the box."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ def identity(factory: Path) -> Identity:
     path = factory / "identity.json"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        return Identity(data["serial"], data["model"], data["personality"], data.get("name"))
+        return Identity(data["serial"], data["model"], data["personality"])
     except FileNotFoundError:
         raise FactoryError(f"{path} is missing: this box has no factory identity") from None
     except (ValueError, KeyError, TypeError) as error:

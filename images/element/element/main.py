@@ -33,8 +33,8 @@ async def serve(places: Places) -> None:
     """Run until told to stop. What was configured stays in the kernel and in charon."""
     identity = factory.identity(places.factory)
     offers = factory.personality(identity.personality)
-    folder, given = credentials.place(places.factory, places.state)
-    beginning = None if given else day0.read(places.factory)
+    folder = credentials.place(places.state)
+    beginning = day0.read(places.factory)
     revocations = Revocations(folder / "ca.pem", folder / "crl.pem", places.state / "crl.pem")
     close_doors()
     schema = Schema([places.yang], [Module(offer.module, offer.features) for offer in offers])
@@ -42,7 +42,7 @@ async def serve(places: Places) -> None:
     storage.folder(places.state)
     # Only who translates to the Internet forwards there.
     forwarding = "elasticlab-nat" in {offer.module for offer in offers}
-    default = beginning.configuration(forwarding) if beginning else None
+    default = beginning.configuration(forwarding)
     stores = Datastores(schema, backend, startup=places.startup, default=default)
     clients = Clients(places.leases, places.dhcp_event, lambda: backend.leased, backend.lease)
     await backend.lease(clients.held())  # before the first comparison: a restart takes nothing away

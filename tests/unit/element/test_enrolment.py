@@ -188,7 +188,7 @@ def nobody(_: object) -> None:
 
 def result(folder: Path) -> credentials.Credentials:
     current = folder / "identity" / credentials.CURRENT
-    return credentials.from_enrolment(current, Revocations(current / "ca.pem", current / "crl.pem", folder / "crl.pem"))
+    return credentials.read(current, Revocations(current / "ca.pem", current / "crl.pem", folder / "crl.pem"))
 
 
 def test_a_box_comes_to_its_credentials(manager: Manager, enrolment: Enrolment, tmp_path: Path) -> None:
@@ -199,7 +199,6 @@ def test_a_box_comes_to_its_credentials(manager: Manager, enrolment: Enrolment, 
     assert own.controller == ("203.0.113.6", 4335)
     assert own.clients == {"controller", "controller.elasticlab.example", "admin", "admin.elasticlab.example"}
     assert own.users["admin"].read_text() == "ssh-ed25519 AAAAC3Nz admin\n"
-    assert own.client_crl is None  # the list is the operational CA's, clients are the service CA's
     assert not own.revocations.revoked(manager.certify(manager.ca.key.public_key()).public_bytes(Encoding.DER))
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in own.folder.iterdir())
     assert not credentials.unfinished(own.folder)

@@ -167,7 +167,7 @@ def test_netconf_certificate_serves_and_the_administrators_calls(factory: Factor
 
 
 def test_every_certificate_keeps_to_rfc_5280(factory: Factory, box: Path) -> None:
-    authorities = {certificate(p).subject: certificate(p) for p in (factory.maker_ca, factory.operator_ca)}
+    authorities = {certificate(p).subject: certificate(p) for p in (factory.maker_ca, factory.service_ca)}
     leaves = [
         box / "idevid.pem",
         *(box / "operational" / f"{u}.pem" for u in OPERATIONAL),
@@ -221,10 +221,10 @@ def test_ssh_keys_are_in_openssh_format_and_belong_together(factory: Factory, bo
 def test_openssl_accepts_the_right_chain(factory: Factory, box: Path) -> None:
     for ca, leaf, purpose in (
         (factory.maker_ca, box / "idevid.pem", "sslclient"),
-        (factory.operator_ca, box / "operational" / "netconf.pem", "sslserver"),
-        (factory.operator_ca, box / "operational" / "ike.pem", "sslserver"),
-        (factory.operator_ca, box / "operational" / "ike.pem", "sslclient"),
-        (factory.operator_ca, factory.admin.tls_certificate, "sslclient"),
+        (factory.service_ca, box / "operational" / "netconf.pem", "sslserver"),
+        (factory.service_ca, box / "operational" / "ike.pem", "sslserver"),
+        (factory.service_ca, box / "operational" / "ike.pem", "sslclient"),
+        (factory.service_ca, factory.admin.tls_certificate, "sslclient"),
     ):
         result = openssl("verify", "-x509_strict", "-CAfile", ca, "-purpose", purpose, leaf)
         assert result.returncode == 0, result.stderr
@@ -232,24 +232,24 @@ def test_openssl_accepts_the_right_chain(factory: Factory, box: Path) -> None:
 
 def test_openssl_refuses_the_other_cas_certificates_and_wrong_purposes(factory: Factory, box: Path) -> None:
     for ca, leaf, purpose in (
-        (factory.operator_ca, box / "idevid.pem", "sslclient"),
+        (factory.service_ca, box / "idevid.pem", "sslclient"),
         (factory.maker_ca, box / "operational" / "ike.pem", "sslclient"),
-        (factory.operator_ca, box / "operational" / "netconf.pem", "sslclient"),
-        (factory.operator_ca, factory.admin.tls_certificate, "sslserver"),
+        (factory.service_ca, box / "operational" / "netconf.pem", "sslclient"),
+        (factory.service_ca, factory.admin.tls_certificate, "sslserver"),
     ):
         assert openssl("verify", "-x509_strict", "-CAfile", ca, "-purpose", purpose, leaf).returncode != 0
 
 
 def test_another_labs_ca_is_a_stranger(tmp_path: Path, box: Path) -> None:
     other = Factory.open(tmp_path / "other")
-    assert openssl("verify", "-CAfile", other.operator_ca, box / "operational" / "ike.pem").returncode != 0
+    assert openssl("verify", "-CAfile", other.service_ca, box / "operational" / "ike.pem").returncode != 0
 
 
 # Revocation.
 
 
 def checked_with_crl(factory: Factory, leaf: Path) -> subprocess.CompletedProcess[str]:
-    return openssl("verify", "-crl_check", "-CAfile", factory.operator_ca, "-CRLfile", factory.crl, leaf)
+    return openssl("verify", "-crl_check", "-CAfile", factory.service_ca, "-CRLfile", factory.crl, leaf)
 
 
 def crl_number(factory: Factory) -> int:
@@ -378,7 +378,7 @@ def test_a_cut_in_the_middle_leaves_nothing_or_all(tmp_path: Path) -> None:
         assert len(snapshot(box)) == 15
         assert factory.nodes() == ("ucpe-1",)
         assert not list(directory.rglob("*.new"))
-        assert openssl("verify", "-CAfile", factory.operator_ca, box / "operational" / "ike.pem").returncode == 0
+        assert openssl("verify", "-CAfile", factory.service_ca, box / "operational" / "ike.pem").returncode == 0
     with power_cut_after(28):
         Factory.open(tmp_path / "whole").box("ucpe-1", "ucpe", "ucpe-100")
 
@@ -387,7 +387,7 @@ def test_a_cut_while_revoking_can_be_made_good(factory: Factory, box: Path) -> N
     for writes in (0, 1):  # the CA's own file, then the copy in the box
         with power_cut_after(writes), pytest.raises(KeyboardInterrupt):
             factory.revoke("ucpe-1")
-        assert openssl("crl", "-in", factory.crl, "-CAfile", factory.operator_ca, "-noout").returncode == 0
+        assert openssl("crl", "-in", factory.crl, "-CAfile", factory.service_ca, "-noout").returncode == 0
     Factory.open(factory.directory).revoke("ucpe-1")
     assert len(x509.load_pem_x509_crl((box / "operational" / "crl.pem").read_bytes())) == 2
     assert not list(factory.directory.rglob("*.new"))
@@ -397,7 +397,7 @@ def _make(arguments: tuple[Path, str]) -> str:
     directory, node = arguments
     factory = Factory.open(directory)
     factory.box(node, "ucpe", "ucpe-100")
-    return factory.operator_ca.read_text() + factory.identity(node).serial
+    return factory.service_ca.read_text() + factory.identity(node).serial
 
 
 def test_two_runs_at_once_make_one_lab(tmp_path: Path) -> None:

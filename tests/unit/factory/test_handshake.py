@@ -85,7 +85,7 @@ def meet(listening: ssl.SSLContext, calling: ssl.SSLContext, name: str = "ucpe-1
 def test_administrator_and_box_know_each_other(factory: Factory) -> None:
     box = factory.directory / "boxes" / "ucpe-1" / "operational"
     there = server(box / "ca.pem", box / "netconf.pem", box / "crl.pem")
-    here = client(factory.operator_ca, factory.admin.tls_certificate, factory.crl)
+    here = client(factory.service_ca, factory.admin.tls_certificate, factory.crl)
     assert meet(there, here) == "admin"
 
 
@@ -124,34 +124,34 @@ def test_components_meet_by_name_and_people_by_the_management_address(factory: F
 
 def test_a_makers_certificate_opens_no_operational_door(factory: Factory) -> None:
     box = factory.directory / "boxes" / "ucpe-1"
-    there = server(factory.operator_ca, box / "operational" / "netconf.pem")
+    there = server(factory.service_ca, box / "operational" / "netconf.pem")
     with pytest.raises(ssl.SSLCertVerificationError, match=STRANGER):
-        meet(there, client(factory.operator_ca, box / "idevid.pem"))
+        meet(there, client(factory.service_ca, box / "idevid.pem"))
 
 
 def test_an_operators_certificate_is_no_factory_identity(factory: Factory) -> None:
     box = factory.directory / "boxes" / "ucpe-1" / "operational"
     bootstrap = server(factory.maker_ca, box / "netconf.pem")
     with pytest.raises(ssl.SSLCertVerificationError, match=STRANGER):
-        meet(bootstrap, client(factory.operator_ca, box / "ike.pem"))
+        meet(bootstrap, client(factory.service_ca, box / "ike.pem"))
 
 
 def test_a_box_cannot_pass_for_another(factory: Factory) -> None:
     box = factory.directory / "boxes" / "ucpe-1" / "operational"
-    here = client(factory.operator_ca, factory.admin.tls_certificate)
+    here = client(factory.service_ca, factory.admin.tls_certificate)
     with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
-        meet(server(factory.operator_ca, box / "netconf.pem"), here, "vmsr-1.elasticlab.example")
+        meet(server(factory.service_ca, box / "netconf.pem"), here, "vmsr-1.elasticlab.example")
 
 
 def test_a_netconf_key_is_no_client(factory: Factory) -> None:
     box = factory.directory / "boxes" / "ucpe-1" / "operational"
     with pytest.raises(ssl.SSLCertVerificationError, match="unsuitable certificate purpose"):
-        meet(server(factory.operator_ca, box / "netconf.pem"), client(factory.operator_ca, box / "netconf.pem"))
+        meet(server(factory.service_ca, box / "netconf.pem"), client(factory.service_ca, box / "netconf.pem"))
 
 
 def test_a_revoked_box_is_refused_by_who_reads_the_crl(factory: Factory) -> None:
     box = factory.directory / "boxes" / "ucpe-1" / "operational"
     factory.revoke("ucpe-1")
-    here = client(factory.operator_ca, factory.admin.tls_certificate, factory.crl)
+    here = client(factory.service_ca, factory.admin.tls_certificate, factory.crl)
     with pytest.raises(ssl.SSLCertVerificationError, match="certificate revoked"):
-        meet(server(factory.operator_ca, box / "netconf.pem"), here)
+        meet(server(factory.service_ca, box / "netconf.pem"), here)

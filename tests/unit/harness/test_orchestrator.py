@@ -87,7 +87,7 @@ def server(factory: Factory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server
 
 @pytest.fixture
 def far(factory: Factory, server: Server) -> Orchestrator:
-    return Orchestrator("127.0.0.1", factory.operator_ca, factory.directory / "stacks" / "stack" / "labctl-secret")
+    return Orchestrator("127.0.0.1", factory.service_ca, factory.directory / "stacks" / "stack" / "labctl-secret")
 
 
 @pytest.fixture
@@ -153,13 +153,13 @@ class TestCalls:
     def test_nobody_there_is_told_with_the_place(self, factory: Factory) -> None:
         secret = factory.directory / "stacks" / "stack" / "labctl-secret"
         with pytest.raises(UnavailableError, match=r"identity at https://127\.0\.0\.9:8441 does not answer"):
-            ordering.sites(Orchestrator("127.0.0.9", factory.operator_ca, secret))
+            ordering.sites(Orchestrator("127.0.0.9", factory.service_ca, secret))
 
     def test_a_server_of_another_lab_is_not_told_the_secret(self, server: Server, tmp_path: Path) -> None:
         stranger = Factory.open(tmp_path / "other")
         (tmp_path / "secret").write_text("a secret")
         with pytest.raises(UnavailableError, match="not whom the lab's service CA certified"):
-            ordering.sites(Orchestrator("127.0.0.1", stranger.operator_ca, tmp_path / "secret"))
+            ordering.sites(Orchestrator("127.0.0.1", stranger.service_ca, tmp_path / "secret"))
         assert server.tokens == 0
 
 

@@ -105,6 +105,9 @@ class Enrolment:
             storage.write(staging / name, (self._keys / name).read_bytes())
         for name, content in _files(new).items():
             storage.write(staging / name, content)
+        # What whoever stands before the box may read off it, to know it again over SSH.
+        public = b"ssh-ed25519 " + keys.make_host_key(staging / "ssh_host_ed25519_key") + b"\n"
+        storage.write(staging / "ssh_host_ed25519_key.pub", public)
         https = Https(
             self._factory / "trust-anchor.pem", staging / "netconf.pem", staging / "netconf.key", self._device
         )
