@@ -22,8 +22,9 @@ _TIMES = re.compile(r"^rtt min/avg/max/mdev = ([\d.]+)/([\d.]+)/([\d.]+)/", re.M
 def arguments(order: Tree) -> list[str]:
     """The command line for an RPC's input; defaults are the schema's."""
     count, timeout = order.get("count", 3), order.get("timeout", 5)
-    origin = order.get("source-interface") or order.get("tenant")
-    bound = ["-I", origin] if origin else []
+    # Of an interface and an address, one -I each: the packets leave there, and come from here.
+    origins = (order.get("source-interface") or order.get("tenant"), order.get("source-address"))
+    bound = [word for origin in origins if origin for word in ("-I", origin)]
     return [
         "ping",
         "-4",

@@ -16,6 +16,7 @@ from typing import Any
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
+from stackkit.files import write_durably
 
 from .schema import now
 
@@ -60,7 +61,7 @@ class Keys:
         if self._keys and str(self._keys[0].kid) >= kid:
             kid = f"{int(str(self._keys[0].kid).split('-')[0]) + 1:012d}-{secrets.token_hex(4)}"
         key = ECKey.generate_key("P-256", {"kid": kid, "use": "sig", "alg": "ES256"}, private=True)
-        _write_durably(self._directory / f"{kid}.json", json.dumps(key.as_dict(private=True)).encode())
+        write_durably(self._directory / f"{kid}.json", json.dumps(key.as_dict(private=True)).encode())
         self._keys.insert(0, key)
         for old in self._keys[2:]:
             (self._directory / f"{old.kid}.json").unlink(missing_ok=True)
@@ -87,19 +88,3 @@ class Keys:
         if str(decoded.header.get("typ", "")).lower() != kind.lower() or not isinstance(claims, dict):
             return None
         return dict(claims)
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    """Whole or not at all, and on disk before it is used: a token signed by a key lost in a crash would be void."""
-    temporary = path.with_suffix(".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    parent = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(parent)
-    finally:
-        os.close(parent)

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Callable
 
 from yangkit import Tree
 
-from controller.intent import AllocationStore, Intent, Network, allocate, check_devices, join, pops, read
+from controller.intent import (
+    AllocationStore,
+    Intent,
+    Network,
+    allocate,
+    check_devices,
+    compile_network,
+    join,
+    pops,
+    read,
+)
 from controller.southbound.inventory import Inventory
+
+State = Callable[[], Tree]
 
 
 class IntentBackend:
@@ -18,6 +32,11 @@ class IntentBackend:
 
     def __init__(self, inventory: Inventory, numbers: AllocationStore) -> None:
         self._inventory, self._numbers = inventory, numbers
+        # A commit and a pass over the devices may number at the same time, each in a thread.
+        self._turn = threading.Lock()
+        #: State data of the modules: on the loop, and what reads the disk.
+        self.states: list[State] = []
+        self.stored_states: list[State] = []
 
     async def apply(self, old: Tree, new: Tree) -> None:
         """Check, and give numbers; ApplyError (place and remedy) refuses."""
@@ -27,14 +46,28 @@ class IntentBackend:
 
     def number(self, intent: Intent) -> Network:
         """Durable numbers for an intent, and its sites joined with devices; ApplyError when a pool is used up."""
+        with self._turn:
+            facts = self._inventory.facts
+            given = self._numbers.load()
+            wanted = allocate(intent, pops(facts), given.table)
+            network = join(intent, facts, wanted)
+            if wanted != given:
+                self._numbers.save(wanted)
+            return network
+
+    def compiled(self, tree: Tree, domain: str) -> dict[str, Tree]:
+        """What devices would have if this were running; no number is taken. ApplyError if it cannot be."""
+        intent = read(tree)
         facts = self._inventory.facts
-        given = self._numbers.load()
-        wanted = allocate(intent, pops(facts), given.table)
-        network = join(intent, facts, wanted)
-        if wanted != given:
-            self._numbers.save(wanted)
-        return network
+        check_devices(intent, facts)
+        network = join(intent, facts, allocate(intent, pops(facts), self._numbers.load().table))
+        return compile_network(network, facts, domain)
 
     async def state(self) -> Tree:
-        """None yet (elasticlab-network)."""
-        return {}
+        """Operational data, each module's from who knows it."""
+        tree: Tree = {}
+        for state in self.states:
+            tree |= state()
+        for stored in self.stored_states:
+            tree |= await asyncio.to_thread(stored)
+        return tree

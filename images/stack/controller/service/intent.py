@@ -21,6 +21,7 @@ MODULES = (
     Module("ietf-l3vpn-svc", ("cloud-access", "ipv4")),
     Module("elasticlab-access"),
     Module("elasticlab-network"),
+    Module("ietf-alarms"),
 )
 
 
@@ -107,6 +108,13 @@ class Intent:
         """Does one of its VPNs take it to the Internet?"""
         ways = (self.vpns[vpn].internet for vpn in site.vpns)
         return any(way is not None and way.admits(site.id) for way in ways)
+
+
+def changed_sites(before: Intent, after: Intent) -> frozenset[str]:
+    """Sites of ``after`` that are new or other than before, be it by one of their VPNs."""
+    old = {site.id: site for site in before.sites}
+    vpns = {id_ for id_ in after.vpns if before.vpns.get(id_) != after.vpns[id_]}
+    return frozenset(site.id for site in after.sites if old.get(site.id) != site or not vpns.isdisjoint(site.vpns))
 
 
 def parse(tree: Mapping[str, Any]) -> Intent:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from controller import drivers
 from controller.drivers.work import Attachment, End
@@ -25,6 +25,11 @@ class Network:
     def of_device(self, name: str) -> tuple[Attachment, ...]:
         """The attachments that a device has an end of."""
         return tuple(a for a in self.attachments.values() if name in (a.branch.name, a.pop.name))
+
+
+def without(network: Network, sites: Collection[str]) -> Network:
+    """The network as if these sites waited."""
+    return replace(network, attachments={id_: a for id_, a in network.attachments.items() if id_ not in sites})
 
 
 def join(intent: Intent, inventory: Mapping[str, DeviceFacts], allocations: Allocations) -> Network:

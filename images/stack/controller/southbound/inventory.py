@@ -48,6 +48,13 @@ class Inventory:
         self._facts[facts.name] = facts
         return True
 
+    def forget(self, name: str) -> None:
+        """The operator has taken a device out of the registry; what it still has is none of ours."""
+        with self._database.begin() as db:
+            db.execute(sa.text("DELETE FROM device WHERE name = :name"), {"name": name})
+            db.execute(sa.text("DELETE FROM owned_entry WHERE device = :name"), {"name": name})
+        self._facts.pop(name, None)
+
     def owned(self, device: str) -> frozenset[str]:
         """The entries that we have written, or may have."""
         with self._database.read() as db:

@@ -86,6 +86,12 @@ class Journal:
             )
             return [Owed(row.persist_id, bool(row.decided)) for row in rows]
 
+    def forget(self, device: str) -> None:
+        """The device will never be asked again."""
+        for owed in self.owed(device):
+            self.settle(owed.persist_id, [device])
+        self.unfence(device)
+
     def debtors(self) -> frozenset[str]:
         """Devices that have a last word to hear."""
         with self._database.read() as db:

@@ -2,7 +2,8 @@
 what we own. All devices that differ are brought forward by one network-wide commit.
 
 A device that refuses reverts that commit everywhere; it is left out for a while (longer each time), so that the others
-are served by the next pass. One that is away is compared when it comes.
+are served by the next pass. One that is away is compared when it comes. A new site is written to both of its devices or
+to none: while one of them is away or refuses, the site is withheld from the other.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -20,11 +21,13 @@ from yangkit import ApplyError, Schema, Tree
 from yangkit.errors import RpcError
 
 from controller import drivers
+from controller.drivers.work import Attachment
 from controller.service.compile import DOMAIN, compile_network
 from controller.service.entries import edit, is_empty_edit, owned_keys
-from controller.service.intent import Intent
-from controller.service.network import Network
+from controller.service.intent import Intent, changed_sites
+from controller.service.network import Network, without
 from controller.southbound import reading
+from controller.southbound.attached import Attached, Place
 from controller.southbound.executor import Executor
 from controller.southbound.inventory import Inventory
 from controller.southbound.journal import Journal
@@ -54,6 +57,19 @@ class Status:
 
 
 @dataclass(frozen=True)
+class View:
+    """What the last pass left: sites by their ids."""
+
+    network: Network = field(default_factory=Network)
+    withheld: Mapping[str, str] = field(default_factory=dict)
+    """Sites that are written to no device, by the device that they wait for."""
+    stale: frozenset[str] = frozenset()
+    """Sites that are not, or no longer, on their devices as they are wanted."""
+    leaving: Mapping[str, str] = field(default_factory=dict)
+    """Sites that nobody wants and that a device may still have, by that device."""
+
+
+@dataclass(frozen=True)
 class _Change:
     """What a device needs: its entries when that is done, and the edit."""
 
@@ -71,6 +87,7 @@ class Reconciler:
         executor: Executor,
         journal: Journal,
         inventory: Inventory,
+        attached: Attached,
         number: Numbered,
         yang: tuple[Path, ...],
         *,
@@ -78,13 +95,17 @@ class Reconciler:
         poll: float = 5.0,
     ) -> None:
         self._sessions, self._executor, self._journal = sessions, executor, journal
-        self._inventory, self._number, self._yang = inventory, number, yang
+        self._inventory, self._attached, self._number, self._yang = inventory, attached, number, yang
         self._domain, self._poll = domain, poll
         self._intent: Intent | None = None
         self._wake = asyncio.Event()
         self._status: dict[str, Status] = {name: Status() for name in inventory.facts}
-        self.network = Network()
+        self._view = View()
+        #: Sites that the intent has changed since they were last on their devices.
+        self._stale: frozenset[str] = frozenset()
         self.on_change: list[Callable[[str, Status], None]] = []
+        #: Called when the view has become another one.
+        self.on_view: list[Callable[[], None]] = []
         sessions.on_change.append(self._came_or_went)
 
     @property
@@ -92,9 +113,33 @@ class Reconciler:
         """All devices that have ever come."""
         return dict(self._status)
 
+    @property
+    def intent(self) -> Intent | None:
+        """What is intended."""
+        return self._intent
+
+    @property
+    def view(self) -> View:
+        """What the last pass left, with what the intent has made stale since."""
+        return replace(self._view, stale=self._view.stale | self._stale)
+
+    @property
+    def carried(self) -> frozenset[str]:
+        """Sites that devices have, or may have, wanted or not."""
+        return frozenset(place.site for place in self._attached.records)
+
     def follow(self, intent: Intent) -> None:
         """From now on this is intended. It is durable already."""
+        self._stale |= changed_sites(self._intent, intent) if self._intent is not None else frozenset()
         self._intent = intent
+        self._wake.set()
+        self._tell_view()
+
+    async def forget(self, name: str) -> None:
+        """A device is registered no more: it is no part of the network."""
+        await asyncio.to_thread(self._journal.forget, name)
+        await asyncio.to_thread(self._inventory.forget, name)
+        self._status.pop(name, None)
         self._wake.set()
 
     async def run(self) -> None:
@@ -117,17 +162,69 @@ class Reconciler:
         now = asyncio.get_running_loop().time()
         held = {name: one for name, one in self._sessions.held().items() if self._of(name).not_before <= now}
         await asyncio.gather(*(self._meet(one) for one in held.values()))
-        if self._intent is None:
+        intent = self._intent
+        if intent is None:
             return
         try:
-            self.network = self._number(self._intent)
+            network = await asyncio.to_thread(self._number, intent)
         except ApplyError as error:
             log.error("no numbers can be given: %s", error.message)
             return
-        trees = compile_network(self.network, self._inventory.facts, self._domain)
-        ready = [one for name, one in held.items() if self._of(name).met is one and name in trees]
-        found = await asyncio.gather(*(self._compare(one, trees[one.identity.name]) for one in ready))
+        ready = {name for name, one in held.items() if self._of(name).met is one}
+        withheld = self._withheld(network, ready)
+        building = without(network, withheld)
+        trees = compile_network(building, self._inventory.facts, self._domain)
+        places = {site: _place(attachment) for site, attachment in building.attachments.items()}
+        # Before anything is written: whatever happens then, we know what may be where.
+        await asyncio.to_thread(self._attached.change, begun=places.values())
+        found = await asyncio.gather(*(self._compare(held[name], trees[name]) for name in sorted(ready & trees.keys())))
         await self._commit({name: change for name, change in found if change is not None})
+        await self._settle_sites(intent, network, withheld, places, trees)
+
+    def _withheld(self, network: Network, ready: set[str]) -> dict[str, str]:
+        """Sites that have never been on both of their devices, and one of these cannot have it now."""
+        found: dict[str, str] = {}
+        for site, attachment in network.attachments.items():
+            place = _place(attachment)
+            missing = [name for name in place.devices if name not in ready]
+            if missing and not self._attached.built(place):
+                found[site] = missing[0]
+        return found
+
+    async def _settle_sites(
+        self,
+        intent: Intent,
+        network: Network,
+        withheld: Mapping[str, str],
+        places: Mapping[str, Place],
+        trees: Mapping[str, Tree],
+    ) -> None:
+        """Which sites are now on their devices as they are wanted, and which are gone from them."""
+
+        def right(name: str) -> bool:
+            # Also of one that is away now: it keeps what it has.
+            status = self._status.get(name)
+            return status is not None and status.problem is None and status.has == trees.get(name)
+
+        built = {site: place for site, place in places.items() if all(right(name) for name in place.devices)}
+        gone: list[Place] = []
+        leaving: dict[str, str] = {}
+        wanted = {_place(attachment) for attachment in network.attachments.values()}
+        for place in self._attached.records.keys() - wanted:
+            having = [name for name in place.devices if name in trees and not right(name)]
+            if having:
+                leaving[place.site] = having[0]
+            else:
+                gone.append(place)
+        await asyncio.to_thread(self._attached.change, built=built.values(), gone=gone)
+        if intent is self._intent:
+            self._stale = frozenset()
+        self._view = View(network, withheld, frozenset(places.keys() - built.keys()), leaving)
+        self._tell_view()
+
+    def _tell_view(self) -> None:
+        for listener in self.on_view:
+            listener()
 
     def _pause(self) -> float:
         now = asyncio.get_running_loop().time()
@@ -247,3 +344,7 @@ class Reconciler:
 def _inside(config: str) -> str:
     """The client puts <config> around it itself."""
     return "".join(etree.tostring(child, encoding="unicode") for child in etree.fromstring(config))
+
+
+def _place(attachment: Attachment) -> Place:
+    return Place(attachment.site.id, attachment.branch.name, attachment.pop.name)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
 from cryptography import x509
+from stackkit.files import write_durably
 
 from controller.southbound.identity import BadList, Identity, NotBelieved, RevocationList
 
@@ -71,22 +71,7 @@ class Revocation:
                 return
             if not new.replaces(self.current):
                 raise BadList("it is older than the one in force")
-        await asyncio.to_thread(_write, self._store, new.der)
+        await asyncio.to_thread(write_durably, self._store, new.der)
         self.current = new
         for listener in self.listeners:
             await listener(new)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file as a whole or not at all, and wait for the disk."""
-    temporary = path.with_name(path.name + ".new")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from base64 import b64encode
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,7 +59,7 @@ class Sessions:
         revocation: Revocation,
         quarantine: Quarantine,
         *,
-        known: Callable[[Identity], str | None],
+        known: Callable[[Identity], Awaitable[str | None]],
         alarm: Alarm,
         timing: Timing | None = None,
     ) -> None:
@@ -113,8 +113,14 @@ class Sessions:
         return dict(self._held)
 
     def release(self, name: str) -> bool:
-        """End a quarantine: the next call of this device is taken."""
+        """End a quarantine: the next call of this device is taken. It waits for the disk."""
         return self._quarantine.release(name)
+
+    def dismiss(self, name: str) -> None:
+        """End a device's session, if it has one: it is ours no more."""
+        held = self._held.get(name)
+        if held is not None:
+            self._end(held)
 
     # -- calls -------------------------------------------------------------------------------------------------------
 
@@ -143,7 +149,7 @@ class Sessions:
 
     async def _admit(self, identity: Identity, wire: Wire) -> None:
         self._revocation.check(identity)
-        refusal = self._quarantine.reason(identity.name) or self._known(identity)
+        refusal = self._quarantine.reason(identity.name) or await self._known(identity)
         if refusal is not None:
             raise NotBelieved(refusal)
         await self._make_room(identity, wire.peer_address or "")

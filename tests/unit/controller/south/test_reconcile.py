@@ -19,7 +19,7 @@ from controller import drivers
 from controller.intent import MIGRATION as NUMBERS
 from controller.intent import MODULES, AllocationStore, read
 from controller.northbound.backend import IntentBackend
-from controller.southbound import inventory, journal, quarantine
+from controller.southbound import attached, inventory, journal, quarantine
 from controller.southbound.executor import Executor
 from controller.southbound.reconcile import Reconciler
 from controller.southbound.revocation import Revocation
@@ -93,6 +93,10 @@ def service_schema() -> Schema:
     return Schema([YANG], MODULES)
 
 
+async def anybody(identity: Any) -> None:
+    """Every device is registered."""
+
+
 class Controller:
     """Everything of the controller but its listeners in the north, on one directory."""
 
@@ -101,7 +105,7 @@ class Controller:
         self.on_step: Any = None
 
     async def start(self) -> None:
-        migrations = [journal.MIGRATION, quarantine.MIGRATION, NUMBERS, inventory.MIGRATION]
+        migrations = [journal.MIGRATION, quarantine.MIGRATION, NUMBERS, inventory.MIGRATION, attached.MIGRATION]
         self.database = Database(self.directory / "controller.sqlite", migrations)
         revocation = Revocation(
             x509.load_pem_x509_certificate(self.authority.ca.read_bytes()), self.directory / "crl.der"
@@ -109,9 +113,7 @@ class Controller:
         transport = httpx.MockTransport(lambda request: httpx.Response(200, content=self.authority.crl()))
         async with httpx.AsyncClient(transport=transport) as http:
             await revocation.fetch(http, "https://manager.test/crl")
-        self.sessions = Sessions(
-            revocation, quarantine.Quarantine(self.database), known=lambda identity: None, alarm=lambda *_: None
-        )
+        self.sessions = Sessions(revocation, quarantine.Quarantine(self.database), known=anybody, alarm=lambda *_: None)
         notes, known = journal.Journal(self.database), inventory.Inventory(self.database)
         backend = IntentBackend(known, AllocationStore(self.database))
         self.reconciler = Reconciler(
@@ -119,6 +121,7 @@ class Controller:
             Executor(notes, self.sessions.session, on_step=self.on_step),
             notes,
             known,
+            attached.Attached(self.database),
             backend.number,
             (YANG,),
             poll=0.3,

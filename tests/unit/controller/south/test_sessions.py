@@ -103,7 +103,7 @@ class Base:
     async def fetch(self) -> None:
         await self.revocation.fetch(self.http, URL)
 
-    def _known(self, identity: Identity) -> str | None:
+    async def _known(self, identity: Identity) -> str | None:
         return "no such device in the registry" if identity.serial in self.unknown else None
 
     def _alarm(self, name: str, kind: str, text: str) -> None:

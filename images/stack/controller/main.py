@@ -1,0 +1,199 @@
+"""The process: intent in the north, devices in the south, and between them the loop that makes these as that says."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+import httpx
+from stackkit import alarms as alarm_list
+from stackkit import http, logs, server, settings, tls, tokens
+from stackkit.database import Database
+from stackkit.restconf import Verify
+from yangkit import Datastores, NetconfServer
+
+from controller.intent import MIGRATION as NUMBERS
+from controller.intent import AllocationStore, read
+from controller.northbound import doors
+from controller.northbound.alarms import Desk
+from controller.northbound.backend import IntentBackend
+from controller.northbound.network_state import Announcer, NetworkState
+from controller.northbound.operations import Operations, Releases
+from controller.operational.watch import Watcher
+from controller.settings import Settings
+from controller.southbound import attached, inventory, journal, quarantine
+from controller.southbound.attached import Attached
+from controller.southbound.executor import Executor
+from controller.southbound.inventory import Inventory
+from controller.southbound.journal import Journal
+from controller.southbound.quarantine import Quarantine
+from controller.southbound.reconcile import Reconciler
+from controller.southbound.registry import Registered, Registry
+from controller.southbound.revocation import Revocation
+from controller.southbound.sessions import Sessions
+from controller.southbound.trust import operational_ca
+
+log = logging.getLogger(__name__)
+#: Append-only, in this order.
+MIGRATIONS = (
+    journal.MIGRATION,
+    quarantine.MIGRATION,
+    NUMBERS,
+    inventory.MIGRATION,
+    attached.MIGRATION,
+    alarm_list.MIGRATION,
+)
+
+
+@dataclass(frozen=True)
+class Controller:
+    """Everything but the listeners in the north."""
+
+    server: NetconfServer
+    stores: Datastores
+    reconciler: Reconciler
+    watcher: Watcher
+
+
+@contextlib.asynccontextmanager
+async def running(
+    configuration: Settings, anybody: httpx.AsyncClient, client: httpx.AsyncClient
+) -> AsyncIterator[Controller]:
+    """The controller at work; ``client`` asks the manager with our token, ``anybody`` without."""
+    data = configuration.data
+    ca_file = data / "operational-ca.pem"
+    ca = await operational_ca(anybody, configuration.manager_url, ca_file)
+    database = Database(data / "controller.sqlite", MIGRATIONS)
+    desk, notes, devices = Desk(database), Journal(database), Inventory(database)
+    revocation = Revocation(ca, data / "crl.der")
+    registry = Registry(client, configuration.manager_url, data / "registry.json")
+    sessions = Sessions(revocation, Quarantine(database), known=registry.refusal, alarm=desk.device)
+    backend = IntentBackend(devices, AllocationStore(database))
+    yang = tuple(configuration.yang)
+    reconciler = Reconciler(
+        sessions,
+        Executor(notes, sessions.session),
+        notes,
+        devices,
+        Attached(database),
+        backend.number,
+        yang,
+        domain=configuration.domain,
+    )
+    watcher = Watcher(reconciler, sessions)
+    state = NetworkState(registry, devices, reconciler, watcher)
+    backend.states.append(state.tree)
+    backend.stored_states.append(desk.tree)
+    stores = doors.datastores(configuration, backend)
+    operations = Operations(stores, backend, devices, yang, configuration.domain)
+    netconf = doors.netconf(
+        stores,
+        {
+            "elasticlab-network:plan": operations.plan,
+            "elasticlab-network:get-intended": operations.get_intended,
+            "elasticlab-network:release-device": Releases(sessions, desk).release,
+        },
+    )
+    announcer = Announcer(netconf.notifications.publish)
+    reconciler.on_change.append(announcer.device)
+    watcher.on_site += [announcer.site, desk.site]
+    sessions.on_change.append(desk.admitted)
+    stores.change_listeners.append(lambda _: reconciler.follow(read(stores.running)))
+    departures = Departures(sessions, reconciler, devices)
+    registry.listeners.append(departures.registry_changed)
+
+    await stores.start()
+    if stores.applied:
+        reconciler.follow(read(stores.running))
+    url = f"{configuration.manager_url}/crl"
+    await asyncio.gather(revocation.fetch(anybody, url), registry.fetch())
+    loops = [
+        desk.run(),
+        revocation.follow(anybody, url),
+        registry.follow(),
+        departures.run(),
+        reconciler.run(),
+        watcher.run(),
+    ]
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    try:
+        for host in configuration.wan_listen:
+            await sessions.listen(
+                host, configuration.wan_port, cert=configuration.certificate, key=configuration.key, ca=ca_file
+            )
+        yield Controller(netconf, stores, reconciler, watcher)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await netconf.close()
+        await sessions.close()
+        await stores.close()
+        database.close()
+
+
+class Departures:
+    """Devices that the operator has taken out of the registry leave the network."""
+
+    def __init__(self, sessions: Sessions, reconciler: Reconciler, devices: Inventory) -> None:
+        self._sessions, self._reconciler, self._devices = sessions, reconciler, devices
+        self._changed = asyncio.Event()
+        self._registered: Mapping[str, Registered] = {}
+
+    def registry_changed(self, devices: Mapping[str, Registered]) -> None:
+        """``Registry.listeners``."""
+        self._registered = devices
+        self._changed.set()
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            here = {(one.name, one.serial) for one in self._registered.values()}
+            for name, facts in self._devices.facts.items():
+                if (name, facts.serial) not in here:
+                    log.info("%s (%s) is registered no more", name, facts.serial)
+                    self._sessions.dismiss(name)
+                    await self._reconciler.forget(name)
+
+
+async def run(configuration: Settings, anybody: httpx.AsyncClient, client: httpx.AsyncClient, verify: Verify) -> None:
+    """Serve until SIGTERM."""
+    async with running(configuration, anybody, client) as controller:
+        app = doors.restconf(controller.server, verify)
+        await doors.open_netconf(controller.server, configuration)
+
+        def context() -> ssl.SSLContext:
+            return tls.server_context(configuration.certificate, configuration.key, configuration.service_ca)
+
+        follow = tls.Contexts(context, [configuration.certificate, configuration.key, configuration.service_ca])
+        await server.serve(app, [server.Listener(host, configuration.port, follow) for host in configuration.listen])
+
+
+async def _main(configuration: Settings) -> None:
+    context = tls.client_context(configuration.service_ca, configuration.certificate, configuration.key)
+    verifier = tokens.Verifier(configuration.issuer, f"{configuration.identity_url}/oauth2/jwks", context)
+    session = tokens.Session(configuration.identity_url, "controller", context)
+    try:
+        async with http.client(context) as anybody, http.client(context, session) as client:
+            await run(configuration, anybody, client, verifier.verify)
+    finally:
+        await session.aclose()
+        await verifier.aclose()
+
+
+def main() -> None:
+    """``python -m controller``."""
+    try:
+        configuration = settings.load(Settings, "controller")
+        logs.setup("controller", configuration.log_level)
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(_main(configuration))
+    except (settings.SettingsError, server.StartError) as error:
+        sys.exit(f"controller: {error}")

@@ -1,0 +1,84 @@
+"""What the controller gives alarm for (RFC 8632): callers it does not believe, copied keys, sites that are down."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from stackkit import alarms
+from stackkit.database import Database
+from yangkit import Tree
+from yangkit.paths import quoted
+
+from controller.operational.watch import SiteState
+
+log = logging.getLogger(__name__)
+MODULE = "elasticlab-network"
+REFUSED, CLONED, SITE_DOWN = "device-refused", "device-cloned", "site-down"
+_SEVERITIES = {REFUSED: "warning", CLONED: "critical", SITE_DOWN: "major"}
+#: A refused caller calls again every other second: the same alarm is written again after so many seconds.
+AGAIN = 30.0
+
+
+def device(name: str) -> str:
+    """The resource of an alarm about a device (RFC 8632, section 3.2.1)."""
+    return f"/{MODULE}:network/device[name={quoted(name)}]"
+
+
+def site(name: str) -> str:
+    """The resource of an alarm about a site."""
+    return f"/{MODULE}:network/site[site-id={quoted(name)}]"
+
+
+class Desk:
+    """Takes reports on the loop and writes them in the background, one after the other."""
+
+    def __init__(self, database: Database) -> None:
+        self._list = alarms.Alarms(database, MODULE, _SEVERITIES, (REFUSED,))
+        self._queue: asyncio.Queue[Callable[[], object]] = asyncio.Queue()
+        self._written: dict[tuple[str, str, str], float] = {}
+
+    def tree(self) -> Tree:
+        """The alarm list as ``ietf-alarms``; it reads the disk."""
+        return self._list.tree()
+
+    async def run(self) -> None:
+        """For ever: write what is reported."""
+        while True:
+            work = await self._queue.get()
+            try:
+                await asyncio.to_thread(work)
+            except Exception:
+                log.exception("an alarm could not be written")
+
+    def device(self, name: str, kind: str, text: str) -> None:
+        """A caller is refused, or cloned (``southbound.sessions.Alarm``)."""
+        now = asyncio.get_running_loop().time()
+        key = (name, kind, text)
+        if now - self._written.get(key, -AGAIN) < AGAIN:
+            return
+        self._written = {known: at for known, at in self._written.items() if now - at < AGAIN} | {key: now}
+        self._queue.put_nowait(lambda: self._list.raise_(kind, device(name), text))
+
+    def site(self, name: str, state: SiteState | None) -> None:
+        """A site has changed (``operational.watch.Watcher.on_site``)."""
+        down = state is not None and state.judged.state in ("down", "failed")
+        if down and state is not None:
+            reason = state.judged.reason or state.judged.state
+            self._queue.put_nowait(lambda: self._list.raise_(SITE_DOWN, site(name), reason))
+        elif state is None or state.judged.state == "up":
+            # Also one that was down before a restart, of which we know nothing here.
+            self._queue.put_nowait(lambda: self._list.clear(site(name), (SITE_DOWN,)))
+
+    def admitted(self, name: str, connected: bool) -> None:
+        """A device has come: what was said of refused callers of its name is over. (A clone's alarm stays until it is
+        released.)"""
+        if connected:
+            self._written = {key: at for key, at in self._written.items() if key[0] != name}
+            self._queue.put_nowait(lambda: self._list.clear(device(name), (REFUSED,)))
+
+    def released(self, name: str) -> None:
+        """Somebody has released a device."""
+        self._written = {key: at for key, at in self._written.items() if key[0] != name}
+        self._queue.put_nowait(lambda: self._list.clear(device(name)))

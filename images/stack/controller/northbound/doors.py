@@ -1,0 +1,70 @@
+"""The doors in the north: RESTCONF with access tokens, NETCONF over SSH and TLS for administrators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import asyncssh
+from stackkit.files import write_durably
+from stackkit.restconf import ADMIN, Verify, authenticator
+from yangkit import Datastores, NameRule, NetconfServer, Schema, Tree
+from yangkit.operations import Handler
+from yangkit.restconf import RestconfApp
+
+from controller.northbound.backend import IntentBackend
+from controller.service.intent import MODULES
+from controller.settings import Settings
+
+#: The component that orders; everybody else but administrators may only read (RFC 8341, write-default deny).
+ORDERS = "service:gro"
+_ACCESS: Tree = {
+    "ietf-netconf-acm:nacm": {
+        "groups": {"group": [{"name": "orders", "user-name": [ORDERS]}]},
+        "rule-list": [
+            {
+                "name": "orders",
+                "group": ["orders"],
+                "rule": [
+                    {"name": name, "module-name": module, "access-operations": "*", "action": "permit"}
+                    for name, module in (("services", "ietf-l3vpn-svc"), ("access", "elasticlab-access"))
+                ],
+            }
+        ],
+    }
+}
+
+
+def datastores(configuration: Settings, backend: IntentBackend) -> Datastores:
+    """Running is the intent."""
+    schema = Schema(configuration.yang, MODULES)
+    return Datastores(schema, backend, configuration.data / "startup.xml", _ACCESS)
+
+
+def netconf(stores: Datastores, handlers: Mapping[str, Handler]) -> NetconfServer:
+    """The server behind all doors."""
+    return NetconfServer(stores, rpcs=handlers, recovery_users=(ADMIN,))
+
+
+def restconf(server: NetconfServer, verify: Verify) -> RestconfApp:
+    """RFC 8040."""
+    forbidden = "The network's services are for administrators and components: order at the GRO"
+    return RestconfApp(server, authenticate=authenticator(verify, forbidden))
+
+
+async def open_netconf(server: NetconfServer, configuration: Settings) -> None:
+    """Listen for administrators."""
+    host_key = configuration.data / "ssh_host_ed25519_key"
+    if not host_key.exists():
+        write_durably(host_key, asyncssh.generate_private_key("ssh-ed25519").export_private_key())
+    keys = {configuration.admin_user: configuration.admin_keys}
+    for host in configuration.listen:
+        await server.listen_ssh(host, configuration.ssh_port, host_key=host_key, authorized_keys=keys)
+        await server.listen_tls(
+            host,
+            configuration.tls_port,
+            cert=configuration.certificate,
+            key=configuration.key,
+            ca=configuration.service_ca,
+            names=[NameRule("common-name")],
+            users=[configuration.admin_user],
+        )

@@ -1,0 +1,133 @@
+"""The network as ``elasticlab-network`` shows it (config false), and the notifications of its changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from yangkit import Tree
+
+from controller.operational.tunnels import Tunnel
+from controller.operational.watch import SiteState, Watcher
+from controller.service.facts import DeviceFacts
+from controller.service.network import Network
+from controller.southbound.inventory import Inventory
+from controller.southbound.reconcile import Reconciler, Status
+from controller.southbound.registry import Registry
+
+Publish = Callable[[str, dict[str, Any]], None]
+
+
+def stamp(moment: datetime) -> str:
+    """date-and-time of RFC 6991."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class NetworkState:
+    """Registered devices, those that have come, and sites."""
+
+    def __init__(self, registry: Registry, inventory: Inventory, reconciler: Reconciler, watcher: Watcher) -> None:
+        self._registry, self._inventory = registry, inventory
+        self._reconciler, self._watcher = reconciler, watcher
+
+    def tree(self) -> Tree:
+        """All of it, as it is now."""
+        self._watcher.refresh()
+        facts, status = self._inventory.facts, self._reconciler.status
+        network = self._reconciler.view.network
+        registered = {one.name: one for one in self._registry.devices.values()}
+        devices = []
+        for name in sorted({*facts, *registered}):
+            device: Tree = {"name": name}
+            if name in registered:
+                device |= {"serial": registered[name].serial, "model": registered[name].model}
+            device |= _device(facts.get(name), status.get(name, Status()))
+            peers = _peers(network, name)
+            wanted = {label: tunnel for label, tunnel in self._watcher.tunnels(name).items() if label in peers}
+            if wanted:
+                device["tunnel"] = [_tunnel(tunnel, peers[label]) for label, tunnel in sorted(wanted.items())]
+            devices.append({leaf: value for leaf, value in device.items() if value is not None})
+        tree: Tree = {"healthy": self._healthy(status)}
+        if devices:
+            tree["device"] = devices
+        if self._watcher.sites:
+            tree["site"] = [_site(id_, state) for id_, state in sorted(self._watcher.sites.items())]
+        return {"elasticlab-network:network": tree}
+
+    def _healthy(self, status: Mapping[str, Status]) -> bool:
+        """All wanted sites are up, and their devices in sync."""
+        if any(state.judged.state != "up" for state in self._watcher.sites.values()):
+            return False
+        concerned = {
+            name
+            for attachment in self._reconciler.view.network.attachments.values()
+            for name in (attachment.branch.name, attachment.pop.name)
+        }
+        return all(name in status and status[name].sync == "in-sync" for name in concerned)
+
+
+def _device(facts: DeviceFacts | None, status: Status) -> Tree:
+    tree: Tree = {"connected": status.connected, "sync": status.sync, "problem": status.problem}
+    if status.since is not None:
+        tree["since"] = stamp(status.since)
+    if facts is not None:
+        tree |= {
+            "serial": facts.serial,
+            "model": facts.model,
+            "personality": facts.personality,
+            "wan-address": facts.wan_address,
+        }
+    return tree
+
+
+def _peers(network: Network, device: str) -> dict[str, str]:
+    """The device at the other end of each connection that we have ordered, by the connection's name."""
+    peers = {}
+    for attachment in network.of_device(device):
+        other = attachment.pop if attachment.branch.name == device else attachment.branch
+        peers[other.label] = other.name
+    return peers
+
+
+def _tunnel(tunnel: Tunnel, peer: str) -> Tree:
+    tree: Tree = {"name": tunnel.name, "peer": peer, "established": tunnel.established}
+    if tunnel.since is not None:
+        tree["since"] = stamp(tunnel.since)
+    if tunnel.established:
+        # RFC 7951, section 6.1: 64 bit numbers are strings.
+        tree |= {"sent-packets": str(tunnel.sent), "received-packets": str(tunnel.received)}
+    return tree
+
+
+def _site(id_: str, state: SiteState) -> Tree:
+    tree: Tree = {"site-id": id_, "state": state.judged.state, "since": stamp(state.since)}
+    if state.judged.reason:
+        tree["reason"] = state.judged.reason
+    if state.judged.round_trip_time is not None:
+        tree["round-trip-time"] = f"{state.judged.round_trip_time:.3f}"
+    if state.vpns:
+        tree["vpn"] = [{"vpn-id": vpn} for vpn in state.vpns]
+    return tree
+
+
+class Announcer:
+    """Tells who listens."""
+
+    def __init__(self, publish: Publish) -> None:
+        self._publish = publish
+
+    def device(self, name: str, status: Status) -> None:
+        """``Reconciler.on_change``."""
+        content = {"name": name, "connected": status.connected, "sync": status.sync}
+        self._publish("elasticlab-network:device-state-changed", content)
+
+    def site(self, name: str, state: SiteState | None) -> None:
+        """``Watcher.on_site``; of a site that is gone its last words are that it was being removed."""
+        if state is None:
+            content: dict[str, Any] = {"site-id": name, "state": "removing", "reason": "gone from every device"}
+        else:
+            content = {"site-id": name, "state": state.judged.state}
+            if state.judged.reason:
+                content["reason"] = state.judged.reason
+        self._publish("elasticlab-network:site-state-changed", content)

@@ -1,0 +1,1 @@
+"""How the network is, as opposed to how it is wanted: sites, tunnels, probes."""

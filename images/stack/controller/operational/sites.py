@@ -1,0 +1,130 @@
+"""The state of a site, from everything that is known of it: a pure function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from controller.drivers.work import Attachment
+from controller.operational.tunnels import Tunnel
+from controller.southbound.reconcile import Status, View
+
+State = Literal["waiting-for-device", "configuring", "up", "down", "failed", "removing"]
+#: A device that refuses so often in a row means it; before that it may be busy.
+PATIENCE = 3
+#: Seconds that a tunnel and the first probe may take, and that a device may be without a session before we give up
+#: saying what we last knew.
+SETTLING = 20.0
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The last question through a site's tunnel: milliseconds, or None for silence; at the loop's time."""
+
+    at: float
+    milliseconds: float | None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A state and why."""
+
+    state: State
+    reason: str | None = None
+    round_trip_time: float | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known, at ``now`` (the loop's time)."""
+
+    view: View
+    status: Mapping[str, Status]
+    tunnels: Mapping[str, Mapping[str, Tunnel]]
+    """Of each device with a session, by the connection's name."""
+    probes: Mapping[str, Probe]
+    built: Mapping[str, float]
+    """Since when sites are on their devices."""
+    lost: Mapping[str, float]
+    """Since when devices have no session; those that have one, too."""
+    now: float
+
+
+def judge(site: str, before: State | None, evidence: Evidence) -> Judged:
+    """The state of a site of the intent; ``before`` is what it was."""
+    view = evidence.view
+    if site in view.network.waiting:
+        return Judged("waiting-for-device", view.network.waiting[site])
+    attachment = view.network.attachments.get(site)
+    if attachment is None:
+        return Judged("configuring", "ordered a moment ago")
+    if site in view.withheld:
+        return _withheld(view.withheld[site], evidence)
+    if site in view.stale:
+        return _unbuilt(attachment, evidence)
+    return _built(attachment, before, evidence)
+
+
+def _withheld(device: str, evidence: Evidence) -> Judged:
+    """It waits for one of its devices."""
+    status = evidence.status.get(device)
+    if status is None or not status.connected:
+        return Judged("waiting-for-device", f"device {device} is not connected")
+    return _trouble(device, status)
+
+
+def _trouble(device: str, status: Status) -> Judged:
+    reason = f"{device}: {status.problem}" if status.problem else f"{device} is being prepared"
+    return Judged("failed" if status.failures >= PATIENCE else "configuring", reason)
+
+
+def _unbuilt(attachment: Attachment, evidence: Evidence) -> Judged:
+    for end in (attachment.branch, attachment.pop):
+        status = evidence.status.get(end.name)
+        if status is None or not status.connected:
+            patient = evidence.now - evidence.lost[end.name] < SETTLING
+            reason = f"{end.name} is not connected, so nobody knows whether it has the site as it is wanted"
+            return Judged("configuring" if patient else "down", reason)
+        if status.problem is not None:
+            return _trouble(end.name, status)
+    return Judged("configuring", "its devices are being configured")
+
+
+def _built(attachment: Attachment, before: State | None, evidence: Evidence) -> Judged:
+    site = attachment.site.id
+    reason = _fault(attachment, evidence)
+    probe = evidence.probes.get(site)
+    if reason is None:
+        return Judged("up", None, probe.milliseconds if probe else None)
+    if before != "up":
+        fresh = evidence.now - evidence.built.get(site, evidence.now) < SETTLING
+        return Judged("configuring" if fresh and before != "down" else "down", reason)
+    # It worked. A session that is lost says nothing of the tunnel; a tunnel or a probe that fails does.
+    unknown = _pop_tunnel(attachment, evidence) is None
+    patient = evidence.now - evidence.lost[attachment.pop.name] < SETTLING
+    return Judged("up" if unknown and patient else "down", reason)
+
+
+def _pop_tunnel(attachment: Attachment, evidence: Evidence) -> Tunnel | None:
+    """What the POP says; None when it says nothing."""
+    tunnels = evidence.tunnels.get(attachment.pop.name)
+    if tunnels is None:
+        return None
+    return tunnels.get(attachment.branch.label, Tunnel(attachment.branch.label, False))
+
+
+def _fault(attachment: Attachment, evidence: Evidence) -> str | None:
+    """What is wrong with a site that is built; None when it works."""
+    pop, branch = attachment.pop.name, attachment.branch.name
+    tunnel = _pop_tunnel(attachment, evidence)
+    if tunnel is None:
+        return f"{pop} has no session with the controller, so nobody knows of the tunnel with {branch}"
+    if not tunnel.established:
+        return f"the tunnel between {branch} and {pop} is not established"
+    probe = evidence.probes.get(attachment.site.id)
+    if probe is None:
+        return f"the tunnel between {branch} and {pop} is established and not probed yet"
+    if probe.milliseconds is None:
+        return f"{branch} does not answer through its tunnel with {pop}"
+    return None

@@ -1,0 +1,69 @@
+"""Tunnels as devices tell them, and what comes back through them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from lxml import etree
+from yangkit.client import NetconfClient
+
+from controller.drivers.work import Attachment
+
+_IPSEC = "urn:elasticlab:yang:elasticlab-ipsec"
+_ELEMENT = "urn:elasticlab:yang:elasticlab-element"
+_FILTER = f'<ipsec xmlns="{_IPSEC}"><conn-entry/></ipsec>'
+_NS = {"i": _IPSEC}
+DEADLINE = 5.0
+PROBE_SECONDS = 1
+
+
+@dataclass(frozen=True)
+class Tunnel:
+    """A connection of a device; packets are those of its present SAs."""
+
+    name: str
+    established: bool
+    since: datetime | None = None
+    sent: int = 0
+    received: int = 0
+
+
+async def read(client: NetconfClient) -> dict[str, Tunnel]:
+    """The tunnels of a device by the connection's name; RpcError, OSError, TimeoutError."""
+    data = await client.get(_FILTER, deadline=DEADLINE)
+    tunnels = (_tunnel(entry) for entry in data.iterfind(".//i:conn-entry", _NS))
+    return {tunnel.name: tunnel for tunnel in tunnels}
+
+
+def _tunnel(entry: etree._Element) -> Tunnel:
+    state = entry.find("i:state", _NS)
+    name = entry.findtext("i:name", "", _NS)
+    if state is None or state.findtext("i:established", "false", _NS) != "true":
+        return Tunnel(name, False)
+    ages = [int(text) for text in _texts(state, "i:ike-sa/i:established-for")]
+    return Tunnel(
+        name,
+        True,
+        datetime.now(UTC) - timedelta(seconds=max(ages)) if ages else None,
+        sum(int(text) for text in _texts(state, "i:child-sa/i:out-packets")),
+        sum(int(text) for text in _texts(state, "i:child-sa/i:in-packets")),
+    )
+
+
+def _texts(element: etree._Element, path: str) -> list[str]:
+    return [found.text for found in element.iterfind(path, _NS) if found.text]
+
+
+async def probe(client: NetconfClient, attachment: Attachment) -> float | None:
+    """Ask the branch through its tunnel from the POP; milliseconds, or None when nothing comes back."""
+    pop, branch = attachment.pop, attachment.branch
+    body = (
+        f'<ping xmlns="{_ELEMENT}"><address>{branch.loopback}</address>'
+        f"<source-interface>{branch.interface('ipsec')}</source-interface>"
+        f"<source-address>{pop.loopback}</source-address>"
+        f"<count>1</count><timeout>{PROBE_SECONDS}</timeout></ping>"
+    )
+    reply = await client.rpc(body, PROBE_SECONDS + DEADLINE)
+    text = reply.findtext(f".//{{{_ELEMENT}}}rtt-avg")
+    return float(text) if text is not None else None

@@ -1,0 +1,195 @@
+"""Watches the network: asks devices for their tunnels, probes sites, and tells who listens what has changed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from yangkit.errors import RpcError
+
+from controller.drivers.work import Attachment
+from controller.operational import tunnels
+from controller.operational.sites import Evidence, Judged, Probe, State, judge
+from controller.operational.tunnels import Tunnel
+from controller.southbound.reconcile import Reconciler
+from controller.southbound.sessions import Held, Sessions
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds: between two looks while something settles, and while all is well; between two probes of a site that
+    answers; between two looks at the tunnels of devices that no site's state depends on."""
+
+    soon: float = 0.2
+    calm: float = 2.0
+    probe: float = 10.0
+    others: float = 10.0
+
+
+#: Probes that a device answers at the same time (it refuses more than eight, over all its clients).
+PROBES = 4
+
+
+@dataclass(frozen=True)
+class SiteState:
+    """How a site is, since when, and which VPNs it is in."""
+
+    judged: Judged
+    since: datetime
+    vpns: tuple[str, ...] = ()
+
+
+class Watcher:
+    """The states of sites. ``on_site`` is told each change; None is a site that is gone."""
+
+    def __init__(self, reconciler: Reconciler, sessions: Sessions, timing: Timing | None = None) -> None:
+        self._reconciler, self._sessions = reconciler, sessions
+        self._timing = timing or Timing()
+        self._tunnels: dict[str, Mapping[str, Tunnel]] = {}
+        self._read_at: dict[str, float] = {}
+        self._probes: dict[str, Probe] = {}
+        self._built: dict[str, float] = {}
+        begun = asyncio.get_running_loop().time()
+        self._lost: dict[str, float] = defaultdict(lambda: begun)
+        self._wake = asyncio.Event()
+        self.sites: dict[str, SiteState] = {}
+        self.on_site: list[Callable[[str, SiteState | None], None]] = []
+        reconciler.on_view.append(self._changed)
+        sessions.on_change.append(self._came_or_went)
+
+    def tunnels(self, device: str) -> Mapping[str, Tunnel]:
+        """What a device last said of its tunnels."""
+        return self._tunnels.get(device, {})
+
+    async def run(self) -> None:
+        """For ever. A defect of ours must not end it: what one look leaves, the next finds."""
+        while True:
+            self._wake.clear()
+            try:
+                await self._look()
+                self.refresh()
+            except Exception:
+                log.exception("a look at the network failed")
+            settled = all(state.judged.state in ("up", "waiting-for-device", "down") for state in self.sites.values())
+            try:
+                async with asyncio.timeout(self._timing.calm if settled else self._timing.soon):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    # -- asking ------------------------------------------------------------------------------------------------------
+
+    async def _look(self) -> None:
+        held = self._sessions.held()
+        view = self._reconciler.view
+        pops = {attachment.pop.name for attachment in view.network.attachments.values()}
+        now = asyncio.get_running_loop().time()
+        due = [
+            one
+            for name, one in held.items()
+            if name in pops or now - self._read_at.get(name, -self._timing.others) >= self._timing.others
+        ]
+        await asyncio.gather(*(self._read(one) for one in due))
+        by_pop: dict[str, list[Attachment]] = defaultdict(list)
+        for attachment in view.network.attachments.values():
+            site, pop = attachment.site.id, attachment.pop.name
+            if site not in view.withheld and site not in view.stale and pop in held and self._wants_probe(attachment):
+                by_pop[pop].append(attachment)
+        await asyncio.gather(*(self._probe_all(held[pop], wanted) for pop, wanted in by_pop.items()))
+
+    async def _read(self, held: Held) -> None:
+        name = held.identity.name
+        try:
+            found = await tunnels.read(held.client)
+        except (RpcError, OSError, TimeoutError) as error:
+            log.info("%s does not tell its tunnels: %s", name, error or type(error).__name__)
+            return
+        if self._sessions.held().get(name) is held:
+            self._tunnels[name] = found
+            self._read_at[name] = asyncio.get_running_loop().time()
+
+    def _wants_probe(self, attachment: Attachment) -> bool:
+        """A tunnel that is there is asked until it answers, and then now and again."""
+        tunnel = self.tunnels(attachment.pop.name).get(attachment.branch.label)
+        if tunnel is None or not tunnel.established:
+            return False
+        last = self._probes.get(attachment.site.id)
+        if last is None or last.milliseconds is None:
+            return True
+        return asyncio.get_running_loop().time() - last.at >= self._timing.probe
+
+    async def _probe_all(self, held: Held, wanted: Iterable[Attachment]) -> None:
+        room = asyncio.Semaphore(PROBES)
+
+        async def one(attachment: Attachment) -> None:
+            async with room:
+                await self._probe(held, attachment)
+
+        await asyncio.gather(*(one(attachment) for attachment in wanted))
+
+    async def _probe(self, held: Held, attachment: Attachment) -> None:
+        try:
+            answer = await tunnels.probe(held.client, attachment)
+        except (RpcError, OSError, TimeoutError) as error:
+            log.info("%s cannot probe %s: %s", held.identity.name, attachment.site.id, error or type(error).__name__)
+            return
+        self._probes[attachment.site.id] = Probe(asyncio.get_running_loop().time(), answer)
+
+    # -- telling -----------------------------------------------------------------------------------------------------
+
+    def _came_or_went(self, name: str, connected: bool) -> None:
+        if not connected:
+            self._tunnels.pop(name, None)
+            self._read_at.pop(name, None)
+            self._lost[name] = asyncio.get_running_loop().time()
+        self._changed()
+
+    def _changed(self) -> None:
+        self.refresh()
+        self._wake.set()
+
+    def refresh(self) -> None:
+        """Judge every site anew from what is known, and tell what has changed."""
+        intent = self._reconciler.intent
+        if intent is None:
+            return
+        view = self._reconciler.view
+        now = asyncio.get_running_loop().time()
+        for id_ in view.withheld.keys() | view.stale:
+            # What was seen of the site as it was says nothing of the site as it will be.
+            self._probes.pop(id_, None)
+            self._built[id_] = now
+        evidence = Evidence(view, self._reconciler.status, self._tunnels, self._probes, self._built, self._lost, now)
+        wanted = {site.id: site for site in intent.sites}
+        for id_, site in wanted.items():
+            before = self.sites.get(id_)
+            self._note(id_, judge(id_, before.judged.state if before else None, evidence), site.vpns)
+        leaving = self._reconciler.carried - wanted.keys()
+        for id_ in leaving:
+            device = view.leaving.get(id_)
+            self._note(id_, Judged("removing", f"{device} may still have it" if device else None), ())
+        for id_ in self.sites.keys() - wanted.keys() - leaving:
+            self._gone(id_)
+
+    def _note(self, site: str, judged: Judged, vpns: tuple[str, ...]) -> None:
+        before = self.sites.get(site)
+        state: State = judged.state
+        changed = before is None or before.judged.state != state
+        since = datetime.now(UTC) if before is None or changed else before.since
+        self.sites[site] = now = SiteState(judged, since, vpns)
+        if changed or (before is not None and before.judged.reason != judged.reason):
+            for listener in self.on_site:
+                listener(site, now)
+
+    def _gone(self, site: str) -> None:
+        del self.sites[site]
+        for known in (self._probes, self._built):
+            known.pop(site, None)
+        for listener in self.on_site:
+            listener(site, None)
