@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ from stackkit.problems import Problem
 from stackkit.tokens import Caller
 
 from tests.unit.gro.peer import Network
+from tests.unit.gro.world import Tokens, World
+from tests.unit.gro.world import world as make_world
+from tests.unit.identity.conftest import make as make_identity
 
 OFFERS = Path(__file__).parents[3] / "models" / "offers"
 ORDERING = "/tmf-api/serviceOrdering/v4"
@@ -149,3 +152,30 @@ async def gro(tmp_path: Path, network: Network) -> AsyncIterator[Gro]:
         (url,) = await stack.enter_async_context(serving(create_app(desk, authenticate)))
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False, timeout=20))
         yield Gro(desk, network, listener, url, client)
+
+
+@pytest.fixture(scope="session")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tokens]:
+    """Tokens of a real identity, and certificates of its service CA."""
+    identity = make_identity(tmp_path_factory.mktemp("identity"))
+    for component in ("gro", "controller"):
+        identity.authority.issue(component, [f"{component}.elasticlab.example"])
+    identity.start()
+    made = Tokens(identity)
+    made.found()
+    yield made
+    identity.kill()
+
+
+@pytest.fixture
+async def world(tmp_path: Path, tokens: Tokens, network: Network) -> AsyncIterator[World]:
+    async with make_world(tmp_path, tokens, network) as made:
+        yield made
+
+
+@pytest.fixture
+async def listener() -> AsyncIterator[Listener]:
+    """Somebody to be told by /hub."""
+    made = Listener()
+    async with serving(made) as (made.url,):
+        yield made
