@@ -57,10 +57,15 @@ class Box(south.System):
     def __init__(self, model: str) -> None:
         super().__init__()
         self.model = model
+        self.lease: Any = None
 
     async def state(self) -> Any:
         component = {"name": "box", "class": "iana-hardware:chassis", "model-name": self.model}
-        return {"ietf-hardware:hardware": {"component": [component]}}
+        tree: Any = {"ietf-hardware:hardware": {"component": [component]}}
+        if self.lease is not None:
+            wan = {"name": "wan", "elasticlab-interface:dhcp": {"lease": self.lease}}
+            tree["ietf-interfaces:interfaces"] = {"interface": [wan]}
+        return tree
 
 
 def day0(name: str) -> Any:
@@ -194,6 +199,22 @@ async def test_ordered_and_taken_back(controller: Controller, devices: dict[str,
     await until(lambda: controller.synced(*NAMES))
     for name in NAMES:
         assert devices[name].stores.running == day0(name)
+
+
+async def test_a_device_that_asks_for_its_address_is_known_by_its_lease(
+    controller: Controller, devices: dict[str, Any]
+) -> None:
+    """A POP router, too: its sites' tunnels follow when it is given another address."""
+    pop = devices["vmsr-1"]
+    pop.system.lease = {"address": "203.0.113.2", "prefix-length": 30, "router": "203.0.113.1"}
+    wan = {"name": "wan", "type": "iana-if-type:ethernetCsmacd", "elasticlab-interface:dhcp": {}}
+    await pop.stores.replace_running({"ietf-interfaces:interfaces": {"interface": [wan]}})
+    calls(devices, controller, *NAMES)
+    await controller.stores.replace_running(orders.demo_order())
+    await until(lambda: "br-1020" in pop.interfaces and controller.synced(*NAMES))
+    assert "'address': '203.0.113.2'" in str(devices["ucpe-1"].stores.running["elasticlab-ipsec:ipsec"])
+    pop.system.lease["address"] = "203.0.113.77"
+    await until(lambda: "203.0.113.77" in str(devices["ucpe-1"].stores.running["elasticlab-ipsec:ipsec"]))
 
 
 async def test_who_comes_later_is_brought_up_to_date(controller: Controller, devices: dict[str, Any]) -> None:
