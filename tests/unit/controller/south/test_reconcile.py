@@ -260,6 +260,30 @@ async def test_one_that_refuses_does_not_hold_up_the_others(controller: Controll
     await until(lambda: controller.synced(*NAMES) and "vxlan-1020" in devices["ucpe-2"].interfaces)
 
 
+async def test_a_commit_that_cuts_a_device_off_is_taken_back(controller: Controller, devices: dict[str, Any]) -> None:
+    """On the others at once; that device goes back by itself (RFC 6241, section 8.4)."""
+    steps: list[tuple[str, str]] = []
+
+    def cut(step: str, device: str) -> None:
+        steps.append((step, device))
+        if steps.count(("commit", "ucpe-1")) == 1:
+            stopping.append(asyncio.ensure_future(devices["ucpe-1"].home.stop()))
+            controller.sessions.dismiss("ucpe-1")
+
+    stopping: list[Any] = []
+    await controller.stop()
+    controller.on_step = cut
+    await controller.start()
+    calls(devices, controller, *NAMES)
+    await until(lambda: controller.synced(*NAMES))
+    await controller.stores.replace_running(orders.demo_order())
+    await until(lambda: ("revert", "vmsr-1") in steps)
+    # Branch 2 is built without it, branch 1 on neither of its devices.
+    await until(lambda: "br-1020" in devices["vmsr-1"].interfaces)
+    assert "gre-ucpe-1" not in devices["vmsr-1"].interfaces
+    await asyncio.gather(*stopping)
+
+
 async def test_what_cannot_be_is_refused_and_nothing_follows(controller: Controller, devices: dict[str, Any]) -> None:
     calls(devices, controller, *NAMES)
     await until(lambda: controller.synced(*NAMES))
