@@ -149,6 +149,11 @@ class TestPlan:
             world.south.controller_is(away=False)
         assert "There is no plan at this moment" in plan.text
 
+    async def test_old_plans_go(self, ann, site, monkeypatch):
+        monkeypatch.setattr("portal.plans.MOST", 2)
+        places = [(await planned(ann, site())).url.path for _ in range(3)]
+        assert [(await ann.get(place)).status_code for place in places] == [404, 200, 200]
+
     async def test_anothers_plan_is_not_there(self, ann, bob, site):
         plan = await planned(ann, site())
         assert (await bob.get(plan.url.path)).status_code == 404
