@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ from stackkit.problems import Problem
 from stackkit.tokens import Caller
 
 from tests.unit.gro.peer import Network
+from tests.unit.gro.world import Tokens, World
+from tests.unit.gro.world import world as make_world
+from tests.unit.identity.conftest import make as make_identity
 
 OFFERS = Path(__file__).parents[3] / "models" / "offers"
 ORDERING = "/tmf-api/serviceOrdering/v4"
@@ -29,27 +32,33 @@ ORDERING = "/tmf-api/serviceOrdering/v4"
 
 @dataclass
 class Listener:
-    """Whom /hub tells; it answers with `status`."""
+    """Whom /hub tells; it answers with `status`. `told`: the path of each callback and its event."""
 
     url: str = ""
-    events: list[dict[str, Any]] = field(default_factory=list)
+    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     status: int = 204
     came: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    async def until(self, state: str) -> list[dict[str, Any]]:
-        """What it was told, once an order's event has this state."""
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [event for _, event in self.told]
+
+    async def until(self, state: str, order: str | None = None) -> list[dict[str, Any]]:
+        """What it was told, once an event says that an order (this one) has this state."""
+
+        def said() -> bool:
+            orders = [event["event"].get("serviceOrder", {}) for event in self.events]
+            return any(one.get("state") == state and order in (None, one["id"]) for one in orders)
+
         async with asyncio.timeout(20), self.came:
-            await self.came.wait_for(
-                lambda: any(one["event"].get("serviceOrder", {}).get("state") == state for one in self.events)
-            )
+            await self.came.wait_for(said)
         return self.events
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        request = Request(scope, receive)
-        content = await request.json()
+        content = await Request(scope, receive).json()
         if self.status < 300:
             async with self.came:
-                self.events.append(content)
+                self.told.append((scope["path"], content))
                 self.came.notify_all()
         await send({"type": "http.response.start", "status": self.status, "headers": []})
         await send({"type": "http.response.body", "body": b""})
@@ -121,18 +130,19 @@ async def serving(*apps: Any) -> AsyncIterator[list[str]]:
         listener.close()
 
 
-@pytest.fixture
-async def network(tmp_path: Path) -> Network:
-    network = Network(tmp_path)
+async def plugged_in(folder: Path) -> Network:
+    """Peers that know the devices S1 to S4 of acme."""
+    network = Network(folder)
     await network.start()
     for number in range(1, 5):
         await network.plug_in(f"S{number}")
     return network
 
 
-@pytest.fixture
-async def gro(tmp_path: Path, network: Network) -> AsyncIterator[Gro]:
-    database = Database(tmp_path / "gro.sqlite", store.MIGRATIONS)
+@contextlib.asynccontextmanager
+async def running(folder: Path, network: Network) -> AsyncIterator[Gro]:
+    """GRO in this process."""
+    database = Database(folder / "gro.sqlite", store.MIGRATIONS)
     listener = Listener()
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(database.close)
@@ -148,4 +158,44 @@ async def gro(tmp_path: Path, network: Network) -> AsyncIterator[Gro]:
         )  # fmt: skip
         (url,) = await stack.enter_async_context(serving(create_app(desk, authenticate)))
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False, timeout=20))
+        async with asyncio.timeout(20):
+            await desk.watch.following.wait()
         yield Gro(desk, network, listener, url, client)
+
+
+@pytest.fixture
+async def network(tmp_path: Path) -> Network:
+    return await plugged_in(tmp_path)
+
+
+@pytest.fixture
+async def gro(tmp_path: Path, network: Network) -> AsyncIterator[Gro]:
+    async with running(tmp_path, network) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tokens]:
+    """Tokens of a real identity, and certificates of its service CA."""
+    identity = make_identity(tmp_path_factory.mktemp("identity"))
+    for component in ("gro", "controller"):
+        identity.authority.issue(component, [f"{component}.elasticlab.example"])
+    identity.start()
+    made = Tokens(identity)
+    made.found()
+    yield made
+    identity.kill()
+
+
+@pytest.fixture
+async def world(tmp_path: Path, tokens: Tokens, network: Network) -> AsyncIterator[World]:
+    async with make_world(tmp_path, tokens, network) as made:
+        yield made
+
+
+@pytest.fixture
+async def listener() -> AsyncIterator[Listener]:
+    """Somebody to be told by /hub."""
+    made = Listener()
+    async with serving(made) as (made.url,):
+        yield made

@@ -5,6 +5,7 @@ What stands behind the controller's is a network that does as a test wants it an
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ class Controller(_Server):
         self.refusal: str | None = None
         self.plans: list[tuple[str, str]] = []
         self.changes = 0
-        self.linger = False
+        self.changed = asyncio.Condition()
         self.stores.change_listeners.append(lambda _: self._follow())
 
     async def apply(self, old: Tree, new: Tree) -> None:
@@ -103,11 +104,21 @@ class Controller(_Server):
 
     def _follow(self) -> None:
         self.changes += 1
+        asyncio.get_running_loop().create_task(self._tell())
         wanted = self.ordered["sites"]
         for id_ in wanted - self.sites.keys():
             self.site(id_, self.states.get(id_, "up"))
-        for id_ in () if self.linger else self.sites.keys() - wanted:
+        for id_ in self.sites.keys() - wanted:
             self.gone(id_)
+
+    async def until(self, changes: int) -> None:
+        """The intent has been changed so often."""
+        async with asyncio.timeout(20), self.changed:
+            await self.changed.wait_for(lambda: self.changes >= changes)
+
+    async def _tell(self) -> None:
+        async with self.changed:
+            self.changed.notify_all()
 
     def site(self, id_: str, state: str, reason: str | None = None) -> None:
         """A site is in a state from now on."""
@@ -129,7 +140,7 @@ class Controller(_Server):
         self.server.notifications.publish(name, content)
 
     async def _plan(self, call: RpcCall) -> Tree:
-        self.plans.append((call.input["operation"], call.input["intent"]))
+        self.plans.append(call.input)
         edit = {"device": "ucpe-s1", "target": "/x", "operation": "create", "config": "<x/>", "description": "an edit"}
         return {"edit": [edit]}
 
