@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stackkit import durable, http, logs, server, settings, tls, tokens, web
+from stackkit import http, logs, server, settings, tls, tokens, web
 from stackkit.database import Database
 
-from gro import catalogue, hub, store
-from gro.api import Desk, create_app
-from gro.fulfilment import KIND, Fulfilment, observe
+from gro import catalogue, store
+from gro.api import create_app
+from gro.desk import Desk
 from gro.restconf import Controller, Manager, Restconf
+from gro.work import at_work
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,27 +26,21 @@ class Settings(settings.Common):
 
 @contextlib.asynccontextmanager
 async def running(config: Settings) -> AsyncIterator[Desk]:
-    """Everything but the listeners; sagas of a former process go on."""
+    """Everything but the listeners, as the settings say."""
     context = tls.client_context(config.service_ca, config.certificate, config.key)
-    session = tokens.Session(config.identity_url, "gro", context)
-    database = Database(config.data / "gro.sqlite", store.MIGRATIONS)
-    async with http.client(context, session) as client, http.client(tls.client_context(config.service_ca)) as outside:
+    offers = catalogue.load(config.offers)
+    async with contextlib.AsyncExitStack() as stack:
+        session = tokens.Session(config.identity_url, "gro", context)
+        stack.push_async_callback(session.aclose)
+        database = Database(config.data / "gro.sqlite", store.MIGRATIONS)
+        stack.callback(database.close)
+        client = await stack.enter_async_context(http.client(context, session))
+        outside = await stack.enter_async_context(http.client(tls.client_context(config.service_ca)))
         controller = Controller(Restconf(client, config.controller_url, "controller"))
         manager = Manager(Restconf(client, config.manager_url, "manager"))
-        fulfilment = Fulfilment(database, controller, manager)
-        engine = durable.Engine(database, {KIND: fulfilment.steps}, [observe])
-        courier = hub.Courier(database, outside, allow_internal=config.internal_callbacks)
-        delivering = asyncio.create_task(courier.run(), name="courier")
-        await engine.start()
-        try:
-            offers = catalogue.load(config.offers)
-            yield Desk(database, offers, engine, controller, manager, courier, config.internal_callbacks)
-        finally:
-            await engine.stop()
-            delivering.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await delivering
-            database.close()
+        yield await stack.enter_async_context(
+            at_work(database, offers, controller, manager, outside, internal_callbacks=config.internal_callbacks)
+        )
 
 
 async def main() -> None:
@@ -54,7 +49,7 @@ async def main() -> None:
     trust = tls.client_context(config.service_ca)
     verifier = tokens.Verifier(config.issuer, f"{config.identity_url}/oauth2/jwks", trust)
     context = tls.server_context(config.certificate, config.key, config.service_ca)
-    async with running(config) as desk:
+    async with running(config) as desk, contextlib.aclosing(verifier):
         app = create_app(desk, web.caller(verifier, "admin", "tenant"))
         await server.serve(app, [server.Listener(host, config.port, context) for host in config.listen])
 

@@ -14,6 +14,8 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 from stackkit.problems import Problem, pointer
 
+from gro.models import ServiceSpecificationRef
+
 Json = Any
 
 _FORMATS = jsonschema.FormatChecker(formats=())
@@ -77,19 +79,16 @@ class Catalogue:
     def __iter__(self) -> Iterator[Specification]:
         return iter(self._by_id.values())
 
-    def find(self, reference: Json, where: str) -> Specification:
+    def find(self, reference: ServiceSpecificationRef, where: str) -> Specification:
         """What a ServiceSpecificationRef (TMF641) names by `id`, or by `name` alone."""
-        if not isinstance(reference, dict):
-            raise Problem(400, "Invalid order", "an object with id or name is expected", where)
-        for key, index in (("id", self._by_id), ("name", self._by_name)):
-            if key not in reference:
+        for key, given, index in (("id", reference.id, self._by_id), ("name", reference.name, self._by_name)):
+            if given is None:
                 continue
-            found = index.get(reference[key]) if isinstance(reference[key], str) else None
-            if found is None:
+            if given not in index:
                 offered = ", ".join(sorted(index))
-                text = f"nothing of the catalogue has the {key} {reference[key]!r:.80}; offered are: {offered}"
+                text = f"nothing of the catalogue has the {key} {given!r:.80}; offered are: {offered}"
                 raise Problem(400, "Invalid order", text, f"{where}/{key}")
-            return found
+            return index[given]
         raise Problem(400, "Invalid order", "id or name of a specification is missing", where)
 
 

@@ -5,7 +5,7 @@ A step is done again after a crash: each computes from the inventory what is to 
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,13 +14,17 @@ from stackkit.database import Database
 from stackkit.durable import Context, Held, Step
 
 from gro import documents, sdno, store
+from gro.notices import OUTBOX, SITES, Notices
 from gro.restconf import Controller, Manager, RefusedError
+from gro.watch import ANY_DEVICE, Waiting, of_device, of_site
 
 Json = Any
 
 KIND = "order"
-VERIFY_RECHECK = 0.25
-DEVICES_RECHECK = 1.0
+# Events wake an order that waits (watch.py); these are for the event that never came.
+VERIFY_RECHECK = 5.0
+DEVICES_RECHECK = 15.0
+BARRED = {"quarantined": "have it released", "revoked": "replace it"}
 
 STATES = {
     durable.State.RUNNING: "inProgress",
@@ -37,6 +41,7 @@ class Fulfilment:
     database: Database
     controller: Controller
     manager: Manager
+    waiting: Waiting = field(default_factory=Waiting)
 
     def __post_init__(self) -> None:
         # Two orders of one tenant may share a site: what one computes must be in the network before the other computes.
@@ -69,20 +74,25 @@ class Fulfilment:
         return {"services": ids, "sites": gone}
 
     async def _devices(self, context: Context) -> Json:
-        """Every device of an added service is managed and the tenant's to use. Reasons tell nothing of others."""
+        """Every device of an added service is the tenant's to use and is there. Reasons tell nothing of others."""
         found: dict[str, Json] = {}
         tenant = context.input["tenant"]
         for site in self._new_sites(context):
+            self.waiting.expect(context.saga, {ANY_DEVICE})  # its name is not known yet
             device = await self.manager.device_of(tenant, site.device)
+            here = f"device {site.device} of site {site.name} is"
             if device is None:
-                raise Held(f"device {site.device} of site {site.name} is not registered for {tenant}")
-            if device.get("status") != "managed":
-                raise Held(
-                    f"device {site.device} of site {site.name} is {device.get('status', 'expected')}: plug it in"
-                )
+                raise Held(f"{here} not registered for {tenant}")
+            name, status = device["name"], device.get("status", "expected")
+            if status in BARRED:
+                raise Held(f"{here} {status}: {BARRED[status]}")
+            self.waiting.expect(context.saga, {of_device(name)})
+            if not await self.controller.connected(name):
+                raise Held(f"{here} {'not connected' if status == 'managed' else status}: plug it in")
             with self.database.begin() as connection:
-                store.name_device(connection, tenant, site.name, device["name"])
-            found[site.name] = {"device": site.device, "name": device["name"]}
+                if not store.name_device(connection, tenant, site.name, name):
+                    raise Held(f"{here} not registered for {tenant}")
+            found[site.name] = {"device": site.device, "name": name}
         return found
 
     async def _build(self, context: Context) -> Json:
@@ -118,12 +128,16 @@ class Fulfilment:
 
     async def _settled(self, context: Context, added: list[store.Row], removed: list[store.Row]) -> Json:
         """Sites of added services are up, sites that no service uses any more are gone."""
-        live = await self.controller.sites()
         tenant = context.input["tenant"]
         with self.database.read() as connection:
             sites = store.tenant_sites(connection, tenant)
             used = {name for one in store.in_network(connection, tenant) for name in one.sites}
         wanted = {name for row in added for name in row["sites"]}
+        gone = {name for row in removed for name in row["sites"] if name in sites} - used
+        concerned = [sites[name] for name in (*wanted, *gone)]
+        devices = {of_device(one.device_name) for one in concerned if one.device_name}
+        self.waiting.expect(context.saga, devices | {of_site(one.id) for one in concerned})
+        live = await self.controller.sites({one.id for one in concerned})
         evidence: dict[str, Json] = {}
         for name in sorted(wanted):
             state = live.get(sites[name].id, {})
@@ -132,8 +146,8 @@ class Fulfilment:
             if state.get("state") != "up":
                 raise Held(f"site {name} is {state.get('state', 'not known to the controller yet')}")
             evidence[name] = {key: state[key] for key in ("state", "since", "round-trip-time") if key in state}
-        for name in sorted({name for row in removed for name in row["sites"]} - used):
-            if name in sites and sites[name].id in live:
+        for name in sorted(gone):
+            if sites[name].id in live:
                 raise Held(f"site {name} is {live[sites[name].id].get('state', 'there')} still")
             evidence[name] = {"state": "gone"}
         return evidence
@@ -163,24 +177,35 @@ class Fulfilment:
         return [sites[name] for name in sorted({name for row in added for name in row["sites"]})]
 
 
-def observe(connection: sa.Connection, event: durable.Event) -> None:
+def observer(notices: Notices, waiting: Waiting) -> durable.Observer:
     """The order's state follows its saga within the journal's own transaction; listeners are told in it, too."""
+
+    def observe(connection: sa.Connection, event: durable.Event) -> None:
+        saga = event.saga
+        row = store.one(connection, store.orders, saga.id)
+        if row is None:
+            return
+        state = _state(event)
+        values: dict[str, Any] = {"state": state}
+        if row["started"] is None:
+            values["started"] = documents.now()
+        if saga.state.terminal:
+            values["completed"] = documents.now()
+            waiting.forget(saga.id)
+        if saga.problem is not None:
+            values["problem"] = saga.problem
+        connection.execute(sa.update(store.orders).where(store.orders.c.id == saga.id).values(**values))
+        if state != row["state"]:
+            documents.tell_order(connection, saga.id)
+        notices.tell_soon(saga.id, SITES, OUTBOX)
+
+    return observe
+
+
+def _state(event: durable.Event) -> str:
     saga, step = event.saga, event.step
-    row = store.one(connection, store.orders, saga.id)
-    if row is None:
-        return
-    state = STATES[saga.state]
-    if saga.state is durable.State.HELD and step is not None and step.name == "verify":
-        state = "inProgress"  # the network is at work; held is for what somebody must do
     if saga.cancel and not saga.state.terminal:
-        state = "pendingCancellation"
-    values: dict[str, Any] = {"state": state}
-    if row["started"] is None:
-        values["started"] = documents.now()
-    if saga.state.terminal:
-        values["completed"] = documents.now()
-    if saga.problem is not None:
-        values["problem"] = saga.problem
-    connection.execute(sa.update(store.orders).where(store.orders.c.id == saga.id).values(**values))
-    if state != row["state"]:
-        documents.tell_order(connection, saga.id)
+        return "pendingCancellation"
+    if saga.state is durable.State.HELD and step is not None and step.name == "verify":
+        return "inProgress"  # the network is at work; held is for what somebody must do
+    return STATES[saga.state]

@@ -7,6 +7,7 @@ the clouds' metadata service), multicast and unspecified addresses are refused, 
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import logging
 import socket
@@ -19,10 +20,11 @@ from stackkit.database import Database
 from stackkit.problems import Problem
 
 from gro import store
+from gro.notices import OUTBOX, Notices
 
 log = logging.getLogger(__name__)
 
-IDLE = 1.0
+IDLE = 30.0
 LONGEST_PAUSE = 300.0
 ATTEMPTS = 30
 
@@ -63,40 +65,59 @@ async def checked(url: object, allow_internal: bool) -> str:
 class Courier:
     """Delivers what is in the outbox; one delivery of a listener at a time keeps their order."""
 
-    def __init__(self, database: Database, client: httpx.AsyncClient, *, allow_internal: bool = False) -> None:
+    def __init__(
+        self, database: Database, client: httpx.AsyncClient, notices: Notices, *, allow_internal: bool = False
+    ) -> None:
         self._database = database
         self._client = client
+        self._notices = notices
         self._allow_internal = allow_internal
-        self._wake = asyncio.Event()
-
-    def wake(self) -> None:
-        self._wake.set()
+        self._busy: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
-        while True:
-            self._wake.clear()
-            try:
-                delivered = await self.round()
-            except sa.exc.SQLAlchemyError:
-                log.exception("the outbox cannot be read; tried again")
-                delivered = 0
-            if not delivered:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), IDLE)
+        """Until cancelled; a listener that is slow or away keeps no other waiting."""
+        try:
+            with self._notices.watching(OUTBOX) as wake:
+                while True:
+                    wake.clear()
+                    pause = IDLE
+                    try:
+                        pause = self._send_what_is_due()
+                    except sa.exc.SQLAlchemyError:
+                        log.exception("the outbox cannot be read; tried again")
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(wake.wait(), pause)
+        finally:
+            for task in self._busy.values():
+                task.cancel()
 
-    async def round(self) -> int:
-        """Tries the oldest due delivery of every listener; returns how many succeeded."""
+    def _send_what_is_due(self) -> float:
+        """Begins with the oldest delivery of every idle listener; returns after how long to look again."""
         first = sa.select(sa.func.min(store.deliveries.c.number)).group_by(store.deliveries.c.listener)
         query = (
             sa.select(store.deliveries, store.listeners.c.callback)
             .join(store.listeners)
-            .where(store.deliveries.c.number.in_(first), store.deliveries.c.due <= time.time())
+            .where(store.deliveries.c.number.in_(first))
         )
         with self._database.read() as connection:
             rows = [dict(row._mapping) for row in connection.execute(query)]
-        return sum(await asyncio.gather(*(self._deliver(row) for row in rows)))
+        now, pause = time.time(), IDLE
+        for row in rows:
+            if row["listener"] in self._busy:
+                continue
+            if row["due"] > now:
+                pause = min(pause, row["due"] - now)
+                continue
+            task = asyncio.create_task(self._deliver(row), name=f"listener {row['listener']}")
+            self._busy[row["listener"]] = task
+            task.add_done_callback(functools.partial(self._idle, row["listener"]))
+        return pause
 
-    async def _deliver(self, row: store.Row) -> bool:
+    def _idle(self, listener: str, _: asyncio.Task[None]) -> None:
+        del self._busy[listener]
+        self._notices.tell(OUTBOX)
+
+    async def _deliver(self, row: store.Row) -> None:
         try:
             await check_callback(row["callback"], self._allow_internal)
             response = await self._client.post(row["callback"], json=row["body"], timeout=10, follow_redirects=False)
@@ -113,4 +134,3 @@ class Courier:
                 connection.execute(sa.update(store.deliveries).where(key).values(attempts=attempts, due=due))
         if problem is not None:
             log.warning("listener %s: attempt %d failed: %s", row["listener"], attempts, problem)
-        return problem is None

@@ -1,16 +1,24 @@
 """GRO's way to the controller and the manager: RESTCONF (RFC 8040) and YANG Patch (RFC 8072), as anybody would."""
 
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 from stackkit.durable import Later
+from stackkit.tokens import Unavailable
 
 Json = Any
 
 DATA = "application/yang-data+json"
 PATCH = "application/yang-patch+json"
+EVENTS = "text/event-stream"
+# The server says something every 15 s (yangkit's streams), if only that it is there.
+SILENCE = 40.0
 
 
 class RefusedError(Exception):
@@ -37,11 +45,25 @@ class Restconf:
         response = await self._send("POST", f"/operations/{operation}", content, DATA)
         return response.json() if response.content else {}
 
+    @contextlib.asynccontextmanager
+    async def events(self, stream: str) -> AsyncIterator[AsyncIterator[dict[str, Json]]]:
+        """Notifications of an event stream (RFC 8040 section 6.3), from the moment that this is entered."""
+        timeout = httpx.Timeout(10.0, read=SILENCE)
+        url = f"{self._url}/streams/{stream}"
+        try:
+            async with self._client.stream("GET", url, headers={"accept": EVENTS}, timeout=timeout) as response:
+                if response.status_code != 200:
+                    await response.aread()
+                    raise Later(f"the {self._name} gives no events: {explain(response)}")
+                yield _notifications(response.aiter_lines())
+        except (httpx.HTTPError, Unavailable) as error:
+            raise Later(f"the {self._name} does not answer: {error or type(error).__name__}") from error
+
     async def _send(self, method: str, path: str, content: Json, media: str | None) -> httpx.Response:
         headers = {"accept": DATA} | ({"content-type": media} if media else {})
         try:
             response = await self._client.request(method, self._url + path, json=content, headers=headers)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, Unavailable) as error:
             raise Later(f"the {self._name} does not answer: {error or type(error).__name__}") from error
         # A 409 is also in-use or lock-denied (RFC 8040 section 7): someone else is at it.
         locked = response.status_code == 409 and ("lock-denied" in response.text or "in-use" in response.text)
@@ -50,6 +72,18 @@ class Restconf:
         if response.is_error and not (response.status_code == 404 and method == "GET"):
             raise RefusedError(f"the {self._name} refused: {explain(response)}")
         return response
+
+
+async def _notifications(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, Json]]:
+    """Server-sent events whose data are notifications in JSON; comments and other fields are passed over."""
+    data: list[str] = []
+    async for line in lines:
+        if line.startswith("data:"):
+            data.append(line[5:].removeprefix(" "))
+        elif not line and data:
+            content = json.loads("\n".join(data))
+            data = []
+            yield content["ietf-restconf:notification"]
 
 
 def explain(response: httpx.Response) -> str:
@@ -77,6 +111,11 @@ def _first_error(content: Json) -> dict[str, Json] | None:
     return None
 
 
+Site = dict[str, Json]
+# More sites than this are read at once rather than one by one.
+MANY = 16
+
+
 @dataclass(frozen=True)
 class Controller:
     """The network's owner: takes intent, tells its state."""
@@ -86,10 +125,21 @@ class Controller:
     async def apply(self, patch: Json) -> None:
         await self.restconf.yang_patch(patch)
 
-    async def sites(self) -> dict[str, dict[str, Json]]:
-        """Live state of all sites, by site id."""
-        content = await self.restconf.get("/data/elasticlab-network:network/site")
-        return {one["site-id"]: one for one in _list(content, "elasticlab-network:site")}
+    async def sites(self, wanted: Collection[str] | None = None) -> dict[str, Site]:
+        """Live state by site id: of these sites (those that are there), or of all."""
+        if wanted is None or len(wanted) > MANY:
+            content = await self.restconf.get("/data/elasticlab-network:network?fields=site")
+            entries = _list((content or {}).get("elasticlab-network:network"), "site")
+        else:
+            paths = [f"/data/elasticlab-network:network/site={quote(one, safe='')}" for one in wanted]
+            answers = await asyncio.gather(*map(self.restconf.get, paths))
+            entries = [one for answer in answers for one in _list(answer, "elasticlab-network:site")]
+        return {one["site-id"]: one for one in entries if wanted is None or one["site-id"] in wanted}
+
+    async def connected(self, device: str) -> bool:
+        """Whether the device of this name has a session with the controller."""
+        content = await self.restconf.get(f"/data/elasticlab-network:network/device={quote(device, safe='')}")
+        return any(one.get("connected") is True for one in _list(content, "elasticlab-network:device"))
 
     async def plan(self, tree: Json, operation: str) -> list[Json]:
         content = await self.restconf.call(

@@ -47,9 +47,10 @@ sites = sa.Table(
     metadata,
     sa.Column("tenant", sa.String, primary_key=True),
     sa.Column("name", sa.String, primary_key=True),
-    sa.Column("device", sa.String, nullable=False, unique=True),
-    sa.Column("device_name", sa.String),
+    sa.Column("device", sa.String, nullable=False),
+    sa.Column("device_name", sa.String),  # null until the registry has said that the tenant may have it
     sa.Column("document", sa.JSON, nullable=False),
+    sa.UniqueConstraint("tenant", "device"),
 )
 cancellations = sa.Table(
     "cancellation",
@@ -88,7 +89,18 @@ def create_journal(connection: sa.Connection) -> None:
     durable.create_tables(connection)
 
 
-MIGRATIONS = (create_tables, create_journal)
+def free_devices(connection: sa.Connection) -> None:
+    """A device was unique among all tenants: who named it first kept its owner from it."""
+    connection.execute(sa.text("ALTER TABLE site RENAME TO site_before"))
+    sites.create(connection)
+    connection.execute(sa.text(
+        "INSERT INTO site (tenant, name, device, device_name, document) "
+        "SELECT tenant, name, device, device_name, document FROM site_before"
+    ))  # fmt: skip
+    connection.execute(sa.text("DROP TABLE site_before"))
+
+
+MIGRATIONS = (create_tables, create_journal, free_devices)
 
 
 def one(connection: sa.Connection, table: sa.Table, id_: str) -> Row | None:
@@ -120,13 +132,20 @@ def find_site(connection: sa.Connection, tenant: str, name: str) -> Site | None:
     return None if row is None else site_of(dict(row._mapping))
 
 
-def device_is_used(connection: sa.Connection, device: str) -> bool:
-    return connection.execute(sa.select(sites.c.name).where(sites.c.device == device)).first() is not None
+def device_is_used(connection: sa.Connection, tenant: str, device: str) -> bool:
+    """By this tenant: of what others have ordered nobody learns."""
+    query = sa.select(sites.c.name).where(sites.c.tenant == tenant, sites.c.device == device)
+    return connection.execute(query).first() is not None
 
 
-def name_device(connection: sa.Connection, tenant: str, site: str, name: str) -> None:
+def name_device(connection: sa.Connection, tenant: str, site: str, name: str) -> bool:
+    """Makes the device this site's; False if it is another's."""
     key = sa.and_(sites.c.tenant == tenant, sites.c.name == site)
+    taken = sa.select(sites.c.name).where(sites.c.device_name == name, sa.not_(key))
+    if connection.execute(taken).first() is not None:
+        return False
     connection.execute(sa.update(sites).where(key).values(device_name=name))
+    return True
 
 
 def tenant_sites(connection: sa.Connection, tenant: str) -> dict[str, Site]:

@@ -1,98 +1,68 @@
-"""GRO with a real RESTCONF peer on a socket, which keeps what it is sent and says of its sites what a test wants."""
+"""GRO with real RESTCONF peers on sockets: yangkit on the controller's and the manager's YANG modules (peer.py)."""
 
 import asyncio
 import contextlib
-import json
-import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import httpx
 import pytest
 import uvicorn
-from fastapi import FastAPI, Request, Response
-from gro import catalogue, hub, store
-from gro.api import Desk, create_app
-from gro.fulfilment import KIND, Fulfilment, observe
+from fastapi import Request
+from gro import catalogue, store
+from gro.api import create_app
+from gro.desk import Desk
 from gro.restconf import Controller, Manager, Restconf
-from stackkit import durable
+from gro.work import at_work
 from stackkit.database import Database
 from stackkit.problems import Problem
 from stackkit.tokens import Caller
+
+from tests.unit.gro.peer import Network
+from tests.unit.gro.world import Tokens, World
+from tests.unit.gro.world import world as make_world
+from tests.unit.identity.conftest import make as make_identity
 
 OFFERS = Path(__file__).parents[3] / "models" / "offers"
 ORDERING = "/tmf-api/serviceOrdering/v4"
 
 
 @dataclass
-class Network:
-    """Controller and manager in one: instances of the service model by target, devices by serial."""
+class Listener:
+    """Whom /hub tells; it answers with `status`."""
 
-    intent: dict[str, Any] = field(default_factory=dict)
-    devices: dict[str, dict[str, Any]] = field(default_factory=dict)
-    site_state: dict[str, str] = field(default_factory=dict)
-    refuse: str | None = None
-    down: bool = False
+    url: str = ""
     events: list[dict[str, Any]] = field(default_factory=list)
-    patches: list[list[str]] = field(default_factory=list)
+    status: int = 204
+    came: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    def app(self) -> FastAPI:
-        app = FastAPI()
-        app.add_api_route("/restconf/data", self.patch, methods=["PATCH"])
-        app.add_api_route("/restconf/data/elasticlab-network:network/site", self.sites)
-        app.add_api_route("/restconf/data/elasticlab-devices:devices/{device}", self.device)
-        app.add_api_route("/restconf/operations/elasticlab-network:plan", self.plan, methods=["POST"])
-        app.add_api_route("/listener", self.listen, methods=["POST"])
-        return app
+    async def until(self, state: str) -> list[dict[str, Any]]:
+        """What it was told, once an order's event has this state."""
+        async with asyncio.timeout(20), self.came:
+            await self.came.wait_for(
+                lambda: any(one["event"].get("serviceOrder", {}).get("state") == state for one in self.events)
+            )
+        return self.events
 
-    async def patch(self, request: Request) -> Response:
-        if self.down:
-            return Response(status_code=503)
-        if self.refuse:
-            error = {"error-type": "application", "error-tag": "invalid-value", "error-message": self.refuse}
-            return Response(json.dumps({"ietf-restconf:errors": {"error": [error]}}), 400)
-        edits = (await request.json())["ietf-yang-patch:yang-patch"]["edit"]
-        self.patches.append([edit["operation"] for edit in edits])
-        for edit in edits:
-            if edit["operation"] == "remove":
-                self.intent.pop(edit["target"], None)
-            else:
-                self.intent[edit["target"]] = edit["value"]
-        return Response(status_code=200, content='{"ietf-yang-patch:yang-patch-status":{"ok":[null]}}')
-
-    async def sites(self) -> Response:
-        names = [unquote(found[1]) for target in self.intent if (found := re.search(r"/site=(.*)", target))]
-        found_sites = [{"site-id": name, "state": self.site_state.get(name, "up")} for name in names]
-        return Response(json.dumps({"elasticlab-network:site": found_sites}), media_type="application/yang-data+json")
-
-    async def device(self, device: str) -> Response:
-        serial = unquote(device.removeprefix("device="))
-        if serial not in self.devices:
-            return Response(status_code=404)
-        return Response(json.dumps({"elasticlab-devices:device": [{"serial": serial, **self.devices[serial]}]}))
-
-    async def plan(self, request: Request) -> Response:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        request = Request(scope, receive)
         content = await request.json()
-        operation = content["elasticlab-network:input"]["operation"]
-        edit = {"device": "ucpe-1", "operation": "create", "target": "/x", "config": "<x/>", "description": operation}
-        return Response(json.dumps({"elasticlab-network:output": {"edit": [edit]}}))
-
-    async def listen(self, request: Request) -> Response:
-        self.events.append(await request.json())
-        return Response(status_code=204)
-
-    def plug_in(self, serial: str, owner: str = "acme", status: str = "managed") -> None:
-        self.devices[serial] = {"name": f"ucpe-{serial.lower()}", "owner": owner, "status": status}
+        if self.status < 300:
+            async with self.came:
+                self.events.append(content)
+                self.came.notify_all()
+        await send({"type": "http.response.start", "status": self.status, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
 
 
 @dataclass
 class Gro:
     desk: Desk
     network: Network
+    listener: Listener
     url: str
     client: httpx.AsyncClient
 
@@ -103,7 +73,7 @@ class Gro:
     async def order(self, *items: dict[str, Any], tenant: str = "acme") -> httpx.Response:
         return await self.call("POST", f"{ORDERING}/serviceOrder", {"serviceOrderItem": list(items)}, tenant)
 
-    async def finished(self, answer: httpx.Response, tenant: str = "acme") -> dict[str, Any]:
+    async def finished(self, answer: httpx.Response, tenant: str | None = "acme") -> dict[str, Any]:
         assert answer.status_code == 201, answer.text
         async with asyncio.timeout(20):
             await self.desk.engine.finished(answer.json()["id"])
@@ -111,13 +81,15 @@ class Gro:
 
     async def until(self, answer: httpx.Response, state: str, step: str = "", status: str = "") -> dict[str, Any]:
         """The order once it is in this state, its last step (if one is named) in this status."""
-        async with asyncio.timeout(20):
-            while True:
-                found = (await self.call("GET", answer.json()["href"])).json()
-                last = found.get("milestone", [{"name": "", "status": ""}])[-1]
-                if found["state"] == state and step in ("", last["name"]) and status in ("", last["status"]):
-                    return found
-                await asyncio.sleep(0.01)
+        with self.desk.notices.watching(answer.json()["id"]) as changed:
+            async with asyncio.timeout(20):
+                while True:
+                    changed.clear()
+                    found = (await self.call("GET", answer.json()["href"], tenant=None)).json()
+                    last = found.get("milestone", [{"name": "", "status": ""}])[-1]
+                    if found["state"] == state and step in ("", last["name"]) and status in ("", last["status"]):
+                        return found
+                    await changed.wait()
 
 
 async def authenticate(request: Request) -> Caller:
@@ -128,31 +100,82 @@ async def authenticate(request: Request) -> Caller:
     return Caller("sub", tenant, frozenset({"tenant" if tenant else "admin"}), "test", frozenset())
 
 
+class Server(uvicorn.Server):
+    """uvicorn, without the tick that would let every test end late."""
+
+    async def main_loop(self) -> None:
+        self.ending = asyncio.Event()
+        await self.ending.wait()
+
+
 @contextlib.asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[str]:
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
-    task = asyncio.create_task(server.serve([listener]))
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    await task
-    listener.close()
+async def serving(*apps: Any) -> AsyncIterator[list[str]]:
+    """Applications on sockets of loopback; their URLs."""
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in apps]
+    servers = [
+        Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)) for app in apps
+    ]
+    tasks = [asyncio.create_task(one.serve([at])) for one, at in zip(servers, listeners, strict=True)]
+    yield [f"http://127.0.0.1:{one.getsockname()[1]}" for one in listeners]
+    for server in servers:
+        server.ending.set()
+    await asyncio.gather(*tasks)
+    for listener in listeners:
+        listener.close()
 
 
 @pytest.fixture
-async def gro(tmp_path: Path) -> AsyncIterator[Gro]:
-    network = Network()
+async def network(tmp_path: Path) -> Network:
+    network = Network(tmp_path)
+    await network.start()
     for number in range(1, 5):
-        network.plug_in(f"S{number}")
-    async with serving(network.app()) as url, httpx.AsyncClient(trust_env=False) as southbound:
-        database = Database(tmp_path / "gro.sqlite", store.MIGRATIONS)
-        peer = Restconf(southbound, url, "controller")
-        fulfilment = Fulfilment(database, Controller(peer), Manager(peer))
-        engine = durable.Engine(database, {KIND: fulfilment.steps}, [observe], first_pause=0.01)
-        courier = hub.Courier(database, southbound, allow_internal=True)
-        desk = Desk(database, catalogue.load(OFFERS), engine, Controller(peer), Manager(peer), courier)
-        transport = httpx.ASGITransport(create_app(desk, authenticate))
-        async with httpx.AsyncClient(transport=transport, base_url="http://gro") as client:
-            yield Gro(desk, network, url, client)
-        await engine.stop()
-        database.close()
+        await network.plug_in(f"S{number}")
+    return network
+
+
+@pytest.fixture
+async def gro(tmp_path: Path, network: Network) -> AsyncIterator[Gro]:
+    database = Database(tmp_path / "gro.sqlite", store.MIGRATIONS)
+    listener = Listener()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(database.close)
+        southbound = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+        peers = serving(network.controller, network.manager, listener)
+        north, registry, listener.url = await stack.enter_async_context(peers)
+        stack.push_async_callback(network.close)
+        desk = await stack.enter_async_context(
+            at_work(
+                database, catalogue.load(OFFERS), Controller(Restconf(southbound, north, "controller")),
+                Manager(Restconf(southbound, registry, "manager")), southbound, internal_callbacks=True,
+            )
+        )  # fmt: skip
+        (url,) = await stack.enter_async_context(serving(create_app(desk, authenticate)))
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False, timeout=20))
+        yield Gro(desk, network, listener, url, client)
+
+
+@pytest.fixture(scope="session")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tokens]:
+    """Tokens of a real identity, and certificates of its service CA."""
+    identity = make_identity(tmp_path_factory.mktemp("identity"))
+    for component in ("gro", "controller"):
+        identity.authority.issue(component, [f"{component}.elasticlab.example"])
+    identity.start()
+    made = Tokens(identity)
+    made.found()
+    yield made
+    identity.kill()
+
+
+@pytest.fixture
+async def world(tmp_path: Path, tokens: Tokens, network: Network) -> AsyncIterator[World]:
+    async with make_world(tmp_path, tokens, network) as made:
+        yield made
+
+
+@pytest.fixture
+async def listener() -> AsyncIterator[Listener]:
+    """Somebody to be told by /hub."""
+    made = Listener()
+    async with serving(made) as (made.url,):
+        yield made

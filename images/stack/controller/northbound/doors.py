@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import asyncssh
 from stackkit.files import write_durably
 from stackkit.restconf import ADMIN, Verify, authenticator
+from stackkit.server import StartError
 from yangkit import Datastores, NameRule, NetconfServer, Schema, Tree
 from yangkit.operations import Handler
 from yangkit.restconf import RestconfApp
@@ -57,14 +58,14 @@ async def open_netconf(server: NetconfServer, configuration: Settings) -> None:
     if not host_key.exists():
         write_durably(host_key, asyncssh.generate_private_key("ssh-ed25519").export_private_key())
     keys = {configuration.admin_user: configuration.admin_keys}
+    certificate, key, ca = configuration.certificate, configuration.key, configuration.service_ca
+    names, users = [NameRule("common-name")], [configuration.admin_user]
     for host in configuration.listen:
-        await server.listen_ssh(host, configuration.ssh_port, host_key=host_key, authorized_keys=keys)
-        await server.listen_tls(
-            host,
-            configuration.tls_port,
-            cert=configuration.certificate,
-            key=configuration.key,
-            ca=configuration.service_ca,
-            names=[NameRule("common-name")],
-            users=[configuration.admin_user],
-        )
+        try:
+            await server.listen_ssh(host, configuration.ssh_port, host_key=host_key, authorized_keys=keys)
+            await server.listen_tls(
+                host, configuration.tls_port, cert=certificate, key=key, ca=ca, names=names, users=users
+            )
+        except OSError as error:
+            ports = f"{configuration.ssh_port} and {configuration.tls_port}"
+            raise StartError(f"cannot listen on {host} ports {ports} for NETCONF: {error}") from None

@@ -1,0 +1,75 @@
+"""Sites (ours): as they were ordered, and as they are; once, or whenever one changes."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Response
+from stackkit import durable
+
+from gro import openapi, resources, store, streams, tmf
+from gro.desk import Desk, scope_of
+from gro.notices import SITES
+from gro.restconf import RefusedError, Site
+
+Json = Any
+
+_LIVE = ("state", "reason", "since", "round-trip-time")
+
+
+def places(desk: Desk, who: Any) -> APIRouter:
+    router = APIRouter(tags=["sites"])
+
+    @router.get(
+        "/sites", operation_id="listSites", response_class=Response,
+        responses=openapi.lists(resources.Site, paged=False),
+    )  # fmt: skip
+    async def sites(caller: who) -> Response:
+        """The caller's sites with live state."""
+        tenant = scope_of(caller)
+        try:
+            live = await desk.controller.sites()
+        except (durable.Later, RefusedError):
+            live = {}  # what was ordered is known without the controller; how it is, is not
+        return tmf.json_response(_documents(desk, tenant, live))
+
+    @router.get(
+        "/sites/events", operation_id="followSites", response_class=Response,
+        responses=openapi.streams("`site` (a site; all at first, then those that change) and `gone` ({id})"),
+    )  # fmt: skip
+    async def events(caller: who) -> Response:
+        """The caller's sites as they change. The stream ends after a while; whoever comes again is told all anew."""
+        return streams.response(_changes(desk, scope_of(caller)))
+
+    return router
+
+
+def _documents(desk: Desk, tenant: str | None, live: dict[str, Site]) -> list[dict[str, Json]]:
+    query = sa.select(store.sites).order_by(store.sites.c.tenant, store.sites.c.name)
+    if tenant is not None:
+        query = query.where(store.sites.c.tenant == tenant)
+    with desk.database.read() as connection:
+        found = [store.site_of(dict(row._mapping)) for row in connection.execute(query)]
+    documents = []
+    for site in found:
+        state = live.get(site.id, {})
+        known = {key: state[key] for key in _LIVE if key in state}
+        documents.append({"id": site.id, "tenant": site.tenant, **site.document(), "state": "unknown", **known})
+    return documents
+
+
+async def _changes(desk: Desk, tenant: str | None) -> AsyncIterator[str]:
+    told: dict[str, Json] = {}
+    with desk.notices.watching(SITES) as changed:
+        yield streams.HEARTBEAT  # so that the client knows at once that it is heard
+        while True:
+            changed.clear()
+            now = {site["id"]: site for site in _documents(desk, tenant, desk.watch.sites)}
+            for id_, site in now.items():
+                if told.get(id_) != site:
+                    yield streams.event("site", site)
+            for id_ in told.keys() - now.keys():
+                yield streams.event("gone", {"id": id_})
+            told = now
+            if not await streams.wait(changed):
+                yield streams.HEARTBEAT

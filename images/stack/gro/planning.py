@@ -1,0 +1,69 @@
+"""`orderPlan` (ours): every edit that an order would make, before anything is done."""
+
+import dataclasses
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Response
+from stackkit import durable
+from stackkit.problems import Problem
+
+from gro import bodies, models, openapi, resources, sdno, store, tmf
+from gro.desk import Desk, scope_of
+from gro.documents import ORDERING
+from gro.order_request import Checked, Checker
+from gro.restconf import RefusedError
+
+Json = Any
+
+
+def plans(desk: Desk, who: Any) -> APIRouter:
+    router = APIRouter(prefix=ORDERING, tags=["serviceOrdering"])
+    body = Annotated[models.ServiceOrderCreate, Depends(bodies.body(models.ServiceOrderCreate))]
+
+    @router.post(
+        "/orderPlan", operation_id="planServiceOrder", response_class=Response,
+        responses=openapi.gives(resources.OrderPlan, 200, (400, 409, 413, 415, 422)),
+        openapi_extra=openapi.takes(models.ServiceOrderCreate),
+    )  # fmt: skip
+    async def plan(caller: who, order: body) -> Response:
+        """Every edit of every device that this order would make (serviceOrder's body). Nothing is written."""
+        with desk.database.begin() as connection:
+            checked = Checker(desk.catalogue, connection, scope_of(caller)).check(order)
+            sites = {**store.tenant_sites(connection, checked.tenant), **checked.sites}
+            rows = [store.one(connection, store.services, id_) for id_ in checked.remove]
+            leaving = [store.service_of(row) for row in rows if row is not None]
+            present = {one.id: one for one in (*store.in_network(connection, checked.tenant), *leaving)}
+        try:
+            change, edits = await _edits(desk, checked, sites, list(present.values()))
+        except RefusedError as error:
+            raise Problem(422, "Order cannot be built", str(error)) from None
+        except durable.Later as error:
+            raise Problem(503, "Service Unavailable", str(error), headers={"retry-after": "1"}) from None
+        intent = sdno.patch(change, "plan")["ietf-yang-patch:yang-patch"]["edit"]
+        return tmf.json_response({"intent": intent, "edit": edits, "@type": "OrderPlan"})
+
+    return router
+
+
+async def _edits(
+    desk: Desk, checked: Checked, sites: dict[str, sdno.Site], present: list[sdno.Service]
+) -> tuple[sdno.Change, list[Json]]:
+    """The change of the network, and what the controller says that it would do to devices."""
+    sites = sites | {one.name: await _named(desk, one) for one in sites.values() if one.device_name is None}
+    change = sdno.change(present, sites, [added.service for added in checked.add], checked.remove)
+    edits: list[Json] = []
+    if change.vpns or change.sites:
+        edits += await desk.controller.plan(sdno.tree(change), "merge")
+    if change.gone_sites or change.gone_vpns:
+        gone = {"vpn-services": {"vpn-service": [{"vpn-id": one} for one in change.gone_vpns]}}
+        gone |= {"sites": {"site": [{"site-id": one} for one in change.gone_sites]}}
+        edits += await desk.controller.plan({"ietf-l3vpn-svc:l3vpn-svc": gone}, "remove")
+    return change, edits
+
+
+async def _named(desk: Desk, site: sdno.Site) -> sdno.Site:
+    """A site with its device's name; what is planned may be plugged in later, but must be registered."""
+    device = await desk.manager.device_of(site.tenant, site.device)
+    if device is None:
+        raise RefusedError(f"device {site.device} of site {site.name} is not registered for {site.tenant}")
+    return dataclasses.replace(site, device_name=device["name"])
