@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -29,6 +30,10 @@ PREFIXES = {"nc": NC, "if": IF, "ip": IP, "ipsec": IPSEC, "ncm": MONITORING, "yl
 Dial = Callable[..., Manager]
 
 
+_host_key = functools.cache(host_key)
+"""Asking the box takes longer than most tests."""
+
+
 def open_session(lab: Lab, box: str, **changed: Any) -> Manager:
     """A session of ncclient over SSH as the administrator, who checks that the box is itself."""
     wanted: dict[str, Any] = {
@@ -36,7 +41,7 @@ def open_session(lab: Lab, box: str, **changed: Any) -> Manager:
         "port": 830,
         "username": "admin",
         "key_filename": str(lab.factory.admin.ssh_key),
-        "hostkey_b64": host_key(lab, box).split()[1],
+        "hostkey_b64": _host_key(lab, box).split()[1],
         "allow_agent": False,
         "look_for_keys": False,
         "timeout": SECONDS,
