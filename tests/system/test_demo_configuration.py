@@ -58,11 +58,11 @@ def box(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def alone(lab: Lab) -> Iterator[None]:
     """Nobody else configures boxes; afterwards the controller has them all again, and finds them as it wants them."""
-    lab["stack"].exec("sv", "-w", "20", "stop", "controller")
+    lab["stack"].exec("sv", "pause", "controller")
     try:
         yield
     finally:
-        lab["stack"].exec("sv", "start", "controller")
+        lab["stack"].exec("sv", "cont", "controller")
         far, deadline = Orchestrator.of(lab), Deadline(60)
         plug.wait_until_managed(far, plug.wiring(lab.topology, lab.factory), deadline)
         plug.wait_until_up(far, deadline)
