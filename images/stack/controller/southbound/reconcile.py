@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from lxml import etree
+from stackkit import logs
 from yangkit import ApplyError, Schema, Tree
 from yangkit.errors import RpcError
 
@@ -98,6 +99,8 @@ class Reconciler:
         self._inventory, self._attached, self._number, self._yang = inventory, attached, number, yang
         self._domain, self._poll = domain, poll
         self._intent: Intent | None = None
+        #: The orders that have changed the intent since the last pass began.
+        self._orders: list[str] = []
         self._wake = asyncio.Event()
         self._status: dict[str, Status] = {name: Status() for name in inventory.facts}
         self._view = View()
@@ -132,6 +135,9 @@ class Reconciler:
         """From now on this is intended. It is durable already."""
         self._stale |= changed_sites(self._intent, intent) if self._intent is not None else frozenset()
         self._intent = intent
+        order = logs.order.get()
+        if order is not None and order not in self._orders:
+            self._orders.append(order)
         self._wake.set()
         self._tell_view()
 
@@ -159,6 +165,9 @@ class Reconciler:
 
     async def once(self) -> None:
         """One pass: meet who has come, compare everybody, commit where somebody differs."""
+        # What is logged on the way belongs to the orders that caused it.
+        logs.order.set(", ".join(self._orders) or None)
+        self._orders.clear()
         now = asyncio.get_running_loop().time()
         held = {name: one for name, one in self._sessions.held().items() if self._of(name).not_before <= now}
         await asyncio.gather(*(self._meet(one) for one in held.values()))
