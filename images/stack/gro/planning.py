@@ -51,14 +51,7 @@ async def _edits(
     """The change of the network, and what the controller says that it would do to devices."""
     sites = sites | {one.name: await _named(desk, one) for one in sites.values() if one.device_name is None}
     change = sdno.change(present, sites, [added.service for added in checked.add], checked.remove)
-    edits: list[Json] = []
-    if change.vpns or change.sites:
-        edits += await desk.controller.plan(sdno.tree(change), "merge")
-    if change.gone_sites or change.gone_vpns:
-        gone = {"vpn-services": {"vpn-service": [{"vpn-id": one} for one in change.gone_vpns]}}
-        gone |= {"sites": {"site": [{"site-id": one} for one in change.gone_sites]}}
-        edits += await desk.controller.plan({"ietf-l3vpn-svc:l3vpn-svc": gone}, "remove")
-    return change, edits
+    return change, await desk.controller.plan(sdno.plan(change))
 
 
 async def _named(desk: Desk, site: sdno.Site) -> sdno.Site:

@@ -23,7 +23,7 @@ async def test_every_answer_has_a_policy_that_allows_our_own_files_only(browser,
         assert policy["form-action"] == f"'self' {world.identity.url}"
         assert policy["frame-ancestors"] == policy["base-uri"] == "'none'"
         assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["referrer-policy"] == "same-origin"
 
 
 async def test_pages_hold_no_script_and_no_style_of_their_own(ann):
