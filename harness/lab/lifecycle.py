@@ -26,7 +26,7 @@ from harness.host.select import HOST_IMAGE
 from harness.host.slot import Slot
 from harness.lab import record
 from harness.lab.lab import Lab, world_file
-from harness.lab.orchestration import orchestration
+from harness.lab.orchestration import is_orchestrated, orchestration
 from harness.lab.ready import wait_until_ready
 from harness.lab.record import LabError, LabRecord
 from harness.paths import labs_dir
@@ -110,7 +110,7 @@ def _bring_up(lab: Lab, topology: Topology, timings: Timings, orders: bool) -> N
             with timings.phase(phase):
                 wait()
     with timings.phase("ready"):
-        wait_until_ready(lab.agent, topology, READY_SECONDS)
+        wait_until_ready(lab.agent, topology, READY_SECONDS, ordered=orders or not is_orchestrated(topology))
 
 
 def _digest(topology: Topology) -> str:

@@ -14,6 +14,11 @@ SECONDS = 120
 Phases = list[tuple[str, Callable[[], None]]]
 
 
+def is_orchestrated(topology: Topology) -> bool:
+    """Whether what its boxes carry is ordered."""
+    return any(node.role == "stack" for node in topology.nodes.values())
+
+
 @contextlib.contextmanager
 def orchestration(lab: Lab, topology: Topology, orders: bool) -> Iterator[Phases]:
     """Devices, tenants and orders are announced as soon as the orchestrator hears it; yields what is then to be waited
@@ -24,7 +29,7 @@ def orchestration(lab: Lab, topology: Topology, orders: bool) -> Iterator[Phases
     Raises:
         OrderFileError: an order file is wrong.
     """
-    if not any(node.role == "stack" for node in topology.nodes.values()):
+    if not is_orchestrated(topology):
         yield []
         return
     from harness.orchestrator import plug  # noqa: PLC0415 (labs without one need not import it)
