@@ -296,5 +296,6 @@ async def test_a_yang_patch_of_gro_is_one_commit(lab: Lab) -> None:
         answer = await client.patch("/restconf/data", content=json.dumps(body), headers={"content-type": PATCH})
     assert answer.status_code in (400, 409), answer.text
     assert "connects sites and has one" in answer.text
-    assert (await lab.get("ietf-l3vpn-svc:l3vpn-svc")).status_code == 404
+    (intent,) = (await lab.get("ietf-l3vpn-svc:l3vpn-svc")).json().values()
+    assert intent.keys() == {"vpn-profiles"}
     assert DATA in answer.headers["content-type"]
