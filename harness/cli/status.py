@@ -8,7 +8,7 @@ from rich.table import Table
 from harness.cli.ordering import show_orchestrator
 from harness.host import open_host
 from harness.lab import Lab, known_labs
-from harness.lab.orchestration import has_orchestrator
+from harness.lab.orchestration import is_orchestrated
 from harness.topology import Topology
 
 
@@ -38,7 +38,7 @@ def show_status(console: Console, lab: Lab, topology: Topology) -> None:
         state = "running" if states[node.name].running else "no power"
         shown.add_row(node.site or "", node.name, node.role or "", lab[node.name].management_address, state)
     console.print(shown)
-    if has_orchestrator(topology):
+    if is_orchestrated(topology):
         show_orchestrator(console, lab)
     _show_tunnels(console, lab, [n for n, node in topology.nodes.items() if node.personality and states[n].running])
     option = "" if lab.name == topology.name == "demo" else f"-l {lab.name} "

@@ -23,7 +23,7 @@ from harness.host.select import HOST_IMAGE
 from harness.host.slot import Slot
 from harness.lab import record
 from harness.lab.lab import Lab, world_file
-from harness.lab.orchestration import bring_up, has_orchestrator
+from harness.lab.orchestration import bring_up, is_orchestrated
 from harness.lab.ready import wait_until_ready
 from harness.lab.record import LabError, LabRecord
 from harness.lab.timings import Timings
@@ -84,13 +84,13 @@ def up(
 def _bring_up(lab: Lab, topology: Topology, timings: Timings, orders: bool) -> None:
     with timings.phase("agent"):
         lab.agent.call("ping")
-    if has_orchestrator(topology):
+    if is_orchestrated(topology):
         bring_up(lab, topology, timings, orders)
     else:
         with timings.phase("nodes"):
             lab.engine.build()
     with timings.phase("ready"):
-        wait_until_ready(lab.agent, topology, READY_SECONDS)
+        wait_until_ready(lab.agent, topology, READY_SECONDS, ordered=orders or not is_orchestrated(topology))
 
 
 def _digest(topology: Topology) -> str:

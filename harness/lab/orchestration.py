@@ -12,8 +12,8 @@ from harness.wait import Deadline
 SECONDS = 120
 
 
-def has_orchestrator(topology: Topology) -> bool:
-    """Whether a node of it is one."""
+def is_orchestrated(topology: Topology) -> bool:
+    """Whether what its boxes carry is ordered."""
     return any(node.role == "stack" for node in topology.nodes.values())
 
 
