@@ -11,6 +11,7 @@ from gro import bodies, models, openapi, resources, sdno, store, tmf
 from gro.desk import Desk, scope_of
 from gro.documents import ORDERING
 from gro.order_request import Checked, Checker
+from gro.ordering import EXAMPLES
 from gro.restconf import RefusedError
 
 Json = Any
@@ -23,7 +24,7 @@ def plans(desk: Desk, who: Any) -> APIRouter:
     @router.post(
         "/orderPlan", operation_id="planServiceOrder", response_class=Response,
         responses=openapi.gives(resources.OrderPlan, 200, (400, 409, 413, 415, 422)),
-        openapi_extra=openapi.takes(models.ServiceOrderCreate),
+        openapi_extra=openapi.takes(models.ServiceOrderCreate, examples=EXAMPLES),
     )  # fmt: skip
     async def plan(caller: who, order: body) -> Response:
         """Every edit of every device that this order would make (serviceOrder's body). Nothing is written."""

@@ -167,9 +167,10 @@ async def test_a_session_ends_when_it_is_idle_or_old(ann, portal, column):
 
 async def test_a_timer_keeps_no_session_alive(ann, portal):
     age(portal, used=1000)
-    assert (await ann.get("/sites/table")).status_code == 200
+    async with ann.client.stream("GET", "/sites/live") as answer:
+        assert answer.status_code == 200
     age(portal, used=1000)
-    answer = await ann.get("/sites/table", headers={"hx-request": "true", "hx-current-url": f"{ann.world.url}/sites"})
+    answer = await ann.get("/sites/live", headers={"hx-request": "true", "hx-current-url": f"{ann.world.url}/sites"})
     assert (answer.status_code, answer.headers["hx-redirect"]) == (401, "/login?next=%2Fsites")
 
 

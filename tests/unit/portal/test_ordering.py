@@ -270,6 +270,36 @@ class TestAdministrator:
         assert answer.status_code == 400
         assert "a tenant orders for itself" in answer.text
 
+    async def test_sees_devices_and_alarms(self, root, world):
+        world.south.plug_in("EL-SEEN")
+        page = (await root.get("/devices")).text
+        assert "EL-SEEN" in page
+        assert "managed" in page
+        assert "There is no alarm" in (await root.get("/alarms")).text
+
+    async def test_is_told_whose_alarms_are_missing(self, root, world):
+        world.south.controller_is(away=True)
+        try:
+            page = await root.get("/alarms")
+        finally:
+            world.south.controller_is(away=False)
+        assert page.status_code == 200
+        assert "controller does not answer" in page.text
+
+
+async def test_lists_have_pages(ann, site, monkeypatch):
+    monkeypatch.setattr("portal.desk.PAGE", 2)
+    paths = [await ordered(ann, site(plugged=False)) for _ in range(3)]
+    first, second = (await ann.get("/orders")).text, (await ann.get("/orders?page=1")).text
+    assert [path in first for path in paths] == [False, True, True]
+    assert paths[0] in second
+    assert 'href="/orders?page=1"' in first
+    assert 'href="/orders?page=0"' in second
+    for odd in ("x", "-1", "99999", "9" * 40):
+        assert (await ann.get(f"/orders?page={odd}")).status_code == 200
+    for path in paths:
+        await ann.post(f"{path}/cancel", {})
+
 
 class TestLive:
     async def events(self, browser, path, enough):
@@ -308,13 +338,41 @@ class TestLive:
         other.client.cookies = ann.client.cookies
         stream = asyncio.create_task(self.events(other, path, lambda _: False))
         await ann.post("/logout", {}, csrf=csrf)
-        assert (await stream).endswith("event: end\ndata: end\n\n")
+        text = await stream
+        assert text.endswith("event: end\ndata: end\n\n")
+        assert "Your session has ended" in text
         await other.client.aclose()
 
-    async def test_the_table_of_sites_alone(self, ann):
-        text = (await ann.get("/sites/table")).text
-        assert "<table>" in text
-        assert "<html" not in text
+    async def test_sites_come_and_go_as_they_do(self, ann, site):
+        fields = site(plugged=False)
+        name = fields["site.name"]
+        path = await ordered(ann, fields)
+        cancelled = None
+
+        async with asyncio.timeout(20), ann.client.stream("GET", "/sites/live") as answer:
+            text = ""
+            async for piece in answer.aiter_text():
+                text += piece
+                last = text.rpartition("data: <table>")[2]
+                if cancelled is None and name in last:
+                    cancelled = asyncio.create_task(ann.post(f"{path}/cancel", {}))
+                elif cancelled is not None and name not in last and "</table>" in last:
+                    break
+        assert cancelled
+        await cancelled
+
+    async def test_another_tenants_sites_do_not_come(self, ann, bob, site, monkeypatch):
+        monkeypatch.setattr("portal.live.LOOK_SECONDS", 0.2)
+        fields = site(plugged=False)
+        path = await ordered(ann, fields)
+        async with asyncio.timeout(20), bob.client.stream("GET", "/sites/live") as answer:
+            text = ""
+            async for piece in answer.aiter_text():
+                text += piece
+                if "still here" in text:
+                    break
+        assert fields["site.name"] not in text
+        await ann.post(f"{path}/cancel", {})
 
 
 async def test_gro_away_is_said_with_a_remedy(world, tmp_path, monkeypatch):

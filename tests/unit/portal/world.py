@@ -68,6 +68,7 @@ class World:
             "certificate": self.directory / "portal.pem", "key": self.directory / "portal.key",
             "service_ca": self.trust(), "issuer": self.identity.url, "identity_url": self.identity.url,
             "gro_url": self.gro_url, "public_url": self.url,
+            "manager_url": self.south.manager_url, "controller_url": self.south.controller_url,
         }  # fmt: skip
         return Settings(**{**values, **changes})
 
