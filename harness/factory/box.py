@@ -29,7 +29,7 @@ DAY0 = "day0.json"
 
 @dataclass(frozen=True, slots=True)
 class Authorities:
-    """The maker signs IDevIDs, its anchor bootstrap servers (RFC 8572, section 5), the service CA components and people."""
+    """The maker signs IDevIDs, its anchor bootstrap servers (RFC 8572, section 5), the service CA stack and people."""
 
     maker: Authority
     anchor: Authority

@@ -11,22 +11,30 @@ if TYPE_CHECKING:
     from harness.lab.capture import Capture
     from harness.lab.lab import Lab
 
-# What a WAN may show beside ESP: key exchange, ESP in UDP (RFC 3948), and what keeps a link alive. ICMP without its
-# payload-bearing echoes, so that a tenant's ping in clear is found.
+# What a WAN may show beside ESP: key exchange, ESP in UDP (RFC 3948), and what gives a link its address and keeps it
+# alive. ICMP without its payload-bearing echoes, so that a tenant's ping in clear is found.
 ALLOWED = (
     "esp",
     "udp port 500",
     "udp port 4500",
     "arp",
+    "(udp and (port 67 or port 68))",
     "(icmp6 and (ip6[40] >= 130 and ip6[40] <= 137 or ip6[40] == 143))",
     "(icmp and icmp[icmptype] == icmp-unreach)",
 )
+_BOOTSTRAP, _CALL_HOME = 8572, 4335
 _CARRIES = "esp or udp port 4500"
 _PACKETS = re.compile(r"lifetime current:\s+(\d+)\(bytes\), (\d+)\(packets\)")
 
 
 class Unencrypted(AssertionError):
     """Something was on the wire that must not be, or nothing was protected."""
+
+
+def from_operator(lab: Lab) -> list[str]:
+    """What boxes and their orchestrator say to each other, in TLS: bootstrap (RFC 8572) and call home (RFC 8071)."""
+    stacks = [node.wan.address.ip for node in lab.topology.nodes.values() if node.role == "stack" and node.wan]
+    return [f"(host {address} and tcp and (port {_BOOTSTRAP} or port {_CALL_HOME}))" for address in stacks]
 
 
 def packets_protected(lab: Lab, node: str) -> int:
@@ -55,6 +63,6 @@ def assert_encrypted(lab: Lab, end: str, *, secrets: Sequence[bytes] = ()) -> It
     before = packets_protected(lab, node)
     with lab.capture(end) as capture:
         yield capture
-    judge(capture, secrets=secrets)
+    judge(capture, allowed=[*ALLOWED, *from_operator(lab)], secrets=secrets)
     if packets_protected(lab, node) <= before:
         raise Unencrypted(f"the IPsec counters of {node} did not move")

@@ -79,6 +79,11 @@ def logins(factory: Factory, wanted: Wiring, node: str) -> list[Login]:
     return [admin, *(Login(name, name, factory.password(name)) for name in wanted.tenants)]
 
 
+def wait_until_there(orchestrator: Orchestrator, deadline: Deadline) -> None:
+    """Identity gives us a token and the manager takes it: from now on boxes are not sent away."""
+    _try("the orchestrator to start", lambda: registry.read_all(orchestrator), deadline)
+
+
 def register(orchestrator: Orchestrator, factory: Factory, wanted: Wiring, deadline: Deadline) -> None:
     """Tenants with a user each, and all devices. Waits for an orchestrator that is starting."""
 
@@ -145,6 +150,12 @@ def wait_until_healthy(orchestrator: Orchestrator, wanted: Wiring, orders: list[
         ended = ordering.follow(orchestrator, order, deadline)
         if ended["state"] != "completed":
             raise OrchestratorError(f"{file.path}: order {order} has ended: {ordering.standing(ended)}")
+    if orders:
+        wait_until_up(orchestrator, deadline)
+
+
+def wait_until_up(orchestrator: Orchestrator, deadline: Deadline) -> None:
+    """The orchestrator says of every ordered site that it is up."""
 
     def up() -> bool:
         down = [site for site in ordering.sites(orchestrator) if site["state"] != "up"]
@@ -153,8 +164,7 @@ def wait_until_healthy(orchestrator: Orchestrator, wanted: Wiring, orders: list[
             raise _NotYetError("; ".join(said))
         return True
 
-    if orders:
-        wait_for("all sites to be up", up, deadline, interval=_INTERVAL, retry_on=(UnavailableError, _NotYetError))
+    wait_for("all sites to be up", up, deadline, interval=_INTERVAL, retry_on=(UnavailableError, _NotYetError))
 
 
 class _NotYetError(Exception):

@@ -40,7 +40,7 @@ FIELDS = frozenset(
         "cap-add",
     ]
 )
-_OVER_NETCONF = "configuration is pushed over the node's management interfaces: put it in the topology's sites/"
+_OVER_NETCONF = "the orchestrator configures boxes: order it in the topology's orders/"
 _ONE_KIND = "only the kind linux is supported and it has no such setting: remove it"
 _ENGINE = "the engine decides this for every node: remove it"
 UNSUPPORTED: Table[str, str] = {

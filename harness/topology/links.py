@@ -15,7 +15,7 @@ DEFAULT_MTU = 9500
 
 _FIELDS = frozenset({"endpoints", "type", "mtu", "labels"})
 _ENDPOINT_FIELDS = frozenset({"node", "interface", "mac"})
-_IN_EXEC = "addresses and their like belong to the nodes: use exec, or the configuration in sites/"
+_IN_EXEC = "addresses and their like belong to the nodes: use exec, or an order in orders/"
 _UNSUPPORTED = {"vars": _IN_EXEC, "ipv4": _IN_EXEC, "ipv6": _IN_EXEC}
 _OTHER_TYPES = ("mgmt-net", "macvlan", "host", "vxlan", "vxlan-stitch", "dummy", "bridge", "brief")
 

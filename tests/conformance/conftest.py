@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from ncclient import NCClientError, manager
 from ncclient.manager import Manager
 
 from harness.lab import Lab
+from harness.lab.netconf import host_key
 
 SECONDS = 20
 NC = "urn:ietf:params:xml:ns:netconf:base:1.0"
@@ -27,14 +30,18 @@ PREFIXES = {"nc": NC, "if": IF, "ip": IP, "ipsec": IPSEC, "ncm": MONITORING, "yl
 Dial = Callable[..., Manager]
 
 
+_host_key = functools.cache(host_key)
+"""Asking the box takes longer than most tests."""
+
+
 def open_session(lab: Lab, box: str, **changed: Any) -> Manager:
-    """A session of ncclient over SSH as the administrator, who checks that the box is the factory's."""
+    """A session of ncclient over SSH as the administrator, who checks that the box is itself."""
     wanted: dict[str, Any] = {
         "host": lab[box].management_address,
         "port": 830,
         "username": "admin",
         "key_filename": str(lab.factory.admin.ssh_key),
-        "hostkey_b64": lab.factory.host_key(box).split()[1],
+        "hostkey_b64": _host_key(lab, box).split()[1],
         "allow_agent": False,
         "look_for_keys": False,
         "timeout": SECONDS,
@@ -63,6 +70,13 @@ def canonical(element: Any) -> bytes:
 def addresses(lab: Lab, box: str) -> str:
     """What the kernel of a box says of its addresses, asked without NETCONF."""
     return lab[box].exec("ip", "-brief", "address")
+
+
+def operational_ca(lab: Lab, box: str) -> Path:
+    """The manager's CA, which certifies boxes: read off a box, like its host key."""
+    path = lab.place.folder / f"operational-ca.{box}.pem"
+    path.write_text(lab[box].exec("cat", "/var/lib/element/identity/current/ca.pem"))
+    return path
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from netconf_client.error import RpcError
 from netconf_client.ncclient import Manager
 
 from harness.lab import Lab
+from harness.lab.netconf import host_key
 
-from .conftest import IF, PREFIXES, SECONDS, Dial, addresses, config, loopback
+from .conftest import IF, PREFIXES, SECONDS, Dial, addresses, config, loopback, operational_ca
 
 pytestmark = [
     pytest.mark.topology("demo"),
@@ -28,7 +29,7 @@ def other(request: pytest.FixtureRequest, lab: Lab, box: str, dial: Dial) -> Ite
             host=host,
             username="admin",
             key_filename=str(admin.ssh_key),
-            hostkey_b64=lab.factory.host_key(box).split()[1],
+            hostkey_b64=host_key(lab, box).split()[1],
             initial_timeout=SECONDS,
             general_timeout=SECONDS,
         ),
@@ -36,7 +37,7 @@ def other(request: pytest.FixtureRequest, lab: Lab, box: str, dial: Dial) -> Ite
             host=host,
             keyfile=str(admin.tls_key),
             certfile=str(admin.tls_certificate),
-            ca_certs=str(lab.factory.service_ca),
+            ca_certs=str(operational_ca(lab, box)),
             initial_timeout=SECONDS,
             general_timeout=SECONDS,
         ),

@@ -21,13 +21,15 @@ from ncclient.manager import Manager
 from ncclient.transport.errors import AuthenticationError, SSHUnknownHostError, TLSError, TransportError
 
 from harness.lab import Lab
+from harness.lab.netconf import host_key
 
-from .conftest import IF, PREFIXES, SECONDS, Dial, open_session
+from .conftest import IF, PREFIXES, SECONDS, Dial, open_session, operational_ca
 
 pytestmark = pytest.mark.topology("demo")
 
 BOXES = ["ucpe-1", "ucpe-2", "vmsr-1"]
 NETCONF_SSH, NETCONF_TLS, SSH = 830, 6513, 22
+CONTROLLER = "controller.elasticlab.example"
 # Says how an attempt to connect ended: python3 - ADDRESS PORT [INTERFACE]
 KNOCK = """
 import socket, sys
@@ -87,12 +89,12 @@ def test_keys_are_the_only_way_in(lab: Lab, box: str) -> None:
 
 
 def test_each_box_proves_to_be_itself(lab: Lab, dial: Dial) -> None:
-    """The host key is the factory's and no other box has it; a manager that expects another one goes away."""
-    assert len({lab.factory.host_key(box) for box in BOXES}) == len(BOXES)
+    """The box has made its host key and no other box has it; a manager that expects another one goes away."""
+    assert len({host_key(lab, box) for box in BOXES}) == len(BOXES)
     for box in BOXES:
         assert dial(box).connected
     with pytest.raises(SSHUnknownHostError):
-        open_session(lab, "ucpe-1", hostkey_b64=lab.factory.host_key("ucpe-2").split()[1])
+        open_session(lab, "ucpe-1", hostkey_b64=host_key(lab, "ucpe-2").split()[1])
 
 
 @pytest.fixture
@@ -134,7 +136,7 @@ def over_tls(lab: Lab, box: str, key: Path, certificate: Path, **changed: Any) -
         "port": NETCONF_TLS,
         "keyfile": str(key),
         "certfile": str(certificate),
-        "ca_certs": str(lab.factory.service_ca),
+        "ca_certs": str(operational_ca(lab, box)),
         "protocol": ssl.PROTOCOL_TLS_CLIENT,
         "server_hostname": f"{box}.elasticlab.example",
         "timeout": SECONDS,
@@ -186,32 +188,56 @@ def self_signed(folder: Path, name: str = "admin") -> tuple[Path, Path]:
     return folder / "self.key", folder / "self.pem"
 
 
-@pytest.mark.parametrize("who", ["the maker's", "a box's for IKE", "a box's for NETCONF", "self-signed"])
+def unscrewed(lab: Lab, box: str, use: str, folder: Path) -> tuple[Path, Path]:
+    """Key and certificate as they lie in a box."""
+    for kind in ("key", "pem"):
+        (folder / f"box.{kind}").write_text(lab[box].exec("cat", f"/var/lib/element/identity/current/{use}.{kind}"))
+    return folder / "box.key", folder / "box.pem"
+
+
+def stack(lab: Lab) -> Path:
+    """The factory's files of the orchestrator."""
+    return lab.place.folder / "factory" / "stacks" / "stack"
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        "the maker's",
+        "a box's for IKE",
+        "a box's for NETCONF",
+        "a component's that configures nobody",
+        "self-signed",
+    ],
+)
 def test_a_certificate_that_is_no_administrators_opens_no_session(
     lab: Lab, box: str, tmp_path: Path, who: str, dial: Dial
 ) -> None:
     """The other box's keys are real: its holder has opened it with a screwdriver."""
-    other = lab.place.folder / "factory" / "boxes" / "ucpe-2"
+    factory = lab.place.folder / "factory" / "boxes" / "ucpe-2"
     key, certificate = {
-        "the maker's": lambda: (other / "idevid.key", other / "idevid.pem"),
-        "a box's for IKE": lambda: (other / "operational" / "ike.key", other / "operational" / "ike.pem"),
-        "a box's for NETCONF": lambda: (other / "operational" / "netconf.key", other / "operational" / "netconf.pem"),
+        "the maker's": lambda: (factory / "idevid.key", factory / "idevid.pem"),
+        "a box's for IKE": lambda: unscrewed(lab, "ucpe-2", "ike", tmp_path),
+        "a box's for NETCONF": lambda: unscrewed(lab, "ucpe-2", "netconf", tmp_path),
+        "a component's that configures nobody": lambda: (stack(lab) / "gro.key", stack(lab) / "gro.pem"),
         "self-signed": lambda: self_signed(tmp_path),
     }[who]()
     with pytest.raises((TransportError, OSError)):
         over_tls(lab, box, key, certificate)
     sessions = dial().get(("xpath", ({"m": PREFIXES["ncm"]}, "/m:netconf-state/m:sessions"))).data_ele
-    assert {user.text for user in sessions.findall(".//ncm:username", PREFIXES)} == {"admin"}
+    users = {user.text for user in sessions.findall(".//ncm:username", PREFIXES)}
+    assert "admin" in users
+    assert users <= {"admin", CONTROLLER}
 
 
 def test_without_a_certificate_there_is_no_session(lab: Lab, box: str) -> None:
-    context = ssl.create_default_context(cafile=str(lab.factory.service_ca))
+    context = ssl.create_default_context(cafile=str(operational_ca(lab, box)))
     assert said_by(lab, box, context) == b""
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 def test_old_versions_of_tls_are_refused(lab: Lab, box: str) -> None:
-    context = ssl.create_default_context(cafile=str(lab.factory.service_ca))
+    context = ssl.create_default_context(cafile=str(operational_ca(lab, box)))
     context.load_cert_chain(lab.factory.admin.tls_certificate, lab.factory.admin.tls_key)
     assert b"<hello" in said_by(lab, box, context)
     context.set_ciphers("ALL:@SECLEVEL=0")

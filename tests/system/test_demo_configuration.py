@@ -1,16 +1,22 @@
-"""Configuration over NETCONF: removed without a trace, refused as a whole, restored after a lost confirmation."""
+"""Configuration over NETCONF: removed without a trace, refused as a whole, restored after a lost confirmation.
+
+The controller would repair what is done to a box here, so it stands still meanwhile.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from lxml import etree
 from yangkit.client import NetconfClient
 from yangkit.errors import RpcError
 
 from harness.lab import Lab
 from harness.lab.netconf import session
-from harness.wait import wait_for
+from harness.orchestrator import plug
+from harness.orchestrator.client import Orchestrator
+from harness.wait import Deadline, wait_for
 
 pytestmark = pytest.mark.topology("demo")
 
@@ -43,6 +49,18 @@ def traces(lab: Lab, box: str) -> dict[str, str]:
     return {look: lab[box].sh(look).strip() for look in LOOKS}
 
 
+def settled(lab: Lab, box: str) -> dict[str, str]:
+    """The traces once they stay: after a restart of tunnels charon closes what was negotiated twice a moment later."""
+    seen = [traces(lab, box)]
+
+    def same() -> bool:
+        seen.append(traces(lab, box))
+        return seen[-1] == seen[-2]
+
+    wait_for(f"{box} to settle", same, 20)
+    return seen[-1]
+
+
 @pytest.fixture(params=["ucpe-1", "ucpe-2", "vmsr-1"])
 def box(request: pytest.FixtureRequest) -> str:
     name: str = request.param
@@ -50,11 +68,36 @@ def box(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def client(lab: Lab, box: str) -> AsyncIterator[NetconfClient]:
-    """A session whose box is as the topology wants it afterwards."""
+def alone(lab: Lab) -> Iterator[None]:
+    """Nobody else configures boxes; afterwards the controller has them all again, and finds them as it wants them."""
+    lab["stack"].exec("sv", "pause", "controller")
+    try:
+        yield
+    finally:
+        lab["stack"].exec("sv", "cont", "controller")
+        far, deadline = Orchestrator.of(lab), Deadline(60)
+        plug.wait_until_managed(far, plug.wiring(lab.topology, lab.factory), deadline)
+        plug.wait_until_up(far, deadline)
+
+
+async def running(lab: Lab, box: str) -> str:
+    """The whole configuration of a box, as it can be given back to it."""
+    async with await session(lab, box) as reading:
+        data = await reading.get_config("running")
+        return "".join(etree.tostring(child, encoding="unicode") for child in data)
+
+
+@pytest.fixture
+async def wanted(lab: Lab, box: str, alone: None) -> str:
+    """What the controller has made of the orders."""
+    return await running(lab, box)
+
+
+@pytest.fixture
+async def client(lab: Lab, box: str, wanted: str) -> AsyncIterator[NetconfClient]:
+    """A session whose box is as it was afterwards."""
     async with await session(lab, box) as opened:
         yield opened
-    wanted = (lab.topology.directory / "sites" / f"{box}.xml").read_text()
     async with await session(lab, box) as restoring:
         await restoring.discard()
         await restoring.edit_config(wanted, target="candidate", default_operation="replace")
@@ -73,11 +116,9 @@ async def test_removing_the_configuration_leaves_no_trace(lab: Lab, box: str, cl
     lab["host-1"].must_not_reach(HOST_2)
 
 
-async def test_configuring_it_twice_changes_nothing(lab: Lab, box: str, client: NetconfClient) -> None:
-    before = traces(lab, box)
-    await client.edit_config(
-        (lab.topology.directory / "sites" / f"{box}.xml").read_text(), target="candidate", default_operation="replace"
-    )
+async def test_configuring_it_twice_changes_nothing(lab: Lab, box: str, client: NetconfClient, wanted: str) -> None:
+    before = settled(lab, box)
+    await client.edit_config(wanted, target="candidate", default_operation="replace")
     await client.commit()
     assert traces(lab, box) == before
 
@@ -85,7 +126,7 @@ async def test_configuring_it_twice_changes_nothing(lab: Lab, box: str, client: 
 async def test_an_invalid_value_is_refused_with_its_place_and_changes_nothing(
     lab: Lab, box: str, client: NetconfClient
 ) -> None:
-    before = traces(lab, box)
+    before = settled(lab, box)
     wrong = """<interfaces xmlns="urn:ietf:params:xml:ns:yang:ietf-interfaces"><interface><name>wan</name>
       <ipv4 xmlns="urn:ietf:params:xml:ns:yang:ietf-ip"><address><ip>203.0.113.999</ip></address></ipv4>
     </interface></interfaces>"""
@@ -99,7 +140,7 @@ async def test_an_invalid_value_is_refused_with_its_place_and_changes_nothing(
 @pytest.mark.parametrize("box", ["vmsr-1"], indirect=True)
 async def test_what_the_kernel_refuses_is_refused_as_a_whole(lab: Lab, box: str, client: NetconfClient) -> None:
     """A configuration that the schema allows and the kernel does not: none of its parts stays."""
-    before = traces(lab, box)
+    before = settled(lab, box)
     await client.edit_config(IMPOSSIBLE, target="candidate")
     with pytest.raises(RpcError) as refusal:
         await client.commit()
@@ -112,7 +153,7 @@ async def test_what_the_kernel_refuses_is_refused_as_a_whole(lab: Lab, box: str,
 async def test_a_confirmed_commit_that_is_not_confirmed_is_taken_back(
     lab: Lab, box: str, client: NetconfClient
 ) -> None:
-    before = traces(lab, box)
+    before = settled(lab, box)
     await client.edit_config("", default_operation="replace")
     await client.commit(confirmed=True, confirm_timeout=3, persist="a-test")
     lab["host-1"].must_not_reach(HOST_2)

@@ -13,12 +13,15 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+    load_ssh_private_key,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from harness.factory import Factory, FactoryError, store
-
-OPERATIONAL = ("ike", "netconf")
 
 
 @pytest.fixture
@@ -55,15 +58,6 @@ def test_a_box_holds_exactly_the_files_the_node_expects(box: Path) -> None:
         "maker-ca.pem",
         "trust-anchor.pem",
         "day0.json",
-        "operational/ca.pem",
-        "operational/crl.pem",
-        "operational/netconf.key",
-        "operational/netconf.pem",
-        "operational/ike.key",
-        "operational/ike.pem",
-        "operational/ssh_host_ed25519_key",
-        "operational/ssh_host_ed25519_key.pub",
-        "operational/authorized_keys",
     }
 
 
@@ -73,7 +67,6 @@ def test_identity_says_who_the_box_is(factory: Factory, box: Path) -> None:
         "serial": factory.identity("ucpe-1").serial,
         "model": "ucpe-100",
         "personality": "ucpe",
-        "name": "ucpe-1",
     }
 
 
@@ -87,7 +80,7 @@ def test_keys_are_their_owners_alone_under_any_umask(tmp_path: Path) -> None:
     keys = [
         p for p in (tmp_path / "lab").rglob("*") if p.is_file() and p.suffix != ".pem" and b"PRIVATE" in p.read_bytes()
     ]
-    assert len(keys) == 9  # three CAs, administrator's two, the box's four
+    assert len(keys) == 6  # three CAs, administrator's two, the box's one
     assert {stat.S_IMODE(p.stat().st_mode) for p in keys} == {0o600}
     assert stat.S_IMODE((tmp_path / "lab" / "authorities").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "lab" / "boxes" / "ucpe-1" / "identity.json").stat().st_mode) == 0o644
@@ -100,8 +93,7 @@ def test_files_can_be_read_under_a_narrow_umask(tmp_path: Path) -> None:
     finally:
         os.umask(old)
     assert stat.S_IMODE((box / "identity.json").stat().st_mode) == 0o644
-    for directory in (box, box / "operational"):
-        assert stat.S_IMODE(directory.stat().st_mode) == 0o755
+    assert stat.S_IMODE(box.stat().st_mode) == 0o755
 
 
 def test_no_key_of_a_ca_or_of_the_administrator_is_reachable_from_a_box(factory: Factory, box: Path) -> None:
@@ -109,7 +101,7 @@ def test_no_key_of_a_ca_or_of_the_administrator_is_reachable_from_a_box(factory:
         load_pem_private_key((factory.directory / "authorities" / ca / "ca.key").read_bytes(), None)
         .private_numbers()  # type: ignore[union-attr]
         .private_value
-        for ca in ("maker", "operator")
+        for ca in ("maker", "anchor", "service")
     }
     secret = [factory.admin.ssh_key.read_bytes(), factory.admin.tls_key.read_bytes()]
     paths = list(box.rglob("*"))
@@ -128,7 +120,7 @@ def test_every_key_is_another(factory: Factory) -> None:
     for node in ("ucpe-1", "ucpe-2"):
         factory.box(node, "ucpe", "ucpe-100")
     keys = [p.read_bytes() for p in factory.directory.rglob("*") if p.is_file() and b"PRIVATE" in p.read_bytes()]
-    assert len(keys) == len(set(keys)) == 13
+    assert len(keys) == len(set(keys)) == 7
 
 
 # The certificates, field by field.
@@ -146,20 +138,8 @@ def test_idevid_is_an_802_1ar_identity(factory: Factory, box: Path) -> None:
         idevid.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
 
 
-def test_ike_certificate_names_the_node_and_its_uses(box: Path) -> None:
-    ike = certificate(box / "operational" / "ike.pem")
-    names = ike.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert names.get_values_for_type(x509.DNSName) == ["ucpe-1.elasticlab.example"]
-    uses = {u.dotted_string for u in ike.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value}
-    assert uses == {"1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2", "1.3.6.1.5.5.7.3.17", "1.3.6.1.5.5.8.2.2"}
-
-
-def test_netconf_certificate_serves_and_the_administrators_calls(factory: Factory, box: Path) -> None:
-    server = certificate(box / "operational" / "netconf.pem")
+def test_the_administrators_certificate_calls_and_serves_nobody(factory: Factory) -> None:
     client = certificate(factory.admin.tls_certificate)
-    assert list(server.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value) == [
-        ExtendedKeyUsageOID.SERVER_AUTH
-    ]
     assert list(client.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value) == [
         ExtendedKeyUsageOID.CLIENT_AUTH
     ]
@@ -168,11 +148,7 @@ def test_netconf_certificate_serves_and_the_administrators_calls(factory: Factor
 
 def test_every_certificate_keeps_to_rfc_5280(factory: Factory, box: Path) -> None:
     authorities = {certificate(p).subject: certificate(p) for p in (factory.maker_ca, factory.service_ca)}
-    leaves = [
-        box / "idevid.pem",
-        *(box / "operational" / f"{u}.pem" for u in OPERATIONAL),
-        factory.admin.tls_certificate,
-    ]
+    leaves = [box / "idevid.pem", factory.admin.tls_certificate]
     numbers = set()
     for leaf in map(certificate, leaves):
         issuer = authorities[leaf.issuer]
@@ -197,22 +173,15 @@ def test_every_certificate_keeps_to_rfc_5280(factory: Factory, box: Path) -> Non
 
 
 def test_certificates_are_valid_from_an_hour_ago(box: Path) -> None:
-    age = datetime.now(UTC) - certificate(box / "operational" / "ike.pem").not_valid_before_utc
+    age = datetime.now(UTC) - certificate(box / "idevid.pem").not_valid_before_utc
     assert timedelta(minutes=59) < age < timedelta(minutes=65)
 
 
-def test_ssh_keys_are_in_openssh_format_and_belong_together(factory: Factory, box: Path) -> None:
-    for private, public in (
-        (box / "operational" / "ssh_host_ed25519_key", factory.host_key("ucpe-1")),
-        (factory.admin.ssh_key, factory.admin.ssh_public.read_text()),
-    ):
-        assert private.read_text().startswith("-----BEGIN OPENSSH PRIVATE KEY-----\n")
-        key = load_ssh_private_key(private.read_bytes(), None)
-        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-        line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-        assert public.startswith(line + " ")
-    assert (box / "operational" / "authorized_keys").read_bytes() == factory.admin.ssh_public.read_bytes()
+def test_the_administrators_ssh_key_is_in_openssh_format(factory: Factory) -> None:
+    private = factory.admin.ssh_key.read_bytes()
+    assert private.startswith(b"-----BEGIN OPENSSH PRIVATE KEY-----\n")
+    line = load_ssh_private_key(private, None).public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    assert factory.admin.ssh_public.read_bytes().startswith(line + b" ")
 
 
 # Chains, by OpenSSL, which none of us wrote.
@@ -221,9 +190,6 @@ def test_ssh_keys_are_in_openssh_format_and_belong_together(factory: Factory, bo
 def test_openssl_accepts_the_right_chain(factory: Factory, box: Path) -> None:
     for ca, leaf, purpose in (
         (factory.maker_ca, box / "idevid.pem", "sslclient"),
-        (factory.service_ca, box / "operational" / "netconf.pem", "sslserver"),
-        (factory.service_ca, box / "operational" / "ike.pem", "sslserver"),
-        (factory.service_ca, box / "operational" / "ike.pem", "sslclient"),
         (factory.service_ca, factory.admin.tls_certificate, "sslclient"),
     ):
         result = openssl("verify", "-x509_strict", "-CAfile", ca, "-purpose", purpose, leaf)
@@ -233,8 +199,7 @@ def test_openssl_accepts_the_right_chain(factory: Factory, box: Path) -> None:
 def test_openssl_refuses_the_other_cas_certificates_and_wrong_purposes(factory: Factory, box: Path) -> None:
     for ca, leaf, purpose in (
         (factory.service_ca, box / "idevid.pem", "sslclient"),
-        (factory.maker_ca, box / "operational" / "ike.pem", "sslclient"),
-        (factory.service_ca, box / "operational" / "netconf.pem", "sslclient"),
+        (factory.maker_ca, factory.admin.tls_certificate, "sslclient"),
         (factory.service_ca, factory.admin.tls_certificate, "sslserver"),
     ):
         assert openssl("verify", "-x509_strict", "-CAfile", ca, "-purpose", purpose, leaf).returncode != 0
@@ -242,100 +207,21 @@ def test_openssl_refuses_the_other_cas_certificates_and_wrong_purposes(factory: 
 
 def test_another_labs_ca_is_a_stranger(tmp_path: Path, box: Path) -> None:
     other = Factory.open(tmp_path / "other")
-    assert openssl("verify", "-CAfile", other.service_ca, box / "operational" / "ike.pem").returncode != 0
+    assert openssl("verify", "-CAfile", other.maker_ca, box / "idevid.pem").returncode != 0
 
 
-# Revocation.
-
-
-def checked_with_crl(factory: Factory, leaf: Path) -> subprocess.CompletedProcess[str]:
-    return openssl("verify", "-crl_check", "-CAfile", factory.service_ca, "-CRLfile", factory.crl, leaf)
-
-
-def crl_number(factory: Factory) -> int:
-    crl = x509.load_pem_x509_crl(factory.crl.read_bytes())
-    return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-
-
-def test_a_revoked_box_is_refused_and_no_other(factory: Factory, box: Path) -> None:
-    other = factory.box("ucpe-2", "ucpe", "ucpe-100")
-    before = crl_number(factory)
-    factory.revoke("ucpe-1")
-    for use in OPERATIONAL:
-        refused = checked_with_crl(factory, box / "operational" / f"{use}.pem")
-        assert refused.returncode != 0
-        assert "certificate revoked" in refused.stderr
-        accepted = checked_with_crl(factory, other / "operational" / f"{use}.pem")
-        assert accepted.returncode == 0, accepted.stderr
-    assert crl_number(factory) == before + 1
-
-
-def test_the_crl_reaches_every_box_also_later_ones(factory: Factory, box: Path) -> None:
-    other = factory.box("ucpe-2", "ucpe", "ucpe-100")
-    factory.revoke("ucpe-1")
-    late = factory.box("ucpe-3", "ucpe", "ucpe-100")
-    for path in (box, other, late):
-        assert (path / "operational" / "crl.pem").read_bytes() == factory.crl.read_bytes()
-
-
-def test_revoking_twice_changes_nothing_and_more_boxes_add_up(factory: Factory, box: Path) -> None:
-    factory.box("ucpe-2", "ucpe", "ucpe-100")
-    factory.revoke("ucpe-1")
-    once = factory.crl.read_bytes()
-    factory.revoke("ucpe-1")
-    assert factory.crl.read_bytes() == once
-    factory.revoke("ucpe-2")
-    assert len(x509.load_pem_x509_crl(factory.crl.read_bytes())) == 4
-
-
-def test_revocation_survives_the_next_up(factory: Factory, box: Path) -> None:
-    factory.revoke("ucpe-1")
-    again = Factory.open(factory.directory)
-    again.box("ucpe-1", "ucpe", "ucpe-100")
-    assert checked_with_crl(again, box / "operational" / "ike.pem").returncode != 0
-
-
-def test_a_crl_missed_by_a_cut_is_handed_out_at_the_next_up(factory: Factory, box: Path) -> None:
-    stale = (box / "operational" / "crl.pem").read_bytes()
-    factory.revoke("ucpe-1")
-    (box / "operational" / "crl.pem").write_bytes(stale)
-    Factory.open(factory.directory)
-    assert (box / "operational" / "crl.pem").read_bytes() == factory.crl.read_bytes()
-
-
-def test_an_old_crl_is_renewed_and_keeps_its_entries(
+def test_an_old_certificate_of_the_administrator_is_renewed_for_the_same_key(
     factory: Factory, box: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    factory.revoke("ucpe-1")
-    number = crl_number(factory)
-    later = datetime.now(UTC) + timedelta(days=20)
-    monkeypatch.setattr("harness.factory.authority.now", lambda: later)
-    Factory.open(factory.directory)
-    assert crl_number(factory) == number + 1
-    crl = x509.load_pem_x509_crl(factory.crl.read_bytes())
-    assert len(crl) == 2
-    assert crl.next_update_utc is not None
-    assert crl.next_update_utc > later + timedelta(days=29)
-
-
-def test_old_operational_certificates_are_renewed_for_the_same_key_but_never_revoked_ones(
-    factory: Factory, box: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = factory.box("ucpe-2", "ucpe", "ucpe-100")
-    factory.revoke("ucpe-2")
-    old, revoked = certificate(box / "operational" / "ike.pem"), (other / "operational" / "ike.pem").read_bytes()
-    idevid = (box / "idevid.pem").read_bytes()
+    old, idevid = certificate(factory.admin.tls_certificate), (box / "idevid.pem").read_bytes()
     later = datetime.now(UTC) + timedelta(days=300)
     for module in ("authority", "box"):
         monkeypatch.setattr(f"harness.factory.{module}.now", lambda: later)
     again = Factory.open(factory.directory)
-    for node in ("ucpe-1", "ucpe-2"):
-        again.box(node, "ucpe", "ucpe-100")
-    new = certificate(box / "operational" / "ike.pem")
+    again.box("ucpe-1", "ucpe", "ucpe-100")
+    new = certificate(again.admin.tls_certificate)
     assert new.not_valid_after_utc > later + timedelta(days=300)
     assert new.public_key() == old.public_key()
-    assert certificate(again.admin.tls_certificate).not_valid_after_utc > later + timedelta(days=300)
-    assert (other / "operational" / "ike.pem").read_bytes() == revoked
     assert (box / "idevid.pem").read_bytes() == idevid
 
 
@@ -368,29 +254,19 @@ def power_cut_after(writes: int) -> Iterator[None]:
 
 
 def test_a_cut_in_the_middle_leaves_nothing_or_all(tmp_path: Path) -> None:
-    """Every one of the 28 writes of the first `up` is cut once; what the next run finds must do."""
-    for writes in range(28):
+    """Every one of the 16 writes of the first `up` is cut once; what the next run finds must do."""
+    for writes in range(16):
         directory = tmp_path / f"lab-{writes}"
         with power_cut_after(writes), pytest.raises(KeyboardInterrupt):
             Factory.open(directory).box("ucpe-1", "ucpe", "ucpe-100")
         factory = Factory.open(directory)
         box = factory.box("ucpe-1", "ucpe", "ucpe-100")
-        assert len(snapshot(box)) == 15
+        assert len(snapshot(box)) == 6
         assert factory.nodes() == ("ucpe-1",)
         assert not list(directory.rglob("*.new"))
-        assert openssl("verify", "-CAfile", factory.service_ca, box / "operational" / "ike.pem").returncode == 0
-    with power_cut_after(28):
+        assert openssl("verify", "-CAfile", factory.maker_ca, box / "idevid.pem").returncode == 0
+    with power_cut_after(16):
         Factory.open(tmp_path / "whole").box("ucpe-1", "ucpe", "ucpe-100")
-
-
-def test_a_cut_while_revoking_can_be_made_good(factory: Factory, box: Path) -> None:
-    for writes in (0, 1):  # the CA's own file, then the copy in the box
-        with power_cut_after(writes), pytest.raises(KeyboardInterrupt):
-            factory.revoke("ucpe-1")
-        assert openssl("crl", "-in", factory.crl, "-CAfile", factory.service_ca, "-noout").returncode == 0
-    Factory.open(factory.directory).revoke("ucpe-1")
-    assert len(x509.load_pem_x509_crl((box / "operational" / "crl.pem").read_bytes())) == 2
-    assert not list(factory.directory.rglob("*.new"))
 
 
 def _make(arguments: tuple[Path, str]) -> str:
@@ -461,31 +337,40 @@ def test_a_box_does_not_change_what_it_is(
         factory.box("ucpe-1", personality, model, serial)
 
 
-def test_what_was_never_made_cannot_be_revoked_or_asked(factory: Factory, box: Path) -> None:
-    for ask in (factory.revoke, factory.identity, factory.host_key):
-        with pytest.raises(FactoryError, match=r"made no box for 'ucpe-7' \(boxes: ucpe-1\)"):
-            ask("ucpe-7")
+def test_what_was_never_made_cannot_be_asked(factory: Factory, box: Path) -> None:
+    with pytest.raises(FactoryError, match=r"made no box for 'ucpe-7' \(boxes: ucpe-1\)"):
+        factory.identity("ucpe-7")
+
+
+def test_a_password_is_drawn_once_and_is_its_owners_alone(factory: Factory) -> None:
+    path = factory.password("acme")
+    drawn = path.read_text()
+    assert len(drawn.strip()) >= 16
+    assert Factory.open(factory.directory).password("acme").read_text() == drawn
+    assert factory.password("globex").read_text() != drawn
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("user", ["", "../x", "Acme", "a" * 64])
+def test_nobody_of_another_name_logs_in(factory: Factory, user: str) -> None:
+    with pytest.raises(FactoryError, match="cannot log in"):
+        factory.password(user)
 
 
 def test_a_ca_key_that_others_can_read_is_refused(factory: Factory) -> None:
-    (factory.directory / "authorities" / "operator" / "ca.key").chmod(0o644)
+    (factory.directory / "authorities" / "service" / "ca.key").chmod(0o644)
     with pytest.raises(FactoryError, match="can be read by others"):
         Factory.open(factory.directory)
 
 
-@pytest.mark.parametrize("name", ["ca.key", "ca.pem", "crl.pem"])
+@pytest.mark.parametrize("name", ["ca.key", "ca.pem"])
 def test_a_damaged_authority_is_refused_not_replaced(factory: Factory, name: str) -> None:
-    path = factory.directory / "authorities" / "operator" / name
+    path = factory.directory / "authorities" / "service" / name
     path.write_bytes(b"-----BEGIN")
     with pytest.raises(FactoryError, match="remove the lab directory"):
         Factory.open(factory.directory)
     assert path.read_bytes() == b"-----BEGIN"
-
-
-def test_a_crl_of_another_lab_is_refused(factory: Factory, tmp_path: Path) -> None:
-    factory.crl.write_bytes(Factory.open(tmp_path / "other").crl.read_bytes())
-    with pytest.raises(FactoryError, match="is not signed by this lab's CA"):
-        Factory.open(factory.directory)
 
 
 def test_a_place_that_cannot_be_written_is_an_error_of_ours(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.orchestrator.orderfile import load_orders
 from harness.topology import FEATURES, LABELS, ROLES, TIERS, TOPOLOGIES, Node, Topology, load
 from harness.topology.definition import FIELDS
 
@@ -66,12 +67,14 @@ def test_the_boxes_get_identities_and_nothing_else(demo: Topology) -> None:
         assert node.image == "elasticlab/element:latest"
         assert node.model
         assert node.site
+        assert node.serial
         assert (node.exec, node.binds, dict(node.sysctls), dict(node.env)) == ((), (), {}, {})
 
 
 def test_links_and_addresses_are_those_of_the_picture(demo: Topology) -> None:
     assert {str(link) for link in demo.links} == {
         "vmsr-1:wan -- internet:pop",
+        "stack:wan -- internet:cloud",
         "nat-1:wan -- internet:access-1",
         "ucpe-1:wan -- nat-1:lan",
         "ucpe-2:wan -- internet:access-2",
@@ -81,6 +84,7 @@ def test_links_and_addresses_are_those_of_the_picture(demo: Topology) -> None:
     assert {link.mtu for link in demo.links} == {1500}
     assert addresses(demo.nodes["internet"]) == {
         "pop": "203.0.113.1/30",
+        "cloud": "203.0.113.5/30",
         "access-1": "192.0.2.1/30",
         "access-2": "192.0.2.5/30",
         "lo": "198.51.100.80/32",
@@ -88,6 +92,24 @@ def test_links_and_addresses_are_those_of_the_picture(demo: Topology) -> None:
     assert addresses(demo.nodes["nat-1"]) == {"lan": "192.168.1.1/24", "wan": "192.0.2.2/30"}
     assert addresses(demo.nodes["host-1"]) == {"lan": "10.1.0.10/24"}
     assert addresses(demo.nodes["host-2"]) == {"lan.20": "10.2.0.10/24"}
+
+
+@pytest.mark.parametrize("name", ["demo", "twins"])
+def test_every_box_finds_its_bootstrap_server_and_every_order_its_device(name: str) -> None:
+    """By a preset address, or by what the DHCP server on the other end of its WAN tells (RFC 8572, section 4)."""
+    topology = load(name)
+    stack = topology.nodes["stack"]
+    assert stack.wan is not None
+    server = f"https://{stack.wan.address.ip}:8572"
+    boxes = [node for node in topology.nodes.values() if node.personality]
+    for box in boxes:
+        far = next(e.node for e in topology.link_at(box.name, "wan").endpoints if e.node != box.name)
+        told = topology.nodes[far].env.get("DHCP_BOOTSTRAP")
+        assert (box.bootstrap == (server,)) is (box.wan is not None)
+        assert (told == server) is (box.wan is None)
+    orders = load_orders(topology.directory)
+    assert orders
+    assert {serial for order in orders for serial in order.devices()} < {box.serial for box in boxes}
 
 
 @pytest.mark.parametrize("name", ["internet", "nat-1"])

@@ -24,7 +24,7 @@ async def healthy(lab: Lab) -> None:
 
 
 async def test_an_order_becomes_a_network_and_its_end_leaves_nothing(lab: Lab) -> None:
-    assert (await lab.order(DEMO)).status_code == 201
+    assert (await lab.order(DEMO)).status_code == 204
     assert set((await lab.states()).values()) == {"waiting-for-device"}
     assert (await lab.network())["healthy"] is False
     await everybody(lab)
@@ -46,6 +46,11 @@ async def test_an_order_becomes_a_network_and_its_end_leaves_nothing(lab: Lab) -
     assert all(box.interfaces == {"wan"} for box in lab.boxes.values())
     assert (await lab.get("ietf-l3vpn-svc:l3vpn-svc")).status_code == 404
     assert (await lab.network())["healthy"] is True
+
+
+async def test_the_operators_cloud_is_there_before_anybody_orders(lab: Lab) -> None:
+    (cloud,) = (await lab.get("ietf-l3vpn-svc:l3vpn-svc")).json().values()
+    assert cloud == {"vpn-profiles": {"valid-provider-identifiers": {"cloud-identifier": [{"id": "internet"}]}}}
 
 
 async def test_a_change_is_seen_at_once(lab: Lab) -> None:
@@ -313,5 +318,6 @@ async def test_a_yang_patch_of_gro_is_one_commit(lab: Lab) -> None:
         answer = await client.patch("/restconf/data", content=json.dumps(body), headers={"content-type": PATCH})
     assert answer.status_code in (400, 409), answer.text
     assert "connects sites and has one" in answer.text
-    assert (await lab.get("ietf-l3vpn-svc:l3vpn-svc")).status_code == 404
+    (intent,) = (await lab.get("ietf-l3vpn-svc:l3vpn-svc")).json().values()
+    assert intent.keys() == {"vpn-profiles"}
     assert DATA in answer.headers["content-type"]
