@@ -3,6 +3,9 @@
 A test names the topology it needs, `@pytest.mark.topology("demo")`, and takes the fixture `lab` (or `node`). Tests that
 name the same topology share one lab, which is made for the run and removed after it, or is the running one that
 `--lab NAME` names. A test leaves the lab as it found it; whatever it cut or impaired is given back in any case.
+
+`@pytest.mark.topology("demo", orders=False)` asks for a lab where nothing is ordered yet: such tests come first, may
+order and end what they like, and the topology's orders are placed before the others run.
 """
 
 from __future__ import annotations
@@ -37,7 +40,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "topology(name): the topology whose running lab the test shares")
+    text = "topology(name, orders=True): the topology whose running lab the test shares, with its orders placed or not"
+    config.addinivalue_line("markers", text)
 
 
 def _sweep() -> None:
@@ -57,13 +61,17 @@ class LabManager:
         self._host: str | None = config.getoption("--lab-host")
         self._lab: Lab | None = None
         self._topology: Topology | None = None
+        self._ordered = True
         self._broken = ""
 
-    def get(self, name: str) -> Lab:
+    def get(self, name: str, *, orders: bool = True) -> Lab:
         wanted = topologies.load(name)
         if self._lab is not None and self._topology is not None and self._topology.path == wanted.path:
             if self._broken:
                 pytest.fail(f"the lab is broken since {self._broken}; nothing that runs on it now would be the truth")
+            if orders and not self._ordered:
+                self._up(wanted, self._lab.name, orders=True)
+            self._ordered = orders
             return self._lab
         self.close()
         if self._reuse:
@@ -74,12 +82,19 @@ class LabManager:
             _sweep()
             own = f"{_PREFIX}{wanted.name}-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{os.getpid()}"
             try:
-                self._lab = labs.up(wanted, name=own, host=self._host, progress=Lines(), timings=Timings())
+                self._lab = self._up(wanted, own, orders=orders)
             except BaseException:
                 with contextlib.suppress(labs.LabError):  # it failed before there was a lab
                     labs.down(own)
                 raise
-        self._topology = wanted
+        self._topology, self._ordered = wanted, orders
+        return self._lab
+
+    def _up(self, wanted: Topology, name: str, *, orders: bool) -> Lab:
+        """Also of a lab that is up: it gets what it lacks."""
+        if self._lab is not None:
+            self._lab.close()
+        self._lab = labs.up(wanted, name=name, host=self._host, orders=orders, progress=Lines(), timings=Timings())
         return self._lab
 
     def check(self, after: str) -> None:
@@ -90,11 +105,13 @@ class LabManager:
             for name, state in self._lab.engine.states().items():
                 if not state.running:
                     self._lab[name].power.on()
-            wait_until_ready(self._lab.agent, self._topology, _HEAL_SECONDS)
+            wait_until_ready(self._lab.agent, self._topology, _HEAL_SECONDS, ordered=self._ordered)
         except (DeadlineError, RuntimeError, ConnectionError) as error:
             self._broken = f"{after} ({error})"
 
     def close(self) -> None:
+        if self._reuse and self._lab is not None and self._topology is not None and not self._ordered:
+            self._up(self._topology, self._lab.name, orders=True)  # it is left as it was found
         lab, self._lab, self._topology, self._broken = self._lab, None, None, ""
         if lab is None:
             return
@@ -106,12 +123,13 @@ class LabManager:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one topology run one after the other, so that each lab is made once."""
+    """Tests of one topology run one after the other, so that each lab is made once; those without orders first."""
     order: dict[str, int] = {}
 
-    def rank(item: pytest.Item) -> int:
+    def rank(item: pytest.Item) -> tuple[int, bool]:
         marker = item.get_closest_marker("topology")
-        return order.setdefault(marker.args[0] if marker else "", len(order))
+        name, orders = (marker.args[0], marker.kwargs.get("orders", True)) if marker else ("", True)
+        return order.setdefault(name, len(order)), orders
 
     for item in items:
         rank(item)
@@ -141,7 +159,7 @@ def lab(request: pytest.FixtureRequest, _labs: LabManager) -> Iterator[Lab]:
     marker = request.node.get_closest_marker("topology")
     if marker is None:
         raise pytest.UsageError(f"{request.node.nodeid} takes `lab` but names no topology: add @pytest.mark.topology")
-    running = _labs.get(marker.args[0])
+    running = _labs.get(marker.args[0], **marker.kwargs)
     captured = set(running.place.captures.glob("*.pcap"))
     yield running
     if request.node.stash.get(_FAILED, False):

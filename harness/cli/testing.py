@@ -20,7 +20,7 @@ PARTS = ("lint", "types", "unit", "lab")
 RESULTS = REPOSITORY / "allure-results"
 
 # What runs in nodes is typed and tested where nodes run it: the C libraries it needs exist only there.
-_NODE_PACKAGES = ("yangkit", "stackkit", "element", "identity", "manager", "controller", "gro")
+_NODE_PACKAGES = ("yangkit", "stackkit", "element", "identity", "manager", "controller", "gro", "portal")
 _IN_NODES = tuple(
     f"tests/unit/{package}" for package in _NODE_PACKAGES if (REPOSITORY / "tests/unit" / package).is_dir()
 )

@@ -29,13 +29,15 @@ _MARGIN = 30.0
 
 
 class Orchestrator:
-    """Calls to the components by name. Many threads may call at once."""
+    """Calls to the components by name, as `program` whose secret is in a file. Many threads may call at once."""
 
-    def __init__(self, address: str, authority: Path, secret: Path, node: str = "stack") -> None:
+    def __init__(
+        self, address: str, authority: Path, secret: Path, node: str = "stack", program: str = PROGRAM
+    ) -> None:
         self.address = address
         self.node = node
         self._web = Web(address, authority)
-        self._secret = secret
+        self._secret, self._program = secret, program
         self._token = ("", 0.0)
         self._lock = threading.Lock()
 
@@ -106,7 +108,7 @@ class Orchestrator:
 
     def _grant(self) -> Answer:
         # The secret in the header, each part form-encoded first (RFC 6749, section 2.3.1).
-        pair = f"{quote(PROGRAM, safe='')}:{quote(self._secret.read_text().strip(), safe='')}"
+        pair = f"{quote(self._program, safe='')}:{quote(self._secret.read_text().strip(), safe='')}"
         headers = {
             "Authorization": "Basic " + base64.b64encode(pair.encode()).decode(),
             "Content-Type": "application/x-www-form-urlencoded",

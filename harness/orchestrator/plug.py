@@ -79,6 +79,11 @@ def logins(factory: Factory, wanted: Wiring, node: str) -> list[Login]:
     return [admin, *(Login(name, name, factory.password(name)) for name in wanted.tenants)]
 
 
+def wait_until_there(orchestrator: Orchestrator, deadline: Deadline) -> None:
+    """Identity gives us a token and the manager takes it: from now on boxes are not sent away."""
+    _try("the orchestrator to start", lambda: registry.read_all(orchestrator), deadline)
+
+
 def register(orchestrator: Orchestrator, factory: Factory, wanted: Wiring, deadline: Deadline) -> None:
     """Tenants with a user each, and all devices. Waits for an orchestrator that is starting."""
 

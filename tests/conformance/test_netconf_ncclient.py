@@ -60,10 +60,10 @@ def test_the_content_id_of_the_hello_is_that_of_the_library(client: Manager) -> 
 
 
 def test_a_subtree_filter_selects_one_interface(client: Manager) -> None:
-    wanted = f'<interfaces xmlns="{IF}"><interface><name>wan</name></interface></interfaces>'
+    wanted = f'<interfaces xmlns="{IF}"><interface><name>lan</name></interface></interfaces>'
     data = client.get_config("running", filter=("subtree", wanted)).data_ele
-    assert [e.text for e in data.findall("if:interfaces/if:interface/if:name", PREFIXES)] == ["wan"]
-    assert data.findtext(".//ip:address/ip:ip", namespaces=PREFIXES) == "192.168.1.10"
+    assert [e.text for e in data.findall("if:interfaces/if:interface/if:name", PREFIXES)] == ["lan"]
+    assert data.findtext(".//ip:address/ip:ip", namespaces=PREFIXES) == "10.1.0.1"
 
 
 def test_a_subtree_filter_selects_leafs_with_their_keys(client: Manager) -> None:

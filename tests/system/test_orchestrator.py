@@ -191,8 +191,8 @@ class TestTheNode:
             user, _, command = line.strip().partition(" ")
             if "-m " in command and "/opt/stack" in command:
                 users[command.rpartition(" ")[2]] = int(user)
-        assert sorted(users) == ["gro", "identity", "manager"]
-        assert len(set(users.values())) == 3
+        assert sorted(users) == ["controller", "gro", "identity", "manager", "portal"]
+        assert len(set(users.values())) == 5
         assert 0 not in users.values()
         for name, owner in users.items():
             for other, uid in users.items():

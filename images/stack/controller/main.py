@@ -7,7 +7,7 @@ import contextlib
 import logging
 import ssl
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
 import httpx
@@ -56,8 +56,7 @@ class Controller:
 
     server: NetconfServer
     stores: Datastores
-    reconciler: Reconciler
-    watcher: Watcher
+    sessions: Sessions
 
 
 @contextlib.asynccontextmanager
@@ -126,7 +125,7 @@ async def running(
             await sessions.listen(
                 host, configuration.wan_port, cert=configuration.certificate, key=configuration.key, ca=ca_file
             )
-        yield Controller(netconf, stores, reconciler, watcher)
+        yield Controller(netconf, stores, sessions)
     finally:
         for task in tasks:
             task.cancel()
@@ -163,8 +162,15 @@ class Departures:
                     await self._reconciler.forget(name)
 
 
-async def run(configuration: Settings, anybody: httpx.AsyncClient, client: httpx.AsyncClient, verify: Verify) -> None:
-    """Serve until SIGTERM."""
+async def run(
+    configuration: Settings,
+    anybody: httpx.AsyncClient,
+    client: httpx.AsyncClient,
+    verify: Verify,
+    ready: Callable[[Controller, server.Server], None] | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Serve until SIGTERM (or ``stop``)."""
     async with running(configuration, anybody, client) as controller:
         app = doors.restconf(controller.server, verify)
         await doors.open_netconf(controller.server, configuration)
@@ -173,7 +179,12 @@ async def run(configuration: Settings, anybody: httpx.AsyncClient, client: httpx
             return tls.server_context(configuration.certificate, configuration.key, configuration.service_ca)
 
         follow = tls.Contexts(context, [configuration.certificate, configuration.key, configuration.service_ca])
-        await server.serve(app, [server.Listener(host, configuration.port, follow) for host in configuration.listen])
+        await server.serve(
+            app,
+            [server.Listener(host, configuration.port, follow) for host in configuration.listen],
+            ready=None if ready is None else lambda running: ready(controller, running),
+            stop=stop,
+        )
 
 
 async def _main(configuration: Settings) -> None:

@@ -35,7 +35,7 @@ def places(desk: Desk, who: Any) -> APIRouter:
 
     @router.get(
         "/sites/events", operation_id="followSites", response_class=Response,
-        responses=openapi.streams("`site` (a site; all at first, then those that change) and `gone` ({id})"),
+        responses=openapi.streams("A site (all at first, then each that changes), or an id", ("site", "gone")),
     )  # fmt: skip
     async def events(caller: who) -> Response:
         """The caller's sites as they change. The stream ends after a while; whoever comes again is told all anew."""

@@ -42,9 +42,10 @@ def catalogue(desk: Desk, who: Any) -> APIRouter:
     entities = _entities(desk.catalogue)
 
     def add(kind: str, model: type[BaseModel], found: list[dict[str, Json]]) -> None:
-        name = kind[0].upper() + kind[1:]
+        name = model.__name__
+        plural = f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
 
-        @router.get(f"/{kind}", operation_id=f"list{name}s", response_class=Response, responses=openapi.lists(model))
+        @router.get(f"/{kind}", operation_id=f"list{plural}", response_class=Response, responses=openapi.lists(model))
         async def listed(request: Request, caller: who, paging: Annotated[tmf.Paging, Depends()]) -> Response:
             scope_of(caller)
             return tmf.page(request, paging, found)

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from stackkit import logs
 from stackkit.durable_journal import (
     Event,
     Journal,
@@ -149,6 +150,8 @@ class Engine:
         self._wakes.pop(saga, None)
 
     async def _run(self, saga: str) -> None:
+        # The task's own context: every log line and every request that comes of the saga names it.
+        logs.order.set(saga)
         try:
             await self._advance(saga)
         except Exception:
@@ -191,6 +194,7 @@ class Engine:
                 self.journal.end_step(row.id, step.name, "do", None, problem)
                 return problem
             self.journal.end_step(row.id, step.name, "do", result)
+            log.info("step %s is done", step.name)
             evidence[step.name] = result
         return None
 

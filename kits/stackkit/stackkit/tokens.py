@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx
-from joserfc import jwt
+from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
 
@@ -142,9 +142,12 @@ class Verifier:
         if key is None:
             raise Unauthorized("the token is signed with a key that the issuer does not have")
         try:
-            claims = jwt.decode(token, KeySet([key]), algorithms=["ES256"]).claims
+            # RFC 7519, section 7.2, without encryption, which would cost every component's start a tenth of a second.
+            claims = json.loads(jws.deserialize_compact(token, KeySet([key]), algorithms=["ES256"]).payload)
         except (JoseError, ValueError) as error:
             raise Unauthorized("the token's signature is not valid") from error
+        if not isinstance(claims, dict):
+            raise Unauthorized("the token holds no claims")
         self._check(claims)
         _check_binding(claims.get("cnf"), peer_certificate)
         return _caller(claims)

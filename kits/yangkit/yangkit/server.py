@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from itertools import count
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from yangkit import monitoring
 from yangkit.callhome import LAST, CallHome
@@ -20,8 +21,10 @@ from yangkit.framing import DEFAULT_LIMIT
 from yangkit.notifications import Notifications
 from yangkit.operations import Handler, Operations
 from yangkit.session import Peer, Session, Transport
-from yangkit.ssh_server import SshEndpoint
 from yangkit.tls_server import TlsEndpoint
+
+if TYPE_CHECKING:
+    from yangkit.ssh_server import SshEndpoint
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class NetconfServer:
         self, host: str, port: int = 830, *, host_key: Path, authorized_keys: Mapping[str, Path]
     ) -> int:
         """Accept NETCONF over SSH (RFC 6242); each user's public keys are in a file of OpenSSH's format."""
-        endpoint = SshEndpoint(self, host_key, authorized_keys)
+        endpoint = _ssh_endpoint(self, host_key, authorized_keys)
         return self._listening(await endpoint.listen(host, port))
 
     async def listen_tls(
@@ -127,7 +130,7 @@ class NetconfServer:
         self, host: str, port: int = 4334, *, host_key: Path, authorized_keys: Mapping[str, Path]
     ) -> CallHome:
         """Call a client and serve it over SSH (RFC 8071); again and again, until stopped."""
-        return self._calling(SshEndpoint(self, host_key, authorized_keys).call, host, port)
+        return self._calling(_ssh_endpoint(self, host_key, authorized_keys).call, host, port)
 
     def call_home_tls(
         self,
@@ -216,3 +219,9 @@ class NetconfServer:
     def _release(self, session: Session) -> None:
         self.commits.session_ended(session.id)
         self.stores.release(session.id)
+
+
+def _ssh_endpoint(server: NetconfServer, host_key: Path, authorized_keys: Mapping[str, Path]) -> SshEndpoint:
+    # Imported on first use: who offers RESTCONF or TLS only does not wait for the cryptography of SSH.
+    endpoint: SshEndpoint = import_module("yangkit.ssh_server").SshEndpoint(server, host_key, authorized_keys)
+    return endpoint

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import httpx
 import pytest
 from fastapi import Depends, FastAPI, Request
-from joserfc import jwt
+from joserfc import jws, jwt
 from joserfc.jwk import ECKey
 from stackkit import http, problems, tls, tokens, web
 from stackkit.tokens import Caller, Session, Unauthorized, Unavailable, Verifier
@@ -103,6 +103,15 @@ async def test_good_token(issuer: Issuer, verifier: Verifier) -> None:
     )
     await verifier.verify(issuer.token(aud=["x", "elasticlab"], exp=int(time.time()) - 20), None)  # leeway 30 s
     assert issuer.fetches == 1
+
+
+async def test_what_is_signed_must_be_claims(issuer: Issuer, verifier: Verifier) -> None:
+    key = issuer.keys[0]
+    head = {"alg": "ES256", "typ": "at+jwt", "kid": key.kid}
+    for payload in (b"[]", b"7", b"no JSON", b"\xff"):
+        token = jws.serialize_compact(head, payload, key, algorithms=["ES256"])
+        with pytest.raises(Unauthorized):
+            await verifier.verify(token, None)
 
 
 @pytest.mark.parametrize(

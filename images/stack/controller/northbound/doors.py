@@ -13,12 +13,17 @@ from yangkit.operations import Handler
 from yangkit.restconf import RestconfApp
 
 from controller.northbound.backend import IntentBackend
-from controller.service.intent import MODULES
+from controller.service.intent import INTERNET, MODULES
 from controller.settings import Settings
 
 #: The component that orders; everybody else but administrators may only read (RFC 8341, write-default deny).
 ORDERS = "service:gro"
-_ACCESS: Tree = {
+#: The operator's own, there before anybody orders and after: rights, and the cloud that services may ask for (RFC 8299,
+#: section 6.2.2). Were it an order's, who would take it away while others use it?
+_FIRST: Tree = {
+    "ietf-l3vpn-svc:l3vpn-svc": {
+        "vpn-profiles": {"valid-provider-identifiers": {"cloud-identifier": [{"id": INTERNET}]}},
+    },
     "ietf-netconf-acm:nacm": {
         "groups": {"group": [{"name": "orders", "user-name": [ORDERS]}]},
         "rule-list": [
@@ -31,14 +36,14 @@ _ACCESS: Tree = {
                 ],
             }
         ],
-    }
+    },
 }
 
 
 def datastores(configuration: Settings, backend: IntentBackend) -> Datastores:
     """Running is the intent."""
     schema = Schema(configuration.yang, MODULES)
-    return Datastores(schema, backend, configuration.data / "startup.xml", _ACCESS)
+    return Datastores(schema, backend, configuration.data / "startup.xml", _FIRST)
 
 
 def netconf(stores: Datastores, handlers: Mapping[str, Handler]) -> NetconfServer:

@@ -13,10 +13,12 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from lxml import etree
+from stackkit import logs
 from yangkit import ApplyError, Schema, Tree
 from yangkit.errors import RpcError
 
@@ -36,6 +38,7 @@ from controller.southbound.sessions import Held, Sessions
 log = logging.getLogger(__name__)
 Sync = Literal["in-sync", "pending", "drifted", "unreachable", "failed"]
 FIRST_WAIT, LAST_WAIT = 1.0, 60.0
+PROBE_SECONDS = 10.0
 Numbered = Callable[[Intent], Network]
 """Gives numbers to an intent, durably, and joins it with the devices there are."""
 
@@ -98,6 +101,8 @@ class Reconciler:
         self._inventory, self._attached, self._number, self._yang = inventory, attached, number, yang
         self._domain, self._poll = domain, poll
         self._intent: Intent | None = None
+        #: The orders that have changed the intent since the last pass began.
+        self._orders: list[str] = []
         self._wake = asyncio.Event()
         self._status: dict[str, Status] = {name: Status() for name in inventory.facts}
         self._view = View()
@@ -132,6 +137,9 @@ class Reconciler:
         """From now on this is intended. It is durable already."""
         self._stale |= changed_sites(self._intent, intent) if self._intent is not None else frozenset()
         self._intent = intent
+        order = logs.order.get()
+        if order is not None and order not in self._orders:
+            self._orders.append(order)
         self._wake.set()
         self._tell_view()
 
@@ -159,6 +167,9 @@ class Reconciler:
 
     async def once(self) -> None:
         """One pass: meet who has come, compare everybody, commit where somebody differs."""
+        # What is logged on the way belongs to the orders that caused it.
+        logs.order.set(", ".join(self._orders) or None)
+        self._orders.clear()
         now = asyncio.get_running_loop().time()
         held = {name: one for name, one in self._sessions.held().items() if self._of(name).not_before <= now}
         await asyncio.gather(*(self._meet(one) for one in held.values()))
@@ -292,7 +303,8 @@ class Reconciler:
     async def _commit(self, changes: Mapping[str, _Change]) -> None:
         if not changes:
             return
-        outcome = await self._executor.run({name: _inside(change.config) for name, change in changes.items()})
+        edits = {name: _inside(change.config) for name, change in changes.items()}
+        outcome = await self._executor.run(edits, partial(self._lost, frozenset(changes)))
         log.info("committed on %s", ", ".join(sorted(outcome.committed)) or "no device")
         for name in outcome.committed:
             await asyncio.to_thread(self._is_right, name, changes[name].wanted)
@@ -303,6 +315,22 @@ class Reconciler:
                 self._failed(name, reason)
         if outcome.refused or outcome.fenced:
             self._wake.set()
+
+    async def _lost(self, names: frozenset[str]) -> str | None:
+        """The probe of a commit: who cannot be spoken to any more has been cut off by it, and it must not stay."""
+
+        async def one(name: str) -> str | None:
+            client = self._sessions.session(name)
+            if client is None:
+                return f"{name} has lost its session"
+            try:
+                await client.get_config(filter="", deadline=PROBE_SECONDS)
+            except (RpcError, OSError, TimeoutError) as error:
+                return f"{name} does not answer any more: {error or type(error).__name__}"
+            return None
+
+        lost = [text for text in await asyncio.gather(*(one(name) for name in sorted(names))) if text is not None]
+        return "; ".join(lost) or None
 
     # -- states ------------------------------------------------------------------------------------------------------
 

@@ -81,6 +81,11 @@ class Sessions:
         self._start(self._take_calls(self._wires))
         return self._wires.port
 
+    @property
+    def port(self) -> int:
+        """Where calls are taken."""
+        return self._wires.port if self._wires is not None else 0
+
     async def close(self) -> None:
         """End all sessions and take no more."""
         if self._wires is not None:

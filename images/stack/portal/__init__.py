@@ -1,0 +1,1 @@
+"""The portal: what tenants and administrators see of the orchestrator."""

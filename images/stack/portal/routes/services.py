@@ -1,0 +1,41 @@
+"""What has been ordered and is there: the inventory; and the button that ends a service."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from portal import ordering, pages
+from portal.desk import INVENTORY
+
+from .plans import propose
+from .shared import Desk, go, number, safe_id
+
+SERVICES = f"{INVENTORY}/service"
+
+
+def router(desk: Desk) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.get("/services")
+    async def listed(request: Request) -> Response:
+        session = await desk.keeper.viewer(request)
+        part = await desk.gro.newest(session, SERVICES, number(request.query_params.get("page")))
+        return pages.page("services.html", session, part=part, customer_of=ordering.customer_of)
+
+    @routes.get("/services/{service_id}")
+    async def service(service_id: str, request: Request) -> Response:
+        session = await desk.keeper.viewer(request)
+        found = await desk.gro.get(session, f"{SERVICES}/{safe_id(service_id)}")
+        return pages.page("service.html", session, service=found, customer=ordering.customer_of(found))
+
+    @routes.post("/services/{service_id}/delete")
+    async def delete(service_id: str, request: Request) -> Response:
+        """Plan the end of a service; it is ordered on the plan's page."""
+        session, _ = await desk.keeper.poster(request)
+        found = await desk.gro.get(session, f"{SERVICES}/{safe_id(service_id)}")
+        customer = ordering.customer_of(found) if session.person.is_admin else ""
+        return go(f"/plans/{await propose(desk, session, ordering.deletion(found, customer))}")
+
+    return routes
