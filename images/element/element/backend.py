@@ -116,9 +116,11 @@ class ElementBackend:
         """The interfaces that have their addresses from DHCP."""
         return frozenset(i.name for i in self._config.interfaces if i.dhcp and i.enabled)
 
-    def bootstrap_servers(self) -> tuple[str, ...]:
-        """Those that the leases name (RFC 8572, section 4.2)."""
+    def bootstrap_servers(self) -> tuple[str, ...] | None:
+        """Those that the leases name (RFC 8572, section 4.2); None without a lease."""
         taken = [self._leases[grant.interface] for grant in self._config.granted]
+        if not taken:
+            return None
         return tuple(url for lease in taken for url in lease.servers)
 
     def _known(self, config: Config) -> Config:

@@ -57,12 +57,8 @@ class Box:
 
             factory, day0 = self._places.factory, self._beginning
             enrolment = client.Enrolment(self._identity, factory, folder.parent, day0.interface)
-            await client.enrol(enrolment, lambda: self._servers(day0), self._backend.admit)
+            await client.enrol(enrolment, lambda: day0.ask(self._backend.bootstrap_servers()), self._backend.admit)
         return credentials.read(folder, revocations)
-
-    def _servers(self, day0: Day0) -> tuple[str, ...]:
-        """Those of the lease before those of the factory (RFC 8572, section 4), each once."""
-        return tuple(dict.fromkeys((*self._backend.bootstrap_servers(), *day0.servers)))
 
     async def _call_home(self, server: NetconfServer, own: Credentials) -> None:
         await self._backend.admit([own.controller])

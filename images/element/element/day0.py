@@ -30,6 +30,15 @@ class Day0:
     """None: the address comes by DHCP."""
     servers: tuple[str, ...]
 
+    def ask(self, leased: tuple[str, ...] | None) -> tuple[str, ...]:
+        """Whom to ask now: servers of the lease before those of the factory (RFC 8572, section 4), each once.
+
+        Nobody before the lease (None) that brings the address: a question without one hangs until its time is over.
+        """
+        if leased is None and self.uplink is None:
+            return ()
+        return tuple(dict.fromkeys((*(leased or ()), *self.servers)))
+
     def configuration(self, forwarding: bool) -> Tree:
         """The configuration that the box starts with: its way out, and nothing else."""
         ipv4: Tree = {"forwarding": forwarding}

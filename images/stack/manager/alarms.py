@@ -14,6 +14,8 @@ _SEVERITIES = {
     "revoked-device": "major",
     "copied-device-key": "critical",
 }
+#: What is over once a device may come: that it was not registered, revoked, or not yet released.
+OVER = ("unknown-device", "revoked-device", "quarantined-device")
 _STRANGERS = ("unknown-device", "foreign-certificate")
 
 

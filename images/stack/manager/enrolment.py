@@ -104,6 +104,7 @@ class Enrolment:
                 pinned = Known(Status.BOOTSTRAPPING, visitor.key, csr_key or known.csr_key)
                 devices.save(visitor.serial, pinned)
                 devices.seen(visitor.serial)
+                self._alarms.clear(alarms.device(visitor.serial), alarms.OVER, connection)
                 if request is None or csr_key is None:
                     return None
                 return entry, self._issue(devices, entry, "netconf", csr_key, request)
@@ -213,6 +214,7 @@ class Enrolment:
                 elif not entry.revoked and known is not None and known.status is Status.REVOKED:
                     # Legal again: it is taken in like a new one, with the key that it had.
                     devices.save(entry.serial, Known(Status.EXPECTED, known.pinned_key))
+                    self._alarms.clear(alarms.device(entry.serial), alarms.OVER, connection)
 
     def release(self, serial: str) -> bool:
         """End a quarantine: one bootstrap is permitted again. False when the device is in none."""

@@ -56,3 +56,17 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path, part: str, value: Any) -
 def test_a_box_without_the_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(FactoryError, match="does not know its uplink"):
         day0.read(tmp_path)
+
+
+def test_servers_of_the_lease_are_asked_before_those_of_the_factory(tmp_path: Path) -> None:
+    there = day0.read(given(tmp_path, GOOD))
+    assert there.ask(None) == ("https://203.0.113.6:8572",)
+    told = ("https://192.0.2.5:8572", "https://203.0.113.6:8572")
+    for wan in (GOOD["wan"], {"interface": "wan", "dhcp": True}):
+        beginning = day0.read(given(tmp_path, GOOD | {"wan": wan}))
+        assert beginning.ask(told) == told
+        assert beginning.ask(()) == ("https://203.0.113.6:8572",)
+
+
+def test_nobody_is_asked_before_there_is_an_address(tmp_path: Path) -> None:
+    assert day0.read(given(tmp_path, GOOD | {"wan": {"interface": "wan", "dhcp": True}})).ask(None) == ()

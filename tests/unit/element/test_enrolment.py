@@ -5,6 +5,7 @@ The server is the foreign side: its messages are written by hand after RFC 8572,
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import IPv4Address
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, pkcs7
 from cryptography.x509.oid import NameOID
 from element import credentials, storage
-from element.enrolment.client import Enrolment, enrol
+from element.enrolment.client import FIRST, Enrolment, enrol
 from element.enrolment.errors import EnrolmentError
 from element.factory import FactoryError, Identity
 from element.revocation import Revocations
@@ -308,6 +310,21 @@ async def test_the_next_server_is_asked_and_the_box_starts_over(
 
     await enrol(enrolment, lambda: ["https://127.0.0.1:1", manager.url], admit)
     assert result(tmp_path).name == "ucpe-1"
+
+
+async def test_who_learns_its_servers_late_begins_as_soon_as_it_does(manager: Manager, enrolment: Enrolment) -> None:
+    async def admit(_: object) -> None:
+        pass
+
+    clock = asyncio.get_running_loop().time
+    asked: list[float] = []
+
+    def servers() -> list[str]:
+        asked.append(clock())
+        return [manager.url] if len(asked) > 3 else []
+
+    await enrol(enrolment, servers, admit)
+    assert max(after - before for before, after in pairwise(asked)) < 2 * FIRST
 
 
 async def test_a_last_report_is_made_up_without_another_bootstrap(

@@ -103,6 +103,15 @@ async def test_unknown_serial(world):
     assert not alarm["is-cleared"]
 
 
+async def test_who_came_before_it_was_registered_is_no_alarm_once_it_may_come(world):
+    box = world.visitor("SN1")
+    assert refused(await box.bootstrap())
+    await world.register("SN1")
+    assert not (await world.alarms())["unknown-device"]["is-cleared"], "it has not come again"
+    await box.bootstrap()
+    assert (await world.alarms())["unknown-device"]["is-cleared"]
+
+
 async def test_another_makers_certificate_does_not_get_through_tls(world):
     await world.register("SN1")
     stranger = world.visitor("SN1", maker=world.foreign)
@@ -188,7 +197,9 @@ async def test_a_device_that_is_legal_again_is_taken_in_again(world):
     await world.register("SN1", **{"administrative-state": "revoked"})
     box = world.visitor("SN1")
     assert refused(await box.bootstrap())
+    assert not (await world.alarms())["revoked-device"]["is-cleared"]
     await world.register("SN1")
+    assert (await world.alarms())["revoked-device"]["is-cleared"]
     await box.join()
 
 

@@ -157,7 +157,8 @@ async def enrol(
             await admit([address(url)])
             await asyncio.to_thread(enrolment.report, url)
             return
-        for url in servers():
+        known = servers()
+        for url in known:
             try:
                 await asyncio.to_thread(enrolment.attempt, url, admit_now)
             except (EnrolmentError, OSError) as error:
@@ -166,7 +167,8 @@ async def enrol(
                 log.info("enrolled by %s", url)
                 return
         await asyncio.sleep(uniform(wait / 2, wait))  # noqa: S311 - no secret
-        wait = min(2 * wait, LAST)
+        if known:  # who knows nobody yet bothers nobody, and begins as soon as it does
+            wait = min(2 * wait, LAST)
 
 
 async def _awaited(admit: Callable[[Contacts], Awaitable[None]], contacts: Contacts) -> None:
