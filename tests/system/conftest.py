@@ -1,4 +1,4 @@
-"""A browser for the tests that click.
+"""What system tests share: the life of orders, and a browser for the tests that click.
 
 Playwright's own loop runs in the test's thread while a test uses `people`: what calls `asyncio.run` belongs into a
 thread of its own there.
@@ -18,6 +18,10 @@ from harness.orchestrator.client import Orchestrator
 from tests.system.browser import chromium
 from tests.system.browser.people import People
 from tests.system.browser.people import people as people_before
+from tests.system.lifecycle import Life
+from tests.system.traces import Json
+
+_BEFORE = pytest.StashKey[dict[str, dict[str, Json]]]()
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +47,19 @@ def people(request: pytest.FixtureRequest, lab: Lab, chromium_for: Callable[[Pat
         browser = playwright.chromium.connect_over_cdp(chromium_for(lab.factory.operator_ca))
         with people_before(browser, address, lambda: request.session.testsfailed > before) as made:
             yield made
+
+
+@pytest.fixture
+def life(lab: Lab) -> Life:
+    """Orders that come and go; the lab's are placed again after the tests that say `orders=False`."""
+    return Life(lab, Orchestrator.of(lab))
+
+
+@pytest.fixture
+def nothing(life: Life, request: pytest.FixtureRequest) -> dict[str, Json]:
+    """Nothing is ordered; what the lab looked like when that was so for the first time."""
+    life.clear()
+    looks = request.config.stash.setdefault(_BEFORE, {})
+    if life.lab.name not in looks:
+        looks[life.lab.name] = life.traces()
+    return looks[life.lab.name]

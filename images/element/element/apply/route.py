@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -13,6 +14,8 @@ from pyroute2.netlink.exceptions import NetlinkError
 from element.plan.resources import ROUTE_PROTOCOL, Resource, Route, Rule
 
 _TYPES = {"unicast": 1, "blackhole": 6, "unreachable": 7, "prohibit": 8}
+_IPV6 = Path("/proc/net/if_inet6")
+"""It is there unless the kernel was started without IPv6."""
 _KINDS = {number: kind for kind, number in _TYPES.items()}
 
 
@@ -28,10 +31,10 @@ class Routes:
         for message in self._ipr.get_routes(family=socket.AF_INET):
             if message["proto"] == ROUTE_PROTOCOL:
                 yield self._route(message, names)
-        yield from {rule.key: rule for rule in self._rules()}.values()
+        yield from {rule.key: rule for rule in self._rules(socket.AF_INET)}.values()
 
-    def _rules(self) -> Iterator[Rule]:
-        for message in self._ipr.get_rules(family=socket.AF_INET):
+    def _rules(self, family: int) -> Iterator[Rule]:
+        for message in self._ipr.get_rules(family=family):
             priority = message.get_attr("FRA_PRIORITY") or 0
             if message.get_attr("FRA_L3MDEV"):
                 yield Rule(priority)
@@ -85,18 +88,28 @@ class Routes:
 
     def create_rule(self, rule: Rule) -> None:
         """Make a rule; the kernel makes the VRFs' own with the first VRF, and only with the first."""
-        if rule not in self._rules():
-            self._ipr.rule("add", **self._rule(rule))
+        for family in _families(rule):
+            if rule not in self._rules(family):
+                self._ipr.rule("add", family=family, **self._rule(rule))
 
     def delete_rule(self, rule: Rule) -> None:
         """Remove a rule, as often as it is there."""
-        for found in list(self._rules()):
-            if found == rule:
-                self._ipr.rule("del", **self._rule(rule))
+        for family in _families(rule):
+            for found in list(self._rules(family)):
+                if found == rule:
+                    self._ipr.rule("del", family=family, **self._rule(rule))
 
     def _rule(self, rule: Rule) -> dict[str, Any]:
-        arguments: dict[str, Any] = {"family": socket.AF_INET, "priority": rule.priority}
+        arguments: dict[str, Any] = {"priority": rule.priority}
         if rule.mark is None:
             return arguments | {"FRA_L3MDEV": 1, "table": 0}
         arguments |= {"fwmark": rule.mark, "table": rule.table, "iifname": rule.link}
         return arguments | {"FRA_PROTOCOL": ROUTE_PROTOCOL}
+
+
+def _families(rule: Rule) -> tuple[int, ...]:
+    """The VRFs' own rule is one for each family, and stays until it is removed. IPv4 last: by it the others are known,
+    so that what a crash left half done is done again.
+    """
+    both = rule.mark is None and _IPV6.exists()
+    return (socket.AF_INET6, socket.AF_INET) if both else (socket.AF_INET,)
