@@ -105,6 +105,16 @@ async def test_a_token_for_another_nonce_is_refused(ann, portal):
     assert "not good" in answer.text
 
 
+async def test_log_ins_that_nobody_ends_do_not_pile_up(browser, portal, monkeypatch):
+    monkeypatch.setattr("portal.sessions.MOST_LOGINS", 3)
+    for number in range(10):
+        await browser.get("/login")
+        with portal.database.begin() as connection:
+            # As if each were a second later than the one before.
+            connection.exec_driver_sql("UPDATE logins SET expires = expires - 1")
+            assert connection.exec_driver_sql("SELECT count(*) FROM logins").scalar_one() <= min(number + 1, 4)
+
+
 async def test_a_planted_cookie_is_not_the_session_that_follows(browser):
     browser.client.cookies.set("__Host-portal", "planted-by-somebody", domain="127.0.0.1", path="/")
     await browser.log_in("ann")
