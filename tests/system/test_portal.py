@@ -6,11 +6,12 @@ Nobody plugs devices in here, so orders are held until they are cancelled; what 
 from __future__ import annotations
 
 import re
+import secrets
 from dataclasses import dataclass
-from itertools import count
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import Page, expect
 
 from harness.lab import Lab
 from harness.orchestrator.accounts import ensure_tenant, ensure_user
@@ -22,8 +23,9 @@ pytestmark = pytest.mark.topology("orchestrator")
 
 PASSWORD = "a password for the portal's tests"
 DEVICES = "/restconf/data/elasticlab-devices:devices"
+PROCESS = "python -m portal$"
 YANG = "application/yang-data+json"
-NUMBERS = count(1)
+expect.set_options(timeout=10_000)
 
 
 @pytest.fixture
@@ -61,8 +63,8 @@ class Site:
 
 @pytest.fixture
 def site() -> Site:
-    number = next(NUMBERS)
-    return Site(f"clicked-{number}", f"EL-CLICK-{number}", f"10.77.{number}.1/24")
+    mark = secrets.token_bytes(2)
+    return Site(f"clicked-{mark.hex()}", f"EL-CLICK-{mark.hex()}", f"10.{mark[0]}.{mark[1]}.1/24")
 
 
 def order(person: Person, site: Site, name: str = "") -> str:
@@ -180,7 +182,7 @@ def test_a_double_click_orders_once(ann: Person, site: Site) -> None:
 
 def test_a_name_that_is_a_script_is_a_name(ann: Person, site: Site) -> None:
     """A dialog, an error or a refused script would be a complaint of the browser, and fail the test."""
-    name = "<script>alert('name')</script><img src=x onerror=alert(1)>"
+    name = f"<script>alert('{site.name}')</script><img src=x onerror=alert(1)>"
     address = order(ann, site, name)
     expect(ann.page.get_by_role("link", name=name)).to_be_visible()
     ann.open("Orders")
@@ -244,10 +246,37 @@ def test_whoever_logs_out_is_out(ann: Person) -> None:
     expect(page.get_by_label("Password")).to_be_visible()
 
 
+def test_a_killed_portal_comes_back_with_its_sessions_and_orders_go_on_being_watched(
+    ann: Person, site: Site, lab: Lab
+) -> None:
+    order(ann, site)
+    expect(ann.page.locator("#order-state")).to_have_text("held")
+    stack = lab["stack"]
+    killed = stack.exec("pgrep", "-f", PROCESS).strip()
+    stack.exec("kill", "-KILL", killed)
+    wait_for("another portal", lambda: stack.run("pgrep", "-f", PROCESS).stdout.strip() not in ("", killed), 20)
+    # In another tab, because the first one shall find back by itself.
+    other = ann.page.context.new_page()
+    wait_for("the portal to answer", lambda: _opens(other), 20)
+    expect(other.get_by_role("heading", name="Orders")).to_be_visible()
+    other.goto(ann.page.url)
+    other.get_by_role("button", name="Cancel the order").click()
+    expect(ann.page.locator("#order-state")).to_have_text("cancelled")
+    ann.forgive("net::ERR", "htmx:sse:error")  # while nobody answered
+
+
+def _opens(page: Page) -> bool:
+    try:
+        return page.goto("/orders") is not None
+    except PlaywrightError:
+        return False
+
+
 def test_a_page_that_watches_leaves_when_the_session_ends(ann: Person) -> None:
-    """Logged out in one tab, the other shows nothing any more."""
+    """Logged out in one tab, the other says so by itself and shows nothing any more."""
     ann.open("Sites")
     other = ann.page.context.new_page()
     other.goto("/orders")
     other.get_by_role("button", name="Log out").click()
-    expect(ann.page.get_by_label("Password")).to_be_visible()
+    expect(ann.page.get_by_role("alert")).to_contain_text("Your session has ended")
+    expect(ann.page.get_by_role("table")).to_have_count(0)

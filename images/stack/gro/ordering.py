@@ -96,7 +96,7 @@ def orders(desk: Desk, who: Any) -> APIRouter:
     async def listed(request: Request, caller: who, paging: Annotated[tmf.Paging, Depends()]) -> Response:
         with desk.database.read() as connection:
             rows = store.many(connection, store.orders, scope_of(caller))
-        return tmf.page(request, paging, [desk.document(row) for row in rows])
+        return tmf.page(request, paging, rows, desk.document)
 
     @router.get(
         "/serviceOrder/{id_}", operation_id="readServiceOrder", response_class=Response,
@@ -206,7 +206,7 @@ def cancellations(desk: Desk, who: Any) -> APIRouter:
     async def listed(request: Request, caller: who, paging: Annotated[tmf.Paging, Depends()]) -> Response:
         with desk.database.read() as connection:
             rows = store.many(connection, store.cancellations, scope_of(caller))
-        return tmf.page(request, paging, [document(row) for row in rows])
+        return tmf.page(request, paging, rows, document)
 
     @router.get(
         "/cancelServiceOrder/{id_}", operation_id="readCancelServiceOrder", response_class=Response,
