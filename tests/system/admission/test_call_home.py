@@ -2,16 +2,94 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from pathlib import Path
+
 import pytest
 
+from harness.factory.authority import Authority, Subject, key_pem, new_key, now
 from harness.lab import Lab
 from harness.wait import wait_for
 
-from .conftest import INTERNET, Operator, Workbench, of_name
+from .conftest import INTERNET, PYTHON, WAN, Operator, Shown, Workbench, of_name
 
 pytestmark = pytest.mark.topology("admission")
 
 NAME, ADDRESS = "ucpe-1", "192.0.2.2"
+UNKNOWN = of_name("unknown")
+CALL_HOME = 4335
+# Calls home with the identity on standard input: the caller is the TLS server (RFC 8071, section 3.1). Prints what the
+# controller says to it, which speaks first as far as NETCONF is concerned (RFC 6241, section 8.1: both say hello).
+CALLER = """
+import socket, ssl, sys, tempfile
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+with tempfile.NamedTemporaryFile("w") as file:
+    file.write(sys.stdin.read())
+    file.flush()
+    context.load_cert_chain(file.name)
+try:
+    with context.wrap_socket(socket.create_connection((sys.argv[1], int(sys.argv[2])), 10), server_side=True) as tls:
+        print("heard", tls.recv(4096))
+except (ssl.SSLError, ConnectionError) as refusal:
+    print("refused", refusal)
+"""
+
+
+def call(workbench: Workbench, shown: Shown) -> str:
+    """How a call to the controller ends."""
+    return workbench.node.exec(PYTHON, "-c", CALLER, WAN, str(CALL_HOME), stdin=shown.pem).strip()
+
+
+def certified(authority: Authority, name: str, serial: str, not_after: datetime | None = None) -> Shown:
+    """What a device would show, had the authority certified it."""
+    key = new_key()
+    names = (f"{name}.elasticlab.example",)
+    subject = Subject(name, serial_number=serial, dns_names=names, not_after=not_after)
+    return Shown(authority.issue(subject, key.public_key()), key_pem(key))
+
+
+@pytest.fixture
+def operational(lab: Lab, tmp_path: Path) -> Authority:
+    """The manager's own authority, which no thief has: for what it would not sign."""
+    folder = tmp_path / "operational"
+    folder.mkdir(mode=0o700)
+    for name in ("ca.key", "ca.pem"):
+        path = folder / name
+        path.touch(mode=0o600)
+        path.write_text(lab["stack"].exec("cat", f"/var/lib/manager/authority/{name}"))
+    return Authority(folder)
+
+
+def test_callers_whom_nobody_has_certified(operator: Operator, workbench: Workbench, tmp_path: Path) -> None:
+    foreign = certified(Authority.open(tmp_path / "foreign", "elasticlab operational CA", None), NAME, "EL-UCPE-0001")
+    with operator.gives_nothing(), operator.leaves_alone("vmsr-1", "ucpe-1", "ucpe-2"):
+        with operator.alarmed("device-refused", UNKNOWN, "warning"):
+            for shown in (foreign, workbench.copied_idevid(NAME)):
+                assert call(workbench, shown).startswith("refused")
+        assert workbench.address in (operator.alarm("device-refused", UNKNOWN) or {})["alarm-text"]
+
+
+def test_a_certificate_that_is_over(operator: Operator, workbench: Workbench, operational: Authority) -> None:
+    over = certified(operational, NAME, "EL-UCPE-0001", now() - timedelta(minutes=1))
+    with operator.gives_nothing(), operator.leaves_alone("vmsr-1", "ucpe-1", "ucpe-2"):
+        with operator.alarmed("device-refused", UNKNOWN, "warning"):
+            assert call(workbench, over).startswith("refused")
+        assert "expired" in (operator.alarm("device-refused", UNKNOWN) or {})["alarm-text"]
+
+
+@pytest.mark.parametrize(
+    ("name", "serial"),
+    [("ghost", "EL-GHOST-0001"), ("vmsr-1", "EL-UCPE-0002"), ("ucpe-9", "EL-UCPE-0002")],
+    ids=["not in the registry", "the name of another device", "a name that is not its own"],
+)
+def test_a_name_and_a_serial_number_that_the_registry_does_not_have_together(
+    operator: Operator, workbench: Workbench, operational: Authority, name: str, serial: str
+) -> None:
+    """The signature is good, the registry decides; whose name it is keeps its session."""
+    with operator.gives_nothing(), operator.leaves_alone("vmsr-1", "ucpe-1", "ucpe-2"):
+        with operator.alarmed("device-refused", of_name(name), "warning"):
+            assert not call(workbench, certified(operational, name, serial)).startswith("heard b'<")
+        assert serial in (operator.alarm("device-refused", of_name(name)) or {})["alarm-text"]
 
 
 def test_a_copied_key_at_the_same_time(lab: Lab, operator: Operator, workbench: Workbench) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 ELEMENT = "urn:elasticlab:yang:elasticlab-element"
 #: Kinds of alarms that are raised here.
 REFUSED, CLONED = "device-refused", "device-cloned"
+#: Whom an alarm names when nobody can tell who called.
+UNKNOWN = "unknown"
 Alarm = Callable[[str, str, str], None]
 """Called with the device's name, the kind, and a text for people."""
 
@@ -77,7 +80,9 @@ class Sessions:
 
     async def listen(self, host: str, port: int, *, cert: Path, key: Path, ca: Path) -> int:
         """Take calls; the bound port."""
-        self._wires = await client_transport.listen_tls(host, port, cert=cert, key=key, ca=ca)
+        self._wires = await client_transport.listen_tls(
+            host, port, cert=cert, key=key, ca=ca, on_stranger=self._stranger
+        )
         self._start(self._take_calls(self._wires))
         return self._wires.port
 
@@ -133,9 +138,13 @@ class Sessions:
         while True:
             self._start(self._take(await wires.queue.get()))
 
+    def _stranger(self, address: str, error: ssl.SSLCertVerificationError) -> None:
+        """Somebody whom the operational CA has not certified: TLS has refused him."""
+        self._alarm(UNKNOWN, REFUSED, f"A call from {address} is refused: {error.verify_message}.")
+
     async def _take(self, wire: Wire) -> None:
         """A caller has proved that it has a key that the operational CA has certified: is it one of ours?"""
-        name = "unknown"
+        name = UNKNOWN
         try:
             identity = identity_of(wire.peer_certificate)
             name = identity.name

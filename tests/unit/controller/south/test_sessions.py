@@ -214,7 +214,18 @@ async def test_of_another_authority(base: Base, fleet: Any, tmp_path: Path) -> N
     fleet["ucpe-1"].identity = stranger.issue("ucpe-1", "SN-ucpe-1")
     fleet["ucpe-1"].call(base.port)
     await until(lambda: fleet["ucpe-1"].home.attempts > 1)
+    assert set(base.alarms) == {("unknown", REFUSED)}
     assert not base.changes
+
+
+async def test_whoever_knocks_and_says_nothing_is_no_alarm(base: Base) -> None:
+    for said in (b"", b"GET / HTTP/1.0\r\n\r\n"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", base.port)
+        writer.write(said)
+        writer.write_eof()
+        await reader.read()
+        writer.close()
+    assert not base.alarms
 
 
 @pytest.mark.parametrize(("name", "serial"), [("ucpe-1", None), ("UCPE-1", "SN-1"), ("a_b", "SN-1")])
