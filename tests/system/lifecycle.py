@@ -37,14 +37,14 @@ class Life:
         """Order, as labctl does; the order's id."""
         return ordering.place(self.far, self.file, self.lab.place.folder / "orders.lock").id
 
-    def end(self) -> str:
-        """Order the end of all services; the order's id."""
-        services = self.services("active")
+    def end(self, tenant: str = "acme") -> str:
+        """Order the end of all services of a tenant; the order's id."""
+        services = [one for one in self.services("active") if customer(one) == tenant]
         items = [
             {"id": str(number), "action": "delete", "service": {"id": one["id"]}}
             for number, one in enumerate(services, 1)
         ]
-        return self.post(items)
+        return self.post(items, tenant)
 
     def post(self, items: list[Json], tenant: str = "acme") -> str:
         """Order for a tenant; the order's id."""
@@ -113,8 +113,8 @@ class Life:
             if order["state"] != "pendingCancellation":
                 self.cancel(order["id"])
             self.ended(order["id"])
-        if self.services("active"):
-            self.completed(self.end())
+        for tenant in {customer(one) for one in self.services("active")}:
+            self.completed(self.end(tenant))
 
     # -- what passes -------------------------------------------------------------------------------------------------
 
@@ -134,7 +134,8 @@ class Life:
 
     def left_nothing(self, before: dict[str, Json]) -> None:
         """Nothing passes, and nothing is left that was not there before."""
-        assert differences(before, self.traces()) == {}
+        left = differences(before, self.traces())
+        assert not left, "\n".join(f"{place}: {what}" for place, what in sorted(left.items()))
         assert self.services("reserved", "active") == []
         self.nothing_passes()
 
@@ -148,6 +149,11 @@ class Life:
             return well >= set(devices)
 
         wait_for(f"the controller to have {', '.join(devices)}", connected, seconds, retry_on=(Exception,))
+
+
+def customer(document: dict[str, Json]) -> str:
+    """Whose it is (TMF: relatedParty)."""
+    return next(str(party["id"]) for party in document["relatedParty"] if party["role"] == "customer")
 
 
 def edits_by_device(plan: dict[str, Json]) -> Iterator[tuple[str, list[dict[str, Json]]]]:

@@ -21,22 +21,23 @@ Json = Any
 BOXES = ("ucpe-1", "ucpe-2", "vmsr-1")
 INTENT = "/restconf/data/ietf-l3vpn-svc:l3vpn-svc"
 NETWORK = "/restconf/data/elasticlab-network:network"
-# Numbers that the kernel counts up, and what it learns by itself, are no traces.
+# What the kernel counts, and the multicast and link-local entries that it makes for each port that is up, are no
+# traces. Neither is whether port `lan` is up while nobody uses it: it is until the first order, and is not after that.
 LOOKS = {
-    "links": "ip -d -o link | sed 's/^[0-9]*: //; s/@if[0-9]*//; s/link-netnsid [0-9]*//'",
+    "links": "ip -d -o link | sed 's/^[0-9]*: //; s/@if[0-9]*//; s/link-netnsid [0-9]*//; /^lan:/s/<.*mode//'",
     "addresses": "ip -o address show scope global | awk '{print $2, $4}'",
-    "routes": "ip route show table all; ip -6 route show table all | grep -v fe80",
+    "routes": "ip route show table all; ip -6 route show table all | grep -Ev 'fe80|ff00'",
     "rules": "ip rule; ip -6 rule",
     "xfrm": "ip xfrm state list nokeys; ip xfrm policy list nosock",
     "nftables": "nft -s list ruleset",
-    "bridges": "bridge fdb show; bridge vlan show; bridge link show",
+    "bridges": "bridge fdb show | grep -Ev '^(33:33|01:00:5e)'; bridge vlan show; bridge link show",
     "queues": "tc qdisc show",
-    "settings": "cd /proc/sys/net && grep -rs . ipv4/conf ipv6/conf ipv4/ip_forward | grep -v stable_secret",
+    "settings": "cd /proc/sys/net && grep -rs . ipv4/conf ipv6/conf ipv4/ip_forward | grep -v lan/disable_ipv6",
     "connections": "swanctl --list-conns 2>/dev/null",
     "associations": "swanctl --list-sas 2>/dev/null",
     "policies": "swanctl --list-pols 2>/dev/null",
     "certificates": "swanctl --list-certs 2>/dev/null | grep -E 'subject:|serial:' || true",
-    "files": "find /etc /var/lib/element /run -xdev -type f -not -path '/run/sshd/*' | sort",
+    "files": "find /etc /var/lib/element /run -xdev -type f -not -name startup.xml | sort",
 }
 # Rows that live as long as an order's effect. What is kept as a record (orders, ended services, cleared alarms) is not.
 ROWS = {

@@ -1,0 +1,81 @@
+"""kill -9 of each component at each boundary of an order's steps: nothing is lost, nothing comes twice, and it ends.
+
+An order and its end are both interrupted, one after the other. Each of GRO's own boundaries to the row is in the unit
+tests of `gro` (test_kills.py); here the others die, and GRO with all of them around it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.system.crashing import BOUNDARIES, kill, sites
+from tests.system.lifecycle import Life
+from tests.system.traces import BOXES, INTENT, Json, content
+
+pytestmark = pytest.mark.topology("demo", orders=False)
+
+TERMINAL_SECONDS = 60.0
+COMPONENTS = {
+    "identity": ("stack", "identity"),
+    "manager": ("stack", "manager"),
+    "controller": ("stack", "controller"),
+    "gro": ("stack", "gro"),
+    "element": ("ucpe-2", "element"),
+    "pop": ("vmsr-1", "element"),
+}
+# Each component, each boundary, in both directions.
+ALWAYS = [
+    ("manager", "devices"),
+    ("controller", "network"),
+    ("pop", "verify"),
+    ("gro", "finish"),
+    ("identity", "network"),
+]
+CASES = [
+    pytest.param(*case, marks=() if case in ALWAYS else pytest.mark.exhaustive)
+    for case in itertools.product(COMPONENTS, BOUNDARIES)
+]
+
+
+@pytest.mark.parametrize(("component", "boundary"), CASES)
+def test_a_killed_component_loses_and_doubles_nothing(
+    life: Life, nothing: dict[str, Json], component: str, boundary: str
+) -> None:
+    order = interrupted(life, life.place, component, boundary)
+    once(life, order)
+    life.passes()
+    # An order that adds nothing needs no device, and so asks nobody before it comes to the network.
+    interrupted(life, life.end, component, "verify" if boundary == "devices" else boundary)
+    life.until_connected(*BOXES)
+    life.left_nothing(nothing)
+
+
+def interrupted(life: Life, going: Callable[[], str], component: str, boundary: str) -> Json:
+    """An order, and a kill when it is at the boundary; the order as it ended."""
+    with BOUNDARIES[boundary](life, going) as order:
+        restarted = kill(life.lab, *COMPONENTS[component])
+        killed = time.monotonic()
+    document = life.completed(order, TERMINAL_SECONDS)
+    seconds = time.monotonic() - killed
+    assert restarted(), f"{component} was not killed"
+    print(f"{component} killed at {boundary} of {going.__name__}: completed after {seconds:.1f} s")
+    return document
+
+
+def once(life: Life, order: Json) -> None:
+    """Each step once, each service once, each of them once in the intent and in the network."""
+    steps = [step["name"] for step in order["milestone"]]
+    assert steps == ["reserve", "devices", "network", "verify", "finish"]
+    services = {one["id"] for one in life.services("active")}
+    assert services == {item["service"]["id"] for item in order["serviceOrderItem"]}
+    assert life.services("reserved") == []
+    intent = content(life.far, f"{INTENT}?content=config")["ietf-l3vpn-svc:l3vpn-svc"]
+    assert {one["vpn-id"] for one in intent["vpn-services"]["vpn-service"]} == services
+    assert sorted(one["site-id"] for one in intent["sites"]["site"]) == ["acme.branch-1", "acme.branch-2"]
+    assert sorted((one["site-id"], one["state"]) for one in sites(life)) == [
+        ("acme.branch-1", "up"), ("acme.branch-2", "up"),
+    ]  # fmt: skip
