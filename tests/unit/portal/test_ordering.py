@@ -205,6 +205,7 @@ class TestOrder:
         assert service
         plan = await ann.follow(await ann.post(f"{service[0]}/delete", {}))
         assert "This ends the service" in plan.text
+        assert ">short-lived</a>" in plan.text
         answer = await ann.post(plan.url.path, {})
         await until(ann, answer.headers["location"], "completed")
         assert "terminated" in (await ann.get(service[0])).text
