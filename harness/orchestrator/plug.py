@@ -23,7 +23,7 @@ from harness.wait import Deadline, wait_for
 
 Json = Any
 T = TypeVar("T")
-_INTERVAL = 0.1
+_INTERVAL = 0.2
 _STUCK = ("quarantined", "revoked")
 
 

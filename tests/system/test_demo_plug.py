@@ -96,6 +96,8 @@ def test_after_a_power_cycle_a_box_calls_its_controller_and_nobody_else(lab: Lab
     assert (after["bootstrapped-at"], after["status"]) == (at["bootstrapped-at"], "managed")
     assert wan.count("tcp port 4335") > 0
     assert wan.count("tcp port 8572") == 0
+    own = lab[box].sh("ip -o -4 address show dev wan | awk '{print $4}'").partition("/")[0]
+    assert wan.frames(f"dst host 203.0.113.6 and not src host {own}") == [], "it called with an address of another link"
     begun = f"tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn and src host {lab[box].management_address}"
     assert management.frames(begun) == [], "a box has no business on the management network"
     plug.wait_until_up(far, Deadline(60))

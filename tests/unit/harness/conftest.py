@@ -28,9 +28,17 @@ class Server:
         self.answers: dict[tuple[str, str], list[Answer]] = {}
         self.asked: list[tuple[str, str, Any]] = []
         self.tokens = 0
+        self.connections = 0
+        self.hang_up = False
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                outer.connections += 1
+                super().setup()
+
             def _serve(self) -> None:
                 size = int(self.headers.get("Content-Length") or 0)
                 status, body = outer.answer(self.command, self.path.split("?")[0], self.rfile.read(size))
@@ -39,6 +47,7 @@ class Server:
                 self.send_header("Content-Length", str(len(raw)))
                 self.end_headers()
                 self.wfile.write(raw)
+                self.close_connection = outer.hang_up  # without a word, as a server that restarts
 
             do_GET = do_POST = do_PUT = do_PATCH = _serve
 

@@ -66,6 +66,24 @@ class TestCalls:
         assert ordering.sites(far) == ordering.sites(far) == []
         assert server.tokens == 1
 
+    def test_questions_share_a_connection_that_the_server_may_end(self, far: Orchestrator, server: Server) -> None:
+        server.answers["GET", "/sites"] = [(200, [])]
+        for _ in range(3):
+            ordering.sites(far)
+        assert server.connections == 1, "the token is asked for at the same port here"
+        server.hang_up = True
+        for _ in range(3):
+            assert ordering.sites(far) == []
+
+    def test_what_changes_something_is_never_sent_twice(self, far: Orchestrator, server: Server) -> None:
+        """On a connection that was idle nobody knows whether it arrived."""
+        server.answers["POST", "/x"] = [(201, {})]
+        far.call("gro", "POST", "/x", {})
+        before = server.connections
+        far.call("gro", "POST", "/x", {})
+        assert server.connections == before + 1
+        assert [method for method, _, _ in server.asked] == ["POST", "POST"]
+
     def test_a_token_that_is_refused_is_replaced_once(self, far: Orchestrator, server: Server) -> None:
         server.answers["GET", "/sites"] = [(401, {}), (200, [])]
         assert ordering.sites(far) == []
