@@ -23,6 +23,7 @@ from manager.limits import RateLimit
 from manager.registry import Registry
 from manager.settings import Settings
 from manager.store import MIGRATIONS
+from manager.strangers import Strangers
 from manager.wan import Wan
 
 log = logging.getLogger(__name__)
@@ -49,17 +50,22 @@ async def run(
     stores = north.datastores(configuration.yang, registry, configuration.data)
     await stores.start()
     renewal = asyncio.create_task(_renew(office))
+    strangers = Strangers(alarm_list)
     try:
-        listeners = _listeners(configuration, authority, wan, north.application(stores, registry, verify, wan.public()))
+        inside = north.application(stores, registry, verify, wan.public())
+        listeners = _listeners(configuration, authority, wan.app(), inside, strangers)
         await server.serve(None, listeners, ready=ready, stop=stop)
     finally:
         renewal.cancel()
         await asyncio.gather(renewal, return_exceptions=True)
+        await strangers.close()
         await stores.close()
         database.close()
 
 
-def _listeners(configuration: Settings, authority: Authority, wan: Wan, inside_app: ASGIApp) -> list[server.Listener]:
+def _listeners(
+    configuration: Settings, authority: Authority, outside_app: ASGIApp, inside_app: ASGIApp, strangers: Strangers
+) -> list[server.Listener]:
     certificate, key = configuration.certificate, configuration.key
     service_ca = configuration.service_ca
 
@@ -75,12 +81,16 @@ def _listeners(configuration: Settings, authority: Authority, wan: Wan, inside_a
 
     follow_in = tls.Contexts(inside, [certificate, key, service_ca])
     follow_out = tls.Contexts(outside, [shown, shown_key, *anchors])
-    app = wan.app()
     return [
         *(server.Listener(host, configuration.port, follow_in, app=inside_app) for host in configuration.listen),
         *(
             server.Listener(
-                host, configuration.wan_port, follow_out, on_refused=wan.refused, app=app, limit_per_peer=PER_PEER
+                host,
+                configuration.wan_port,
+                follow_out,
+                on_refused=strangers.refused,
+                app=outside_app,
+                limit_per_peer=PER_PEER,
             )
             for host in configuration.wan_listen
         ),

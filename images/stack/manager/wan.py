@@ -69,12 +69,6 @@ class Wan:
             Route("/crl", self._plain(self._crl), methods=["GET"]),
         ]
 
-    def refused(self, address: str, reason: str) -> None:
-        """A TLS handshake failed; what concerns certificates is an alarm."""
-        log.warning("handshake refused", extra={"peer": address, "reason": reason})
-        if "certificate" in reason.lower():
-            self.alarms.raise_(Refusal.FOREIGN.value, address, f"{address}: {reason}"[:500])
-
     # -- around every request ----------------------------------------------------------------------------------------
 
     def _sztp(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:

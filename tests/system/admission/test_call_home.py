@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -103,7 +105,39 @@ def test_a_copied_key_at_the_same_time(lab: Lab, operator: Operator, workbench: 
         assert ADDRESS in said["alarm-text"]
         assert not operator.connected(NAME)
         assert operator.release_at_controller(NAME) == 204
-        wait_for("the box to be back", lambda: operator.connected(NAME), 15)
-        assert operator.network(NAME)["wan-address"] == ADDRESS
+        wait_for("the box to be back", lambda: stands_at(operator, NAME, ADDRESS), 15)
         assert not operator.active("device-cloned", of_name(NAME))
     lab["host-1"].must_reach(INTERNET)
+
+
+def test_a_copied_key_while_the_box_is_off(lab: Lab, operator: Operator, workbench: Workbench) -> None:
+    """The key is right and nobody else is there: only the return of the box tells, and then both are out."""
+    name = "ucpe-2"
+    with operator.gives_nothing(), operator.leaves_alone("vmsr-1", "ucpe-1"):
+        cloned = operator.alarmed("device-cloned", of_name(name), "critical")
+        with cloned, switched_off(lab, name) as switch_on, workbench.clone(name):
+            wait_for("the copy to be believed", lambda: stands_at(operator, name, workbench.address), 20)
+            switch_on()
+            wait_for("neither to be believed", lambda: not operator.connected(name), 20)
+        assert operator.release_at_controller(name) == 204
+        wait_for("the box to be back", lambda: stands_at(operator, name, "192.0.2.6"), 15)
+
+
+@contextmanager
+def switched_off(lab: Lab, box: str) -> Iterator[Callable[[], None]]:
+    """A box whose software stands still until the end of the block, or until what is yielded is called."""
+    lab[box].exec("sv", "down", "element")
+
+    def switch_on() -> None:
+        lab[box].exec("sv", "up", "element")
+
+    try:
+        yield switch_on
+    finally:
+        switch_on()
+
+
+def stands_at(operator: Operator, name: str, address: str) -> bool:
+    """Has the controller a session with whoever is there?"""
+    found = operator.network(name)
+    return (found.get("connected"), found.get("wan-address")) == (True, address)
