@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import time
@@ -15,8 +16,9 @@ from lxml import etree
 from harness.lab import Lab
 from harness.orchestrator import ordering, plug, registry
 from harness.orchestrator.registry import Device
-from harness.wait import wait_for
+from harness.wait import DeadlineError, time_scale, wait_for
 from tests.system import test_demo_traffic as traffic
+from tests.system.crashing import BOUNDARIES
 from tests.system.lifecycle import Life, edits_by_device
 from tests.system.traces import (
     BOXES,
@@ -116,29 +118,16 @@ class TestTheEnd:
             for site in sites:
                 assert life.far.call("controller", "GET", f"{INTENT}/sites/site={site['site-id']}").status == 404
 
-    def test_a_cancelled_order_in_progress_leaves_nothing(self, life: Life, nothing: dict[str, Json]) -> None:
-        """The POP's configurator stands still, so the network is at work when the order is cancelled."""
-        life.lab["vmsr-1"].exec("sv", "pause", "element")
-        try:
-            order = life.place()
-            life.until_step(order, "verify")
+    @pytest.mark.parametrize("boundary", ["devices", "network", "verify"])
+    def test_an_order_that_is_cancelled_on_its_way_leaves_nothing(
+        self, life: Life, nothing: dict[str, Json], boundary: str
+    ) -> None:
+        with BOUNDARIES[boundary](life, life.place) as order:
             life.cancel(order)
-        finally:
-            life.lab["vmsr-1"].exec("sv", "cont", "element")
-        assert life.ended(order)["state"] == "cancelled"
-        assert set(undone(life, order)) >= {"undo network", "undo reserve"}
-        settled(life, nothing)
-
-    def test_a_cancelled_order_that_was_built_leaves_nothing(self, life: Life, nothing: dict[str, Json]) -> None:
-        """GRO stands still until the controller says that all is up, and then hears of the cancellation first."""
-        life.lab["vmsr-1"].exec("sv", "pause", "element")
-        try:
-            order = life.place()
-            life.until_step(order, "verify")
-            life.cancel(order)
-        finally:
-            life.lab["vmsr-1"].exec("sv", "cont", "element")
-        assert life.ended(order)["state"] == "cancelled"
+        document = life.ended(order)
+        assert document["state"] == "cancelled"
+        undone = [step["name"] for step in document["milestone"] if step["name"].startswith("undo")]
+        assert undone == ["undo reserve"] if boundary == "devices" else ["undo network", "undo reserve"]
         settled(life, nothing)
 
 
@@ -173,7 +162,7 @@ class TestBeforeTheDevice:
         print(f"power on to managed: {seconds:.2f} s, to completed: {time.monotonic() - begun:.2f} s")
         record_property("power-on-to-managed", seconds)
         life.passes()
-        assert seconds <= PLUGGED_IN_SECONDS
+        assert seconds <= PLUGGED_IN_SECONDS * time_scale()
 
     def test_a_held_order_that_is_cancelled_leaves_nothing(
         self, life: Life, nothing: dict[str, Json], unplugged: Device
@@ -239,11 +228,8 @@ def managed(life: Life, device: Device) -> bool:
     return entry is not None and entry.get("status") == "managed"
 
 
-def undone(life: Life, order: str) -> list[str]:
-    return [step["name"] for step in ordering.read(life.far, order)["milestone"] if step["name"].startswith("undo")]
-
-
 def settled(life: Life, before: dict[str, Json]) -> None:
     """A cancellation is over when the intent is as before; the network follows."""
-    wait_for("nothing to be left", lambda: differences(before, life.traces()) == {}, 20)
+    with contextlib.suppress(DeadlineError):  # what is left then is said below
+        wait_for("nothing to be left", lambda: differences(before, life.traces()) == {}, 20)
     life.left_nothing(before)

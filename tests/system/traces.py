@@ -23,10 +23,11 @@ INTENT = "/restconf/data/ietf-l3vpn-svc:l3vpn-svc"
 NETWORK = "/restconf/data/elasticlab-network:network"
 # What the kernel counts, and the multicast and link-local entries that it makes for each port that is up, are no
 # traces. Neither is whether port `lan` is up while nobody uses it: it is until the first order, and is not after that.
+# The running configuration is compared by itself; the revocation list is the operator's.
 LOOKS = {
     "links": "ip -d -o link | sed 's/^[0-9]*: //; s/@if[0-9]*//; s/link-netnsid [0-9]*//; /^lan:/s/<.*mode//'",
     "addresses": "ip -o address show scope global | awk '{print $2, $4}'",
-    "routes": "ip route show table all; ip -6 route show table all | grep -Ev 'fe80|ff00'",
+    "routes": "(ip route show table all; ip -6 route show table all) | grep -Ev 'fe80|ff00'",
     "rules": "ip rule; ip -6 rule",
     "xfrm": "ip xfrm state list nokeys; ip xfrm policy list nosock",
     "nftables": "nft -s list ruleset",
@@ -36,8 +37,8 @@ LOOKS = {
     "connections": "swanctl --list-conns 2>/dev/null",
     "associations": "swanctl --list-sas 2>/dev/null",
     "policies": "swanctl --list-pols 2>/dev/null",
-    "certificates": "swanctl --list-certs 2>/dev/null | grep -E 'subject:|serial:' || true",
-    "files": "find /etc /var/lib/element /run -xdev -type f -not -name startup.xml | sort",
+    "certificates": "swanctl --list-certs 2>/dev/null | grep -E 'subject:|serial:'",
+    "files": "find /etc /var/lib/element /run -xdev -type f -not -name startup.xml -not -name crl.pem | sort",
 }
 # Rows that live as long as an order's effect. What is kept as a record (orders, ended services, cleared alarms) is not.
 ROWS = {
@@ -74,7 +75,7 @@ def traces(lab: Lab, far: Orchestrator) -> dict[str, Json]:
 
 def look_at(lab: Lab, box: str) -> dict[str, Json]:
     """A box's kernel and key exchange, in one command."""
-    script = "".join(f"echo '{_MARK}{name}'\n{look} || true\n" for name, look in LOOKS.items())
+    script = "".join(f"echo '{_MARK}{name}'\n{{ {look}; }} || true\n" for name, look in LOOKS.items())
     parts = lab[box].sh(script).split(_MARK)[1:]
     return {f"{box}: {name}": said.splitlines() for name, _, said in (part.partition("\n") for part in parts)}
 
