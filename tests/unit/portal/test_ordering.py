@@ -99,6 +99,8 @@ class TestPlan:
         assert f"device {fields['site.device']} of site {fields['site.name']} is not registered" in plan.text
         path = await ordered(ann, fields)
         assert "is not registered" in await until(ann, path, "held")
+        await ann.post(f"{path}/cancel", {})
+        await until(ann, path, "cancelled")
 
     async def test_without_a_controller_there_is_a_reason_instead(self, ann, site, world):
         world.south.controller_is(away=True)
