@@ -34,13 +34,13 @@ PREFIXES = {
 _PLACE = "/run/clients"
 
 
-class Token(str):
-    """A token that a failed test's report does not show."""
+class Secret(str):
+    """A token, or what has one in it, that a failed test's report does not show."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return "<token>"
+        return "<secret>"
 
 
 @dataclass(frozen=True)
@@ -72,17 +72,17 @@ class Curl:
         self._stack = lab.factory.directory / "stacks" / "stack"
         self._node.sh(f"umask 077; mkdir -p {_PLACE}")
         self.put("service-ca.pem", lab.factory.service_ca.read_text())
-        self.admin = self.token("labctl", (self._stack / "labctl-secret").read_text().strip())
+        self.admin = self.token("labctl", Secret((self._stack / "labctl-secret").read_text().strip()))
 
     def put(self, name: str, text: str) -> str:
         """A file for curl."""
-        self._node.run("/bin/sh", "-euc", f"umask 077; cat > {_PLACE}/{name}", stdin=text).check()
+        self._node.run("/bin/sh", "-euc", f"umask 077; cat > {_PLACE}/{name}", stdin=str(text)).check()
         return f"{_PLACE}/{name}"
 
     def component(self, name: str) -> str:
         """Certificate and key of a component, in a file for curl."""
         parts = ((self._stack / f"{name}.{end}").read_text() for end in ("pem", "key"))
-        return self.put(f"{name}.pem", "".join(parts))
+        return self.put(f"{name}.pem", Secret("".join(parts)))
 
     def ask(
         self,
@@ -115,7 +115,7 @@ class Curl:
             raise ConnectionError(said.stderr.strip())
         return _answer(said.stdout)
 
-    def token(self, program: str, secret: str) -> Token:
+    def token(self, program: str, secret: str) -> Secret:
         """Client credentials with a secret (RFC 6749, section 4.4)."""
         answer = self.ask(
             "POST",
@@ -124,25 +124,25 @@ class Curl:
             port=IDENTITY,
             token=None,
             media=FORM,
-            more={"user": f"{program}:{secret}"},
+            more={"user": Secret(f"{program}:{secret}")},
         )
         assert answer.status == 200, answer.text
-        return Token(answer.body["access_token"])
+        return Secret(answer.body["access_token"])
 
-    def bound_token(self, component: str) -> Token:
+    def bound_token(self, component: str) -> Secret:
         """The token of a component, bound to its certificate (RFC 8705)."""
         form = f"grant_type=client_credentials&client_id={component}"
         shown = {"cert": self.component(component)}
         answer = self.ask("POST", "/oauth2/token", form, port=IDENTITY, token=None, media=FORM, more=shown)
         assert answer.status == 200, answer.text
-        return Token(answer.body["access_token"])
+        return Secret(answer.body["access_token"])
 
-    def tenant_token(self, tenant: str) -> Token:
+    def tenant_token(self, tenant: str) -> Secret:
         """The token of a tenant's program; tenant and program are made when they are not there."""
         resource = {"schemas": ["urn:elasticlab:scim:Tenant"], "name": tenant, "displayName": tenant}
         made = self.ask("POST", "/scim/v2/Tenants", resource, port=IDENTITY, media="application/scim+json")
         assert made.status in (201, 409), made.text
-        client, secret = f"{tenant}-{secrets.token_hex(4)}", secrets.token_urlsafe(24)
+        client, secret = f"{tenant}-{secrets.token_hex(4)}", Secret(secrets.token_urlsafe(24))
         program = {"schemas": ["urn:elasticlab:scim:Program"], "clientId": client, "secret": secret}
         program |= {"tenant": tenant, "roles": ["tenant"]}
         made = self.ask("POST", "/scim/v2/Programs", program, port=IDENTITY, media="application/scim+json")
