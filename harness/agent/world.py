@@ -9,7 +9,7 @@ import contextlib
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -23,8 +23,11 @@ World = dict[str, Any]
 _PARALLEL = 4
 
 
-def build(world: World) -> dict[str, float]:
-    """Namespaces, links, nodes, then the commands of the topology's `exec`. Returns seconds per phase."""
+def build(world: World, later: Collection[str] = ()) -> dict[str, float]:
+    """Namespaces, links, nodes, then the commands of the topology's `exec`. Returns seconds per phase.
+
+    The nodes `later` are plugged in but get no power, until a build without them.
+    """
     spent: dict[str, float] = {}
     with _timed(spent, "namespaces"):
         make_management(world["management"]["bridge_address"])
@@ -37,7 +40,7 @@ def build(world: World) -> dict[str, float]:
             links.plug(link)
     with _timed(spent, "nodes"):
         running = nodes.states()
-        _each(_boot, [node for node in world["nodes"] if node["name"] not in running])
+        _each(_boot, [node for node in world["nodes"] if node["name"] not in {*running, *later}])
     return spent
 
 

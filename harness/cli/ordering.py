@@ -114,10 +114,5 @@ def _show_sites(console: Console, sites: list[dict[str, Json]]) -> None:
     console.print(shown if shown.row_count else "no sites are ordered; `labctl order FILE` orders one")
 
 
-def has_orchestrator(lab: Lab) -> bool:
-    """Whether the lab's topology has one."""
-    return any(node.role == "stack" for node in lab.topology.nodes.values())
-
-
 def _table(*columns: str) -> Table:
     return Table(*columns, box=None, pad_edge=False, header_style="bold")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from harness.cli.ordering import has_orchestrator, show_orchestrator
+from harness.cli.ordering import show_orchestrator
 from harness.host import open_host
 from harness.lab import Lab, known_labs
+from harness.lab.orchestration import is_orchestrated
 from harness.topology import Topology
 
 
@@ -37,7 +38,7 @@ def show_status(console: Console, lab: Lab, topology: Topology) -> None:
         state = "running" if states[node.name].running else "no power"
         shown.add_row(node.site or "", node.name, node.role or "", lab[node.name].management_address, state)
     console.print(shown)
-    if has_orchestrator(lab):
+    if is_orchestrated(topology):
         show_orchestrator(console, lab)
     _show_tunnels(console, lab, [n for n, node in topology.nodes.items() if node.personality and states[n].running])
     option = "" if lab.name == topology.name == "demo" else f"-l {lab.name} "

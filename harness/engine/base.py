@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,8 +25,8 @@ class NodeState:
 class Engine(Protocol):
     """Makes, changes and removes one lab's world. Every method is idempotent."""
 
-    def build(self) -> dict[str, float]:
-        """Nodes and links as declared; seconds per phase."""
+    def build(self, later: Collection[str] = ()) -> dict[str, float]:
+        """Nodes and links as declared, but no power yet for the nodes `later`; seconds per phase."""
 
     def demolish(self) -> list[str]:
         """Remove all of it; what is left over, which should be nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from harness.engine.base import EngineError, NodeState, World
@@ -24,8 +25,8 @@ class NativeEngine:
         self._agent = agent
         self._world = world
 
-    def build(self) -> dict[str, float]:
-        spent: dict[str, float] = self._agent.call("build", _BUILD_SECONDS, world=self._world)
+    def build(self, later: Collection[str] = ()) -> dict[str, float]:
+        spent: dict[str, float] = self._agent.call("build", _BUILD_SECONDS, world=self._world, later=list(later))
         return spent
 
     def demolish(self) -> list[str]:

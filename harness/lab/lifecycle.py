@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import shutil
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,31 +23,15 @@ from harness.host.select import HOST_IMAGE
 from harness.host.slot import Slot
 from harness.lab import record
 from harness.lab.lab import Lab, world_file
-from harness.lab.orchestration import is_orchestrated, orchestration
+from harness.lab.orchestration import bring_up, is_orchestrated
 from harness.lab.ready import wait_until_ready
 from harness.lab.record import LabError, LabRecord
+from harness.lab.timings import Timings
 from harness.paths import labs_dir
 from harness.topology import Topology
 from harness.wait import DeadlineError
 
 READY_SECONDS = 60
-
-
-@dataclass
-class Timings:
-    """Seconds spent, by phase, in order."""
-
-    phases: dict[str, float] = field(default_factory=dict)
-
-    @contextlib.contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        begun = time.monotonic()
-        yield
-        self.phases[name] = round(time.monotonic() - begun, 3)
-
-    @property
-    def total(self) -> float:
-        return round(sum(self.phases.values()), 3)
 
 
 def up(
@@ -103,12 +84,11 @@ def up(
 def _bring_up(lab: Lab, topology: Topology, timings: Timings, orders: bool) -> None:
     with timings.phase("agent"):
         lab.agent.call("ping")
-    with orchestration(lab, topology, orders) as orchestrated:
+    if is_orchestrated(topology):
+        bring_up(lab, topology, timings, orders)
+    else:
         with timings.phase("nodes"):
             lab.engine.build()
-        for phase, wait in orchestrated:
-            with timings.phase(phase):
-                wait()
     with timings.phase("ready"):
         wait_until_ready(lab.agent, topology, READY_SECONDS, ordered=orders or not is_orchestrated(topology))
 

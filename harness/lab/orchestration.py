@@ -1,17 +1,15 @@
-"""The orchestrator's part of bringing up a lab, at the same time as the nodes boot."""
+"""Bringing up a lab that has an orchestrator: it first, then the boxes, while it is told of them and of the orders."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from harness.lab.lab import Lab
+from harness.lab.timings import Timings
 from harness.topology import Topology
 from harness.wait import Deadline
 
 SECONDS = 120
-Phases = list[tuple[str, Callable[[], None]]]
 
 
 def is_orchestrated(topology: Topology) -> bool:
@@ -19,24 +17,24 @@ def is_orchestrated(topology: Topology) -> bool:
     return any(node.role == "stack" for node in topology.nodes.values())
 
 
-@contextlib.contextmanager
-def orchestration(lab: Lab, topology: Topology, orders: bool) -> Iterator[Phases]:
-    """Devices, tenants and orders are announced as soon as the orchestrator hears it; yields what is then to be waited
-    for, with names: that the devices are managed and, with `orders`, that every site is healthy.
+def bring_up(lab: Lab, topology: Topology, timings: Timings, orders: bool) -> None:
+    """Nodes and links are there, the boxes managed and, with `orders`, every ordered site is healthy.
 
-    Order files are read before anything happens. A topology without an orchestrator has nothing to wait for.
+    The boxes get power when the orchestrator is there: whoever comes earlier asks for nothing, again and again, and
+    who comes before it is registered raises an alarm. Order files are read before anything happens.
 
     Raises:
-        OrderFileError: an order file is wrong.
+        OrderFileError, OrchestratorError, DeadlineError, EngineError: see each.
     """
-    if not is_orchestrated(topology):
-        yield []
-        return
     from harness.orchestrator import plug  # noqa: PLC0415 (labs without one need not import it)
     from harness.orchestrator.client import Orchestrator  # noqa: PLC0415
 
     wanted = plug.wiring(topology, lab.factory)
     far, deadline = Orchestrator.of(lab), Deadline(SECONDS)
+    with timings.phase("nodes"):
+        lab.engine.build(later=[device.name for device in wanted.devices])
+    with timings.phase("orchestrator"):
+        plug.wait_until_there(far, deadline)
 
     def announce() -> list[str]:
         plug.register(far, lab.factory, wanted, deadline)
@@ -44,17 +42,15 @@ def orchestration(lab: Lab, topology: Topology, orders: bool) -> Iterator[Phases
 
     with ThreadPoolExecutor(1, thread_name_prefix="announce") as pool:
         announced = pool.submit(announce)
-
-        def managed() -> None:
-            announced.result()
-            plug.wait_until_managed(far, wanted, deadline)
-
-        def healthy() -> None:
-            plug.wait_until_healthy(far, wanted, announced.result(), deadline)
-
-        phases: Phases = [("managed", managed), *([("healthy", healthy)] if orders else [])]
         try:
-            yield phases
+            with timings.phase("boxes"):
+                lab.engine.build()
+            with timings.phase("managed"):
+                placed = announced.result()
+                plug.wait_until_managed(far, wanted, deadline)
+            if orders:
+                with timings.phase("healthy"):
+                    plug.wait_until_healthy(far, wanted, placed, deadline)
         except BaseException:
-            deadline.end()  # the nodes do not boot: what is said to them is said to nobody
+            deadline.end()  # nobody waits any more for what is announced
             raise

@@ -23,7 +23,7 @@ from harness.wait import Deadline, wait_for
 
 Json = Any
 T = TypeVar("T")
-_INTERVAL = 0.1
+_INTERVAL = 0.2
 _STUCK = ("quarantined", "revoked")
 
 
@@ -77,6 +77,11 @@ def logins(factory: Factory, wanted: Wiring, node: str) -> list[Login]:
     """Who can log in: the operator's administrator, and a user of each tenant, named like it."""
     admin = Login("admin", None, factory.directory / "stacks" / node / "admin-password")
     return [admin, *(Login(name, name, factory.password(name)) for name in wanted.tenants)]
+
+
+def wait_until_there(orchestrator: Orchestrator, deadline: Deadline) -> None:
+    """Identity gives us a token and the manager takes it: from now on boxes are not sent away."""
+    _try("the orchestrator to start", lambda: registry.read_all(orchestrator), deadline)
 
 
 def register(orchestrator: Orchestrator, factory: Factory, wanted: Wiring, deadline: Deadline) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import ssl
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ class Web:
 
     def __init__(self, address: str, authority: Path) -> None:
         self.address = address
+        self._own = threading.local()
         self._context = ssl.create_default_context(cafile=str(authority))
         # RFC 9325 section 3.1.1: nothing of ours speaks less.
         self._context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -41,10 +43,39 @@ class Web:
         self, service: str, port: int, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
     ) -> Answer:
         """One request. Raises UnavailableError: nobody answers, or not as the one who should."""
-        with contextlib.closing(self._connection(port, _SECONDS)) as connection, self._telling(service, port):
+        if method == "GET" and (kept := self._kept().get(port)) is not None:
+            # A server may close what it holds idle at any moment; what only reads is then asked anew.
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                return self._asked(kept, port, method, path, headers, body)
+        with self._telling(service, port):
+            return self._asked(self._connection(port, _SECONDS), port, method, path, headers, body)
+
+    def _asked(
+        self,
+        connection: http.client.HTTPSConnection,
+        port: int,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+    ) -> Answer:
+        """The answer on a connection, which is kept for the next question: a handshake costs more than most answers."""
+        if (other := self._kept().pop(port, None)) is not None and other is not connection:
+            other.close()
+        try:
             connection.request(method, path, body, dict(headers))
             response = connection.getresponse()
-            return Answer(response.status, _headers(response), response.read())
+            answer = Answer(response.status, _headers(response), response.read())
+        except BaseException:
+            connection.close()
+            raise
+        self._kept()[port] = connection
+        return answer
+
+    def _kept(self) -> dict[int, http.client.HTTPSConnection]:
+        """This thread's connections by port."""
+        found: dict[int, http.client.HTTPSConnection] = self._own.__dict__.setdefault("connections", {})
+        return found
 
     @contextlib.contextmanager
     def lines(

@@ -21,7 +21,7 @@ from harness.wait import wait_for
 
 pytestmark = pytest.mark.topology("orchestrator")
 
-IDENTITY, MANAGER, GRO, BOOTSTRAP = 8441, 8442, 8444, 8572
+IDENTITY, MANAGER, GRO, BOOTSTRAP, CALL_HOME = 8441, 8442, 8444, 8572, 4335
 WAN = "203.0.113.6"
 DEVICES = "/restconf/data/elasticlab-devices:devices"
 ORDERS = "/tmf-api/serviceOrdering/v4/serviceOrder"
@@ -168,11 +168,11 @@ class TestWhoGetsIn:
 
 
 class TestTheNode:
-    def test_devices_find_the_bootstrap_server_and_nothing_else(self, lab: Lab) -> None:
+    def test_devices_find_what_is_theirs_and_nothing_else(self, lab: Lab) -> None:
         listening = lab["stack"].exec("ss", "-Hltn").splitlines()
         on_wan = {line.split()[3].rpartition(":")[2] for line in listening if line.split()[3].startswith(f"{WAN}:")}
         everywhere = [line for line in listening if line.split()[3].startswith(("0.0.0.0:", "*:", "[::]:"))]
-        assert on_wan == {str(BOOTSTRAP)}
+        assert on_wan == {str(BOOTSTRAP), str(CALL_HOME)}
         assert everywhere == []
 
     def test_the_revocation_list_is_there_for_whoever_asks(self, lab: Lab) -> None:

@@ -121,6 +121,10 @@ class ElementBackend:
         taken = [self._leases[grant.interface] for grant in self._config.granted]
         return tuple(url for lease in taken for url in lease.servers)
 
+    def way_out(self) -> bool:
+        """Has every interface its address that gets it by DHCP?"""
+        return self.leased == {grant.interface for grant in self._config.granted}
+
     def _known(self, config: Config) -> Config:
         """A configuration with what is known besides: whom the box calls, and what it was given."""
         return replace(config, contacts=self._contacts, granted=granted(config, self._leases))

@@ -19,6 +19,8 @@ from element.rpc import Rpcs
 
 log = logging.getLogger(__name__)
 
+LOOK = 0.1
+"""Seconds between two looks for the address of an uplink."""
 LONGEST_WAIT = 10.0
 """A controller that is back is called within so many seconds."""
 
@@ -65,6 +67,9 @@ class Box:
         return tuple(dict.fromkeys((*self._backend.bootstrap_servers(), *day0.servers)))
 
     async def _call_home(self, server: NetconfServer, own: Credentials) -> None:
+        # A call without an address of the uplink's would go out with another interface's, and wait for an answer.
+        while not self._backend.way_out():  # noqa: ASYNC110 - leases are polled for, too
+            await asyncio.sleep(LOOK)
         await self._backend.admit([own.controller])
         server.call_home_tls(
             *own.controller,

@@ -26,8 +26,8 @@ PATCH_TYPES = ("application/merge-patch+json", "application/json")
 _KINDS = {"string_type": "a string", "list_type": "an array", "dict_type": "an object", "model_type": "an object",
           "model_attributes_type": "an object", "string_unicode": "a string of Unicode characters"}  # fmt: skip
 _UNCLEAN = "control characters are not accepted"
+_QUANTITY = "1 is possible: a service has its own sites, order each in an item of its own"
 _REMEDIES = {
-    ("literal_error", "quantity"): "a service has its own sites: order each in an item of its own",
     ("too_short", "serviceOrderItem"): "an order has at least one item",
     ("missing", "serviceOrderItem"): "an order has at least one item",
     ("missing", "serviceSpecification"): "a new service names its specification",
@@ -100,7 +100,8 @@ def _encodable(given: Json) -> None:
 def _entry(error: Mapping[str, Json], given: Json) -> dict[str, Json]:
     kind, path = error["type"], _path(error, given)
     last = str(path[-1]) if path else ""
-    return {"detail": _REMEDIES.get((kind, last)) or _text(kind, last, error), "pointer": pointer(path)}
+    detail = _QUANTITY if last == "quantity" else _REMEDIES.get((kind, last)) or _text(kind, last, error)
+    return {"detail": detail, "pointer": pointer(path)}
 
 
 def _text(kind: str, last: str, error: Mapping[str, Json]) -> str:

@@ -22,6 +22,10 @@ Text = Annotated[str, StringConstraints(max_length=MAX_TEXT, pattern=_CLEAN)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_CLEAN)]
 
 
+# A service has its own sites: two of a kind are two items.
+Quantity = Annotated[int, Field(ge=1, le=1)]
+
+
 def _timestamp(value: str) -> str:
     try:
         ok = value[10:11] in ("T", "t") and datetime.fromisoformat(value.upper()).tzinfo is not None
@@ -138,14 +142,14 @@ class ServiceDelete(Extensible):
 class ItemAdd(Extensible):
     id: Name
     action: Literal["add"]
-    quantity: Literal[1] = 1
+    quantity: Quantity = 1
     service: ServiceAdd
 
 
 class ItemDelete(Extensible):
     id: Name
     action: Literal["delete"]
-    quantity: Literal[1] = 1
+    quantity: Quantity = 1
     service: ServiceDelete
 
 

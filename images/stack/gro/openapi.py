@@ -48,9 +48,12 @@ def part(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{model.__name__}Part"}
 
 
-def takes(model: type[BaseModel], types: Sequence[str] = bodies.JSON_TYPES) -> dict[str, Json]:
+def takes(
+    model: type[BaseModel], types: Sequence[str] = bodies.JSON_TYPES, examples: Mapping[str, Json] | None = None
+) -> dict[str, Json]:
     """`openapi_extra` of a route with a body."""
-    content = {kind: {"schema": ref(model)} for kind in types}
+    shown = {"examples": {name: {"value": value} for name, value in examples.items()}} if examples else {}
+    content = {kind: {"schema": ref(model), **shown} for kind in types}
     return {"requestBody": {"required": True, "content": content}}
 
 
@@ -76,18 +79,22 @@ def lists(model: type[BaseModel], *, paged: bool = True) -> dict[int | str, dict
     if not paged:
         content = _json({"type": "array", "items": ref(model)})
         return {200: {"description": "All", "content": content}, **_errors(())}
-    content = _json({"type": "array", "items": part(model)})
+    answer = {
+        "content": _json({"type": "array", "items": part(model)}),
+        "links": {"first": link(f"read{model.__name__}", id_="$response.body#/0/id")},
+    }
     return {
-        200: {"description": "All", "headers": _PAGE, "content": content},
-        206: {"description": "Some of them", "headers": {**_PAGE, **_RANGE}, "content": content},
+        200: {"description": "All", "headers": _PAGE, **answer},
+        206: {"description": "Some of them", "headers": {**_PAGE, **_RANGE}, **answer},
         **_errors((400,)),
     }
 
 
-def streams(description: str, errors: Sequence[int] = ()) -> dict[int | str, dict[str, Json]]:
-    """`responses` of an event stream."""
-    schema = {"schema": {"type": "string"}}
-    return {200: {"description": description, "content": {EVENTS: schema}}, **_errors(errors)}
+def streams(description: str, kinds: Sequence[str], errors: Sequence[int] = ()) -> dict[int | str, dict[str, Json]]:
+    """`responses` of an event stream; the schema is that of one event."""
+    data = {"type": "string", "contentMediaType": "application/json"}
+    schema = {"type": "object", "properties": {"event": {"enum": list(kinds)}, "data": data}, "required": ["data"]}
+    return {200: {"description": description, "content": {EVENTS: {"schema": schema}}}, **_errors(errors)}
 
 
 def nothing(errors: Sequence[int]) -> dict[int | str, dict[str, Json]]:
@@ -105,12 +112,11 @@ def alive(model: type[BaseModel]) -> dict[int | str, dict[str, Json]]:
     return {200: {"description": "OK", "content": _json(ref(model))}}
 
 
-def link(operation: str, *, body: Json = None, description: str = "") -> dict[str, Json]:
-    """A link (OpenAPI 3.1 section 4.8.20) from a new resource to an operation on it."""
-    target: dict[str, Json] = {"operationId": operation, "description": description}
+def link(operation: str, *, id_: str = "$response.body#/id", body: Json = None) -> dict[str, Json]:
+    """A link (OpenAPI 3.1 section 4.8.20) to an operation on the resource of an answer."""
     if body is None:
-        return {**target, "parameters": {"id_": "$response.body#/id"}}
-    return {**target, "requestBody": body}
+        return {"operationId": operation, "parameters": {"id_": id_}}
+    return {"operationId": operation, "requestBody": body}
 
 
 def _json(schema: Json) -> dict[str, Json]:
@@ -137,7 +143,7 @@ _FILTERS = {
     "required": False,
     "style": "form",
     "explode": True,
-    "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+    "schema": {"type": "object", "additionalProperties": True},
 }
 
 

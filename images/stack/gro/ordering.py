@@ -20,11 +20,27 @@ Json = Any
 
 ENDED = ("completed", "failed", "cancelled")
 BODY = (400, 413, 415)
+_ROUTED = {"name": "branch-1", "device": "SN-0001", "access": "routed", "gateway": "10.1.0.1/24"}
+_BRIDGED = {"name": "branch-2", "device": "SN-0002", "access": "bridged", "vlan": 7, "gateway": "10.2.0.1/24"}
 _LINKS = {
     "order": openapi.link("readServiceOrder"),
     "change": openapi.link("changeServiceOrder"),
     "keep": openapi.link("deleteServiceOrder"),
     "cancel": openapi.link("cancelServiceOrder", body={"serviceOrder": {"id": "$response.body#/id"}}),
+}
+
+
+def _example(specification: str, name: str, value: Json) -> Json:
+    service = {
+        "serviceSpecification": {"id": specification},
+        "serviceCharacteristic": [{"name": name, "value": value}],
+    }
+    return {"serviceOrderItem": [{"id": "1", "action": "add", "service": service}]}
+
+
+EXAMPLES = {
+    "Site to Internet": _example("site-to-internet", "site", _ROUTED),
+    "Site to Site": _example("site-to-site", "sites", [{"name": "branch-1"}, _BRIDGED]),
 }
 
 
@@ -62,7 +78,7 @@ def orders(desk: Desk, who: Any) -> APIRouter:
     @router.post(
         "/serviceOrder", operation_id="createServiceOrder", status_code=201, response_class=Response,
         responses=openapi.gives(resources.ServiceOrder, 201, (*BODY, 409), _LINKS),
-        openapi_extra=openapi.takes(models.ServiceOrderCreate),
+        openapi_extra=openapi.takes(models.ServiceOrderCreate, examples=EXAMPLES),
     )  # fmt: skip
     async def create(caller: who, order: create_body) -> Response:
         with desk.database.begin() as connection:
@@ -80,7 +96,7 @@ def orders(desk: Desk, who: Any) -> APIRouter:
     async def listed(request: Request, caller: who, paging: Annotated[tmf.Paging, Depends()]) -> Response:
         with desk.database.read() as connection:
             rows = store.many(connection, store.orders, scope_of(caller))
-        return tmf.page(request, paging, [desk.document(row) for row in rows])
+        return tmf.page(request, paging, rows, desk.document)
 
     @router.get(
         "/serviceOrder/{id_}", operation_id="readServiceOrder", response_class=Response,
@@ -119,7 +135,7 @@ def orders(desk: Desk, who: Any) -> APIRouter:
 
     @router.get(
         "/serviceOrder/{id_}/events", operation_id="followServiceOrder", response_class=Response,
-        responses=openapi.streams("`step` (a milestone) and `state`; ends with the order (ours)", (404,)),
+        responses=openapi.streams("A milestone, or the order's state; ends with it (ours)", ("step", "state"), (404,)),
     )  # fmt: skip
     async def events(id_: str, caller: who) -> Response:
         desk.order(id_, caller)
@@ -190,7 +206,7 @@ def cancellations(desk: Desk, who: Any) -> APIRouter:
     async def listed(request: Request, caller: who, paging: Annotated[tmf.Paging, Depends()]) -> Response:
         with desk.database.read() as connection:
             rows = store.many(connection, store.cancellations, scope_of(caller))
-        return tmf.page(request, paging, [document(row) for row in rows])
+        return tmf.page(request, paging, rows, document)
 
     @router.get(
         "/cancelServiceOrder/{id_}", operation_id="readCancelServiceOrder", response_class=Response,

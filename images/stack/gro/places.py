@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Response
 from stackkit import durable
 
-from gro import openapi, resources, store, streams, tmf
+from gro import openapi, resources, sdno, store, streams, tmf
 from gro.desk import Desk, scope_of
 from gro.notices import SITES
 from gro.restconf import RefusedError, Site
@@ -26,16 +26,16 @@ def places(desk: Desk, who: Any) -> APIRouter:
     )  # fmt: skip
     async def sites(caller: who) -> Response:
         """The caller's sites with live state."""
-        tenant = scope_of(caller)
+        found = _ordered(desk, scope_of(caller))
         try:
-            live = await desk.controller.sites()
+            live = await desk.controller.sites({site.id for site in found})
         except (durable.Later, RefusedError):
             live = {}  # what was ordered is known without the controller; how it is, is not
-        return tmf.json_response(_documents(desk, tenant, live))
+        return tmf.json_response([_document(site, live) for site in found])
 
     @router.get(
         "/sites/events", operation_id="followSites", response_class=Response,
-        responses=openapi.streams("`site` (a site; all at first, then those that change) and `gone` ({id})"),
+        responses=openapi.streams("A site (all at first, then each that changes), or an id", ("site", "gone")),
     )  # fmt: skip
     async def events(caller: who) -> Response:
         """The caller's sites as they change. The stream ends after a while; whoever comes again is told all anew."""
@@ -44,18 +44,18 @@ def places(desk: Desk, who: Any) -> APIRouter:
     return router
 
 
-def _documents(desk: Desk, tenant: str | None, live: dict[str, Site]) -> list[dict[str, Json]]:
+def _ordered(desk: Desk, tenant: str | None) -> list[sdno.Site]:
     query = sa.select(store.sites).order_by(store.sites.c.tenant, store.sites.c.name)
     if tenant is not None:
         query = query.where(store.sites.c.tenant == tenant)
     with desk.database.read() as connection:
-        found = [store.site_of(dict(row._mapping)) for row in connection.execute(query)]
-    documents = []
-    for site in found:
-        state = live.get(site.id, {})
-        known = {key: state[key] for key in _LIVE if key in state}
-        documents.append({"id": site.id, "tenant": site.tenant, **site.document(), "state": "unknown", **known})
-    return documents
+        return [store.site_of(dict(row._mapping)) for row in connection.execute(query)]
+
+
+def _document(site: sdno.Site, live: dict[str, Site]) -> dict[str, Json]:
+    state = live.get(site.id, {})
+    known = {key: state[key] for key in _LIVE if key in state}
+    return {"id": site.id, "tenant": site.tenant, **site.document(), "state": "unknown", **known}
 
 
 async def _changes(desk: Desk, tenant: str | None) -> AsyncIterator[str]:
@@ -64,7 +64,7 @@ async def _changes(desk: Desk, tenant: str | None) -> AsyncIterator[str]:
         yield streams.HEARTBEAT  # so that the client knows at once that it is heard
         while True:
             changed.clear()
-            now = {site["id"]: site for site in _documents(desk, tenant, desk.watch.sites)}
+            now = {site.id: _document(site, desk.watch.sites) for site in _ordered(desk, tenant)}
             for id_, site in now.items():
                 if told.get(id_) != site:
                     yield streams.event("site", site)

@@ -11,6 +11,7 @@ from gro import bodies, models, openapi, resources, sdno, store, tmf
 from gro.desk import Desk, scope_of
 from gro.documents import ORDERING
 from gro.order_request import Checked, Checker
+from gro.ordering import EXAMPLES
 from gro.restconf import RefusedError
 
 Json = Any
@@ -23,7 +24,7 @@ def plans(desk: Desk, who: Any) -> APIRouter:
     @router.post(
         "/orderPlan", operation_id="planServiceOrder", response_class=Response,
         responses=openapi.gives(resources.OrderPlan, 200, (400, 409, 413, 415, 422)),
-        openapi_extra=openapi.takes(models.ServiceOrderCreate),
+        openapi_extra=openapi.takes(models.ServiceOrderCreate, examples=EXAMPLES),
     )  # fmt: skip
     async def plan(caller: who, order: body) -> Response:
         """Every edit of every device that this order would make (serviceOrder's body). Nothing is written."""
@@ -51,14 +52,7 @@ async def _edits(
     """The change of the network, and what the controller says that it would do to devices."""
     sites = sites | {one.name: await _named(desk, one) for one in sites.values() if one.device_name is None}
     change = sdno.change(present, sites, [added.service for added in checked.add], checked.remove)
-    edits: list[Json] = []
-    if change.vpns or change.sites:
-        edits += await desk.controller.plan(sdno.tree(change), "merge")
-    if change.gone_sites or change.gone_vpns:
-        gone = {"vpn-services": {"vpn-service": [{"vpn-id": one} for one in change.gone_vpns]}}
-        gone |= {"sites": {"site": [{"site-id": one} for one in change.gone_sites]}}
-        edits += await desk.controller.plan({"ietf-l3vpn-svc:l3vpn-svc": gone}, "remove")
-    return change, edits
+    return change, await desk.controller.plan(sdno.plan(change))
 
 
 async def _named(desk: Desk, site: sdno.Site) -> sdno.Site:

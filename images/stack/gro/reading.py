@@ -23,7 +23,7 @@ def inventory(desk: Desk, who: Any) -> APIRouter:
     async def listed(request: Request, caller: who, paging: Annotated[tmf.Paging, Depends()]) -> Response:
         with desk.database.read() as connection:
             rows = store.many(connection, store.services, scope_of(caller))
-        return tmf.page(request, paging, [documents.service(row) for row in rows])
+        return tmf.page(request, paging, rows, documents.service)
 
     @router.get(
         "/service/{id_}", operation_id="readService", response_class=Response,
@@ -42,12 +42,13 @@ def catalogue(desk: Desk, who: Any) -> APIRouter:
     entities = _entities(desk.catalogue)
 
     def add(kind: str, model: type[BaseModel], found: list[dict[str, Json]]) -> None:
-        name = kind[0].upper() + kind[1:]
+        name = model.__name__
+        plural = f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
 
-        @router.get(f"/{kind}", operation_id=f"list{name}s", response_class=Response, responses=openapi.lists(model))
+        @router.get(f"/{kind}", operation_id=f"list{plural}", response_class=Response, responses=openapi.lists(model))
         async def listed(request: Request, caller: who, paging: Annotated[tmf.Paging, Depends()]) -> Response:
             scope_of(caller)
-            return tmf.page(request, paging, found)
+            return tmf.page(request, paging, found, dict)
 
         @router.get(
             f"/{kind}/{{id_}}", operation_id=f"read{name}", response_class=Response, responses=openapi.reads(model)

@@ -57,7 +57,7 @@ class ServiceRef(Extensible):
 class ServiceOrderItem(Extensible):
     id: str
     action: Literal["add", "delete"]
-    quantity: Literal[1] = 1
+    quantity: models.Quantity = 1
     state: OrderState
     service: ServiceRef
 

@@ -141,10 +141,8 @@ class Controller:
         content = await self.restconf.get(f"/data/elasticlab-network:network/device={quote(device, safe='')}")
         return any(one.get("connected") is True for one in _list(content, "elasticlab-network:device"))
 
-    async def plan(self, tree: Json, operation: str) -> list[Json]:
-        content = await self.restconf.call(
-            "elasticlab-network:plan", {"elasticlab-network:input": {"intent": tree, "operation": operation}}
-        )
+    async def plan(self, asked: Json) -> list[Json]:
+        content = await self.restconf.call("elasticlab-network:plan", {"elasticlab-network:input": asked})
         edits: list[Json] = content.get("elasticlab-network:output", {}).get("edit", [])
         return edits
 

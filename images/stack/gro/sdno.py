@@ -162,6 +162,18 @@ def tree(wanted: Change) -> dict[str, Json]:
     return {"ietf-l3vpn-svc:l3vpn-svc": content}
 
 
+def plan(wanted: Change) -> dict[str, Json]:
+    """The change as the controller's RPC `plan` takes it."""
+    asked: dict[str, Json] = {}
+    if wanted.vpns or wanted.sites:
+        asked["intent"] = tree(wanted)
+    if wanted.gone_sites:
+        asked["remove-site"] = list(wanted.gone_sites)
+    if wanted.gone_vpns:
+        asked["remove-vpn"] = list(wanted.gone_vpns)
+    return asked
+
+
 def patch(wanted: Change, name: str) -> dict[str, Json]:
     """The change as one YANG Patch (RFC 8072), as a whole or not at all; twice it changes no more."""
     edits: list[dict[str, Json]] = []

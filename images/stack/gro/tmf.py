@@ -1,13 +1,14 @@
 """What all TM Forum APIs share (TMF630 REST design guidelines): selecting members, filtering, paging."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Query, Request, Response
 
 Json = Any
+T = TypeVar("T")
 
 ALWAYS = {"id", "href", "@type"}
 MAX_PAGE = 1000
@@ -45,22 +46,25 @@ def select(document: dict[str, Json], fields: str | None) -> dict[str, Json]:
     return {key: value for key, value in document.items() if key in wanted}
 
 
-def page(request: Request, paging: Paging, documents: Sequence[dict[str, Json]]) -> Response:
+def page(request: Request, paging: Paging, rows: Sequence[T], document: Callable[[T], dict[str, Json]]) -> Response:
     """Filters by members (`state=active,reserved`, `relatedParty.id=…`), then cuts a page (TMF630 part 1, 4.4)."""
     query = request.query_params
-    found = list(documents)
-    for key in query:
-        if key not in PAGING:
+    filters = [key for key in query if key not in PAGING]
+    first, end = paging.offset, paging.offset + min(paging.limit, MAX_PAGE)
+    if filters:
+        found = [document(row) for row in rows]
+        for key in filters:
             wanted = {value for given in query.getlist(key) for value in given.split(",")}
             found = [one for one in found if wanted & set(_values(one, key.split(".")))]
-    part = found[paging.offset : paging.offset + min(paging.limit, MAX_PAGE)]
-    headers = {"X-Total-Count": str(len(found)), "X-Result-Count": str(len(part))}
+        total, part = len(found), found[first:end]
+    else:
+        total, part = len(rows), [document(row) for row in rows[first:end]]
+    headers = {"X-Total-Count": str(total), "X-Result-Count": str(len(part))}
     chosen = [select(one, paging.fields) for one in part]
-    if len(part) == len(found):
+    if len(part) == total:
         return json_response(chosen, 200, headers)
     # 206 tells that there is more (TMF630 part 1, 4.4.2); RFC 9110 section 14.4 has the position, counted from 0.
-    last = paging.offset + len(part) - 1
-    headers["Content-Range"] = f"items {paging.offset}-{last}/{len(found)}" if part else f"items */{len(found)}"
+    headers["Content-Range"] = f"items {first}-{first + len(part) - 1}/{total}" if part else f"items */{total}"
     return json_response(chosen, 206, headers)
 
 

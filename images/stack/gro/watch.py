@@ -59,7 +59,7 @@ class Waiting:
 
 
 class Watch:
-    """The subscription. `sites`: the live state of each, by id, as far as it is known."""
+    """The subscription. `sites`: the live state of each, by id, as far as it is known; `following`: whether it is."""
 
     def __init__(
         self, controller: Controller, waiting: Waiting, wake: Callable[[str | None], None], notices: Notices
@@ -69,6 +69,7 @@ class Watch:
         self._wake = wake
         self._notices = notices
         self.sites: dict[str, Site] = {}
+        self.following = asyncio.Event()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -86,6 +87,7 @@ class Watch:
             except Exception:
                 log.exception("the controller's events cannot be followed; subscribing again")
             self.sites = {}
+            self.following.clear()
             self._notices.tell(SITES)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads clients, hides nothing
             pause = min(pause * 2, LONGEST_PAUSE)
@@ -95,6 +97,7 @@ class Watch:
         log.info("following the controller's events; it knows %d sites", len(self.sites))
         self._notices.tell(SITES)
         self._wake(None)
+        self.following.set()
 
     async def _happened(self, event: dict[str, Json]) -> None:
         if (device := event.get("elasticlab-network:device-state-changed")) is not None:

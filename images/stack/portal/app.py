@@ -23,7 +23,7 @@ from .failures import Failure, LoginNeeded, Refused
 from .keeper import SESSION_COOKIE, Keeper
 from .plans import Plans
 from .provider import Provider
-from .routes import access, catalogue, orders, plans, services, sites
+from .routes import access, catalogue, network, orders, plans, services, sites
 from .routes.shared import Desk
 from .schema import MIGRATIONS
 from .sessions import Session, Sessions
@@ -57,14 +57,18 @@ class Portal(contextlib.AsyncExitStack):
         self.app.state.provider = provider
         gro = Service(client, chosen.gro_url, "The order desk (GRO)")
         desk = Desk(
-            Keeper(self.sessions, provider, chosen.public_url), gro, Service(client, chosen.identity_url, "Identity"),
-            Plans(self.database, gro),
-        )  # fmt: skip
+            keeper=Keeper(self.sessions, provider, chosen.public_url),
+            gro=gro,
+            identity=Service(client, chosen.identity_url, "Identity"),
+            manager=Service(client, chosen.manager_url, "The registry of devices (manager)"),
+            controller=Service(client, chosen.controller_url, "The network's controller"),
+            plans=Plans(self.database, gro),
+        )
         self._build(desk)
         return self
 
     def _build(self, desk: Desk) -> None:
-        for part in (access, catalogue, plans, orders, services, sites):
+        for part in (access, catalogue, plans, orders, services, sites, network):
             self.app.include_router(part.router(desk))
         self.app.mount("/static", StaticFiles(directory=pages.STATIC))
         self.app.add_middleware(pages.Headers, issuer=self._settings.issuer)
@@ -98,7 +102,10 @@ def _told(error: Exception) -> tuple[int, str, str, str]:
     if isinstance(error, Refused):
         if error.status == 404:
             return 404, "Not found", "There is nothing at this address for you.", "Choose from the menu above."
-        status = error.status if error.status in (400, 403, 409, 422, 503) else 502
+        if error.status == 403:
+            text = "Your account does not have the rights that this takes."
+            return 403, "Not for your account", text, "Choose from the menu above, or ask the operator."
+        status = error.status if error.status in (400, 409, 422, 503) else 502
         return status, error.title, error.text, "Go back and change what the text names, or try again later."
     if isinstance(error, HTTPException) and error.status_code < 500:
         title = "Not found" if error.status_code == 404 else str(error.detail)

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from .failures import Failure, LoginNeeded, refused
+from .failures import Failure, refused
 from .sessions import Session
 
 Json = Any
@@ -20,13 +20,13 @@ Json = Any
 ORDERING = "/tmf-api/serviceOrdering/v4"
 CATALOGUE = "/tmf-api/serviceCatalogManagement/v4"
 INVENTORY = "/tmf-api/serviceInventory/v4"
-STREAM = httpx.Timeout(15, read=None)
+STREAM = httpx.Timeout(15, read=45)  # three heartbeats
 PAGE = 50
 
 
 @dataclass(frozen=True)
 class Event:
-    """A server-sent event of GRO."""
+    """A server-sent event of GRO; of kind `comment`: it has nothing to tell, and is there."""
 
     kind: str
     data: Json
@@ -55,16 +55,15 @@ class Service:
         """The answer, if it is a good one.
 
         Raises:
-            LoginNeeded: the token is not accepted any more.
             Refused: the component says no; its problem tells why.
-            Failure: it does not answer.
+            Failure: it does not answer, or does not take the token.
         """
-        headers = {**_authority(session), "accept": "application/json"}
+        headers = {**_authority(session), "accept": "application/json, application/yang-data+json"}
         try:
             response = await self._client.request(method, self._url + path, json=body, params=query, headers=headers)
         except httpx.HTTPError as error:
             raise self._silent(error) from None
-        return _judged(response)
+        return self._judged(response)
 
     async def get(self, session: Session, path: str, query: Mapping[str, str] | None = None) -> Json:
         return (await self.ask(session, "GET", path, query=query)).json()
@@ -85,13 +84,15 @@ class Service:
             async with self._client.stream("GET", self._url + path, headers=headers, timeout=STREAM) as response:
                 if response.is_error:
                     await response.aread()
-                _judged(response)
+                self._judged(response)
                 kind, data = "message", ""
                 async for line in response.aiter_lines():
                     field, _, value = line.partition(":")
                     value = value.removeprefix(" ")
                     if field == "event":
                         kind = value
+                    elif line.startswith(":"):
+                        yield Event("comment", None)
                     elif field == "data":
                         data += value
                     elif not line and data:
@@ -100,22 +101,27 @@ class Service:
         except httpx.HTTPError as error:
             raise self._silent(error) from None
 
-    def _silent(self, error: Exception) -> Failure:
-        text = f"{self._name} does not answer."
+    def _judged(self, response: httpx.Response) -> httpx.Response:
+        if response.status_code == 401:
+            # Tokens are renewed before they end: one that is not taken would not be after another log-in either.
+            text = "Your log-in is not accepted by the component that this page asks."
+            raise Failure(
+                503, "Not possible at this moment", text, "Log out and in again; if it lasts, tell the operator."
+            )
+        if response.is_error:
+            try:
+                content = response.json()
+            except ValueError:
+                content = None
+            if response.status_code >= 500 and not (isinstance(content, dict) and "detail" in content):
+                raise self._silent(f"status {response.status_code}")
+            raise refused(response.status_code, content)
+        return response
+
+    def _silent(self, error: object) -> Failure:
+        text = f"{self._name} does not answer, or cannot at this moment."
         return Failure(503, "Not possible at this moment", text, "Try again in a moment.", cause=error)
 
 
 def _authority(session: Session) -> dict[str, str]:
     return {"authorization": f"Bearer {session.tokens.access}"}
-
-
-def _judged(response: httpx.Response) -> httpx.Response:
-    if response.status_code == 401:
-        raise LoginNeeded
-    if response.is_error:
-        try:
-            content = response.json()
-        except ValueError:
-            content = None
-        raise refused(response.status_code, content)
-    return response

@@ -110,7 +110,7 @@ def build(
         made.kind = "group"
         needed = schema.get("required", [])
         made.children = [
-            build(part, draft.get(key, ""), f"{name}.{key}", key.capitalize(), required=key in needed, errors=errors)
+            build(part, draft.get(key, ""), f"{name}.{key}", label_of(part, key), required=key in needed, errors=errors)
             for key, part in schema.get("properties", {}).items()
         ]
     elif kind == "array":
@@ -147,6 +147,15 @@ def _simple(made: Field, schema: Json, draft: Draft) -> None:
         made.attributes["placeholder"] = str(schema["default"])
 
 
-def names(fields: Iterable[Field]) -> set[str]:
-    """The names of all fields that are shown."""
-    return {name for one in fields for name in ({one.name} | names(one.children))}
+def label_of(schema: Json, key: str) -> str:
+    return str(schema.get("title", key.capitalize()))
+
+
+def labels(fields: Iterable[Field], above: str = "") -> dict[str, str]:
+    """What people call the fields that are shown, by name: `Site 1, Name`."""
+    found: dict[str, str] = {}
+    for one in fields:
+        own = f"{above}, {one.label}" if above else one.label
+        # Entries of a list say already what they are in.
+        found |= {one.name: own, **labels(one.children, "" if one.kind == "list" else own)}
+    return found

@@ -38,10 +38,16 @@ class Form:
         return [
             fields.build(
                 {"description": one.get("description", ""), **one["valueSchema"]}, self.drafts[name], name,
-                name.capitalize(), required=one.get("minCardinality", 0) > 0, errors=self.errors,
+                fields.label_of(one["valueSchema"], name), required=one.get("minCardinality", 0) > 0,
+                errors=self.errors,
             )
             for name, one in self.characteristics
         ]  # fmt: skip
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What people call each field, by its name."""
+        return {**fields.labels(self.fields), TITLE: "Name of the service", NOTE: "Note", CUSTOMER: "Customer"}
 
     def body(self) -> Json:
         """The order (TMF641 ServiceOrder_Create)."""
@@ -62,7 +68,7 @@ class Form:
 
     def blame(self, body: Json, faults: Sequence[Fault]) -> None:
         """Put each error to the field that it names; to the nearest one above if the form does not show it."""
-        known = fields.names(self.fields) | {TITLE, NOTE, CUSTOMER}
+        known = self.labels
         for fault in faults:
             name = field_name(body, fault.pointer)
             while name and name not in known:

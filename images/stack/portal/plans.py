@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import time
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakValueDictionary
@@ -20,6 +21,9 @@ from .desk import ORDERING, Service
 from .sessions import Session, now
 
 Json = Any
+
+MOST = 100
+"""Plans that a session keeps; older ones go."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,12 @@ class Plans:
         plan = secrets.token_urlsafe(24)
         content = json.dumps({"body": body, "edits": edits, "obstacle": obstacle})
         with self._database.begin() as connection:
-            query = "INSERT INTO plans VALUES (:id, :session, :content, NULL, NULL)"
-            connection.execute(text(query), {"id": plan, "session": session.id, "content": content})
+            query = "INSERT INTO plans VALUES (:id, :session, :made, :content, NULL, NULL)"
+            values = {"id": plan, "session": session.id, "made": time.time_ns(), "content": content}
+            connection.execute(text(query), values)
+            surplus = "SELECT made FROM plans WHERE session = :session ORDER BY made DESC LIMIT 1 OFFSET :most"
+            old = f"DELETE FROM plans WHERE session = :session AND made <= ({surplus})"  # noqa: S608 - no input in it
+            connection.execute(text(old), {"session": session.id, "most": MOST})
         return plan
 
     def get(self, session: Session, plan: str) -> Plan | None:

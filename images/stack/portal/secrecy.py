@@ -35,18 +35,20 @@ def is_form_token(secret: str, given: str) -> bool:
     return hmac.compare_digest(form_token(secret).encode(), given.encode())
 
 
-def seal(secret: str, content: bytes) -> bytes:
+def seal(secret: str, content: bytes) -> str:
     """Encrypt (AES-256-GCM) for whoever has the secret."""
     nonce = secrets.token_bytes(_NONCE)
-    return nonce + AESGCM(_derived(secret, "seal")).encrypt(nonce, content, None)
+    sealed = nonce + AESGCM(_derived(secret, "seal")).encrypt(nonce, content, None)
+    return base64.b64encode(sealed).decode()
 
 
-def unseal(secret: str, sealed: bytes) -> bytes:
+def unseal(secret: str, text: str) -> bytes:
     """The content again.
 
     Raises:
         ValueError: it was not sealed with this secret, or was changed.
     """
+    sealed = base64.b64decode(text)
     try:
         return AESGCM(_derived(secret, "seal")).decrypt(sealed[:_NONCE], sealed[_NONCE:], None)
     except InvalidTag:

@@ -13,6 +13,8 @@ from stackkit.database import Database
 from . import secrecy
 
 LOGIN_SECONDS = 600
+MOST_LOGINS = 10_000
+"""More than these under way are not kept, the oldest go first."""
 RENEW_AT = 0.8
 """A token is renewed after this part of its life: what is left is for requests on the way and for slow clocks."""
 
@@ -86,9 +88,12 @@ class Sessions:
     def begin_login(self, browser: str, state: str, login: Login) -> None:
         row = {"state": secrecy.name_of(state), "browser": secrecy.name_of(browser), **asdict(login)}
         with self._database.begin() as connection:
-            connection.execute(text("DELETE FROM logins WHERE expires <= :now"), {"now": now()})
             query = "INSERT INTO logins VALUES (:state, :browser, :nonce, :verifier, :target, :expires)"
             connection.execute(text(query), {**row, "expires": now() + LOGIN_SECONDS})
+            # Anybody may begin a log-in: what nobody ends must not fill the disk.
+            surplus = "SELECT expires FROM logins ORDER BY expires DESC LIMIT 1 OFFSET :most"
+            old = f"DELETE FROM logins WHERE expires <= :now OR expires < ({surplus})"  # noqa: S608 - no input in it
+            connection.execute(text(old), {"now": now(), "most": MOST_LOGINS})
 
     def take_login(self, browser: str, state: str) -> Login | None:
         """The log-in that this browser began with this state; good once."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from yangkit.server import NetconfServer
 
 log = logging.getLogger(__name__)
+#: Seconds for TCP alone. Who answers, answers the first or second SYN; the next attempt may have another way out.
+_CONNECT = 4.0
 TLS = "ietf-netconf-monitoring:netconf-tls"
 
 
@@ -85,7 +87,7 @@ class TlsEndpoint:
         """
         loop = asyncio.get_running_loop()
         # A socket of our own: the client may speak before any protocol would be ready for TLS.
-        tcp = await _connect(host, port, self.server.limits.handshake_seconds, device)
+        tcp = await _connect(host, port, min(_CONNECT, self.server.limits.handshake_seconds), device)
         try:
             transport, protocol = await loop.connect_accepted_socket(
                 lambda: _Protocol(self),

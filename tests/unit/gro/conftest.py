@@ -32,27 +32,33 @@ ORDERING = "/tmf-api/serviceOrdering/v4"
 
 @dataclass
 class Listener:
-    """Whom /hub tells; it answers with `status`."""
+    """Whom /hub tells; it answers with `status`. `told`: the path of each callback and its event."""
 
     url: str = ""
-    events: list[dict[str, Any]] = field(default_factory=list)
+    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     status: int = 204
     came: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    async def until(self, state: str) -> list[dict[str, Any]]:
-        """What it was told, once an order's event has this state."""
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [event for _, event in self.told]
+
+    async def until(self, state: str, order: str | None = None) -> list[dict[str, Any]]:
+        """What it was told, once an event says that an order (this one) has this state."""
+
+        def said() -> bool:
+            orders = [event["event"].get("serviceOrder", {}) for event in self.events]
+            return any(one.get("state") == state and order in (None, one["id"]) for one in orders)
+
         async with asyncio.timeout(20), self.came:
-            await self.came.wait_for(
-                lambda: any(one["event"].get("serviceOrder", {}).get("state") == state for one in self.events)
-            )
+            await self.came.wait_for(said)
         return self.events
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        request = Request(scope, receive)
-        content = await request.json()
+        content = await Request(scope, receive).json()
         if self.status < 300:
             async with self.came:
-                self.events.append(content)
+                self.told.append((scope["path"], content))
                 self.came.notify_all()
         await send({"type": "http.response.start", "status": self.status, "headers": []})
         await send({"type": "http.response.body", "body": b""})
@@ -124,18 +130,19 @@ async def serving(*apps: Any) -> AsyncIterator[list[str]]:
         listener.close()
 
 
-@pytest.fixture
-async def network(tmp_path: Path) -> Network:
-    network = Network(tmp_path)
+async def plugged_in(folder: Path) -> Network:
+    """Peers that know the devices S1 to S4 of acme."""
+    network = Network(folder)
     await network.start()
     for number in range(1, 5):
         await network.plug_in(f"S{number}")
     return network
 
 
-@pytest.fixture
-async def gro(tmp_path: Path, network: Network) -> AsyncIterator[Gro]:
-    database = Database(tmp_path / "gro.sqlite", store.MIGRATIONS)
+@contextlib.asynccontextmanager
+async def running(folder: Path, network: Network) -> AsyncIterator[Gro]:
+    """GRO in this process."""
+    database = Database(folder / "gro.sqlite", store.MIGRATIONS)
     listener = Listener()
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(database.close)
@@ -151,7 +158,20 @@ async def gro(tmp_path: Path, network: Network) -> AsyncIterator[Gro]:
         )  # fmt: skip
         (url,) = await stack.enter_async_context(serving(create_app(desk, authenticate)))
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False, timeout=20))
+        async with asyncio.timeout(20):
+            await desk.watch.following.wait()
         yield Gro(desk, network, listener, url, client)
+
+
+@pytest.fixture
+async def network(tmp_path: Path) -> Network:
+    return await plugged_in(tmp_path)
+
+
+@pytest.fixture
+async def gro(tmp_path: Path, network: Network) -> AsyncIterator[Gro]:
+    async with running(tmp_path, network) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -140,7 +140,7 @@ class Controller(_Server):
         self.server.notifications.publish(name, content)
 
     async def _plan(self, call: RpcCall) -> Tree:
-        self.plans.append((call.input["operation"], call.input["intent"]))
+        self.plans.append(call.input)
         edit = {"device": "ucpe-s1", "target": "/x", "operation": "create", "config": "<x/>", "description": "an edit"}
         return {"edit": [edit]}
 

@@ -8,6 +8,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
@@ -35,9 +36,23 @@ def _run(settings_file: Path, log: Path, kill_at: str | None) -> None:
     os.dup2(descriptor, 2)
     sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
     os.environ[settings.VARIABLE] = str(settings_file)
+    _stay_here()
     if kill_at is not None:
         _arm(kill_at)
     asyncio.run(program.main())
+
+
+def _stay_here() -> None:
+    """Callbacks that a test makes up must not reach anybody: no name but our own is found."""
+    original = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *args: Any, **more: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        if name not in ("localhost", "127.0.0.1"):
+            raise socket.gaierror(socket.EAI_NONAME, f"{host!r:.80} is outside of this test")
+        return original(host, *args, **more)
+
+    socket.getaddrinfo = getaddrinfo
 
 
 def _arm(kill_at: str) -> None:

@@ -1,9 +1,17 @@
 """Orders from POST to their end, against real RESTCONF servers."""
 
+import contextlib
+import sqlite3
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
+from gro import store
+from stackkit.database import Database
+
+from tests.unit.gro.conftest import Listener, serving
 
 ORDERING = "/tmf-api/serviceOrdering/v4"
 INVENTORY = "/tmf-api/serviceInventory/v4"
@@ -62,6 +70,45 @@ async def test_another_tenants_device_looks_as_if_it_did_not_exist(gro: Any) -> 
     await gro.network.plug_in("S1", owner="rival")
     theirs = (await gro.until(await gro.order(internet()), "held"))["milestone"][-1]["message"]
     assert theirs == "device S1 of site branch-1 is not registered for acme"
+
+
+async def test_a_rivals_wish_for_a_device_does_not_keep_its_owner_from_it(gro: Any) -> None:
+    wish = await gro.order(internet(), tenant="rival")
+    await gro.until(wish, "held")
+    assert (await gro.finished(await gro.order(internet())))["state"] == "completed"
+    held = await gro.until(wish, "held")
+    assert held["milestone"][-1]["message"] == "device S1 of site branch-1 is not registered for rival"
+
+
+async def test_a_device_of_the_operator_serves_one_tenant_at_a_time(gro: Any) -> None:
+    await gro.network.plug_in("S1", owner="operator")
+    first = await gro.finished(await gro.order(internet(), tenant="rival"), "rival")
+    assert first["state"] == "completed"
+    order = await gro.order(internet())
+    held = await gro.until(order, "held")
+    assert held["milestone"][-1]["message"] == "device S1 of site branch-1 is not registered for acme"
+    service = first["serviceOrderItem"][0]["service"]["id"]
+    end = {"id": "1", "action": "delete", "service": {"id": service}}
+    await gro.finished(await gro.order(end, tenant="rival"), "rival")
+    gro.desk.engine.wake(order.json()["id"])
+    assert (await gro.finished(order))["state"] == "completed"
+
+
+def test_a_database_of_before_keeps_its_sites_when_devices_are_freed(tmp_path: Path) -> None:
+    file = tmp_path / "gro.sqlite"
+    with contextlib.closing(sqlite3.connect(file)) as before, before:
+        before.execute(
+            "CREATE TABLE site (tenant VARCHAR NOT NULL, name VARCHAR NOT NULL, device VARCHAR NOT NULL UNIQUE, "
+            "device_name VARCHAR, document JSON NOT NULL, PRIMARY KEY (tenant, name))"
+        )
+        before.execute("""INSERT INTO site VALUES ('acme', 'b', 'S1', 'ucpe-1', '{"name": "b"}')""")
+    database = Database(file, store.MIGRATIONS)
+    with database.begin() as connection:
+        wish = {"tenant": "rival", "name": "b", "device": "S1", "document": {}}
+        connection.execute(store.sites.insert().values(**wish))
+        found = connection.execute(sa.select(store.sites.c.tenant, store.sites.c.device_name)).all()
+    assert [tuple(row) for row in found] == [("acme", "ucpe-1"), ("rival", None)]
+    database.close()
 
 
 async def test_cancelled_while_held_it_leaves_nothing(gro: Any) -> None:
@@ -218,7 +265,8 @@ async def test_patch_delete_and_media_types(gro: Any) -> None:
 
 async def test_a_plan_shows_edits_and_writes_nothing(gro: Any) -> None:
     plan = await gro.call("POST", f"{ORDERING}/orderPlan", {"serviceOrderItem": [internet()]})
-    assert (plan.status_code, plan.json()["edit"][0]["device"]) == (200, "ucpe-s1")
+    assert plan.status_code == 200, plan.text
+    assert plan.json()["edit"][0]["device"] == "ucpe-s1"
     assert (await gro.call("GET", f"{ORDERING}/serviceOrder")).json() == []
     assert gro.network.controller.intent == {}
 
@@ -258,6 +306,17 @@ async def test_listeners_are_told_in_order_and_only_of_their_tenant(gro: Any) ->
     assert len(states) == len({event["eventId"] for event in events})
     assert (await gro.call("DELETE", subscribed.headers["location"], tenant="rival")).status_code == 404
     assert (await gro.call("DELETE", subscribed.headers["location"])).status_code == 204
+
+
+async def test_a_listener_that_fails_is_told_again_and_keeps_no_other_waiting(gro: Any) -> None:
+    async with serving(other := Listener(status=503)) as (url,):
+        for callback in (url, gro.listener.url):
+            await gro.call("POST", f"{ORDERING}/hub", {"callback": callback})
+        await gro.finished(await gro.order(internet()))
+        events = list(await gro.listener.until("completed"))
+        assert other.events == []
+        other.status = 204
+        assert await other.until("completed") == events, "the same events in the same order"
 
 
 @pytest.mark.parametrize(

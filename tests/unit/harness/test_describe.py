@@ -12,7 +12,9 @@ from harness.engine.describe import image_of, mac_of, refuse_unsupported, world
 from harness.host.slot import Slot
 from harness.topology import load
 
-IMAGES = {name: Image(name, "0", (Path(f"/cache/{name}"), Path("/cache/base"))) for name in ("element", "endpoint")}
+IMAGES = {
+    name: Image(name, "0", (Path(f"/cache/{name}"), Path("/cache/base"))) for name in ("element", "endpoint", "stack")
+}
 
 
 def test_every_node_and_link_of_the_demo_is_described_once() -> None:

@@ -3,91 +3,21 @@
 from __future__ import annotations
 
 import json
-import ssl
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import IPv4Address, IPv4Interface
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.factory import Factory, Wan
-from harness.orchestrator import RefusedError, UnavailableError, client, ordering, registry
+from harness.factory import Factory
+from harness.orchestrator import RefusedError, UnavailableError, ordering, registry
 from harness.orchestrator.client import Orchestrator
 from harness.orchestrator.errors import Fault, faults
 from harness.orchestrator.orderfile import OrderFile
 from harness.orchestrator.registry import Device
 from harness.wait import Deadline, DeadlineError
 
-Answer = tuple[int, Any]
-WAN = Wan(IPv4Interface("203.0.113.6/30"), IPv4Address("203.0.113.5"))
-
-
-class Server:
-    """All components at one port: tokens for whoever comes, and what `answers` says of the rest."""
-
-    def __init__(self, folder: Path) -> None:
-        self.answers: dict[tuple[str, str], list[Answer]] = {}
-        self.asked: list[tuple[str, str, Any]] = []
-        self.tokens = 0
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def _serve(self) -> None:
-                size = int(self.headers.get("Content-Length") or 0)
-                status, body = outer.answer(self.command, self.path.split("?")[0], self.rfile.read(size))
-                raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(raw)))
-                self.end_headers()
-                self.wfile.write(raw)
-
-            do_GET = do_POST = do_PUT = do_PATCH = _serve
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(folder / "gro.pem", folder / "gro.key")
-        self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
-        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def answer(self, method: str, path: str, content: bytes) -> Answer:
-        if path == "/oauth2/token":
-            self.tokens += 1
-            return 200, {"access_token": f"token-{self.tokens}", "expires_in": 600}
-        self.asked.append((method, path, json.loads(content) if content else None))
-        queue = self.answers.get((method, path), [(404, {"detail": "nothing there"})])
-        return queue.pop(0) if len(queue) > 1 else queue[0]
-
-    def close(self) -> None:
-        self.http.shutdown()
-        self.http.server_close()
-        self.thread.join()
-
-
-@pytest.fixture(scope="module")
-def factory(tmp_path_factory: pytest.TempPathFactory) -> Factory:
-    made = Factory.open(tmp_path_factory.mktemp("factory"))
-    made.stack("stack", IPv4Address("127.0.0.1"), WAN)
-    return made
-
-
-@pytest.fixture
-def server(factory: Factory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    running = Server(factory.directory / "stacks" / "stack")
-    monkeypatch.setattr(client, "PORTS", dict.fromkeys(client.PORTS, running.http.server_port))
-    yield running
-    running.close()
-
-
-@pytest.fixture
-def far(factory: Factory, server: Server) -> Orchestrator:
-    return Orchestrator("127.0.0.1", factory.service_ca, factory.directory / "stacks" / "stack" / "labctl-secret")
+from .conftest import Answer, Server
 
 
 @pytest.fixture
@@ -135,6 +65,24 @@ class TestCalls:
         server.answers["GET", "/sites"] = [(200, [])]
         assert ordering.sites(far) == ordering.sites(far) == []
         assert server.tokens == 1
+
+    def test_questions_share_a_connection_that_the_server_may_end(self, far: Orchestrator, server: Server) -> None:
+        server.answers["GET", "/sites"] = [(200, [])]
+        for _ in range(3):
+            ordering.sites(far)
+        assert server.connections == 1, "the token is asked for at the same port here"
+        server.hang_up = True
+        for _ in range(3):
+            assert ordering.sites(far) == []
+
+    def test_what_changes_something_is_never_sent_twice(self, far: Orchestrator, server: Server) -> None:
+        """On a connection that was idle nobody knows whether it arrived."""
+        server.answers["POST", "/x"] = [(201, {})]
+        far.call("gro", "POST", "/x", {})
+        before = server.connections
+        far.call("gro", "POST", "/x", {})
+        assert server.connections == before + 1
+        assert [method for method, _, _ in server.asked] == ["POST", "POST"]
 
     def test_a_token_that_is_refused_is_replaced_once(self, far: Orchestrator, server: Server) -> None:
         server.answers["GET", "/sites"] = [(401, {}), (200, [])]

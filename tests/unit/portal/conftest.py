@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from tests.unit.portal.world import (
     start_gro,
     wait_until_it_answers,
 )  # fmt: skip
+
+NUMBERS = count(1)
 
 
 @pytest.fixture(scope="session")
@@ -88,3 +91,18 @@ async def root(world: World, portal: Portal) -> AsyncIterator[Browser]:
     assert (await made.log_in("root")).status_code == 200
     yield made
     await made.client.aclose()
+
+
+@pytest.fixture
+def site(world):
+    """A new site on a device of its own, which is plugged in; as fields of the form."""
+
+    def make(prefix="site", plugged=True, **changes):
+        number = next(NUMBERS)
+        serial = f"EL-{number}"
+        if plugged:
+            world.south.plug_in(serial)
+        values = {"name": f"s{number}", "device": serial, "access": "routed", "gateway": f"10.{number}.0.1/24"}
+        return {f"{prefix}.{name}": value for name, value in {**values, **changes}.items()}
+
+    return make

@@ -23,7 +23,7 @@ async def test_every_answer_has_a_policy_that_allows_our_own_files_only(browser,
         assert policy["form-action"] == f"'self' {world.identity.url}"
         assert policy["frame-ancestors"] == policy["base-uri"] == "'none'"
         assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["referrer-policy"] == "same-origin"
 
 
 async def test_pages_hold_no_script_and_no_style_of_their_own(ann):
@@ -105,6 +105,16 @@ async def test_a_token_for_another_nonce_is_refused(ann, portal):
     assert "not good" in answer.text
 
 
+async def test_log_ins_that_nobody_ends_do_not_pile_up(browser, portal, monkeypatch):
+    monkeypatch.setattr("portal.sessions.MOST_LOGINS", 3)
+    for number in range(10):
+        await browser.get("/login")
+        with portal.database.begin() as connection:
+            # As if each were a second later than the one before.
+            connection.exec_driver_sql("UPDATE logins SET expires = expires - 1")
+            assert connection.exec_driver_sql("SELECT count(*) FROM logins").scalar_one() <= min(number + 1, 4)
+
+
 async def test_a_planted_cookie_is_not_the_session_that_follows(browser):
     browser.client.cookies.set("__Host-portal", "planted-by-somebody", domain="127.0.0.1", path="/")
     await browser.log_in("ann")
@@ -167,9 +177,10 @@ async def test_a_session_ends_when_it_is_idle_or_old(ann, portal, column):
 
 async def test_a_timer_keeps_no_session_alive(ann, portal):
     age(portal, used=1000)
-    assert (await ann.get("/sites/table")).status_code == 200
+    async with ann.client.stream("GET", "/sites/live") as answer:
+        assert answer.status_code == 200
     age(portal, used=1000)
-    answer = await ann.get("/sites/table", headers={"hx-request": "true", "hx-current-url": f"{ann.world.url}/sites"})
+    answer = await ann.get("/sites/live", headers={"hx-request": "true", "hx-current-url": f"{ann.world.url}/sites"})
     assert (answer.status_code, answer.headers["hx-redirect"]) == (401, "/login?next=%2Fsites")
 
 

@@ -4,57 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from itertools import count
 
-import httpx
 import pytest
 
-from tests.unit.portal.world import ORDERING, Browser, browser_of, free_port, hidden, running
-
-NUMBERS = count(1)
-
-
-@pytest.fixture
-def site(world):
-    """A new site on a device of its own, which is plugged in; as fields of the form."""
-
-    def make(prefix="site", plugged=True, **changes):
-        number = next(NUMBERS)
-        serial = f"EL-{number}"
-        if plugged:
-            world.south.plug_in(serial)
-        values = {"name": f"s{number}", "device": serial, "access": "routed", "gateway": f"10.{number}.0.1/24"}
-        return {f"{prefix}.{name}": value for name, value in {**values, **changes}.items()}
-
-    return make
-
-
-async def planned(browser: Browser, fields: dict[str, str], offer: str = "site-to-internet") -> httpx.Response:
-    answer = await browser.post(f"/catalogue/{offer}", fields)
-    assert answer.status_code == 303, answer.text
-    return await browser.follow(answer)
-
-
-async def ordered(browser: Browser, fields: dict[str, str], offer: str = "site-to-internet") -> str:
-    """Plan, then order; the path of the order's page."""
-    plan = await planned(browser, fields, offer)
-    answer = await browser.post(plan.url.path, {}, csrf=hidden(plan.text, "csrf"))
-    assert answer.status_code == 303, answer.text
-    return answer.headers["location"]
-
-
-async def until(browser: Browser, path: str, state: str) -> str:
-    async with asyncio.timeout(20):
-        while True:
-            page = (await browser.get(path)).text
-            if f'class="state {state}"' in page.partition('id="order-state"')[2][:60]:
-                return page
-            await asyncio.sleep(0.05)
-
-
-def orders_at_gro(world):
-    with world.identity.admin() as admin:
-        return admin.get(f"{world.gro_url}{ORDERING}/serviceOrder").json()
+from tests.unit.portal.world import (
+    hidden,
+    ordered,
+    orders_at_gro,
+    planned,
+    until,
+)  # fmt: skip
 
 
 class TestForm:
@@ -148,6 +107,11 @@ class TestPlan:
         finally:
             world.south.controller_is(away=False)
         assert "There is no plan at this moment" in plan.text
+
+    async def test_old_plans_go(self, ann, site, monkeypatch):
+        monkeypatch.setattr("portal.plans.MOST", 2)
+        places = [(await planned(ann, site())).url.path for _ in range(3)]
+        assert [(await ann.get(place)).status_code for place in places] == [404, 200, 200]
 
     async def test_anothers_plan_is_not_there(self, ann, bob, site):
         plan = await planned(ann, site())
@@ -245,85 +209,3 @@ class TestOrder:
         await until(ann, answer.headers["location"], "completed")
         assert "terminated" in (await ann.get(service[0])).text
         assert fields["site.name"] not in (await ann.get("/sites")).text
-
-
-class TestAdministrator:
-    async def test_orders_for_a_tenant_and_sees_all(self, root, ann, site):
-        form = (await root.get("/catalogue/site-to-internet")).text
-        assert 'name="_customer"' in form
-        assert '<option value="globex">' in form
-        fields = site()
-        path = await ordered(root, fields | {"_customer": "acme"})
-        await until(root, path, "completed")
-        assert (await ann.get(path)).status_code == 200
-        page = (await root.get("/sites")).text
-        assert fields["site.name"] in page
-        assert "Customer" in page
-
-    async def test_is_told_when_the_customer_is_missing(self, root, site):
-        answer = await root.post("/catalogue/site-to-internet", site() | {"_customer": ""})
-        assert answer.status_code == 400
-        assert 'id="field-_customer-error"' in answer.text
-
-    async def test_is_not_what_a_tenant_becomes_by_a_field(self, ann, site):
-        answer = await ann.post("/catalogue/site-to-internet", site() | {"_customer": "globex"})
-        assert answer.status_code == 400
-        assert "a tenant orders for itself" in answer.text
-
-
-class TestLive:
-    async def events(self, browser, path, enough):
-        """What the stream says until `enough`."""
-        text = ""
-        async with asyncio.timeout(20), browser.client.stream("GET", f"{path}/live") as answer:
-            assert answer.headers["content-type"].startswith("text/event-stream")
-            async for piece in answer.aiter_text():
-                text += piece
-                if enough(text):
-                    break
-        return text
-
-    async def test_steps_come_as_they_happen_and_the_stream_ends_with_the_order(self, ann, site, world):
-        fields = site(plugged=False)
-        path = await ordered(ann, fields)
-        plugged = False
-
-        def plug_in(text):
-            nonlocal plugged
-            if not plugged and "state held" in text:
-                plugged = True
-                world.south.plug_in(fields["site.device"])
-            return False
-
-        text = await self.events(ann, path, plug_in)
-        assert plugged
-        assert "state completed" in text
-        assert text.endswith("event: end\ndata: end\n\n")
-
-    async def test_it_ends_with_the_session(self, ann, site, world, monkeypatch):
-        monkeypatch.setattr("portal.live.LOOK_SECONDS", 0.05)
-        path = await ordered(ann, site(plugged=False))
-        csrf = hidden((await ann.get("/orders")).text, "csrf")
-        other = browser_of(world)
-        other.client.cookies = ann.client.cookies
-        stream = asyncio.create_task(self.events(other, path, lambda _: False))
-        await ann.post("/logout", {}, csrf=csrf)
-        assert (await stream).endswith("event: end\ndata: end\n\n")
-        await other.client.aclose()
-
-    async def test_the_table_of_sites_alone(self, ann):
-        text = (await ann.get("/sites/table")).text
-        assert "<table>" in text
-        assert "<html" not in text
-
-
-async def test_gro_away_is_said_with_a_remedy(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("portal.app.DEADLINE_SECONDS", 1.0)
-    settings = world.settings(tmp_path / "portal", gro_url=f"https://127.0.0.1:{free_port()}")
-    async with running(world, settings):
-        browser = browser_of(world)
-        page = await browser.log_in("ann")
-        assert page.status_code == 503
-        assert "does not answer" in page.text
-        assert "Try again" in page.text
-        await browser.client.aclose()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import importlib.util
 import os
@@ -68,6 +69,7 @@ class World:
             "certificate": self.directory / "portal.pem", "key": self.directory / "portal.key",
             "service_ca": self.trust(), "issuer": self.identity.url, "identity_url": self.identity.url,
             "gro_url": self.gro_url, "public_url": self.url,
+            "manager_url": self.south.manager_url, "controller_url": self.south.controller_url,
         }  # fmt: skip
         return Settings(**{**values, **changes})
 
@@ -192,3 +194,31 @@ class Browser:
 def browser_of(world: World) -> Browser:
     context = tls.client_context(world.trust())
     return Browser(world, httpx.AsyncClient(base_url=world.url, verify=context, timeout=20, trust_env=False))
+
+
+async def planned(browser: Browser, fields: dict[str, str], offer: str = "site-to-internet") -> httpx.Response:
+    answer = await browser.post(f"/catalogue/{offer}", fields)
+    assert answer.status_code == 303, answer.text
+    return await browser.follow(answer)
+
+
+async def ordered(browser: Browser, fields: dict[str, str], offer: str = "site-to-internet") -> str:
+    """Plan, then order; the path of the order's page."""
+    plan = await planned(browser, fields, offer)
+    answer = await browser.post(plan.url.path, {}, csrf=hidden(plan.text, "csrf"))
+    assert answer.status_code == 303, answer.text
+    return answer.headers["location"]
+
+
+async def until(browser: Browser, path: str, state: str) -> str:
+    async with asyncio.timeout(20):
+        while True:
+            page = (await browser.get(path)).text
+            if f'class="state {state}"' in page.partition('id="order-state"')[2][:60]:
+                return page
+            await asyncio.sleep(0.05)
+
+
+def orders_at_gro(world):
+    with world.identity.admin() as admin:
+        return admin.get(f"{world.gro_url}{ORDERING}/serviceOrder").json()

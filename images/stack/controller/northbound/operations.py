@@ -8,7 +8,6 @@ from pathlib import Path
 from lxml import etree
 from yangkit import ApplyError, Datastores, RpcCall, RpcError, Schema, Tree, treejson, validation, xmlutil
 from yangkit.edit import Editor
-from yangkit.tree import Container
 
 from controller import drivers
 from controller.northbound.alarms import Desk
@@ -19,7 +18,15 @@ from controller.service.plan import plan
 from controller.southbound.inventory import Inventory
 from controller.southbound.sessions import Sessions
 
-_SERVICES = "urn:ietf:params:xml:ns:yang:ietf-l3vpn-svc"
+_SERVICES = "{urn:ietf:params:xml:ns:yang:ietf-l3vpn-svc}"
+#: Container, list, key, and the RPC's leaf-list of entries to be removed.
+_LISTS = [
+    (_SERVICES + holder, _SERVICES + entry, _SERVICES + key, leaf)
+    for holder, entry, key, leaf in (
+        ("vpn-services", "vpn-service", "vpn-id", "remove-vpn"),
+        ("sites", "site", "site-id", "remove-site"),
+    )
+]
 _PLAN = "/elasticlab-network:plan"
 _OPERATION = f"{{{xmlutil.NC}}}operation"
 
@@ -38,21 +45,11 @@ class Operations:
     async def plan(self, call: RpcCall) -> Tree:
         """The edits of devices between what is intended and what would be."""
         running = self._stores.running_tree
-        wanted = self._wanted(self._stores.schema, running, call.input["intent"], call.input.get("operation", "merge"))
+        editor = Editor()
+        new = editor.run(running, _change(call.input))
+        wanted = validation.settle(self._stores.schema, new, running, editor.touched)
         edits = await asyncio.to_thread(self._edits, treejson.dump(running), treejson.dump(wanted))
         return {"edit": edits} if edits else {}
-
-    def _wanted(self, schema: Schema, running: Container, text: str, operation: str) -> Container:
-        """Running with the order in it, valid; RpcError says where and why not."""
-        config = _order(text)
-        if operation == "remove":
-            for element in _bare_entries(config):
-                element.set(_OPERATION, "remove")
-        elif operation == "replace":
-            config[0].set(_OPERATION, "replace")
-        editor = Editor()
-        new = editor.run(running, config)
-        return validation.settle(schema, new, running, editor.touched)
 
     def _edits(self, before: Tree, after: Tree) -> list[Tree]:
         return [one.tree() for one in plan(self._compiled(before), self._compiled(after), self._schema_of)]
@@ -99,20 +96,26 @@ class Releases:
         return {}
 
 
-def _order(text: str) -> etree._Element:
-    """The content of an anydata node; RpcError unless it is one ``l3vpn-svc``."""
-    config = xmlutil.parse(f'<data xmlns="{xmlutil.NC}">{text}</data>'.encode())
-    if [child.tag for child in config] != [f"{{{_SERVICES}}}l3vpn-svc"]:
+def _change(asked: Tree) -> etree._Element:
+    """What is asked as one edit (RFC 6241, section 7.2); RpcError unless it is about services."""
+    config = xmlutil.parse(f'<data xmlns="{xmlutil.NC}">{asked.get("intent", "")}</data>'.encode())
+    if any(child.tag != _SERVICES + "l3vpn-svc" for child in config) or len(config) > 1:
         message = f"intent must hold one tree of {ROOT}, and nothing else"
         raise RpcError("invalid-value", message, path=f"{_PLAN}/intent")
+    for holder, entry, key, leaf in _LISTS:
+        for element in config.iterfind(f"{_SERVICES}l3vpn-svc/{holder}/{entry}"):
+            element.set(_OPERATION, "replace")
+        for name in asked.get(leaf, []):
+            place = _child(_child(config, _SERVICES + "l3vpn-svc"), holder)
+            gone = etree.SubElement(place, entry)
+            gone.set(_OPERATION, "remove")
+            etree.SubElement(gone, key).text = name
+    if not len(config):
+        message = "give intent, remove-site or remove-vpn: there is nothing to plan"
+        raise RpcError("missing-element", message, path=_PLAN, info={"bad-element": "intent"})
     return config
 
 
-def _bare_entries(config: etree._Element) -> list[etree._Element]:
-    """VPNs and sites that are named by their keys and say nothing more."""
-    names = {f"{{{_SERVICES}}}vpn-service", f"{{{_SERVICES}}}site"}
-    found = [element for element in config.iter() if element.tag in names and len(element) == 1]
-    if not found:
-        message = "name the entries to be removed (vpn-service, site) by their keys alone"
-        raise RpcError("invalid-value", message, path=f"{_PLAN}/intent")
-    return found
+def _child(parent: etree._Element, name: str) -> etree._Element:
+    found = parent.find(name)
+    return found if found is not None else etree.SubElement(parent, name)

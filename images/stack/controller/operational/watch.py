@@ -23,11 +23,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds: between two looks while something settles, and while all is well; between two probes of a site that
-    answers; between two looks at the tunnels of devices that no site's state depends on."""
+    """Seconds: between two looks while something settles, and otherwise; for how long a site is said to settle; between
+    two probes of a site that answers; between two looks at the tunnels of devices that no site's state depends on."""
 
     soon: float = 0.2
     calm: float = 2.0
+    settling: float = 60.0
     probe: float = 10.0
     others: float = 10.0
 
@@ -76,12 +77,19 @@ class Watcher:
                 self.refresh()
             except Exception:
                 log.exception("a look at the network failed")
-            settled = all(state.judged.state in ("up", "waiting-for-device", "down") for state in self.sites.values())
             try:
-                async with asyncio.timeout(self._timing.calm if settled else self._timing.soon):
+                async with asyncio.timeout(self._timing.soon if self._settling() else self._timing.calm):
                     await self._wake.wait()
             except TimeoutError:
                 pass
+
+    def _settling(self) -> bool:
+        """Will something soon be other than it is? What has not come up for long may stay so."""
+        now = datetime.now(UTC)
+        return any(
+            state.judged.state == "configuring" and (now - state.since).total_seconds() < self._timing.settling
+            for state in self.sites.values()
+        )
 
     # -- asking ------------------------------------------------------------------------------------------------------
 

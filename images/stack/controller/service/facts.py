@@ -16,4 +16,3 @@ class DeviceFacts:
     wan_address: str | None = None
     """IPv4 address of its interface wan, as it sees it itself."""
     wan_gateway: str | None = None
-    behind_nat: bool = False

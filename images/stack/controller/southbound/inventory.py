@@ -15,7 +15,7 @@ from controller.service.facts import DeviceFacts
 MIGRATION = """
 CREATE TABLE device (
     name VARCHAR(255) PRIMARY KEY, serial TEXT NOT NULL, model TEXT NOT NULL, personality TEXT NOT NULL,
-    wan_address TEXT, wan_gateway TEXT, behind_nat BOOLEAN NOT NULL);
+    wan_address TEXT, wan_gateway TEXT);
 CREATE TABLE owned_entry (
     device VARCHAR(255) NOT NULL, entry TEXT NOT NULL, PRIMARY KEY (device, entry));
 """
@@ -28,7 +28,7 @@ class Inventory:
         self._database = database
         with database.read() as db:
             rows = db.execute(sa.text("SELECT * FROM device")).mappings()
-            self._facts = {row["name"]: DeviceFacts(**{**row, "behind_nat": bool(row["behind_nat"])}) for row in rows}
+            self._facts = {row["name"]: DeviceFacts(**row) for row in rows}
 
     @property
     def facts(self) -> dict[str, DeviceFacts]:

@@ -1,4 +1,4 @@
-"""What a device says of itself: its model (RFC 8348), its WAN address (RFC 8344) and the gateway of its underlay."""
+"""What a device says of itself: its model (RFC 8348), its WAN address (RFC 8344 or a lease of DHCP), its gateway."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _SPACES = {
     "hw": "urn:ietf:params:xml:ns:yang:ietf-hardware",
     "if": "urn:ietf:params:xml:ns:yang:ietf-interfaces",
     "ip": "urn:ietf:params:xml:ns:yang:ietf-ip",
+    "el": "urn:elasticlab:yang:elasticlab-interface",
     "rt": "urn:ietf:params:xml:ns:yang:ietf-routing",
     "v4ur": "urn:ietf:params:xml:ns:yang:ietf-ipv4-unicast-routing",
 }
@@ -24,12 +25,13 @@ _FILTER = (
     f'<hardware xmlns="{_SPACES["hw"]}"/><routing xmlns="{_SPACES["rt"]}"/>'
     f'<interfaces xmlns="{_SPACES["if"]}"><interface><name>wan</name></interface></interfaces>'
 )
-_WAN = "//if:interface[if:name='wan']/ip:ipv4/ip:address/ip:ip"
+_INTERFACE = "//if:interface[if:name='wan']"
+_WANS = (f"{_INTERFACE}/ip:ipv4/ip:address/ip:ip", f"{_INTERFACE}/el:dhcp/el:lease/el:address")
 _ROUTE = "v4ur:route[v4ur:destination-prefix='0.0.0.0/0']/v4ur:next-hop/v4ur:next-hop-address"
-#: Static first (that is what somebody said), then what the device uses (DHCP).
+#: Static first (that is what somebody said), then what the device was given.
 _GATEWAYS = (
     f"//rt:control-plane-protocol[rt:name='underlay']//v4ur:ipv4/{_ROUTE}",
-    f"//rt:rib[rt:default-rib='true']//{_ROUTE}",
+    f"{_INTERFACE}/el:dhcp/el:lease/el:router",
 )
 DEADLINE = 10.0
 
@@ -45,7 +47,7 @@ async def facts(client: NetconfClient, identity: Identity) -> DeviceFacts:
     if not models:
         raise NotUsable(f"{identity.name} does not tell its model (ietf-hardware, model-name)")
     model = models[0]
-    wan = _texts(data, _WAN)
+    wan = [text for path in _WANS for text in _texts(data, path)]
     gateways = [text for path in _GATEWAYS for text in _texts(data, path)]
     return DeviceFacts(
         name=identity.name,

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -37,6 +38,7 @@ from controller.southbound.sessions import Held, Sessions
 log = logging.getLogger(__name__)
 Sync = Literal["in-sync", "pending", "drifted", "unreachable", "failed"]
 FIRST_WAIT, LAST_WAIT = 1.0, 60.0
+PROBE_SECONDS = 10.0
 Numbered = Callable[[Intent], Network]
 """Gives numbers to an intent, durably, and joins it with the devices there are."""
 
@@ -301,7 +303,8 @@ class Reconciler:
     async def _commit(self, changes: Mapping[str, _Change]) -> None:
         if not changes:
             return
-        outcome = await self._executor.run({name: _inside(change.config) for name, change in changes.items()})
+        edits = {name: _inside(change.config) for name, change in changes.items()}
+        outcome = await self._executor.run(edits, partial(self._lost, frozenset(changes)))
         log.info("committed on %s", ", ".join(sorted(outcome.committed)) or "no device")
         for name in outcome.committed:
             await asyncio.to_thread(self._is_right, name, changes[name].wanted)
@@ -312,6 +315,22 @@ class Reconciler:
                 self._failed(name, reason)
         if outcome.refused or outcome.fenced:
             self._wake.set()
+
+    async def _lost(self, names: frozenset[str]) -> str | None:
+        """The probe of a commit: who cannot be spoken to any more has been cut off by it, and it must not stay."""
+
+        async def one(name: str) -> str | None:
+            client = self._sessions.session(name)
+            if client is None:
+                return f"{name} has lost its session"
+            try:
+                await client.get_config(filter="", deadline=PROBE_SECONDS)
+            except (RpcError, OSError, TimeoutError) as error:
+                return f"{name} does not answer any more: {error or type(error).__name__}"
+            return None
+
+        lost = [text for text in await asyncio.gather(*(one(name) for name in sorted(names))) if text is not None]
+        return "; ".join(lost) or None
 
     # -- states ------------------------------------------------------------------------------------------------------
 

@@ -34,7 +34,9 @@ def router(desk: Desk) -> APIRouter:
     async def events(order_id: str, request: Request) -> Response:
         session = await desk.keeper.viewer(request, use=False)
         found = await desk.gro.get(session, f"{ORDERS}/{safe_id(order_id)}")
-        return StreamingResponse(live.panel(desk.keeper, desk.gro, session, found), media_type="text/event-stream")
+        return StreamingResponse(
+            live.stream(desk.keeper, desk.gro, session, live.OrderView(session, found)), media_type="text/event-stream"
+        )
 
     @routes.post("/orders/{order_id}/cancel")
     async def cancel(order_id: str, request: Request) -> Response:

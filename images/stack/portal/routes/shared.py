@@ -22,6 +22,8 @@ class Desk:
     keeper: Keeper
     gro: Service
     identity: Service
+    manager: Service
+    controller: Service
     plans: Plans
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
-from portal import pages
+from portal import live, pages
 
 from .shared import Desk
 
@@ -19,10 +19,10 @@ def router(desk: Desk) -> APIRouter:
         session = await desk.keeper.viewer(request)
         return pages.page("sites.html", session, sites=await desk.gro.get(session, "/sites"))
 
-    @routes.get("/sites/table")
-    async def table(request: Request) -> Response:
-        """The table alone, which the page asks for every other second; a timer keeps no session alive."""
+    @routes.get("/sites/live")
+    async def events(request: Request) -> Response:
         session = await desk.keeper.viewer(request, use=False)
-        return pages.page("sites_table.html", session, sites=await desk.gro.get(session, "/sites"))
+        view = live.SitesView(desk.gro, session, await desk.gro.get(session, "/sites"))
+        return StreamingResponse(live.stream(desk.keeper, desk.gro, session, view), media_type="text/event-stream")
 
     return routes

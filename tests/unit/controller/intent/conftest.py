@@ -13,7 +13,7 @@ from yangkit import Schema, Tree
 MODELS = Path(__file__).parents[4] / "models" / "yang"
 INVENTORY = {
     "vmsr-1": DeviceFacts("vmsr-1", "V1", "vmsr-x86", "vmsr", "203.0.113.2", "203.0.113.1"),
-    "ucpe-1": DeviceFacts("ucpe-1", "U1", "ucpe-100", "ucpe", "192.168.1.10", "192.168.1.1", True),
+    "ucpe-1": DeviceFacts("ucpe-1", "U1", "ucpe-100", "ucpe", "192.168.1.10", "192.168.1.1"),
     "ucpe-2": DeviceFacts("ucpe-2", "U2", "ucpe-100", "ucpe", "192.0.2.6", "192.0.2.5"),
 }
 

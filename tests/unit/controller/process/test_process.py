@@ -168,7 +168,9 @@ async def test_a_plan_says_what_an_order_does_and_does_nothing(lab: Lab) -> None
     await everybody(lab)
 
     async def known() -> bool:
-        return all(one["sync"] == "in-sync" for one in (await lab.network())["device"])
+        return {one["name"] for one in (await lab.network()).get("device", []) if one["sync"] == "in-sync"} == set(
+            BOXES
+        )
 
     await lab.until(known)
     answer = await lab.call("plan", {"intent": DEMO}, "service:gro")
@@ -187,16 +189,36 @@ async def test_a_plan_says_what_an_order_does_and_does_nothing(lab: Lab) -> None
     assert (await lab.call("plan", {"intent": DEMO})).status_code == 204
 
 
+async def test_a_plan_of_an_end_says_what_goes(lab: Lab) -> None:
+    """All of a change at once: half of it, a VPN with a single site, would not be valid."""
+    await everybody(lab)
+    await lab.order(DEMO)
+    await healthy(lab)
+    alone = orders.site("branch-1", "ucpe-1", "10.1.0.1/24", "internet-1")
+    ending = {"ietf-l3vpn-svc:l3vpn-svc": {"sites": {"site": [alone]}}}
+    gone = {"remove-site": ["branch-2"], "remove-vpn": ["between", "internet-2"]}
+    answer = await lab.call("plan", {"intent": ending, **gone}, "service:gro")
+    assert answer.status_code == 200, answer.text
+    edits = answer.json()["elasticlab-network:output"]["edit"]
+    by_device = {name: {one["operation"] for one in edits if one["device"] == name} for name in BOXES}
+    assert by_device["ucpe-2"] == {"delete"}
+    assert by_device["vmsr-1"] == {"delete", "replace"}
+    half = await lab.call("plan", {"remove-site": ["branch-2"]}, "service:gro")
+    assert half.status_code == 400
+    assert "connects sites and has one" in half.text
+    assert await lab.states() == {"branch-1": "up", "branch-2": "up"}
+
+
 @pytest.mark.parametrize(
     ("intent", "says"),
     [
         ({"ietf-l3vpn-svc:l3vpn-svc": {"sites": {"site": [{"site-id": "x"}]}}}, "type"),
         ({"ietf-alarms:alarms": {}}, "one tree of"),
-        ({}, "one tree of"),
+        (None, "nothing to plan"),
     ],
 )
 async def test_a_plan_that_makes_no_sense_is_refused(lab: Lab, intent: Any, says: str) -> None:
-    answer = await lab.call("plan", {"intent": intent})
+    answer = await lab.call("plan", {} if intent is None else {"intent": intent})
     assert answer.status_code in (400, 409, 412), answer.text
     assert says in answer.text
 

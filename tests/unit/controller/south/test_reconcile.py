@@ -57,10 +57,15 @@ class Box(south.System):
     def __init__(self, model: str) -> None:
         super().__init__()
         self.model = model
+        self.lease: Any = None
 
     async def state(self) -> Any:
         component = {"name": "box", "class": "iana-hardware:chassis", "model-name": self.model}
-        return {"ietf-hardware:hardware": {"component": [component]}}
+        tree: Any = {"ietf-hardware:hardware": {"component": [component]}}
+        if self.lease is not None:
+            wan = {"name": "wan", "elasticlab-interface:dhcp": {"lease": self.lease}}
+            tree["ietf-interfaces:interfaces"] = {"interface": [wan]}
+        return tree
 
 
 def day0(name: str) -> Any:
@@ -196,6 +201,22 @@ async def test_ordered_and_taken_back(controller: Controller, devices: dict[str,
         assert devices[name].stores.running == day0(name)
 
 
+async def test_a_device_that_asks_for_its_address_is_known_by_its_lease(
+    controller: Controller, devices: dict[str, Any]
+) -> None:
+    """A POP router, too: its sites' tunnels follow when it is given another address."""
+    pop = devices["vmsr-1"]
+    pop.system.lease = {"address": "203.0.113.2", "prefix-length": 30, "router": "203.0.113.1"}
+    wan = {"name": "wan", "type": "iana-if-type:ethernetCsmacd", "elasticlab-interface:dhcp": {}}
+    await pop.stores.replace_running({"ietf-interfaces:interfaces": {"interface": [wan]}})
+    calls(devices, controller, *NAMES)
+    await controller.stores.replace_running(orders.demo_order())
+    await until(lambda: "br-1020" in pop.interfaces and controller.synced(*NAMES))
+    assert "'address': '203.0.113.2'" in str(devices["ucpe-1"].stores.running["elasticlab-ipsec:ipsec"])
+    pop.system.lease["address"] = "203.0.113.77"
+    await until(lambda: "203.0.113.77" in str(devices["ucpe-1"].stores.running["elasticlab-ipsec:ipsec"]))
+
+
 async def test_who_comes_later_is_brought_up_to_date(controller: Controller, devices: dict[str, Any]) -> None:
     """Over a restart of the controller, too."""
     await controller.stores.replace_running(orders.demo_order())
@@ -237,6 +258,30 @@ async def test_one_that_refuses_does_not_hold_up_the_others(controller: Controll
     assert "no memory" in (controller.reconciler.status["ucpe-2"].problem or "")
     devices["ucpe-2"].system.refuse = None
     await until(lambda: controller.synced(*NAMES) and "vxlan-1020" in devices["ucpe-2"].interfaces)
+
+
+async def test_a_commit_that_cuts_a_device_off_is_taken_back(controller: Controller, devices: dict[str, Any]) -> None:
+    """On the others at once; that device goes back by itself (RFC 6241, section 8.4)."""
+    steps: list[tuple[str, str]] = []
+
+    def cut(step: str, device: str) -> None:
+        steps.append((step, device))
+        if steps.count(("commit", "ucpe-1")) == 1:
+            stopping.append(asyncio.ensure_future(devices["ucpe-1"].home.stop()))
+            controller.sessions.dismiss("ucpe-1")
+
+    stopping: list[Any] = []
+    await controller.stop()
+    controller.on_step = cut
+    await controller.start()
+    calls(devices, controller, *NAMES)
+    await until(lambda: controller.synced(*NAMES))
+    await controller.stores.replace_running(orders.demo_order())
+    await until(lambda: ("revert", "vmsr-1") in steps)
+    # Branch 2 is built without it, branch 1 on neither of its devices.
+    await until(lambda: "br-1020" in devices["vmsr-1"].interfaces)
+    assert "gre-ucpe-1" not in devices["vmsr-1"].interfaces
+    await asyncio.gather(*stopping)
 
 
 async def test_what_cannot_be_is_refused_and_nothing_follows(controller: Controller, devices: dict[str, Any]) -> None:

@@ -1,4 +1,5 @@
-"""The models as libyang sees them: the demo's sites are valid, and wrong values are refused with a sentence."""
+"""The models as libyang sees them: what the controller makes of the demo's orders is valid, wrong values are
+refused with a sentence."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from element.plan.difference import difference
 from yangkit import Datastores, Module, NullBackend, Schema
 
 REPOSITORY = Path(__file__).parents[4]
-SITES = REPOSITORY / "topologies/demo/sites"
+SITES = REPOSITORY / "tests/unit/controller/intent/golden"
 
 
 def schema_of(personality: str) -> Schema:
