@@ -41,11 +41,12 @@ def chromium_for(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
 @pytest.fixture
 def people(request: pytest.FixtureRequest, lab: Lab, chromium_for: Callable[[Path], str]) -> Iterator[People]:
     """Whoever opens the lab's portal; what they saw is attached to a failed test."""
-    address = Orchestrator.of(lab).portal
+    orchestrator = Orchestrator.of(lab)
+    trust = lab.factory.directory / "stacks" / orchestrator.node / "service-ca.pem"
     before = request.session.testsfailed
     with sync_playwright() as playwright:
-        browser = playwright.chromium.connect_over_cdp(chromium_for(lab.factory.operator_ca))
-        with people_before(browser, address, lambda: request.session.testsfailed > before) as made:
+        browser = playwright.chromium.connect_over_cdp(chromium_for(trust))
+        with people_before(browser, orchestrator.portal, lambda: request.session.testsfailed > before) as made:
             yield made
 
 

@@ -28,6 +28,7 @@ _KINDS = {"string_type": "a string", "list_type": "an array", "dict_type": "an o
 _UNCLEAN = "control characters are not accepted"
 _QUANTITY = "1 is possible: a service has its own sites, order each in an item of its own"
 _REMEDIES = {
+    ("string_pattern_mismatch", "callback"): "an http or https URL with a host, without user and fragment, is expected",
     ("too_short", "serviceOrderItem"): "an order has at least one item",
     ("missing", "serviceOrderItem"): "an order has at least one item",
     ("missing", "serviceSpecification"): "a new service names its specification",

@@ -204,12 +204,12 @@ class CancelServiceOrderCreate(Extensible):
     serviceOrder: ServiceOrderRef
 
 
+# With a host, without user and fragment.
+_HTTP_URL = r"^https?://([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([/?][!$-~]*)?$"
+
+
 class EventSubscriptionInput(Strict):
     """Whom to tell (TMF630): `query` names members of an event and values, `eventType=ServiceOrderStateChangeEvent`."""
 
-    callback: Annotated[
-        str,
-        StringConstraints(max_length=MAX_URL),
-        WithJsonSchema({"type": "string", "format": "uri", "maxLength": MAX_URL}),
-    ]
+    callback: Annotated[str, StringConstraints(max_length=MAX_URL, pattern=_HTTP_URL)]
     query: Text = optional()

@@ -177,6 +177,13 @@ def drop_unused_sites(connection: sa.Connection, tenant: str) -> list[str]:
     return gone
 
 
+def listeners_of(connection: sa.Connection, tenant: str | None, api: str) -> int:
+    """How many a tenant (None: the administrators) has."""
+    mine = listeners.c.tenant.is_(None) if tenant is None else listeners.c.tenant == tenant
+    query = sa.select(sa.func.count()).select_from(listeners).where(mine, listeners.c.api == api)
+    return int(connection.execute(query).scalar_one())
+
+
 def tell(connection: sa.Connection, api: str, tenant: str, body: Json) -> None:
     """Puts an event into the outbox, in the transaction of what happened, for each listener whose query it meets."""
     query = sa.select(listeners).where(

@@ -14,6 +14,10 @@ from gro.documents import CATALOGUE, INVENTORY, ORDERING
 Json = Any
 
 
+# Of one tenant and API: each costs a row and a call for every event.
+MAX_LISTENERS = 20
+
+
 def hubs(desk: Desk, who: Any) -> APIRouter:
     router = APIRouter(tags=["hub"])
     for prefix, api in ((ORDERING, "Ordering"), (INVENTORY, "Inventory"), (CATALOGUE, "Catalogue")):
@@ -29,7 +33,7 @@ def _add(router: APIRouter, desk: Desk, who: Any, prefix: str, name: str) -> Non
     @router.post(
         f"{prefix}/hub", operation_id=f"subscribe{name}", status_code=201, response_class=Response,
         responses=openapi.gives(
-            resources.EventSubscription, 201, (400, 413, 415), {"end": openapi.link(f"unsubscribe{name}")}
+            resources.EventSubscription, 201, (400, 409, 413, 415), {"end": openapi.link(f"unsubscribe{name}")}
         ),
         openapi_extra=openapi.takes(wanted),
     )  # fmt: skip
@@ -38,6 +42,9 @@ def _add(router: APIRouter, desk: Desk, who: Any, prefix: str, name: str) -> Non
         row = {"id": str(uuid.uuid4()), "tenant": scope_of(caller), "api": api, "callback": callback,
                "query": subscription.query}  # fmt: skip
         with desk.database.begin() as connection:
+            if store.listeners_of(connection, row["tenant"], api) >= MAX_LISTENERS:
+                text = f"there are {MAX_LISTENERS} listeners already: end one of them (DELETE {prefix}/hub/ID)"
+                raise Problem(409, "Too many listeners", text)
             connection.execute(sa.insert(store.listeners).values(**row))
         answer = {"id": row["id"], "callback": callback, "query": subscription.query}
         return tmf.json_response(answer, 201, {"Location": f"{prefix}/hub/{row['id']}"})

@@ -119,6 +119,13 @@ def customer_of(document: Json) -> str:
     return ""
 
 
+def called(service: Json) -> str:
+    """What to call a service of an order: its name, else what it is (a reference may have no id or no name)."""
+    specification = service.get("serviceSpecification", {})
+    ways = (service.get("name"), specification.get("name"), specification.get("id"), service.get("id"))
+    return str(next((one for one in ways if one), "service"))
+
+
 def field_name(body: Json, pointer: str | None) -> str:
     """The field that a JSON pointer into a body names; empty if it names none."""
     steps = [step.replace("~1", "/").replace("~0", "~") for step in (pointer or "").split("/")[1:]]

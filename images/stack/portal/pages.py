@@ -16,6 +16,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .ordering import called
 from .sessions import Session
 
 HERE = Path(__file__).parent
@@ -91,7 +92,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     made.filters.update(when=when, step_name=step_name, pretty=pretty, words=words)
-    made.globals.update(static=static, span=span, token_field=token_field, ended=ENDED)
+    made.globals.update(called=called, static=static, span=span, token_field=token_field, ended=ENDED)
     return made
 
 

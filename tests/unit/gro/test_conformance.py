@@ -12,7 +12,8 @@ from typing import Any
 HERE = Path(__file__).parent
 ORDERING = "/tmf-api/serviceOrdering/v4"
 SEED = 20261121
-SECONDS = 60
+# It takes half a minute alone on two cores; this is for what hangs.
+SECONDS = 300
 SITE = {"name": "branch-1", "device": "S1", "access": "routed", "gateway": "192.168.1.1/24"}
 
 
@@ -40,7 +41,7 @@ async def test_gro_is_as_its_openapi_says(world: Any) -> None:
     process = await asyncio.create_subprocess_exec(
         *argv, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env=environment, cwd=world.folder
     )
-    async with asyncio.timeout(2 * SECONDS):
+    async with asyncio.timeout(SECONDS):
         report = (await process.communicate())[0].decode()
     print(f"seed {SEED}\n{report}")
     assert process.returncode == 0, f"seed {SEED}\n{report}"

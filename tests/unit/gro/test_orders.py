@@ -308,6 +308,18 @@ async def test_listeners_are_told_in_order_and_only_of_their_tenant(gro: Any) ->
     assert (await gro.call("DELETE", subscribed.headers["location"])).status_code == 204
 
 
+async def test_a_tenant_has_so_many_listeners_and_no_more(gro: Any) -> None:
+    async def subscribe(tenant: str) -> httpx.Response:
+        return await gro.call("POST", f"{ORDERING}/hub", {"callback": gro.listener.url}, tenant)
+
+    made = [await subscribe("acme") for _ in range(20)]
+    full = await subscribe("acme")
+    assert (full.status_code, full.headers["content-type"]) == (409, "application/problem+json")
+    assert (await subscribe("rival")).status_code == 201, "each has its own"
+    await gro.call("DELETE", made[0].headers["location"])
+    assert (await subscribe("acme")).status_code == 201
+
+
 async def test_a_listener_that_fails_is_told_again_and_keeps_no_other_waiting(gro: Any) -> None:
     async with serving(other := Listener(status=503)) as (url,):
         for callback in (url, gro.listener.url):
@@ -322,6 +334,10 @@ async def test_a_listener_that_fails_is_told_again_and_keeps_no_other_waiting(gr
 @pytest.mark.parametrize(
     "url",
     [
+        "http://user@listener.example/",
+        "http:///",
+        "http://[",
+        "http://listener.example/#there",
         "http://127.0.0.1/",
         "http://[::1]/",
         "http://169.254.169.254/meta",

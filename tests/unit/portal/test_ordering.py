@@ -99,6 +99,8 @@ class TestPlan:
         assert f"device {fields['site.device']} of site {fields['site.name']} is not registered" in plan.text
         path = await ordered(ann, fields)
         assert "is not registered" in await until(ann, path, "held")
+        await ann.post(f"{path}/cancel", {})
+        await until(ann, path, "cancelled")
 
     async def test_without_a_controller_there_is_a_reason_instead(self, ann, site, world):
         world.south.controller_is(away=True)
@@ -205,6 +207,7 @@ class TestOrder:
         assert service
         plan = await ann.follow(await ann.post(f"{service[0]}/delete", {}))
         assert "This ends the service" in plan.text
+        assert ">short-lived</a>" in plan.text
         answer = await ann.post(plan.url.path, {})
         await until(ann, answer.headers["location"], "completed")
         assert "terminated" in (await ann.get(service[0])).text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.unit.portal.world import (
+    ORDERING,
     browser_of,
     free_port,
     hidden,
@@ -66,6 +67,36 @@ async def test_lists_have_pages(ann, site, monkeypatch):
         assert (await ann.get(f"/orders?page={odd}")).status_code == 200
     for path in paths:
         await ann.post(f"{path}/cancel", {})
+        await until(ann, path, "cancelled")
+
+
+async def test_orders_of_programs_are_shown_as_well(ann, site, world):
+    """A program may name the offer by its name alone, give no name, note what it likes, and order several things."""
+    fields = {name.removeprefix("site."): value for name, value in site(plugged=False).items()}
+    item = {
+        "id": "1", "action": "add",
+        "service": {
+            "name": "", "serviceSpecification": {"name": "Site to Internet"},
+            "serviceCharacteristic": [{"name": "site", "value": fields}],
+        },
+    }  # fmt: skip
+    other = {"id": "2", "action": "add", "service": {**item["service"], "name": "second"}}
+    body = {
+        "serviceOrderItem": [item, other],
+        "note": [{"text": "<b>"}],
+        "relatedParty": [{"role": "customer", "id": "acme"}, {"role": "friend"}],
+    }
+    with world.identity.admin() as admin:
+        answer = admin.post(f"{world.gro_url}{ORDERING}/serviceOrder", json=body)
+    assert answer.status_code == 201, answer.text
+    path = f"/orders/{answer.json()['id']}"
+    page = (await ann.get(path)).text
+    assert ">Site to Internet</a>" in page
+    assert ">second</a>" in page
+    for place in ("/orders", "/services"):
+        assert (await ann.get(place)).status_code == 200
+    await ann.post(f"{path}/cancel", {})
+    await until(ann, path, "cancelled")
 
 
 class TestLive:
@@ -99,16 +130,25 @@ class TestLive:
 
     async def test_it_ends_with_the_session(self, ann, site, world, monkeypatch):
         monkeypatch.setattr("portal.live.LOOK_SECONDS", 0.05)
-        path = await ordered(ann, site(plugged=False))
+        fields = site(plugged=False)
+        path = await ordered(ann, fields)
         csrf = hidden((await ann.get("/orders")).text, "csrf")
         other = browser_of(world)
         other.client.cookies = ann.client.cookies
-        stream = asyncio.create_task(self.events(other, path, lambda _: False))
+        began = asyncio.Event()
+
+        def seen(text):
+            began.set()
+            return False
+
+        stream = asyncio.create_task(self.events(other, path, seen))
+        await asyncio.wait_for(began.wait(), 20)
         await ann.post("/logout", {}, csrf=csrf)
         text = await stream
         assert text.endswith("event: end\ndata: end\n\n")
         assert "Your session has ended" in text
         await other.client.aclose()
+        world.south.plug_in(fields["site.device"])
 
     async def test_sites_come_and_go_as_they_do(self, ann, site):
         fields = site(plugged=False)
@@ -140,6 +180,7 @@ class TestLive:
                     break
         assert fields["site.name"] not in text
         await ann.post(f"{path}/cancel", {})
+        await until(ann, path, "cancelled")
 
 
 async def test_gro_away_is_said_with_a_remedy(world, tmp_path, monkeypatch):

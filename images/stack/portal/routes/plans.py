@@ -10,11 +10,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from portal import ordering, pages
-from portal.desk import ORDERING
+from portal.desk import INVENTORY, ORDERING
 from portal.failures import Refused
 from portal.sessions import Session
 
 from .shared import Desk, Json, go, not_found, safe_id
+
+SERVICES = f"{INVENTORY}/service"
 
 
 def router(desk: Desk) -> APIRouter:
@@ -27,11 +29,13 @@ def router(desk: Desk) -> APIRouter:
         if plan is None:
             raise not_found()
         item = plan.body["serviceOrderItem"][0]
+        ends = item["action"] == "delete"
+        leaving = await desk.gro.get(session, f"{SERVICES}/{safe_id(item['service']['id'])}") if ends else None
         by_device = itemgetter("device")
         devices = [(name, list(edits)) for name, edits in groupby(sorted(plan.edits["edit"], key=by_device), by_device)]
         return pages.page(
             "plan.html", session, plan=plan, item=item, devices=devices, intent=plan.edits["intent"],
-            customer=ordering.customer_of(plan.body),
+            customer=ordering.customer_of(plan.body), leaving=leaving,
         )  # fmt: skip
 
     @routes.post("/plans/{plan_id}")

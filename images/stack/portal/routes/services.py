@@ -7,12 +7,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from portal import ordering, pages
-from portal.desk import INVENTORY
 
-from .plans import propose
+from .plans import SERVICES, propose
 from .shared import Desk, go, number, safe_id
-
-SERVICES = f"{INVENTORY}/service"
 
 
 def router(desk: Desk) -> APIRouter:
