@@ -27,13 +27,22 @@ def test_breaks(lab):
 def test_goes_on(lab):
     assert lab["host-1"].reaches("10.2.0.10")
 """
+ORDERLY = """
+import pytest
+@pytest.mark.topology("demo")
+def test_ordered(lab): ...
+@pytest.mark.topology("plain")
+def test_elsewhere(lab): ...
+@pytest.mark.topology("demo", orders=False)
+def test_before_anything_is_ordered(lab): ...
+"""
 
 
-def start(folder: Path, source: str) -> subprocess.Popen[str]:
+def start(folder: Path, source: str, *options: str) -> subprocess.Popen[str]:
     (folder / "test_inner.py").write_text(source)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder)]
     return subprocess.Popen(
-        [*command, f"--alluredir={folder}/results", "test_inner.py"],
+        [*command, f"--alluredir={folder}/results", *options, "test_inner.py"],
         cwd=folder,
         stdout=subprocess.PIPE,
         text=True,
@@ -68,3 +77,9 @@ def test_a_failure_leaves_its_evidence_and_the_next_test_a_working_lab(tmp_path:
     evidence = b"\n".join(file.read_bytes() for file in (tmp_path / "results").iterdir())
     for look in (b"=== addresses:", b"=== routes:", b"=== nft:", b"=== processes:"):
         assert look in evidence
+
+
+def test_labs_are_shared_and_those_without_orders_come_first(tmp_path: Path) -> None:
+    said, _ = start(tmp_path, ORDERLY, "--collect-only").communicate(timeout=60)
+    collected = [line.rpartition("::")[2] for line in said.splitlines() if "::" in line]
+    assert collected == ["test_before_anything_is_ordered", "test_ordered", "test_elsewhere"]

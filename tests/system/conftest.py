@@ -1,4 +1,4 @@
-"""What system tests share: the life of orders, and a browser for the tests that click.
+"""What system tests share: an order's life, and a browser for the tests that click.
 
 Playwright's own loop runs in the test's thread while a test uses `people`: what calls `asyncio.run` belongs into a
 thread of its own there.

@@ -21,7 +21,7 @@ from tests.system.traces import INTENT, NETWORK, Json
 pytestmark = pytest.mark.topology("demo", orders=False)
 
 YANG = "application/yang-data+json"
-SITES = {
+SITES: dict[str, dict[str, Json]] = {
     "acme": {"name": "home-of-acme", "device": "EL-UCPE-0001", "access": "routed", "gateway": "10.1.0.1/24"},
     "umbrella": {
         "name": "home-of-umbrella", "device": "EL-UCPE-0002", "access": "bridged", "vlan": 20, "gateway": "10.2.0.1/24",
@@ -110,17 +110,18 @@ def routes(far: Orchestrator) -> list[tuple[str, str]]:
 
 def test_neither_sees_the_other(life: Life, tenants: tuple[Tenant, Tenant], lab: Lab) -> None:
     """One test, for what it takes to have two tenants: interfaces first, packets after."""
-    for one, other in (tenants, tenants[::-1]):
+    first, second = tenants
+    for one, other in ((first, second), (second, first)):
         nothing_of_the_other_is_told(one, other)
         nothing_of_the_other_is_touched(one, other)
         the_operators_components_are_closed(one, other)
     for host in HOST_OF.values():
         lab[host].must_reach(SERVER)
-    for one, other in (("host-1", "host-2"), ("host-2", "host-1")):
-        with lab.capture(f"{other}:lan") as capture:
-            lab[one].must_not_reach(HOSTS[other])
-        assert capture.count(f"host {HOSTS[one]}") == 0
-        assert capture.count(f"vlan and host {HOSTS[one]}") == 0
+    for source, target in (("host-1", "host-2"), ("host-2", "host-1")):
+        with lab.capture(f"{target}:lan") as capture:
+            lab[source].must_not_reach(HOSTS[target])
+        assert capture.count(f"host {HOSTS[source]}") == 0
+        assert capture.count(f"vlan and host {HOSTS[source]}") == 0
 
 
 def nothing_of_the_other_is_told(one: Tenant, other: Tenant) -> None:
@@ -168,9 +169,8 @@ def nothing_of_the_other_is_touched(one: Tenant, other: Tenant) -> None:
 
     assert planned(str(SITES[other.name]["device"])) == planned("EL-NOT-THERE")
     assert planned("EL-NOT-THERE")[0] == 422
-    listener = other.far.call(
-        "gro", "POST", f"{ordering.ORDERING}/hub", {"callback": "https://listener.example/"}
-    ).json()
+    callback = {"callback": "https://192.0.0.9/"}  # RFC 7723's anycast address: public, and nobody's here
+    listener = other.far.call("gro", "POST", f"{ordering.ORDERING}/hub", callback).json()
     place = f"{ordering.ORDERING}/hub/{listener['id']}"
     assert one.ask("gro", "DELETE", place)[0] == 404
     assert other.ask("gro", "DELETE", place)[0] == 204
