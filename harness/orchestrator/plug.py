@@ -136,8 +136,8 @@ def wait_until_managed(orchestrator: Orchestrator, wanted: Wiring, deadline: Dea
         return True
 
     if names:
-        for name, condition in (("the manager to have every device", managed), ("the controller to", connected)):
-            wait_for(name, condition, deadline, interval=_INTERVAL, retry_on=(UnavailableError, _NotYetError))
+        _wait("the manager to have every device", managed, deadline)
+        _wait("the controller to have a session with every device", connected, deadline)
 
 
 def wait_until_healthy(orchestrator: Orchestrator, wanted: Wiring, orders: list[str], deadline: Deadline) -> None:
@@ -164,11 +164,15 @@ def wait_until_up(orchestrator: Orchestrator, deadline: Deadline) -> None:
             raise _NotYetError("; ".join(said))
         return True
 
-    wait_for("all sites to be up", up, deadline, interval=_INTERVAL, retry_on=(UnavailableError, _NotYetError))
+    _wait("all sites to be up", up, deadline)
 
 
 class _NotYetError(Exception):
     """What is still waited for, in words that the deadline's error shows."""
+
+
+def _wait(name: str, condition: Callable[[], bool], deadline: Deadline) -> None:
+    wait_for(name, condition, deadline, interval=_INTERVAL, retry_on=(UnavailableError, _NotYetError))
 
 
 def _try(name: str, action: Callable[[], T], deadline: Deadline) -> T:

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.topology("demo")
 
 HOST_1, HOST_2 = "10.1.0.10", "10.2.0.10"
 BOXES = {"vmsr-1": "EL-VMSR-0001", "ucpe-1": "EL-UCPE-0001", "ucpe-2": "EL-UCPE-0002"}
+OUTSIDE = {"vmsr-1": "203.0.113.2", "ucpe-1": "192.0.2.2", "ucpe-2": "192.0.2.6"}
 OWN = "/var/lib/element/identity/current"
 
 
@@ -86,7 +87,8 @@ def test_after_a_power_cycle_a_box_calls_its_controller_and_nobody_else(lab: Lab
     """It has what it is on its disk; only its DHCP lease it asks for again."""
     before, since = certificate(lab, box), connected(far)[box]
     at = registry.read(far, BOXES[box])
-    with lab.capture(f"{box}:wan", "tcp port 8572 or tcp port 4335") as wan, lab.management_capture() as management:
+    # At the far end: a capture of the box's own port ends with its power.
+    with lab.capture("stack:wan", f"tcp and host {OUTSIDE[box]}") as wan, lab.management_capture() as management:
         lab[box].power.cycle()
         wait_for(f"{box} to call home", lambda: connected(far).get(box, since) != since, 40)
     assert certificate(lab, box) == before
@@ -96,8 +98,6 @@ def test_after_a_power_cycle_a_box_calls_its_controller_and_nobody_else(lab: Lab
     assert (after["bootstrapped-at"], after["status"]) == (at["bootstrapped-at"], "managed")
     assert wan.count("tcp port 4335") > 0
     assert wan.count("tcp port 8572") == 0
-    own = lab[box].sh("ip -o -4 address show dev wan | awk '{print $4}'").partition("/")[0]
-    assert wan.frames(f"dst host 203.0.113.6 and not src host {own}") == [], "it called with an address of another link"
     begun = f"tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn and src host {lab[box].management_address}"
     assert management.frames(begun) == [], "a box has no business on the management network"
     plug.wait_until_up(far, Deadline(60))
