@@ -16,7 +16,7 @@ from stackkit.durable import Context, Held, Step
 from gro import documents, sdno, store
 from gro.notices import OUTBOX, SITES, Notices
 from gro.restconf import Controller, Manager, RefusedError
-from gro.watch import ANY_DEVICE, Waiting, of_device, of_site
+from gro.watch import REGISTRY, Waiting, of_device, of_site
 
 Json = Any
 
@@ -78,15 +78,15 @@ class Fulfilment:
         found: dict[str, Json] = {}
         tenant = context.input["tenant"]
         for site in self._new_sites(context):
-            self.waiting.expect(context.saga, {ANY_DEVICE})  # its name is not known yet
+            self.waiting.expect(context.saga, {REGISTRY})  # its name is not known yet
             device = await self.manager.device_of(tenant, site.device)
             here = f"device {site.device} of site {site.name} is"
             if device is None:
                 raise Held(f"{here} not registered for {tenant}")
             name, status = device["name"], device.get("status", "expected")
+            self.waiting.expect(context.saga, {REGISTRY, of_device(name)})
             if status in BARRED:
                 raise Held(f"{here} {status}: {BARRED[status]}")
-            self.waiting.expect(context.saga, {of_device(name)})
             if not await self.controller.connected(name):
                 raise Held(f"{here} {'not connected' if status == 'managed' else status}: plug it in")
             with self.database.begin() as connection:
@@ -127,14 +127,16 @@ class Fulfilment:
         return await self._settled(context, added, removed)
 
     async def _settled(self, context: Context, added: list[store.Row], removed: list[store.Row]) -> Json:
-        """Sites of added services are up, sites that no service uses any more are gone."""
+        """Sites of added services are up, those that no service uses any more are gone, and those that others use have
+        lost what was theirs of removed services."""
         tenant = context.input["tenant"]
         with self.database.read() as connection:
             sites = store.tenant_sites(connection, tenant)
             used = {name for one in store.in_network(connection, tenant) for name in one.sites}
         wanted = {name for row in added for name in row["sites"]}
-        gone = {name for row in removed for name in row["sites"] if name in sites} - used
-        concerned = [sites[name] for name in (*wanted, *gone)]
+        touched = {name for row in removed for name in row["sites"] if name in sites} - wanted
+        gone, staying = touched - used, touched & used
+        concerned = [sites[name] for name in (*wanted, *touched)]
         devices = {of_device(one.device_name) for one in concerned if one.device_name}
         self.waiting.expect(context.saga, devices | {of_site(one.id) for one in concerned})
         live = await self.controller.sites({one.id for one in concerned})
@@ -150,6 +152,11 @@ class Fulfilment:
             if sites[name].id in live:
                 raise Held(f"site {name} is {live[sites[name].id].get('state', 'there')} still")
             evidence[name] = {"state": "gone"}
+        for name in sorted(staying):
+            # Not necessarily up: that is not this order's affair.
+            if live.get(sites[name].id, {}).get("in-sync") is not True:
+                raise Held(f"site {name} is being changed")
+            evidence[name] = {"state": "changed"}
         return evidence
 
     async def _finish(self, context: Context) -> Json:

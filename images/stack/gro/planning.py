@@ -50,7 +50,8 @@ async def _edits(
     desk: Desk, checked: Checked, sites: dict[str, sdno.Site], present: list[sdno.Service]
 ) -> tuple[sdno.Change, list[Json]]:
     """The change of the network, and what the controller says that it would do to devices."""
-    sites = sites | {one.name: await _named(desk, one) for one in sites.values() if one.device_name is None}
+    added = {name for service in checked.add for name in service.service.sites}
+    sites = sites | {name: await _named(desk, sites[name]) for name in sorted(added) if sites[name].device_name is None}
     change = sdno.change(present, sites, [added.service for added in checked.add], checked.remove)
     return change, await desk.controller.plan(sdno.plan(change))
 

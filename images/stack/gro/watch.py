@@ -1,29 +1,29 @@
-"""What happens in the network, as the controller tells it: wakes the orders that wait for it, shows sites as they are.
+"""What happens in the network and in the registry: wakes the orders that wait for it, shows sites as they are.
 
-One subscription of the process to the controller's event stream (RFC 8040 section 6). Whenever it begins, all is read
-once: what happened in between is not lost. An order that waits says for what, then looks, then waits: whatever happens
-after its look wakes it.
+One subscription of the process to the event stream of the controller, and one to that of the manager (RFC 8040
+section 6). Whenever one begins, all is read once: what happened in between is not lost. An order that waits says for
+what, then looks, then waits: whatever happens after its look wakes it.
 """
 
 import asyncio
 import logging
 import random
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from stackkit.durable import Later
 
 from gro.notices import SITES, Notices
-from gro.restconf import Controller, RefusedError, Site
+from gro.restconf import Controller, Manager, RefusedError, Restconf, Site
 
 Json = Any
 log = logging.getLogger(__name__)
 
 STREAM = "NETCONF-JSON"
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
-ANY_DEVICE = "device"
-"""For a device whose name is not known: any that comes may be it."""
+REGISTRY = "registry"
+"""For a device that must be registered first, or otherwise."""
 
 
 def of_device(name: str) -> str:
@@ -58,13 +58,44 @@ class Waiting:
         return {order for subject in subjects for order in self._orders.get(subject, ())}
 
 
+async def follow(
+    restconf: Restconf,
+    name: str,
+    begin: Callable[[], Awaitable[None]],
+    happened: Callable[[dict[str, Json]], Awaitable[None]],
+    lost: Callable[[], None],
+) -> None:
+    """Until cancelled: `begin` when a subscription has begun, `happened` for each event, `lost` when it has ended."""
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            async with restconf.events(STREAM) as events:
+                await begin()
+                pause = FIRST_PAUSE
+                async for event in events:
+                    await happened(event)
+            log.info("the %s ended its events; subscribing again", name)
+        except (Later, RefusedError) as error:
+            log.info("no events of the %s: %s", name, error)
+        except Exception:
+            log.exception("the events of the %s cannot be followed; subscribing again", name)
+        lost()
+        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads clients, hides nothing
+        pause = min(pause * 2, LONGEST_PAUSE)
+
+
 class Watch:
-    """The subscription. `sites`: the live state of each, by id, as far as it is known; `following`: whether it is."""
+    """The subscriptions. `sites`: the live state of each, by id, as far as it is known; `following`: whether it is."""
 
     def __init__(
-        self, controller: Controller, waiting: Waiting, wake: Callable[[str | None], None], notices: Notices
+        self,
+        controller: Controller,
+        manager: Manager,
+        waiting: Waiting,
+        wake: Callable[[str | None], None],
+        notices: Notices,
     ) -> None:
-        self._controller = controller
+        self._controller, self._manager = controller, manager
         self._waiting = waiting
         self._wake = wake
         self._notices = notices
@@ -73,24 +104,12 @@ class Watch:
 
     async def run(self) -> None:
         """Until cancelled."""
-        pause = FIRST_PAUSE
-        while True:
-            try:
-                async with self._controller.restconf.events(STREAM) as events:
-                    await self._begin()
-                    pause = FIRST_PAUSE
-                    async for event in events:
-                        await self._happened(event)
-                log.info("the controller ended its events; subscribing again")
-            except (Later, RefusedError) as error:
-                log.info("no events of the controller: %s", error)
-            except Exception:
-                log.exception("the controller's events cannot be followed; subscribing again")
-            self.sites = {}
-            self.following.clear()
-            self._notices.tell(SITES)
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads clients, hides nothing
-            pause = min(pause * 2, LONGEST_PAUSE)
+        await asyncio.gather(
+            follow(self._controller.restconf, "controller", self._begin, self._happened, self._lost),
+            follow(self._manager.restconf, "manager", self._registry_begin, self._registry_happened, lambda: None),
+        )
+
+    # -- the network --
 
     async def _begin(self) -> None:
         self.sites = await self._controller.sites()
@@ -99,9 +118,14 @@ class Watch:
         self._wake(None)
         self.following.set()
 
+    def _lost(self) -> None:
+        self.sites = {}
+        self.following.clear()
+        self._notices.tell(SITES)
+
     async def _happened(self, event: dict[str, Json]) -> None:
         if (device := event.get("elasticlab-network:device-state-changed")) is not None:
-            self._wake_for(of_device(device["name"]), ANY_DEVICE)
+            self._wake_for(of_device(device["name"]))
         if (site := event.get("elasticlab-network:site-state-changed")) is not None:
             id_ = site["site-id"]
             self._wake_for(of_site(id_))
@@ -110,6 +134,16 @@ class Watch:
             self.sites.update(found)
             self._notices.tell(SITES)
 
-    def _wake_for(self, *subjects: str) -> None:
-        for order in self._waiting.orders(*subjects):
+    # -- the registry --
+
+    async def _registry_begin(self) -> None:
+        self._wake_for(REGISTRY)
+
+    async def _registry_happened(self, event: dict[str, Json]) -> None:
+        """RFC 6470: somebody has registered a device, or changed what is said of one."""
+        if "ietf-netconf-notifications:netconf-config-change" in event:
+            self._wake_for(REGISTRY)
+
+    def _wake_for(self, subject: str) -> None:
+        for order in self._waiting.orders(subject):
             self._wake(order)

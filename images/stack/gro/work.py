@@ -32,7 +32,7 @@ async def at_work(
     fulfilment = Fulfilment(database, controller, manager)
     engine = durable.Engine(database, {KIND: fulfilment.steps}, [observer(notices, fulfilment.waiting)])
     courier = hub.Courier(database, outside, notices, allow_internal=internal_callbacks)
-    watch = Watch(controller, fulfilment.waiting, engine.wake, notices)
+    watch = Watch(controller, manager, fulfilment.waiting, engine.wake, notices)
     await engine.start()
     tasks = [asyncio.create_task(courier.run(), name="courier"), asyncio.create_task(watch.run(), name="watch")]
     try:

@@ -72,7 +72,9 @@ class Controller(_Server):
         self.sites: dict[str, dict[str, Any]] = {}
         self.devices: dict[str, dict[str, Any]] = {}
         self.refusal: str | None = None
-        self.plans: list[tuple[str, str]] = []
+        #: Sites whose devices take their time with every change.
+        self.slow: set[str] = set()
+        self.plans: list[Tree] = []
         self.changes = 0
         self.changed = asyncio.Condition()
         self.stores.change_listeners.append(lambda _: self._follow())
@@ -108,6 +110,8 @@ class Controller(_Server):
         wanted = self.ordered["sites"]
         for id_ in wanted - self.sites.keys():
             self.site(id_, self.states.get(id_, "up"))
+        for id_ in wanted & self.slow:
+            self.site(id_, "down", "its tunnel is cut", in_sync=False)
         for id_ in self.sites.keys() - wanted:
             self.gone(id_)
 
@@ -120,11 +124,12 @@ class Controller(_Server):
         async with self.changed:
             self.changed.notify_all()
 
-    def site(self, id_: str, state: str, reason: str | None = None) -> None:
+    def site(self, id_: str, state: str, reason: str | None = None, *, in_sync: bool = True) -> None:
         """A site is in a state from now on."""
         why = {"reason": reason} if reason else {}
         since = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        self.sites[id_] = {"site-id": id_, "state": state, "since": since, "round-trip-time": "1.5", **why}
+        told = {"site-id": id_, "state": state, "in-sync": in_sync, "since": since, "round-trip-time": "1.5"}
+        self.sites[id_] = {**told, **why}
         self._publish("elasticlab-network:site-state-changed", {"site-id": id_, "state": state, **why})
 
     def gone(self, id_: str) -> None:

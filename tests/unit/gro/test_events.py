@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from gro import fulfilment, streams
-from gro.watch import ANY_DEVICE, Waiting
+from gro.watch import REGISTRY, Waiting
 
 ORDERING = "/tmf-api/serviceOrdering/v4"
 # Far below every poll, far above what a busy machine needs.
@@ -48,6 +48,34 @@ async def test_a_device_that_comes_wakes_the_order_that_waits_for_it(gro: Any) -
     held = await gro.until(order, "held", "devices", "held")
     assert held["milestone"][-1]["message"] == "device S1 of site branch-1 is not connected: plug it in"
     gro.network.controller.device("ucpe-s1", connected=True)
+    assert await completed(gro, order) < SOON
+
+
+async def test_a_device_that_is_registered_when_it_is_there_already_wakes_the_order(gro: Any) -> None:
+    """The registry's own events do: nothing happens in the network."""
+    await gro.network.manager.clear()
+    gro.network.controller.device("ucpe-s1", connected=True)
+    order = await gro.order(internet())
+    await gro.until(order, "held", "devices", "held")
+    await gro.network.manager.register("S1", "ucpe-s1", "acme")
+    assert await completed(gro, order) < SOON
+
+
+async def test_an_end_waits_until_the_sites_that_stay_have_changed(gro: Any) -> None:
+    """What was bought is gone when the order says so; that the site's tunnel is cut is another matter."""
+    await gro.finished(await gro.order(internet()))
+    site = {"name": "branch-1"}
+    second = {"serviceSpecification": {"id": "site-to-internet"}}
+    second |= {"serviceCharacteristic": [{"name": "site", "value": site}]}
+    more = await gro.order({"id": "1", "action": "add", "service": second})
+    await gro.finished(more)
+    service = (await gro.call("GET", f"{ORDERING}/serviceOrder/{more.json()['id']}")).json()
+    ended = service["serviceOrderItem"][0]["service"]["id"]
+    gro.network.controller.slow.add("acme.branch-1")
+    order = await gro.order({"id": "1", "action": "delete", "service": {"id": ended}})
+    waiting = await gro.until(order, "inProgress", "verify", "held")
+    assert waiting["milestone"][-1]["message"] == "site branch-1 is being changed"
+    gro.network.controller.site("acme.branch-1", "down", "its tunnel is cut")
     assert await completed(gro, order) < SOON
 
 
@@ -181,11 +209,11 @@ async def test_silence_is_filled_with_comments_and_no_stream_outlives_a_token(
 
 def test_who_waits_for_what() -> None:
     waiting = Waiting()
-    waiting.expect("a", {ANY_DEVICE})
+    waiting.expect("a", {REGISTRY})
     waiting.expect("b", {"site x", "device y"})
-    assert waiting.orders("device y", ANY_DEVICE) == {"a", "b"}
+    assert waiting.orders("device y", REGISTRY) == {"a", "b"}
     waiting.expect("a", {"site x"})
-    assert (waiting.orders(ANY_DEVICE), waiting.orders("site x")) == (set(), {"a", "b"})
+    assert (waiting.orders(REGISTRY), waiting.orders("site x")) == (set(), {"a", "b"})
     waiting.forget("b")
     assert (waiting.orders("site x"), waiting.orders("device y")) == ({"a"}, set())
 

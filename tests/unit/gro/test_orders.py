@@ -277,6 +277,13 @@ async def test_a_plan_with_an_unregistered_device_says_so(gro: Any) -> None:
     assert (plan.status_code, plan.json()["detail"]) == (422, "device S1 of site branch-1 is not registered for acme")
 
 
+async def test_a_plan_does_not_mind_orders_that_are_held(gro: Any) -> None:
+    held = await gro.order(internet(7))
+    await gro.until(held, "held", "devices", "held")
+    plan = await gro.call("POST", f"{ORDERING}/orderPlan", {"serviceOrderItem": [internet()]})
+    assert plan.status_code == 200, plan.text
+
+
 async def test_steps_are_streamed_to_their_end(gro: Any) -> None:
     answer = await gro.order(internet())
     stream = await gro.call("GET", answer.json()["href"] + "/events")

@@ -101,7 +101,12 @@ def _tunnel(tunnel: Tunnel, peer: str) -> Tree:
 
 
 def _site(id_: str, state: SiteState) -> Tree:
-    tree: Tree = {"site-id": id_, "state": state.judged.state, "since": stamp(state.since)}
+    tree: Tree = {
+        "site-id": id_,
+        "state": state.judged.state,
+        "in-sync": state.in_sync,
+        "since": stamp(state.since),
+    }
     if state.judged.reason:
         tree["reason"] = state.judged.reason
     if state.judged.round_trip_time is not None:

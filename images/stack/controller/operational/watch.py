@@ -39,11 +39,12 @@ PROBES = 4
 
 @dataclass(frozen=True)
 class SiteState:
-    """How a site is, since when, and which VPNs it is in."""
+    """How a site is, since when, which VPNs it is in, and whether its devices have it as it is wanted."""
 
     judged: Judged
     since: datetime
     vpns: tuple[str, ...] = ()
+    in_sync: bool = False
 
 
 class Watcher:
@@ -177,21 +178,22 @@ class Watcher:
         wanted = {site.id: site for site in intent.sites}
         for id_, site in wanted.items():
             before = self.sites.get(id_)
-            self._note(id_, judge(id_, before.judged.state if before else None, evidence), site.vpns)
+            judged = judge(id_, before.judged.state if before else None, evidence)
+            self._note(id_, judged, site.vpns, in_sync=id_ in view.network.attachments and not view.lacking(id_))
         leaving = self._reconciler.carried - wanted.keys()
         for id_ in leaving:
             device = view.leaving.get(id_)
-            self._note(id_, Judged("removing", f"{device} may still have it" if device else None), ())
+            self._note(id_, Judged("removing", f"{device} may still have it" if device else None))
         for id_ in self.sites.keys() - wanted.keys() - leaving:
             self._gone(id_)
 
-    def _note(self, site: str, judged: Judged, vpns: tuple[str, ...]) -> None:
+    def _note(self, site: str, judged: Judged, vpns: tuple[str, ...] = (), *, in_sync: bool = False) -> None:
         before = self.sites.get(site)
         state: State = judged.state
         changed = before is None or before.judged.state != state
         since = datetime.now(UTC) if before is None or changed else before.since
-        self.sites[site] = now = SiteState(judged, since, vpns)
-        if changed or (before is not None and before.judged.reason != judged.reason):
+        self.sites[site] = now = SiteState(judged, since, vpns, in_sync)
+        if changed or before is None or (before.judged.reason, before.in_sync) != (judged.reason, in_sync):
             for listener in self.on_site:
                 listener(site, now)
 

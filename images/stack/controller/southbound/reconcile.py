@@ -71,6 +71,10 @@ class View:
     leaving: Mapping[str, str] = field(default_factory=dict)
     """Sites that nobody wants and that a device may still have, by that device."""
 
+    def lacking(self, site: str) -> bool:
+        """Does a device lack a site, as far as it could have it?"""
+        return site in self.withheld or site in self.stale
+
 
 @dataclass(frozen=True)
 class _Change:

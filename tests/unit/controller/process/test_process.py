@@ -62,8 +62,8 @@ async def test_a_change_is_seen_at_once(lab: Lab) -> None:
     other = json.loads(json.dumps(DEMO).replace("10.1.0.1", "10.9.0.1"))
     assert (await lab.order(other)).status_code == 204
     sites = await lab.sites()
-    assert sites["branch-1"]["state"] == "configuring"
-    assert sites["branch-2"]["state"] == "up"
+    assert (sites["branch-1"]["state"], sites["branch-1"]["in-sync"]) == ("configuring", False)
+    assert (sites["branch-2"]["state"], sites["branch-2"]["in-sync"]) == ("up", True)
 
     async def failed() -> bool:
         site = (await lab.sites())["branch-1"]
@@ -101,6 +101,7 @@ async def test_what_breaks_is_told_and_alarmed_until_it_is_mended(lab: Lab) -> N
     lab.boxes["vmsr-1"].system.up = False
     await lab.until_states(branch_1="down", branch_2="down")
     site = (await lab.sites())["branch-1"]
+    assert site["in-sync"] is True
     assert site["reason"] == "the tunnel between ucpe-1 and vmsr-1 is not established"
     assert (await lab.network())["healthy"] is False
 
