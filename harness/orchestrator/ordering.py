@@ -19,7 +19,8 @@ from harness.wait import Deadline, DeadlineError
 Json = Any
 ORDERING = "/tmf-api/serviceOrdering/v4"
 ENDED = ("completed", "failed", "cancelled")
-_SILENCE = 30.0
+_SILENCE = 10.0
+"""Seconds without an event after which we look at our own deadline: before GRO says (every 15 s) that it is there."""
 _AGAIN = 0.2
 
 

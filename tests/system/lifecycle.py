@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from harness.lab import Lab
-from harness.orchestrator import ordering
+from harness.orchestrator import UnavailableError, ordering
 from harness.orchestrator.client import Orchestrator
 from harness.orchestrator.orderfile import OrderFile, load_order
 from harness.wait import Deadline, wait_for
@@ -18,6 +19,7 @@ INVENTORY = "/tmf-api/serviceInventory/v4/service"
 HOSTS = {"host-1": "10.1.0.10", "host-2": "10.2.0.10"}
 SERVER = "198.51.100.80"
 SECONDS = 60
+SILENCE = 5.0
 Told = Callable[[str, Any], bool]
 
 
@@ -74,12 +76,17 @@ class Life:
     def until(self, order: str, told: Told, seconds: float = SECONDS) -> None:
         """Until an event of the order (`step` or `state`, see `/serviceOrder/{id}/events`) is what is waited for."""
         seen: list[Json] = []
-        with self.far.events("gro", f"{ordering.ORDERING}/serviceOrder/{order}/events", seconds) as events:
-            for kind, content in events:
-                seen.append(content)
-                if told(kind, content):
-                    return
-        raise AssertionError(f"order {order} has ended and never was where it was waited for: {seen}")
+        deadline = Deadline(seconds)
+        path = f"{ordering.ORDERING}/serviceOrder/{order}/events"
+        while not deadline.expired:
+            # Silence ends a connection, as in ordering.follow; the next one tells all from the beginning.
+            with contextlib.suppress(UnavailableError), self.far.events("gro", path, SILENCE) as events:
+                for kind, content in events:
+                    seen.append(content)
+                    if told(kind, content):
+                        return
+                break  # it has ended
+        raise AssertionError(f"order {order} never was where it was waited for: {seen}")
 
     def until_step(self, order: str, name: str) -> None:
         """Until a step has begun, and not ended."""

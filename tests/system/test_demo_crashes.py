@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
+from harness.orchestrator import ordering
 from tests.system.crashing import BOUNDARIES, kill, sites
 from tests.system.lifecycle import Life
 from tests.system.traces import BOXES, INTENT, Json, content
@@ -57,6 +58,9 @@ def test_a_killed_component_loses_and_doubles_nothing(
 def interrupted(life: Life, going: Callable[[], str], component: str, boundary: str) -> Json:
     """An order, and a kill when it is at the boundary; the order as it ended."""
     with BOUNDARIES[boundary](life, going) as order:
+        if boundary != "finish":  # there GRO itself stands still
+            newest = ordering.read(life.far, order)["milestone"][-1]
+            assert (newest["name"], "endDate" in newest) == (boundary, False)
         restarted = kill(life.lab, *COMPONENTS[component])
         killed = time.monotonic()
     document = life.completed(order, TERMINAL_SECONDS)
