@@ -118,7 +118,8 @@ def test_a_copied_key_at_the_same_time(lab: Lab, operator: Operator, workbench: 
         with operator.alarmed("device-cloned", of_name(name), "critical"), workbench.clone(name):
             wait_for("neither to be believed", lambda: not operator.connected(name), 20)
             wait_for("refused calls to be told", lambda: operator.active("device-refused", of_name(name)), 10)
-            locked_out(lab, operator, BOXES[0], was)
+            locked_out(operator, serial, was)
+            wait_for("the tunnel at the POP to end", lambda: address not in associations(lab, "vmsr-1"), 10)
         for component in (("device-cloned", of_name(name)), ("copied-device-key", of_serial(serial))):
             said = operator.alarm(*component) or {}
             assert workbench.address in said["alarm-text"]
@@ -141,16 +142,14 @@ def test_a_copied_key_while_the_box_is_off(lab: Lab, operator: Operator, workben
             wait_for("the copy to be believed", lambda: stands_at(operator, name, workbench.address), 20)
             switch_on()
             wait_for("neither to be believed", lambda: not operator.connected(name), 20)
-            locked_out(lab, operator, BOXES[1], was)
+            locked_out(operator, serial, was)
     taken_in_anew(lab, operator, BOXES[1], was)
 
 
-def locked_out(lab: Lab, operator: Operator, box: Box, certificates: Collection[str]) -> None:
-    """The registry says so, nothing that the box had holds any more, and its tunnel at the POP is down."""
-    _, serial, address = box
+def locked_out(operator: Operator, serial: str, certificates: Collection[str]) -> None:
+    """The registry says so, and nothing that the box had holds any more."""
     wait_for("the registry to say so", lambda: operator.device(serial)["status"] == "quarantined", 10)
     assert operator.certificates(serial) == dict.fromkeys(certificates, True)
-    wait_for("the tunnel at the POP to end", lambda: address not in associations(lab, "vmsr-1"), 10)
 
 
 def taken_in_anew(lab: Lab, operator: Operator, box: Box, before: Collection[str]) -> None:
@@ -160,7 +159,7 @@ def taken_in_anew(lab: Lab, operator: Operator, box: Box, before: Collection[str
     assert operator.active("device-cloned", of_name(name)), "it has not come yet"
     reset(lab, name)
     operator.wait_until_back((name, serial))
-    assert stands_at(operator, name, address)
+    wait_for("the box to be where it was", lambda: stands_at(operator, name, address), 15)
     fresh = {number: revoked for number, revoked in operator.certificates(serial).items() if number not in before}
     assert list(fresh.values()) == [False, False]
     for alarm in (("device-cloned", of_name(name)), ("copied-device-key", of_serial(serial))):

@@ -37,29 +37,35 @@ class Report:
         """
         self._client, self._manager, self._quarantine = client, manager, quarantine
         self._fetch, self._registered, self._over = fetch, registered, over
-        self._problem: str | None = None
+        self._problems: dict[str, str] = {}
 
     async def run(self) -> None:
         """For ever."""
         while True:
             for clone in self._quarantine.clones:
-                if not clone.told:
-                    await self._settle(clone)
-                elif not self._registered(clone.device, clone.serial):
-                    await asyncio.to_thread(self._quarantine.remove, clone.device)
-                    self._over(clone.device)
+                try:
+                    await self._care(clone)
+                except Exception:
+                    log.exception("the quarantine of %s could not be looked after", clone.device)
             await asyncio.sleep(INTERVAL)
+
+    async def _care(self, clone: Clone) -> None:
+        if not clone.told:
+            await self._settle(clone)
+        elif not self._registered(clone.device, clone.serial):
+            await asyncio.to_thread(self._quarantine.remove, clone.device)
+            self._over(clone.device)
 
     async def _settle(self, clone: Clone) -> None:
         try:
             await self._tell(clone)
         except (httpx.HTTPError, tokens.Unavailable, ValueError) as error:
             text = f"the manager cannot be told of {clone.device}: {error or type(error).__name__}; trying again"
-            if text != self._problem:
+            if text != self._problems.get(clone.device):
                 log.warning("%s", text)
-            self._problem = text
+            self._problems[clone.device] = text
             return
-        self._problem = None
+        self._problems.pop(clone.device, None)
         # The list that says so must be in force before another certificate of this name counts.
         if await self._fetch():
             await asyncio.to_thread(self._quarantine.told, clone)

@@ -190,8 +190,8 @@ class Sessions:
                 "its key has been copied, both are out until it is released at the manager and reset"
             )
             used = frozenset((old.identity.certificate, identity.certificate))
-            await asyncio.to_thread(self._quarantine.put, Clone(identity.name, identity.serial, used, reason))
             self._end(old)
+            await asyncio.to_thread(self._quarantine.put, Clone(identity.name, identity.serial, used, reason))
             self._alarm(identity.name, CLONED, reason)
             raise NotBelieved(reason)
         self._end(old)
