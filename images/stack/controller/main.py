@@ -20,10 +20,10 @@ from yangkit import Datastores, NetconfServer
 from controller.intent import MIGRATION as NUMBERS
 from controller.intent import AllocationStore, read
 from controller.northbound import doors
-from controller.northbound.alarms import Desk
+from controller.northbound.alarms import CLONED, Desk
 from controller.northbound.backend import IntentBackend
 from controller.northbound.network_state import Announcer, NetworkState
-from controller.northbound.operations import Operations, Releases
+from controller.northbound.operations import Operations
 from controller.operational.watch import Watcher
 from controller.settings import Settings
 from controller.southbound import attached, inventory, journal, quarantine
@@ -34,6 +34,7 @@ from controller.southbound.journal import Journal
 from controller.southbound.quarantine import Quarantine
 from controller.southbound.reconcile import Reconciler
 from controller.southbound.registry import Registered, Registry
+from controller.southbound.report import Report
 from controller.southbound.revocation import Revocation
 from controller.southbound.sessions import Sessions
 from controller.southbound.trust import operational_ca
@@ -71,7 +72,10 @@ async def running(
     desk, notes, devices = Desk(database), Journal(database), Inventory(database)
     revocation = Revocation(ca, data / "crl.der")
     registry = Registry(client, configuration.manager_url, data / "registry.json")
-    sessions = Sessions(revocation, Quarantine(database), known=registry.refusal, alarm=desk.device)
+    clones = Quarantine(database)
+    for clone in clones.clones:  # a crash may have come between the note and its alarm
+        desk.device(clone.device, CLONED, clone.reason)
+    sessions = Sessions(revocation, clones, known=registry.refusal, alarm=desk.device)
     backend = IntentBackend(devices, AllocationStore(database))
     yang = tuple(configuration.yang)
     reconciler = Reconciler(
@@ -95,7 +99,6 @@ async def running(
         {
             "elasticlab-network:plan": operations.plan,
             "elasticlab-network:get-intended": operations.get_intended,
-            "elasticlab-network:release-device": Releases(sessions, desk).release,
         },
     )
     announcer = Announcer(netconf.notifications.publish)
@@ -110,11 +113,18 @@ async def running(
     if stores.applied:
         reconciler.follow(read(stores.running))
     url = f"{configuration.manager_url}/crl"
+
+    async def fetched() -> bool:
+        await revocation.fetch(anybody, url)
+        return revocation.problem is None
+
+    report = Report(client, configuration.manager_url, clones, fetch=fetched, registered=registry.has, over=desk.over)
     await asyncio.gather(revocation.fetch(anybody, url), registry.fetch())
     loops = [
         desk.run(),
         revocation.follow(anybody, url),
         registry.follow(),
+        report.run(),
         departures.run(),
         reconciler.run(),
         watcher.run(),

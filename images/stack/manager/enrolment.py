@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
@@ -135,11 +135,13 @@ class Enrolment:
         text = f"{visitor.address} came as {visitor.serial} with the key {visitor.key[:16]}…: {refusal.value}"
         self._alarms.raise_(refusal.value, alarms.device(visitor.serial), text, connection)
         if quarantine:
-            devices = Devices(connection)
-            known = devices.known(visitor.serial) or Known(Status.EXPECTED)
-            devices.save(visitor.serial, replace(known, status=Status.QUARANTINED))
-            count = devices.revoke(visitor.serial, self._authority)
-            log.warning("quarantined", extra={"serial": visitor.serial, "certificates_revoked": count})
+            self._lock_out(Devices(connection), visitor.serial)
+
+    def _lock_out(self, devices: Devices, serial: str) -> None:
+        known = devices.known(serial) or Known(Status.EXPECTED)
+        devices.save(serial, replace(known, status=Status.QUARANTINED))
+        count = devices.revoke(serial, self._authority)
+        log.warning("quarantined", extra={"serial": serial, "certificates_revoked": count})
 
     def _issue(
         self, devices: Devices, entry: Entry, purpose: Purpose, key: str, request: x509.CertificateSigningRequest
@@ -215,6 +217,23 @@ class Enrolment:
                     # Legal again: it is taken in like a new one, with the key that it had.
                     devices.save(entry.serial, Known(Status.EXPECTED, known.pinned_key))
                     self._alarms.clear(alarms.device(entry.serial), alarms.OVER, connection)
+
+    def quarantine(self, serial: str, reason: str, certificates: Collection[int] = ()) -> None:
+        """A device's key has been seen twice: take from it what it has.
+
+        With ``certificates`` only if one of these is the device's and holds: what is told twice, or late, must not
+        hit those that it has got since.
+        """
+        with self._database.begin() as connection:
+            devices = Devices(connection)
+            known = devices.known(serial)
+            if serial not in self._registry() or (known and known.status in (Status.QUARANTINED, Status.REVOKED)):
+                return
+            found = [devices.issued(number) for number in certificates]
+            if certificates and not any(one and one.serial == serial and not one.revoked for one in found):
+                return
+            self._alarms.raise_(Refusal.COPIED.value, alarms.device(serial), reason, connection)
+            self._lock_out(devices, serial)
 
     def release(self, serial: str) -> bool:
         """End a quarantine: one bootstrap is permitted again. False when the device is in none."""

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from yangkit import Datastores, Module, NetconfServer, Schema
 from yangkit.restconf import RestconfApp
 
-from manager.registry import RELEASE, Registry
+from manager.registry import QUARANTINE, RELEASE, Registry
 
 MODULES = (Module("ietf-alarms"), Module("elasticlab-devices"))
 
@@ -25,7 +25,8 @@ def datastores(yang: list[Path], registry: Registry, data: Path) -> Datastores:
 
 def application(stores: Datastores, registry: Registry, verify: Verify, public: Starlette) -> ASGIApp:
     """RESTCONF on it, and ``public`` beside it."""
-    server = NetconfServer(stores, rpcs={RELEASE: registry.release}, recovery_users=(ADMIN,))
+    actions = {RELEASE: registry.release, QUARANTINE: registry.quarantine}
+    server = NetconfServer(stores, rpcs=actions, recovery_users=(ADMIN,))
     restconf = RestconfApp(
         server, authenticate=authenticator(verify, "The registry is for administrators and components")
     )

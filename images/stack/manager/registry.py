@@ -7,6 +7,7 @@ from collections import defaultdict
 from typing import Any
 
 from stackkit.database import Database
+from stackkit.restconf import ADMIN
 from yangkit import ApplyError, RpcCall, Tree
 
 from manager.alarms import Alarms
@@ -14,6 +15,9 @@ from manager.enrolment import Enrolment, Entry
 from manager.store import Devices
 
 RELEASE = "/elasticlab-devices:devices/device/release"
+QUARANTINE = "/elasticlab-devices:devices/device/quarantine"
+#: Who may tell that a key is used twice: whom devices call, beside administrators.
+_WITNESSES = (ADMIN, "service:controller")
 
 
 def entries(tree: Tree) -> dict[str, Entry]:
@@ -70,6 +74,17 @@ class Registry:
         if found:
             tree["elasticlab-devices:devices"] = {"device": found}
         return tree
+
+    async def quarantine(self, call: RpcCall) -> Tree:
+        """The action ``quarantine``. Who may is checked here: no access rule (RFC 8341) that is edited changes it."""
+        assert self.office is not None
+        serial = call.path["device"]["serial"]
+        if call.user not in _WITNESSES:
+            message = f"{call.user} may not call quarantine: it is for administrators and the controller"
+            raise ApplyError(message, f"/elasticlab-devices:devices/device[serial='{serial}']", "access-denied")
+        certificates = [int(number, 16) for number in call.input.get("certificate", [])]
+        await asyncio.to_thread(self.office.quarantine, serial, call.input["reason"], certificates)
+        return {}
 
     async def release(self, call: RpcCall) -> Tree:
         """The action ``release``."""

@@ -22,7 +22,7 @@ from .conftest import PREFIXES, Curl, entry, over_ssh, over_tls, service
 pytestmark = pytest.mark.topology("orchestrator")
 
 NETWORK = "/restconf/data/elasticlab-network:network"
-RELEASE = "/restconf/operations/elasticlab-network:release-device"
+INTENDED = "/restconf/operations/elasticlab-network:get-intended"
 
 
 # -- NETCONF ---------------------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def test_other_keys_users_and_passwords_are_refused(lab: Lab, tmp_path: Path) ->
 
 
 def test_without_a_token_nobody(curl: Curl) -> None:
-    for method, path in (("GET", NETWORK), ("GET", "/restconf"), ("POST", RELEASE), ("GET", "/restconf/nothing")):
+    for method, path in (("GET", NETWORK), ("GET", "/restconf"), ("POST", INTENDED), ("GET", "/restconf/nothing")):
         answer = curl.ask(method, path, {} if method == "POST" else None, token=None)
         assert answer.status == 401
         assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -151,7 +151,7 @@ def test_a_tenant_has_nothing_to_do_with_the_network(curl: Curl, vpn: str) -> No
         ("GET", NETWORK, None),
         ("GET", "/restconf/data/ietf-alarms:alarms", None),
         ("PUT", entry(vpn), order),
-        ("POST", RELEASE, {"elasticlab-network:input": {"name": "ucpe-1"}}),
+        ("POST", INTENDED, {"elasticlab-network:input": {"device": "ucpe-1"}}),
     ):
         answer = curl.ask(method, path, sent, token=acme)
         assert (answer.status, answer.error["error-tag"]) == (403, "access-denied"), f"{method} {path}"
@@ -183,8 +183,6 @@ def test_components_may_do_what_they_are_for(curl: Curl, vpn: str) -> None:
     assert curl.ask("PUT", entry(vpn), order, **gro).status == 201  # type: ignore[arg-type]
     rules = {"ietf-netconf-acm:nacm": {"enable-nacm": False}}
     assert curl.ask("PATCH", "/restconf/data/ietf-netconf-acm:nacm", rules, **gro).status == 403  # type: ignore[arg-type]
-    released = curl.ask("POST", RELEASE, {"elasticlab-network:input": {"name": "ucpe-1"}}, **gro)  # type: ignore[arg-type]
-    assert released.status == 403
 
 
 def test_a_certificate_of_another_authority_gets_no_answer(curl: Curl, lab: Lab, tmp_path: Path) -> None:

@@ -234,8 +234,8 @@ def test_other_media_are_refused(curl: Curl, vpn: str, ids: Ids) -> None:
 
 
 def test_an_operation_says_what_is_wrong(curl: Curl) -> None:
-    path = "/restconf/operations/elasticlab-network:release-device"
-    answer = curl.ask("POST", path, {"elasticlab-network:input": {"name": "nobody"}})
+    path = "/restconf/operations/elasticlab-network:get-intended"
+    answer = curl.ask("POST", path, {"elasticlab-network:input": {"device": "nobody"}})
     assert answer.status == 409
     assert answer.error["error-tag"] == "data-missing"
     assert "nobody" in answer.error["error-message"]

@@ -120,15 +120,9 @@ class Operator:
         body = {registry.LIST: [{"serial": serial, "administrative-state": state}]}
         self.api.call("manager", "PATCH", f"{registry.DEVICES}/device={serial}", body, media=YANG)
 
-    def release_at_manager(self, serial: str) -> int:
+    def release(self, serial: str) -> int:
         """The registry's action; its status."""
         return self.api.call("manager", "POST", f"{registry.DEVICES}/device={serial}/release").status
-
-    def release_at_controller(self, name: str) -> int:
-        """The network's RPC; its status."""
-        body = {"elasticlab-network:input": {"name": name}}
-        path = "/restconf/operations/elasticlab-network:release-device"
-        return self.api.call("controller", "POST", path, body, media=YANG).status
 
     def alarm(self, kind: str, resource: str) -> dict[str, Any] | None:
         """An entry of the alarm list (RFC 8632) of the component that has this kind of alarm."""
@@ -321,6 +315,12 @@ def _archive(files: dict[str, str]) -> str:
             member.size, member.mode = len(text.encode()), 0o600
             archive.addfile(member, BytesIO(text.encode()))
     return base64.b64encode(packed.getvalue()).decode()
+
+
+def associations(lab: Lab, box: str) -> str:
+    """IKE and IPsec associations of a box, as charon and the kernel list them."""
+    ike = lab[box].exec("swanctl", "--list-sas", "--uri", "unix:///run/charon.vici")
+    return ike + lab[box].exec("ip", "xfrm", "state", "list", "nokeys")
 
 
 def reset(lab: Lab, box: str) -> None:

@@ -159,7 +159,7 @@ class TestCopiesOfTheFactorysKey:
         own = fresh_request(spare.serial)
         assert workbench.bootstrap(spare.idevid, own).status == 200
         assert workbench.bootstrap(spare.idevid, fresh_request(spare.serial)).status == 403
-        assert operator.release_at_manager(spare.serial) == 204
+        assert operator.release(spare.serial) == 204
         assert (operator.alarm("copied-device-key", of_serial(spare.serial)) or {})["is-cleared"]
         assert workbench.bootstrap(workbench.idevid(spare.serial), own).status == 403, "its key stays pinned"
         new = workbench.bootstrap(spare.idevid, own)

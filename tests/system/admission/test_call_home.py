@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,11 +13,26 @@ from harness.factory.authority import Authority, Subject, key_pem, new_key, now
 from harness.lab import Lab
 from harness.wait import wait_for
 
-from .conftest import INTERNET, PYTHON, WAN, Operator, Shown, Workbench, of_name
+from .conftest import (
+    INTERNET,
+    PYTHON,
+    WAN,
+    Operator,
+    Shown,
+    Workbench,
+    associations,
+    of_name,
+    of_serial,
+    request,
+    reset,
+)
 
 pytestmark = pytest.mark.topology("admission")
 
-NAME, ADDRESS = "ucpe-1", "192.0.2.2"
+NAME = "ucpe-1"
+#: Name, serial number, address.
+Box = tuple[str, str, str]
+BOXES: tuple[Box, Box] = (("ucpe-1", "EL-UCPE-0001", "192.0.2.2"), ("ucpe-2", "EL-UCPE-0002", "192.0.2.6"))
 UNKNOWN = of_name("unknown")
 CALL_HOME = 4335
 # Calls home with the identity on standard input: the caller is the TLS server (RFC 8071, section 3.1). Prints what the
@@ -95,32 +110,60 @@ def test_a_name_and_a_serial_number_that_the_registry_does_not_have_together(
 
 
 def test_a_copied_key_at_the_same_time(lab: Lab, operator: Operator, workbench: Workbench) -> None:
-    """Whoever copied it sits elsewhere and calls while the box is there: neither is believed until a person decides."""
+    """Whoever copied it sits elsewhere and calls while the box is there: both are out, also at manager and POP."""
+    name, serial, address = BOXES[0]
+    was, stolen = operator.certificates(serial), workbench.copied_operational(name)
+    assert address in associations(lab, "vmsr-1")
     with operator.gives_nothing(), operator.leaves_alone("vmsr-1", "ucpe-2"):
-        with operator.alarmed("device-cloned", of_name(NAME), "critical"), workbench.clone(NAME):
-            wait_for("neither to be believed", lambda: not operator.connected(NAME), 20)
-            wait_for("refused calls to be told", lambda: operator.active("device-refused", of_name(NAME)), 10)
-        said = operator.alarm("device-cloned", of_name(NAME)) or {}
-        assert workbench.address in said["alarm-text"]
-        assert ADDRESS in said["alarm-text"]
-        assert not operator.connected(NAME)
-        assert operator.release_at_controller(NAME) == 204
-        wait_for("the box to be back", lambda: stands_at(operator, NAME, ADDRESS), 15)
-        assert not operator.active("device-cloned", of_name(NAME))
-    lab["host-1"].must_reach(INTERNET)
+        with operator.alarmed("device-cloned", of_name(name), "critical"), workbench.clone(name):
+            wait_for("neither to be believed", lambda: not operator.connected(name), 20)
+            wait_for("refused calls to be told", lambda: operator.active("device-refused", of_name(name)), 10)
+            locked_out(operator, serial, was)
+            wait_for("the tunnel at the POP to end", lambda: address not in associations(lab, "vmsr-1"), 10)
+        for component in (("device-cloned", of_name(name)), ("copied-device-key", of_serial(serial))):
+            said = operator.alarm(*component) or {}
+            assert workbench.address in said["alarm-text"]
+            assert address in said["alarm-text"]
+        for operation in ("simpleenroll", "simplereenroll"):
+            assert workbench.enrol(stolen, operation, request(new_key(), stolen.subject)).status == 403
+        lab["host-1"].must_not_reach(INTERNET)
+        assert not operator.connected(name)
+        assert address not in associations(lab, "vmsr-1"), "it came back by IKE"
+    taken_in_anew(lab, operator, BOXES[0], was)
 
 
 def test_a_copied_key_while_the_box_is_off(lab: Lab, operator: Operator, workbench: Workbench) -> None:
     """The key is right and nobody else is there: only the return of the box tells, and then both are out."""
-    name = "ucpe-2"
+    name, serial, _ = BOXES[1]
+    was = operator.certificates(serial)
     with operator.gives_nothing(), operator.leaves_alone("vmsr-1", "ucpe-1"):
         cloned = operator.alarmed("device-cloned", of_name(name), "critical")
         with cloned, switched_off(lab, name) as switch_on, workbench.clone(name):
             wait_for("the copy to be believed", lambda: stands_at(operator, name, workbench.address), 20)
             switch_on()
             wait_for("neither to be believed", lambda: not operator.connected(name), 20)
-        assert operator.release_at_controller(name) == 204
-        wait_for("the box to be back", lambda: stands_at(operator, name, "192.0.2.6"), 15)
+            locked_out(operator, serial, was)
+    taken_in_anew(lab, operator, BOXES[1], was)
+
+
+def locked_out(operator: Operator, serial: str, certificates: Collection[str]) -> None:
+    """The registry says so, and nothing that the box had holds any more."""
+    wait_for("the registry to say so", lambda: operator.device(serial)["status"] == "quarantined", 10)
+    assert operator.certificates(serial) == dict.fromkeys(certificates, True)
+
+
+def taken_in_anew(lab: Lab, operator: Operator, box: Box, before: Collection[str]) -> None:
+    """Released and reset the box is back with other keys, and what was said of it is over."""
+    name, serial, address = box
+    assert operator.release(serial) == 204
+    assert operator.active("device-cloned", of_name(name)), "it has not come yet"
+    reset(lab, name)
+    operator.wait_until_back((name, serial))
+    wait_for("the box to be where it was", lambda: stands_at(operator, name, address), 15)
+    fresh = {number: revoked for number, revoked in operator.certificates(serial).items() if number not in before}
+    assert list(fresh.values()) == [False, False]
+    for alarm in (("device-cloned", of_name(name)), ("copied-device-key", of_serial(serial))):
+        assert not operator.active(*alarm)
 
 
 @contextmanager

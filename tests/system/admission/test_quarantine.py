@@ -90,7 +90,7 @@ def test_a_copied_factory_key_used_later(
         assert operator.certificates(SERIAL) == dict.fromkeys(before, True)
         wait_for("the box's session to end", lambda: not operator.connected(NAME), 10)
         assert workbench.enrol(old, "simplereenroll", request(new_key(), old.subject)).status == 403
-        assert operator.release_at_manager(SERIAL) == 204
+        assert operator.release(SERIAL) == 204
         assert operator.device(SERIAL)["status"] == "expected"
 
     with operator.leaves_alone("vmsr-1", "ucpe-1"), waiting(lab, workbench, impostors) as log:

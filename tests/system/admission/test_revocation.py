@@ -11,18 +11,12 @@ from harness.factory.authority import new_key
 from harness.lab import Lab
 from harness.wait import Deadline, wait_for
 
-from .conftest import INTERNET, Operator, Workbench, of_name, of_serial, request, reset, serial_name
+from .conftest import INTERNET, Operator, Workbench, associations, of_name, of_serial, request, reset, serial_name
 
 pytestmark = pytest.mark.topology("admission")
 
 NAME, SERIAL, ADDRESS = "ucpe-1", "EL-UCPE-0001", "192.0.2.2"
 SECONDS = 10
-
-
-def associations(lab: Lab, box: str) -> str:
-    """IKE and IPsec associations of a box, as charon and the kernel list them."""
-    ike = lab[box].exec("swanctl", "--list-sas", "--uri", "unix:///run/charon.vici")
-    return ike + lab[box].exec("ip", "xfrm", "state", "list", "nokeys")
 
 
 @pytest.fixture

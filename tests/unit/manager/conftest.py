@@ -130,6 +130,7 @@ class World:
     north: str = ""
     wan: str = ""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
     count: int = 0
 
     text = staticmethod(text)
@@ -171,10 +172,33 @@ class World:
         return self.anchor.certificate.public_bytes(Encoding.DER)
 
     async def verify(self, token: str, certificate: bytes | None) -> tokens.Caller:
-        """Tokens are tested in stackkit; here the token is the role."""
-        if token not in ("admin", "service", "tenant"):
+        """Tokens are tested in stackkit; here the token is the role, and a component's name."""
+        role, _, client = token.partition(":")
+        if role not in ("admin", "service", "tenant"):
             raise tokens.Unauthorized("no such token")
-        return tokens.Caller(token, None, frozenset({token}), "test", frozenset())
+        return tokens.Caller(token, None, frozenset({role}), client or "test", frozenset())
+
+    async def start(self) -> None:
+        """Serve; a second time at the ports of the first."""
+        ports = [int(url.rpartition(":")[2] or 0) for url in (self.north, self.wan)]
+        up, self.stop = asyncio.Event(), asyncio.Event()
+
+        def ready(running: server.Server) -> None:
+            self.ready(running)
+            up.set()
+
+        settings = self.settings(port=ports[0], wan_port=ports[1])
+        self.task = asyncio.create_task(main.run(settings, self.verify, ready, self.stop))
+        waiting = asyncio.create_task(up.wait())
+        await asyncio.wait([self.task, waiting], return_when=asyncio.FIRST_COMPLETED, timeout=20)
+        if self.task.done():
+            await self.task
+
+    async def halt(self) -> None:
+        """The manager is away."""
+        assert self.task is not None
+        self.stop.set()
+        await self.task
 
     def ready(self, running: server.Server) -> None:
         north, wan = running.ports
@@ -217,6 +241,12 @@ class World:
         assert answer.status_code == 200, answer.text
         found = answer.json()["ietf-alarms:alarm-list"].get("alarm", [])
         return {one["alarm-type-id"].partition(":")[2]: one for one in found}
+
+    async def quarantine(self, serial: str, role: str = "service:controller", **given: Any) -> httpx.Response:
+        """The registry's action."""
+        body = {"elasticlab-devices:input": {"reason": "seen twice"} | given}
+        async with self.operator(role) as client:
+            return await client.post(f"{REGISTRY}/device={serial}/quarantine", json=body, headers=JSON)
 
     async def crl(self) -> x509.CertificateRevocationList:
         async with self.client(self.anchor) as client:
@@ -271,17 +301,6 @@ class Box:
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     made = World(tmp_path)
-    up = asyncio.Event()
-
-    def ready(running: server.Server) -> None:
-        made.ready(running)
-        up.set()
-
-    task = asyncio.create_task(main.run(made.settings(), made.verify, ready, made.stop))
-    waiting = asyncio.create_task(up.wait())
-    await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED, timeout=20)
-    if task.done():
-        await task
+    await made.start()
     yield made
-    made.stop.set()
-    await task
+    await made.halt()

@@ -72,13 +72,11 @@ class Desk:
             self._queue.put_nowait(lambda: self._list.clear(site(name), (SITE_DOWN,)))
 
     def admitted(self, name: str, connected: bool) -> None:
-        """A device has come: what was said of refused callers of its name is over. (A clone's alarm stays until it is
-        released.)"""
+        """A device has come: what was said of refused callers and of clones of its name is over."""
         if connected:
-            self._written = {key: at for key, at in self._written.items() if key[0] != name}
-            self._queue.put_nowait(lambda: self._list.clear(device(name), (REFUSED,)))
+            self.over(name)
 
-    def released(self, name: str) -> None:
-        """Somebody has released a device."""
+    def over(self, name: str) -> None:
+        """Nothing is wrong with this device any more."""
         self._written = {key: at for key, at in self._written.items() if key[0] != name}
         self._queue.put_nowait(lambda: self._list.clear(device(name)))

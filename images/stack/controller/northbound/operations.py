@@ -1,4 +1,4 @@
-"""The RPCs of ``elasticlab-network``: what would be, what is intended, and the end of a quarantine."""
+"""The RPCs of ``elasticlab-network``: what would be, and what is intended."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from yangkit import ApplyError, Datastores, RpcCall, RpcError, Schema, Tree, tre
 from yangkit.edit import Editor
 
 from controller import drivers
-from controller.northbound.alarms import Desk
 from controller.northbound.backend import IntentBackend
 from controller.service.entries import edit
 from controller.service.intent import ROOT
 from controller.service.plan import plan
 from controller.southbound.inventory import Inventory
-from controller.southbound.sessions import Sessions
 
 _SERVICES = "{urn:ietf:params:xml:ns:yang:ietf-l3vpn-svc}"
 #: Container, list, key, and the RPC's leaf-list of entries to be removed.
@@ -78,22 +76,6 @@ class Operations:
             if _OPERATION in element.attrib:
                 del element.attrib[_OPERATION]
         return {"config": "".join(etree.tostring(child, encoding="unicode", pretty_print=True) for child in root)}
-
-
-class Releases:
-    """The RPC release-device."""
-
-    def __init__(self, sessions: Sessions, desk: Desk) -> None:
-        self._sessions, self._desk = sessions, desk
-
-    async def release(self, call: RpcCall) -> Tree:
-        """Believe a device again."""
-        name = call.input["name"]
-        if not await asyncio.to_thread(self._sessions.release, name):
-            path = "/elasticlab-network:release-device/name"
-            raise ApplyError(f"{name} is in no quarantine: there is nothing to release", path, "data-missing")
-        self._desk.released(name)
-        return {}
 
 
 def _change(asked: Tree) -> etree._Element:

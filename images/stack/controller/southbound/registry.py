@@ -71,6 +71,11 @@ class Registry:
             return f"serial number {identity.serial} is registered as {device.name}, not as {identity.name}"
         return None if device.legal else f"device {identity.name} is revoked"
 
+    def has(self, name: str, serial: str) -> bool:
+        """Is this a device of ours, as far as is known?"""
+        device = self.devices.get(serial)
+        return not self.known or (device is not None and device.name == name)
+
     async def follow(self) -> None:
         """Fetch for ever."""
         while True:

@@ -18,7 +18,7 @@ from yangkit.client_transport import Wire, WireListener
 from yangkit.errors import RpcError
 
 from controller.southbound.identity import Identity, NotBelieved, RevocationList, identity_of
-from controller.southbound.quarantine import Quarantine
+from controller.southbound.quarantine import Clone, Quarantine
 from controller.southbound.revocation import Revocation
 
 log = logging.getLogger(__name__)
@@ -122,10 +122,6 @@ class Sessions:
         """All sessions that are up."""
         return dict(self._held)
 
-    def release(self, name: str) -> bool:
-        """End a quarantine: the next call of this device is taken. It waits for the disk."""
-        return self._quarantine.release(name)
-
     def dismiss(self, name: str) -> None:
         """End a device's session, if it has one: it is ours no more."""
         held = self._held.get(name)
@@ -163,7 +159,7 @@ class Sessions:
 
     async def _admit(self, identity: Identity, wire: Wire) -> None:
         self._revocation.check(identity)
-        refusal = self._quarantine.reason(identity.name) or await self._known(identity)
+        refusal = self._quarantine.refusal(identity) or await self._known(identity)
         if refusal is not None:
             raise NotBelieved(refusal)
         await self._make_room(identity, wire.peer_address or "")
@@ -179,20 +175,23 @@ class Sessions:
         log.info("%s is connected from %s", identity.name, held.address)
         self._start(self._watch(held))
         self._tell(identity.name, True)
+        await asyncio.to_thread(self._quarantine.remove, identity.name)
 
     async def _make_room(self, identity: Identity, address: str) -> None:
         """A device has one session. A new one from the same address takes the old one's place; from another address
-        it does so only if the old one is dead: two that live have copies of one key."""
+        it does so only if the old one is dead: two that live have copies of one key, and nobody can tell whose it is.
+        Neither is believed any more; what they have is for the manager to revoke (``southbound.report``)."""
         old = self._held.get(identity.name)
         if old is None:
             return
         if old.address != address and await self._lives(old.client):
             reason = (
                 f"{identity.name} ({identity.serial}) is at {old.address} and at {address} at the same time: "
-                "its key has been copied, both are refused until it is released"
+                "its key has been copied, both are out until it is released at the manager and reset"
             )
-            await asyncio.to_thread(self._quarantine.put, identity.name, reason)
+            used = frozenset((old.identity.certificate, identity.certificate))
             self._end(old)
+            await asyncio.to_thread(self._quarantine.put, Clone(identity.name, identity.serial, used, reason))
             self._alarm(identity.name, CLONED, reason)
             raise NotBelieved(reason)
         self._end(old)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import json
 import sys
@@ -14,7 +15,9 @@ import httpx
 import pytest
 from controller import main
 from controller.settings import Settings
+from controller.southbound.quarantine import Quarantine
 from stackkit import server, tokens
+from stackkit.database import Database
 from yangkit import RpcCall, Schema
 
 HERE = Path(__file__).parent
@@ -38,6 +41,7 @@ def _load(path: Path, name: str) -> Any:
 
 manager_world = _load(UNIT / "manager" / "conftest.py", "process_manager_world")
 reconcile = _load(UNIT / "controller" / "south" / "test_reconcile.py", "process_reconcile")
+sessions = _load(UNIT / "controller" / "south" / "test_sessions.py", "process_sessions")
 orders = _load(UNIT / "controller" / "intent" / "conftest.py", "process_orders")
 world = manager_world.world
 device_schema = reconcile.device_schema
@@ -82,6 +86,8 @@ class Lab:
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._clients: list[httpx.AsyncClient] = []
+        self.visitors: dict[str, Any] = {}
+        self._relays: list[Any] = []
 
     async def start(self) -> None:
         key = manager_world.ec.generate_private_key(manager_world.ec.SECP256R1())
@@ -105,7 +111,7 @@ class Lab:
             admin_keys=self.folder / "authorized_keys",
             yang=[YANG],
         )
-        anybody, client = self.manager.client(self.manager.service), self.manager.operator("service")
+        anybody, client = self.manager.client(self.manager.service), self.manager.operator("service:controller")
         self._clients = [anybody, client]
         up = asyncio.Event()
 
@@ -129,6 +135,10 @@ class Lab:
         for client in self._clients:
             await client.aclose()
 
+    def close(self) -> None:
+        for relay in self._relays:
+            relay.close()
+
     async def _verify(self, token: str, certificate: bytes | None) -> tokens.Caller:
         """Tokens are tested in stackkit; here the token is the role, and a component's name."""
         role, _, name = token.partition(":")
@@ -136,22 +146,55 @@ class Lab:
             raise tokens.Unauthorized("no such token")
         return tokens.Caller(token, None, frozenset({role}), name or "test", frozenset())
 
-    async def box(self, name: str, *, register: bool = True) -> Any:
+    @property
+    def clones(self) -> list[Any]:
+        """What is in quarantine, as the next process would find it."""
+        database = Database(self.folder / "controller-data" / "controller.sqlite", main.MIGRATIONS)
+        try:
+            return list(Quarantine(database).clones)
+        finally:
+            database.close()
+
+    async def way(self, source: str) -> int:
+        """A port from which calls come to the controller from this address."""
+        relay = sessions.Relay(source)
+        self._relays.append(relay)
+        port: int = await relay.start(self.wan_port)
+        return port
+
+    async def box(self, name: str, port: int | None = None) -> Any:
         """A box that the manager has taken in; it calls the controller."""
         serial = BOXES[name]
         model = reconcile.MODELS[name]
         await self.manager.register(serial, name=name, model=model)
-        visitor = self.manager.visitor(serial)
+        visitor = self.visitors[name] = self.manager.visitor(serial)
         await visitor.join()
-        device = reconcile.south.Device(name, self.schema, _Trust(self.folder / "service-ca.pem"), self.folder)
+        device = self._device(name, self.folder)
         device.identity = {"cert": visitor.operational, "key": visitor.operational.with_suffix(".key")}
         device.system = Wires(model)
         device.rpcs["elasticlab-element:ping"] = device.system.ping
         await device.start()
         await device.stores.replace_running(reconcile.day0(name))
-        device.call(self.wan_port)
+        device.call(port or self.wan_port)
         self.boxes[name] = device
         return device
+
+    def _device(self, name: str, folder: Path) -> Any:
+        return reconcile.south.Device(name, self.schema, _Trust(self.folder / "service-ca.pem"), folder)
+
+    @contextlib.asynccontextmanager
+    async def copy(self, name: str, port: int) -> AsyncIterator[None]:
+        """Another one with a box's key calls until the end of the block."""
+        folder = self.folder / "thief"
+        folder.mkdir(exist_ok=True)
+        thief = self._device(name, folder)
+        thief.identity = self.boxes[name].identity
+        await thief.start()
+        thief.call(port)
+        try:
+            yield
+        finally:
+            await thief.power_cut()
 
     def client(self, token: str = "admin") -> httpx.AsyncClient:
         headers = {"authorization": f"Bearer {token}", "accept": DATA}
@@ -220,6 +263,7 @@ async def lab(world: Any, device_schema: Schema, tmp_path: Path) -> AsyncIterato
     for box in made.boxes.values():
         await box.power_cut()
     await made.stop()
+    made.close()
 
 
 __all__ = ["device_schema", "lab", "world"]

@@ -243,10 +243,6 @@ async def test_who_may_do_what(lab: Lab) -> None:
     assert (await lab.get("elasticlab-network:network", "tenant")).status_code == 403
     assert (await lab.get("elasticlab-network:network", "nobody")).status_code == 401
     assert (await lab.get("elasticlab-network:network", "service:portal")).status_code == 200
-    assert (await lab.call("release-device", {"name": "ucpe-1"}, "service:gro")).status_code == 403
-    answer = await lab.call("release-device", {"name": "ucpe-1"})
-    assert answer.status_code == 409
-    assert "nothing to release" in answer.text
 
 
 async def test_an_order_that_cannot_be_is_refused_by_place(lab: Lab) -> None:
