@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 LOOK = 0.1
 """Seconds between two looks for the address of an uplink."""
-LONGEST_WAIT = 10.0
+LONGEST_WAIT = 5.0
 """A controller that is back is called within so many seconds."""
 
 
