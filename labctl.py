@@ -33,6 +33,7 @@ COMMANDS = {
 }
 FILES = {
     "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
+    "/usr/lib/x86_64-linux-gnu/libatomic.so.1": "libatomic1",  # Node.js, which drives the browser of the portal's tests
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
 }
 WITHOUT_ROOT = ("validate", "--help", "-h", "--version")

@@ -136,8 +136,10 @@ def test_a_plan_of_an_unknown_device_is_refused_and_nothing_is_kept(ordered: Ord
 
 
 def test_an_interrupted_labctl_leaves_the_order_alone(ordered: Ordered) -> None:
+    # Whoever runs tests in the background has SIGINT ignored, and its children inherit that.
     following = subprocess.Popen(
-        ordered.command("--follow"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        ["env", "--default-signal=INT", *ordered.command("--follow")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
     assert following.stdout is not None
