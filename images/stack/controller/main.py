@@ -7,13 +7,14 @@ import contextlib
 import logging
 import ssl
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import httpx
 from stackkit import alarms as alarm_list
 from stackkit import http, logs, server, settings, tls, tokens
 from stackkit.database import Database
+from stackkit.loops import together
 from stackkit.restconf import Verify
 from yangkit import Datastores, NetconfServer
 
@@ -28,12 +29,13 @@ from controller.operational.watch import Watcher
 from controller.settings import Settings
 from controller.southbound import attached, inventory, journal, quarantine
 from controller.southbound.attached import Attached
+from controller.southbound.departures import Departures
 from controller.southbound.executor import Executor
 from controller.southbound.inventory import Inventory
 from controller.southbound.journal import Journal
 from controller.southbound.quarantine import Quarantine
 from controller.southbound.reconcile import Reconciler
-from controller.southbound.registry import Registered, Registry
+from controller.southbound.registry import Registry
 from controller.southbound.report import Report
 from controller.southbound.revocation import Revocation
 from controller.southbound.sessions import Sessions
@@ -62,9 +64,12 @@ class Controller:
 
 @contextlib.asynccontextmanager
 async def running(
-    configuration: Settings, anybody: httpx.AsyncClient, client: httpx.AsyncClient
+    configuration: Settings, anybody: httpx.AsyncClient, client: httpx.AsyncClient, stop: asyncio.Event
 ) -> AsyncIterator[Controller]:
-    """The controller at work; ``client`` asks the manager with our token, ``anybody`` without."""
+    """The controller at work; ``client`` asks the manager with our token, ``anybody`` without.
+
+    ``stop`` is set when a part of it has failed for good, which is raised in the end.
+    """
     data = configuration.data
     ca_file = data / "operational-ca.pem"
     ca = await operational_ca(anybody, configuration.manager_url, ca_file)
@@ -106,8 +111,7 @@ async def running(
     watcher.on_site += [announcer.site, desk.site]
     sessions.on_change.append(desk.admitted)
     stores.change_listeners.append(lambda _: reconciler.follow(read(stores.running)))
-    departures = Departures(sessions, reconciler, devices)
-    registry.listeners.append(departures.registry_changed)
+    departures = Departures(registry, sessions, reconciler, devices)
 
     await stores.start()
     if stores.applied:
@@ -129,47 +133,18 @@ async def running(
         reconciler.run(),
         watcher.run(),
     ]
-    tasks = [asyncio.create_task(loop) for loop in loops]
     try:
-        for host in configuration.wan_listen:
-            await sessions.listen(
-                host, configuration.wan_port, cert=configuration.certificate, key=configuration.key, ca=ca_file
-            )
-        yield Controller(netconf, stores, sessions)
+        async with together(loops, stop):
+            for host in configuration.wan_listen:
+                await sessions.listen(
+                    host, configuration.wan_port, cert=configuration.certificate, key=configuration.key, ca=ca_file
+                )
+            yield Controller(netconf, stores, sessions)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         await netconf.close()
         await sessions.close()
         await stores.close()
         database.close()
-
-
-class Departures:
-    """Devices that the operator has taken out of the registry leave the network."""
-
-    def __init__(self, sessions: Sessions, reconciler: Reconciler, devices: Inventory) -> None:
-        self._sessions, self._reconciler, self._devices = sessions, reconciler, devices
-        self._changed = asyncio.Event()
-        self._registered: Mapping[str, Registered] = {}
-
-    def registry_changed(self, devices: Mapping[str, Registered]) -> None:
-        """``Registry.listeners``."""
-        self._registered = devices
-        self._changed.set()
-
-    async def run(self) -> None:
-        """For ever."""
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            here = {(one.name, one.serial) for one in self._registered.values()}
-            for name, facts in self._devices.facts.items():
-                if (name, facts.serial) not in here:
-                    log.info("%s (%s) is registered no more", name, facts.serial)
-                    self._sessions.dismiss(name)
-                    await self._reconciler.forget(name)
 
 
 async def run(
@@ -181,7 +156,8 @@ async def run(
     stop: asyncio.Event | None = None,
 ) -> None:
     """Serve until SIGTERM (or ``stop``)."""
-    async with running(configuration, anybody, client) as controller:
+    stop = stop or asyncio.Event()
+    async with running(configuration, anybody, client, stop) as controller:
         app = doors.restconf(controller.server, verify)
         await doors.open_netconf(controller.server, configuration)
 

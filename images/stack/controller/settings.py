@@ -23,4 +23,4 @@ class Settings(settings.Common):
     #: The administrator's SSH keys, in OpenSSH's format.
     admin_keys: Path
     #: Directories of YANG modules beside those that pyang brings.
-    yang: list[Path] = field(default_factory=lambda: [Path("/usr/share/yang/elasticlab")])
+    yang: list[Path] = field(default_factory=lambda: [Path("/usr/share/elasticlab/yang")])

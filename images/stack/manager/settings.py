@@ -29,7 +29,7 @@ class Settings(settings.Common):
     admin_user: str = "admin"
     netconf_clients: list[str] = field(default_factory=lambda: ["controller", "admin"])
     #: Directories of YANG modules beside those that pyang brings.
-    yang: list[Path] = field(default_factory=lambda: [Path("/usr/share/yang/elasticlab")])
+    yang: list[Path] = field(default_factory=lambda: [Path("/usr/share/elasticlab/yang")])
     #: Requests that one peer may make in a minute, and at once.
     requests_per_minute: int = 600
     burst: int = 60

@@ -35,6 +35,8 @@ class Registered:
     legal: bool = True
 
 
+# No answer, no right to ask, an answer that makes no sense, a disk that is full.
+_FAILURES = (httpx.HTTPError, tokens.Unavailable, ValueError, LookupError, TypeError, AttributeError, OSError)
 Listener = Callable[[Mapping[str, Registered]], None]
 
 
@@ -92,7 +94,7 @@ class Registry:
             try:
                 await self._fetch()
                 self.problem = None
-            except (httpx.HTTPError, tokens.Unavailable, ValueError, KeyError, TypeError, OSError) as error:
+            except _FAILURES as error:
                 text = f"the registry cannot be fetched: {error or type(error).__name__}"
                 if text != self.problem:
                     log.warning("%s", text)

@@ -128,6 +128,12 @@ class Lab:
         if self._task.done():
             await self._task
 
+    async def ended(self) -> None:
+        """The controller's process is over, by itself."""
+        assert self._task is not None
+        async with asyncio.timeout(20):
+            await self._task
+
     async def stop(self) -> None:
         self._stop.set()
         assert self._task is not None

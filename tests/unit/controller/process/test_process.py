@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from controller.southbound.registry import Registry
 
 from .conftest import BOXES, DATA, PATCH, Lab, orders
 
@@ -163,6 +164,40 @@ async def test_a_device_that_leaves_the_registry_leaves_the_network(lab: Lab) ->
 
     await lab.until(alarmed)
     await lab.until_states(branch_1="up", branch_2="waiting-for-device")
+
+
+async def test_a_device_leaves_though_the_controller_was_killed_when_it_learned_of_it(lab: Lab) -> None:
+    """The registry's copy is on disk, what follows from it is not yet."""
+    await everybody(lab)
+    await lab.order(DEMO)
+    await healthy(lab)
+    await lab.stop()
+    async with lab.manager.operator() as client:
+        answer = await client.delete("/restconf/data/elasticlab-devices:devices/device=U2")
+    assert answer.status_code == 204, answer.text
+    copy = lab.folder / "controller-data" / "registry.json"
+    copy.write_text(json.dumps([one for one in json.loads(copy.read_text()) if one["serial"] != "U2"]))
+    await lab.start()
+
+    async def gone() -> bool:
+        return {one["name"] for one in (await lab.network()).get("device", [])} == {"vmsr-1", "ucpe-1"}
+
+    await lab.until(gone)
+
+
+async def test_a_part_that_fails_for_good_ends_the_process(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its supervisor starts a whole one."""
+    await lab.stop()
+
+    async def broken(registry: Registry) -> None:
+        raise RuntimeError("a defect of ours")
+
+    monkeypatch.setattr(Registry, "follow", broken)
+    await lab.start()
+    with pytest.raises(RuntimeError, match="a defect of ours"):
+        await lab.ended()
+    monkeypatch.undo()
+    await lab.start()
 
 
 async def test_a_plan_says_what_an_order_does_and_does_nothing(lab: Lab) -> None:
