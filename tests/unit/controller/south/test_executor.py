@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 from controller.southbound.executor import Executor, Timing
-from controller.southbound.journal import Journal
+from controller.southbound.journal import MIGRATION, Journal
+from stackkit.database import Database
 from yangkit.errors import RpcError
 
 NAMES = ("ucpe-1", "ucpe-2", "vmsr-1")
@@ -241,17 +243,22 @@ async def test_two_meet_in_one_controller(fleet: Any, journal: Journal, executor
     assert clean(fleet, journal)
 
 
-async def test_two_controllers_meet(fleet: Any, journal: Journal) -> None:
-    """Each gives its locks back when it does not get all."""
+async def test_two_controllers_meet(fleet: Any, journal: Journal, tmp_path: Path) -> None:
+    """Each gives its locks back when it does not get all. Each has a journal of its own: what is open in it belongs to
+    nobody who lives, and is settled."""
+    database = Database(tmp_path / "other.sqlite", [MIGRATION])
+    theirs = Journal(database)
     others = {name: await fleet[name].connect() for name in NAMES}
     timing = Timing(confirm=60, lock=10, probe=5)
     outcomes = await asyncio.gather(
         Executor(journal, fleet.session, timing).run(edits("gre-1")),
-        Executor(journal, others.get, timing).run(edits("gre-2")),
+        Executor(theirs, others.get, timing).run(edits("gre-2")),
     )
     assert all(outcome.decided for outcome in outcomes)
     assert fleet.have("gre-1") == fleet.have("gre-2") == set(NAMES)
     assert clean(fleet, journal)
+    assert clean(fleet, theirs)
+    database.close()
 
 
 async def test_a_pending_commit_of_a_foreigner(fleet: Any, journal: Journal, executor: Executor) -> None:
