@@ -44,11 +44,12 @@ def routed(address: IPv4Interface | None = None) -> Tree:
     return {"ietf-ip:ipv4": ipv4}
 
 
-def membership(attachment: Attachment) -> Tree:
-    """The tenant of an interface, and who it may forward to: the VPNs are its segments."""
+def membership(attachment: Attachment, here: End) -> Tree:
+    """The tenant of an interface, and who it may forward to: the VPNs are its segments, and clouds at the POP."""
+    clouds = attachment.clouds if here is attachment.pop else ()
     return {
         "elasticlab-tenant:tenant": attachment.tenant,
-        "elasticlab-tenant:segment": list(attachment.site.vpns),
+        "elasticlab-tenant:segment": [*attachment.site.vpns, *clouds],
     }
 
 
@@ -66,7 +67,8 @@ def ipsec_interface(peer: End, if_id: int) -> Tree:
     }
 
 
-def _ends(here: End, peer: End) -> Tree:
+def ends(here: End, peer: End) -> Tree:
+    """Where a tunnel inside of IPsec runs."""
     return {
         "local-address": here.loopback,
         "remote-address": peer.loopback,
@@ -79,8 +81,8 @@ def gre_interface(attachment: Attachment, here: End, peer: End) -> Tree:
     return (
         interface(peer.interface("gre"), "elasticlab-gre:gre", mtu=GRE_MTU)
         | routed()
-        | membership(attachment)
-        | {"elasticlab-gre:gre": _ends(here, peer)}
+        | membership(attachment, here)
+        | {"elasticlab-gre:gre": ends(here, peer)}
     )
 
 
@@ -88,7 +90,7 @@ def vxlan_interface(attachment: Attachment, here: End, peer: End, port: Tree) ->
     """VXLAN towards a peer, a port of a bridge that learns nothing from there."""
     return interface(attachment.vxlan, "elasticlab-vxlan:vxlan", mtu=VXLAN_MTU) | {
         "elasticlab-bridge:bridge-port": {"learning": False, **port},
-        "elasticlab-vxlan:vxlan": {"vni": attachment.number, **_ends(here, peer)},
+        "elasticlab-vxlan:vxlan": {"vni": attachment.number, **ends(here, peer)},
     }
 
 

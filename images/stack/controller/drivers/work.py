@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from controller.service.facts import DeviceFacts
 from controller.service.intent import Site
 from controller.service.names import CONNECTION, fitted
+
+if TYPE_CHECKING:  # they are made of what is here
+    from controller.drivers.peering import CloudEnd, Link
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class Attachment:
     branch_if_id: int
     pop_if_id: int
     vni: int | None
+    clouds: tuple[str, ...] = ()
+    """Segments of the POP's interface beside the VPNs': of clouds that not all sites may use."""
 
     @property
     def number(self) -> int:
@@ -68,8 +74,10 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A device and the sites that it has a part in, in their order."""
+    """A device and what it has a part in, each in its order: sites, cloud accesses, direct paths."""
 
     device: DeviceFacts
     attachments: tuple[Attachment, ...]
     domain: str
+    clouds: tuple[CloudEnd, ...] = ()
+    links: tuple[Link, ...] = ()

@@ -71,7 +71,7 @@ class Operations:
         if tree is None:
             path = "/elasticlab-network:get-intended/device"
             raise ApplyError(f"device {name!r} has never come: look at network/device", path, "data-missing")
-        root = etree.fromstring(edit((), tree, self._schema_of(name)))
+        root = etree.fromstring(edit((), tree, self._schema_of(name), hidden=True))
         for element in root.iter():
             if _OPERATION in element.attrib:
                 del element.attrib[_OPERATION]

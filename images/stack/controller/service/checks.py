@@ -10,9 +10,11 @@ from itertools import pairwise
 from yangkit import ApplyError
 
 from controller import drivers
+from controller.service import peerings
+from controller.service.cloud import reserved
 from controller.service.cursor import INVALID, UNSUPPORTED
 from controller.service.facts import DeviceFacts
-from controller.service.intent import Intent, Site, Vpn
+from controller.service.intent import DOMAIN, Intent, Site, Vpn
 
 _TENANT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 # Names that interfaces of our boxes have or may get: a tenant's VRF carries the tenant's name.
@@ -39,10 +41,13 @@ def check(intent: Intent) -> None:
             raise ApplyError(message, f"{site.box_path}/device", INVALID)
     _overlaps(intent)
     _members(intent)
+    peerings.check(intent)
 
 
-def check_devices(intent: Intent, inventory: Mapping[str, DeviceFacts]) -> None:
+def check_devices(intent: Intent, inventory: Mapping[str, DeviceFacts], domain: str = DOMAIN) -> None:
     """Raise ApplyError where a device that is known cannot do what is asked; unknown ones are waited for."""
+    ours = frozenset(name for name, facts in inventory.items() if drivers.find(facts.model, facts.personality))
+    peerings.check_identities(intent, ours, domain)
     for site in intent.sites:
         facts = inventory.get(site.device)
         if facts is None:
@@ -67,6 +72,8 @@ def _vpn(vpn: Vpn) -> None:
         raise ApplyError(message, where, INVALID)
     if _RESERVED.fullmatch(vpn.tenant):
         raise ApplyError(f"{vpn.tenant!r} means something else on devices: rename the tenant", where, INVALID)
+    if reserved(vpn.id):
+        raise ApplyError(f"{vpn.id!r} means something else on devices: rename the VPN", f"{vpn.path}/vpn-id", INVALID)
     if not 1 <= len(vpn.id) <= _MAX_SEGMENT:
         raise ApplyError(f"a vpn-id has 1 to {_MAX_SEGMENT} characters here", f"{vpn.path}/vpn-id", UNSUPPORTED)
 
@@ -120,13 +127,13 @@ def _members(intent: Intent) -> None:
     members = {(vpn, site.id) for site in intent.sites for vpn in site.vpns}
     for vpn in intent.vpns.values():
         # Without any site it is a VPN that waits for its sites (RFC 8299, section 6.2).
-        if vpn.internet is None and count[vpn.id] == 1:
+        if vpn.internet is None and not vpn.clouds and count[vpn.id] == 1:
             raise ApplyError(
-                f"VPN {vpn.id!r} connects sites and has one: add another, or give it cloud-access internet",
+                f"VPN {vpn.id!r} connects sites and has one: add another, or give it a cloud-access",
                 vpn.path,
                 INVALID,
             )
-        named = (vpn.internet.permitted or frozenset()) | vpn.internet.denied if vpn.internet else frozenset()
+        named = vpn.internet.named if vpn.internet else frozenset()
         for site in sorted(named):
             if (vpn.id, site) not in members:
                 path = f"{vpn.path}/cloud-accesses/cloud-access[cloud-identifier='internet']"

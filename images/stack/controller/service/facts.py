@@ -16,3 +16,5 @@ class DeviceFacts:
     wan_address: str | None = None
     """IPv4 address of its interface wan, as it sees it itself."""
     wan_gateway: str | None = None
+    reachable: bool | None = None
+    """Does it call from the address that it has, so that others may call it?"""

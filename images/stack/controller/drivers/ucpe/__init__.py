@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from yangkit import Tree
 
-from controller.drivers import parts
+from controller.drivers import direct, parts
 from controller.drivers.work import Attachment, Work
 from controller.service.allocation import gateway_mac
 from controller.service.intent import Mode
@@ -23,14 +23,14 @@ def build(work: Work) -> Tree:
     protocols: list[Tree] = []
     if attachment.site.mode is Mode.ROUTED:
         interfaces += _routed(attachment)
-        protocols.append(
-            parts.static_routes(attachment.tenant, [("0.0.0.0/0", {"outgoing-interface": pop.interface("gre")})])
-        )
+        routes = [("0.0.0.0/0", {"outgoing-interface": pop.interface("gre")}), *direct.routes(work.links)]
+        interfaces += direct.interfaces(work.links)
+        protocols.append(parts.static_routes(attachment.tenant, routes))
     else:
         interfaces += _bridged(attachment)
     ipsec = {
-        "pad": parts.pad(here.name, [pop], work.domain),
-        "conn-entry": [parts.connection(here, pop, pop.facts.wan_address)],
+        "pad": parts.pad(here.name, [pop, *direct.peers(work.links)], work.domain),
+        "conn-entry": [parts.connection(here, pop, pop.facts.wan_address), *direct.connections(work.links)],
     }
     return parts.whole(parts.tenants([attachment]), interfaces, protocols, [], ipsec)
 
@@ -40,7 +40,7 @@ def _routed(attachment: Attachment) -> list[Tree]:
     lan = parts.ethernet(attachment.site.port)
     return [
         parts.gre_interface(attachment, attachment.branch, attachment.pop),
-        lan | parts.routed(attachment.site.gateway) | parts.membership(attachment),
+        lan | parts.routed(attachment.site.gateway) | parts.membership(attachment, attachment.branch),
     ]
 
 

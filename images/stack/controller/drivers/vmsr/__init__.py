@@ -7,7 +7,7 @@ from itertools import groupby
 
 from yangkit import Tree
 
-from controller.drivers import parts
+from controller.drivers import clouds, parts
 from controller.drivers.work import Attachment, Work
 from controller.service.allocation import gateway_mac
 from controller.service.intent import Mode
@@ -19,6 +19,7 @@ def build(work: Work) -> Tree:
     interfaces = [parts.overlay(here.loopback, "Our end of every tunnel")]
     for attachment in work.attachments:
         interfaces += _site(attachment)
+    interfaces += clouds.interfaces(work.clouds)
     protocols: list[Tree] = []
     breakouts: list[Tree] = []
     for tenant, group in groupby(sorted(work.attachments, key=lambda a: (a.tenant, a.site.id)), lambda a: a.tenant):
@@ -29,11 +30,11 @@ def build(work: Work) -> Tree:
         routes = list(_routes(sites, here.facts.wan_gateway if inside else None))
         if routes:
             protocols.append(parts.static_routes(tenant, routes))
-    ipsec = {
-        "pad": parts.pad(here.name, [a.branch for a in work.attachments], work.domain),
-        # Sites call, wherever they are (wire.md): no address is asked of them.
-        "conn-entry": [parts.connection(here, a.branch, None) for a in work.attachments],
-    }
+    pad = parts.pad(here.name, [a.branch for a in work.attachments], work.domain)
+    pad["pad-entry"] += clouds.pad(work.clouds, work.domain)
+    # Sites call, wherever they are (wire.md): no address is asked of them.
+    connections = [parts.connection(here, a.branch, None) for a in work.attachments]
+    ipsec = {"pad": pad, "conn-entry": connections + clouds.connections(work.clouds)}
     return parts.whole(parts.tenants(work.attachments), interfaces, protocols, breakouts, ipsec)
 
 
@@ -46,7 +47,7 @@ def _site(attachment: Attachment) -> list[Tree]:
     gateway = (
         parts.interface(bridge, "iana-if-type:bridge", mtu=parts.BRIDGED_MTU, description=f"Gateway of {site.id}")
         | parts.routed(site.gateway)
-        | parts.membership(attachment)
+        | parts.membership(attachment, here)
         | {"elasticlab-bridge:bridge": {"mac-address": gateway_mac(attachment.number)}}
     )
     return [tunnel, parts.vxlan_interface(attachment, here, branch, {"bridge": bridge}), gateway]
