@@ -73,7 +73,9 @@ def _walk(container: Container, path: Path, *, strict: bool) -> Iterator[tuple[P
             raise ValueError(f"{path.child(node_schema)} is no list entry: only those can be owned")
 
 
-def edit(owned: Iterable[str], intended: Tree, schema: Schema, actual: Tree | None = None, *, hidden: bool = False) -> str:
+def edit(
+    owned: Iterable[str], intended: Tree, schema: Schema, actual: Tree | None = None, *, hidden: bool = False
+) -> str:
     """A <config> that makes the owned entries be the intended ones (RFC 6241, section 7.2).
 
     Each wanted entry is replaced, and each formerly owned one that is not wanted is removed. With the ``actual``

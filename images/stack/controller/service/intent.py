@@ -17,7 +17,7 @@ from controller.service.cloud import Cloud, Prefix
 from controller.service.cursor import INVALID, UNSUPPORTED, Cursor
 
 ROOT = "ietf-l3vpn-svc:l3vpn-svc"
-INTERNET = "internet"
+INTERNET, VPC = "internet", "vpc"
 DOMAIN = "elasticlab.example"
 
 #: What the controller's datastore must implement of the service model; other features stay off (RFC 8299, section 6).

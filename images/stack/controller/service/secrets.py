@@ -8,19 +8,12 @@ from yangkit import Schema, Tree
 from yangkit.schema import SchemaNode
 from yangkit.tree import Container, List, Node
 
-DENY_ALL = "ietf-netconf-acm:default-deny-all"
-
-
-def is_secret(schema: SchemaNode) -> bool:
-    """Is this node for writing only?"""
-    return DENY_ALL in schema.facts.extensions
-
 
 def public(entry: Container) -> Container:
     """The same without secrets, for people and records."""
     children: dict[SchemaNode, Node] = {}
     for schema, node in entry.children.items():
-        if is_secret(schema):
+        if schema.secret:
             continue
         if isinstance(node, Container):
             children[schema] = public(node)
@@ -45,7 +38,7 @@ def _filled(actual: Tree, written: Tree, parent: SchemaNode) -> Tree:
     for name, ours in written.items():
         node = parent.by_json_name[name]
         theirs = actual.get(name)
-        if is_secret(node):
+        if node.secret:
             filled.setdefault(name, ours)
         elif theirs is not None and node.kind == "container":
             filled[name] = _filled(theirs, ours, node)
