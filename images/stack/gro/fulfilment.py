@@ -11,10 +11,12 @@ from typing import Any
 import sqlalchemy as sa
 from stackkit import durable
 from stackkit.database import Database
-from stackkit.durable import Context, Held, Step
+from stackkit.durable import Context, Held, Later, Step
 
-from gro import documents, sdno, store
+from gro import documents, sdno, secrecy, store
 from gro.notices import OUTBOX, SITES, Notices
+from gro.ordered import Site
+from gro.ordered import change as change_of
 from gro.restconf import Controller, Manager, RefusedError
 from gro.watch import REGISTRY, Waiting, of_device, of_site
 
@@ -65,7 +67,7 @@ class Fulfilment:
         with self.database.begin() as connection:
             added = store.services_by(connection, store.services.c.added_by, context.saga)
             ids = [row["id"] for row in added]
-            store.set_services(connection, ids, state="terminated", in_network=False, ended=documents.now())
+            store.set_services(connection, ids, in_network=False, **_ended())
             kept = store.services_by(connection, store.services.c.removed_by, context.saga)
             store.set_services(connection, [row["id"] for row in kept], removed_by=None)
             gone = store.drop_unused_sites(connection, context.input["tenant"])
@@ -114,13 +116,20 @@ class Fulfilment:
                 present = store.in_network(connection, tenant)
                 sites = store.tenant_sites(connection, tenant)
             known = {one.id: one for one in (*present, *map(store.service_of, removed))}
-            change = sdno.change(known.values(), sites, [store.service_of(row) for row in added], going)
+            change = change_of(known.values(), sites, [store.service_of(row) for row in added], going)
             patch = sdno.patch(change, f"{context.saga}{'-undo' if undo else ''}")
-            await self.controller.apply(patch)
+            await self._send(patch, change.secrets)
             with self.database.begin() as connection:
                 store.set_services(connection, coming, in_network=True)
         edits = patch["ietf-yang-patch:yang-patch"]["edit"]
         return {"edits": [f"{edit['operation']} {edit['target']}" for edit in edits]}
+
+    async def _send(self, patch: Json, secrets: tuple[str, ...]) -> None:
+        """What the controller says of a patch is told to people: without what they may not see."""
+        try:
+            await self.controller.apply(patch)
+        except (RefusedError, Later) as error:
+            raise type(error)(secrecy.redacted(str(error), secrets)) from None
 
     async def _verify(self, context: Context) -> Json:
         added, removed = self._rows(context.saga)
@@ -164,7 +173,7 @@ class Fulfilment:
             added = store.services_by(connection, store.services.c.added_by, context.saga)
             removed = store.services_by(connection, store.services.c.removed_by, context.saga)
             store.set_services(connection, [row["id"] for row in added], state="active")
-            store.set_services(connection, [row["id"] for row in removed], state="terminated", ended=documents.now())
+            store.set_services(connection, [row["id"] for row in removed], **_ended())
             gone = store.drop_unused_sites(connection, context.input["tenant"])
             for row in (*added, *removed):
                 documents.tell_service(connection, row["id"])
@@ -177,7 +186,7 @@ class Fulfilment:
                 store.services_by(connection, store.services.c.removed_by, order),
             )
 
-    def _new_sites(self, context: Context) -> list[sdno.Site]:
+    def _new_sites(self, context: Context) -> list[Site]:
         added, _ = self._rows(context.saga)
         with self.database.read() as connection:
             sites = store.tenant_sites(connection, context.input["tenant"])
@@ -207,6 +216,11 @@ def observer(notices: Notices, waiting: Waiting) -> durable.Observer:
         notices.tell_soon(saga.id, SITES, OUTBOX)
 
     return observe
+
+
+def _ended() -> dict[str, Any]:
+    """The columns of a service that has ended: of no use to anybody is its secret."""
+    return {"state": "terminated", "ended": documents.now(), "secret": sa.null()}
 
 
 def _state(event: durable.Event) -> str:

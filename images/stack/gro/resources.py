@@ -182,6 +182,7 @@ class DeviceEdit(Strict):
 class OrderPlan(Strict):
     intent: list[IntentEdit]
     edit: list[DeviceEdit]
+    note: list[str] = optional(description="What will be otherwise than one might think, such as who relays")
     type_: Literal["OrderPlan"] = Field(alias="@type")
 
 
@@ -202,6 +203,12 @@ class Site(Strict):
     gateway: str
     port: str
     vlan: int = optional()
+    gateway6: str = optional()
+    encapsulation: Literal["gre", "vxlan", "none"] = optional()
+    transport: Literal["ipsec", "private-line"] = optional()
+    dhcp: dict[str, Json] = optional()
+    dns: dict[str, Json] = optional()
+    localInternet: dict[str, Json] = optional()
     state: Literal["unknown", "waiting-for-device", "configuring", "up", "down", "failed", "removing"]
     reason: str = optional()
     since: models.Timestamp = optional()

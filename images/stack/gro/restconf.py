@@ -141,10 +141,11 @@ class Controller:
         content = await self.restconf.get(f"/data/elasticlab-network:network/device={quote(device, safe='')}")
         return any(one.get("connected") is True for one in _list(content, "elasticlab-network:device"))
 
-    async def plan(self, asked: Json) -> list[Json]:
+    async def plan(self, asked: Json) -> dict[str, Json]:
+        """Edits of devices, and notes about what will be otherwise than one might think."""
         content = await self.restconf.call("elasticlab-network:plan", {"elasticlab-network:input": asked})
-        edits: list[Json] = content.get("elasticlab-network:output", {}).get("edit", [])
-        return edits
+        answer: dict[str, Json] = content.get("elasticlab-network:output", {})
+        return answer
 
 
 @dataclass(frozen=True)
