@@ -62,4 +62,4 @@ def _networks(texts: Iterable[str]) -> Iterator[Network]:
 
 
 def _overlap(one: Network, other: Network) -> bool:
-    return one.version == other.version and one.overlaps(other)  # type: ignore[arg-type]
+    return one.version == other.version and one.overlaps(other)

@@ -5,6 +5,7 @@ A step is done again after a crash: each computes from the inventory what is to 
 """
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,7 @@ from gro.notices import OUTBOX, SITES, Notices
 from gro.ordered import Site
 from gro.ordered import change as change_of
 from gro.restconf import Controller, Manager, RefusedError
-from gro.watch import REGISTRY, Waiting, of_device, of_site
+from gro.watch import REGISTRY, Waiting, of_cloud, of_device, of_site
 
 Json = Any
 
@@ -133,9 +134,21 @@ class Fulfilment:
 
     async def _verify(self, context: Context) -> Json:
         added, removed = self._rows(context.saga)
-        return await self._settled(context, added, removed)
+        clouds = [row["id"] for row in (*added, *removed) if store.service_of(row).cloud is not None]
+        expected = {of_cloud(id_) for id_ in clouds}
+        evidence = await self._settled(context, added, removed, expected)
+        live = await self.controller.clouds(clouds)
+        for row in added:
+            if row["id"] in clouds:
+                evidence[f"cloud of {row['id']}"] = _up(f"the cloud of service {row['id']}", live.get(row["id"], {}))
+        for row in removed:
+            if row["id"] in live:
+                raise Held(f"the cloud of service {row['id']} is {live[row['id']].get('state', 'there')} still")
+        return evidence
 
-    async def _settled(self, context: Context, added: list[store.Row], removed: list[store.Row]) -> Json:
+    async def _settled(
+        self, context: Context, added: list[store.Row], removed: list[store.Row], more: Collection[str]
+    ) -> dict[str, Json]:
         """Sites of added services are up, those that no service uses any more are gone, and those that others use have
         lost what was theirs of removed services."""
         tenant = context.input["tenant"]
@@ -147,16 +160,11 @@ class Fulfilment:
         gone, staying = touched - used, touched & used
         concerned = [sites[name] for name in (*wanted, *touched)]
         devices = {of_device(one.device_name) for one in concerned if one.device_name}
-        self.waiting.expect(context.saga, devices | {of_site(one.id) for one in concerned})
+        self.waiting.expect(context.saga, {*devices, *(of_site(one.id) for one in concerned), *more})
         live = await self.controller.sites({one.id for one in concerned})
         evidence: dict[str, Json] = {}
         for name in sorted(wanted):
-            state = live.get(sites[name].id, {})
-            if state.get("state") == "failed":
-                raise RefusedError(f"site {name}: {state.get('reason', 'failed')}")
-            if state.get("state") != "up":
-                raise Held(f"site {name} is {state.get('state', 'not known to the controller yet')}")
-            evidence[name] = {key: state[key] for key in ("state", "since", "round-trip-time") if key in state}
+            evidence[name] = _up(f"site {name}", live.get(sites[name].id, {}))
         for name in sorted(gone):
             if sites[name].id in live:
                 raise Held(f"site {name} is {live[sites[name].id].get('state', 'there')} still")
@@ -216,6 +224,16 @@ def observer(notices: Notices, waiting: Waiting) -> durable.Observer:
         notices.tell_soon(saga.id, SITES, OUTBOX)
 
     return observe
+
+
+def _up(what: str, state: Json) -> Json:
+    """Evidence that a site or a cloud is up."""
+    if state.get("state") == "failed":
+        raise RefusedError(f"{what}: {state.get('reason', 'failed')}")
+    if state.get("state") != "up":
+        reason = f" ({state['reason']})" if state.get("reason") else ""
+        raise Held(f"{what} is {state.get('state', 'not known to the controller yet')}{reason}")
+    return {key: state[key] for key in ("state", "since", "round-trip-time") if key in state}
 
 
 def _ended() -> dict[str, Any]:

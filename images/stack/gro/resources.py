@@ -179,10 +179,18 @@ class DeviceEdit(Strict):
     description: str = optional()
 
 
+class Note(Strict):
+    """What will be otherwise than one might think of two sites: why they have no direct path (elasticlab-network)."""
+
+    site: str
+    peer: str
+    text: str
+
+
 class OrderPlan(Strict):
     intent: list[IntentEdit]
     edit: list[DeviceEdit]
-    note: list[str] = optional(description="What will be otherwise than one might think, such as who relays")
+    note: list[Note] = optional()
     type_: Literal["OrderPlan"] = Field(alias="@type")
 
 

@@ -108,9 +108,15 @@ def _ip_connection(wanted: Site) -> dict[str, Json]:
         content = {"provider-dhcp": {**addresses, "customer-addresses": {"address-group": [group]}}}
     connection = {"ipv4": {"address-allocation-type": f"ietf-l3vpn-svc:{allocation}", **content}}
     if wanted.gateway6 is not None:
-        # With `slaac` RFC 8299 has no place for the gateway's address.
-        addresses = _addresses(ipaddress.IPv6Interface(wanted.gateway6))
-        connection["ipv6"] = {"address-allocation-type": "ietf-l3vpn-svc:static-address", "addresses": addresses}
+        # Stations make their addresses themselves where they can (RFC 4862): with 64 bits.
+        gateway6 = ipaddress.IPv6Interface(wanted.gateway6)
+        allocation, container = "static-address", "addresses"
+        if gateway6.network.prefixlen == 64:
+            allocation, container = "slaac", "elasticlab-access:slaac"
+        connection["ipv6"] = {
+            "address-allocation-type": f"ietf-l3vpn-svc:{allocation}",
+            container: _addresses(gateway6),
+        }
     return connection
 
 

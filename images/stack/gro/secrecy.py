@@ -37,7 +37,7 @@ def without(value: Json, names: Collection[str]) -> Json:
 
 def holds(value: Json, names: Collection[str]) -> bool:
     """Is there a member of such a name?"""
-    return without(value, names) != value
+    return bool(without(value, names) != value)
 
 
 def redacted(value: Json, secrets: Collection[str]) -> Json:

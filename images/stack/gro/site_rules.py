@@ -27,7 +27,7 @@ def neighbours(site: Site, others: Iterable[Site]) -> Iterator[Fault]:
             yield from _same_device(site, other)
         for own in site.networks:
             for theirs in other.networks:
-                if own.version == theirs.version and own.overlaps(theirs):  # type: ignore[arg-type]
+                if own.version == theirs.version and own.overlaps(theirs):
                     member = "gateway" if own.version == 4 else "gateway6"
                     yield f"/{member}", f"{own} overlaps {theirs} of site {other.name}"
 

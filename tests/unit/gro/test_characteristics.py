@@ -57,9 +57,13 @@ def test_dhcp_is_the_providers_and_its_range_explicit() -> None:
     }  # fmt: skip
 
 
-def test_an_ipv6_gateway_is_rfc_8299s() -> None:
+def test_stations_make_ipv6_addresses_where_they_can() -> None:
     found = access(site(1, gateway6="2001:db8:1::1/64"))["ip-connection"]["ipv6"]
-    assert found["addresses"] == {"provider-address": "2001:db8:1::1", "prefix-length": 64}
+    addresses = {"provider-address": "2001:db8:1::1", "prefix-length": 64}
+    assert found == {"address-allocation-type": "ietf-l3vpn-svc:slaac", "elasticlab-access:slaac": addresses}
+    found = access(site(1, gateway6="2001:db8:1::1/112"))["ip-connection"]["ipv6"]
+    addresses = {"provider-address": "2001:db8:1::1", "prefix-length": 112}
+    assert found == {"address-allocation-type": "ietf-l3vpn-svc:static-address", "addresses": addresses}
 
 
 def test_rules_of_local_internet_access_keep_their_order_and_say_the_same() -> None:
@@ -275,6 +279,46 @@ async def test_of_two_orders_for_a_port_at_once_one_has_it(gro: Any) -> None:
     assert sorted(answer.status_code for answer in answers) == [201, *[400] * 7]
     (made,) = (answer for answer in answers if answer.status_code == 201)
     await gro.finished(made)
+
+
+# -- clouds and plans --
+
+
+async def test_an_order_of_a_cloud_waits_until_it_is_reached_and_until_it_is_gone(gro: Any) -> None:
+    network = gro.network.controller
+    network.reads, network.cloud_state = False, "down"
+    order = await gro.order(dc())
+    waiting = await gro.until(order, "inProgress", "verify", "held")
+    service = order.json()["serviceOrderItem"][0]["service"]["id"]
+    assert waiting["milestone"][-1]["message"] == f"the cloud of service {service} is down"
+    network.cloud(service, "up")
+    done = await gro.finished(order)
+    assert done["milestone"][3]["evidence"][f"cloud of {service}"] == {"state": "up"}
+    end = await gro.order({"id": "1", "action": "delete", "service": {"id": service}})
+    await gro.until(end, "inProgress", "verify", "held")
+    network.cloud_gone(service)
+    assert (await gro.finished(end))["state"] == "completed"
+
+
+async def test_a_cloud_that_cannot_be_fails_its_order_and_leaves_nothing(gro: Any) -> None:
+    network = gro.network.controller
+    network.reads, network.cloud_state = False, "failed"
+    failed = await gro.finished(await gro.order(dc(sharedKey=KEY)))
+    assert (failed["state"], network.ordered) == ("failed", {"vpns": set(), "sites": set()})
+    assert "the cloud of service" in failed["errorMessage"][0]["reason"]
+
+
+async def test_a_plan_passes_on_what_the_controller_notes(gro: Any) -> None:
+    note = {"site": "acme.branch-1", "peer": "acme.branch-2", "text": "both behind NAT: relayed by the POP"}
+    gro.network.controller.notes = [note]
+    mesh = add("1", "Site to Site", [site(1), site(2)])
+    mesh["service"]["serviceCharacteristic"].append({"name": "directPaths", "value": True})
+    plan = (await gro.call("POST", f"{ORDERING}/orderPlan", {"serviceOrderItem": [mesh]})).json()
+    assert plan["note"] == [note]
+    (vpn,) = (
+        edit["value"]["ietf-l3vpn-svc:vpn-service"][0] for edit in plan["intent"] if "vpn-service=" in edit["target"]
+    )
+    assert vpn["elasticlab-access:direct-paths"] is True
 
 
 # -- secrets --
