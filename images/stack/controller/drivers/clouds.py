@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import sha256
-from ipaddress import ip_address
 
 from yangkit import Tree
 
@@ -22,7 +21,7 @@ def interfaces(ends: Iterable[CloudEnd]) -> list[Tree]:
         parts.interface(
             end.interface, "elasticlab-ipsec:ipsec-tunnel", mtu=parts.IPSEC_MTU, description=_description(end)
         )
-        | parts.routed()
+        | parts.routed(ipv6=any(prefix.version == 6 for prefix in end.remote))
         | {"elasticlab-tenant:tenant": end.tenant, "elasticlab-tenant:segment": [end.segment]}
         | {"elasticlab-ipsec:ipsec-tunnel": {"if-id": end.if_id}}
         for end in ends
@@ -70,9 +69,8 @@ def connections(ends: Iterable[CloudEnd]) -> list[Tree]:
 def _connection(end: CloudEnd) -> Tree:
     cloud = end.cloud
     local: Tree = {"local-pad-entry-name": _own(end)}
-    wan = end.pop.facts.wan_address
-    if wan is not None and ip_address(wan).version == cloud.address.version:
-        local["address"] = wan
+    if end.source is not None:
+        local["address"] = end.source
     tree: Tree = {"name": end.label, "autostartup": "start"}
     if cloud.ike_mode is not IkeMode.IKEV2:
         tree["ike-mode"] = str(cloud.ike_mode)

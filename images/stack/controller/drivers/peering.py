@@ -39,6 +39,12 @@ class CloudEnd:
         return f"ipsec-c_{self.number}"
 
     @property
+    def source(self) -> str | None:
+        """Where the POP calls from: its address of the gateway's family."""
+        facts = self.pop.facts
+        return facts.wan_address if self.cloud.address.version == 4 else facts.wan6_address
+
+    @property
     def segment(self) -> str:
         """The tenant's segment that it is in."""
         return self.cloud.segment(self.number)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from controller.drivers.work import Attachment
+from controller.drivers.work import Attachment, End
 from controller.operational.tunnels import Tunnel
 from controller.southbound.reconcile import Status, View
 
@@ -60,13 +60,13 @@ def judge(site: str, before: State | None, evidence: Evidence) -> Judged:
     if attachment is None:
         return Judged("configuring", "ordered a moment ago")
     if site in view.withheld:
-        return _withheld(view.withheld[site], evidence)
+        return withheld(view.withheld[site], evidence)
     if site in view.stale:
-        return _unbuilt(attachment, evidence)
+        return unbuilt((attachment.branch, attachment.pop), "site", evidence)
     return _built(attachment, before, evidence)
 
 
-def _withheld(device: str, evidence: Evidence) -> Judged:
+def withheld(device: str, evidence: Evidence) -> Judged:
     """It waits for one of its devices."""
     status = evidence.status.get(device)
     if status is None or not status.connected:
@@ -79,12 +79,13 @@ def _trouble(device: str, status: Status) -> Judged:
     return Judged("failed" if status.failures >= PATIENCE else "configuring", reason)
 
 
-def _unbuilt(attachment: Attachment, evidence: Evidence) -> Judged:
-    for end in (attachment.branch, attachment.pop):
+def unbuilt(ends: Iterable[End], what: str, evidence: Evidence) -> Judged:
+    """It is not, or not as it is wanted, on one of these."""
+    for end in ends:
         status = evidence.status.get(end.name)
         if status is None or not status.connected:
             patient = evidence.now - evidence.lost[end.name] < SETTLING
-            reason = f"{end.name} is not connected, so nobody knows whether it has the site as it is wanted"
+            reason = f"{end.name} is not connected, so nobody knows whether it has the {what} as it is wanted"
             return Judged("configuring" if patient else "down", reason)
         if status.problem is not None:
             return _trouble(end.name, status)
@@ -117,14 +118,16 @@ def _pop_tunnel(attachment: Attachment, evidence: Evidence) -> Tunnel | None:
 def _fault(attachment: Attachment, evidence: Evidence) -> str | None:
     """What is wrong with a site that is built; None when it works."""
     pop, branch = attachment.pop.name, attachment.branch.name
-    tunnel = _pop_tunnel(attachment, evidence)
+    tunnel, flow = _pop_tunnel(attachment, evidence), attachment.pop_flow
+    way = "tunnel" if flow is not None else "private line"
     if tunnel is None:
-        return f"{pop} has no session with the controller, so nobody knows of the tunnel with {branch}"
-    if not tunnel.established:
+        return f"{pop} has no session with the controller, so nobody knows of the {way} with {branch}"
+    if flow is not None and not tunnel.carries(flow):
         return f"the tunnel between {branch} and {pop} is not established"
     probe = evidence.probes.get(attachment.site.id)
     if probe is None:
-        return f"the tunnel between {branch} and {pop} is established and not probed yet"
+        done = "established" if flow is not None else "configured"
+        return f"the {way} between {branch} and {pop} is {done} and not probed yet"
     if probe.milliseconds is None:
-        return f"{branch} does not answer through its tunnel with {pop}"
+        return f"{branch} does not answer through its {way} with {pop}"
     return None

@@ -14,7 +14,8 @@ from ipaddress import IPv4Address
 from yangkit import ApplyError
 
 from controller.service import direct, peerings
-from controller.service.intent import Intent, Mode
+from controller.service.intent import Intent
+from controller.service.site import Mode, Site
 
 Key = tuple[str, str, str]
 """Kind of number, its scope (a device, where numbers are a device's own), and its owner."""
@@ -65,6 +66,10 @@ class Allocations:
         """Number of a device's tunnel interface towards a peer."""
         return self.table[IF_ID, device, peer]
 
+    def flow_if_id(self, device: str, peer: str, site: str) -> int:
+        """Number of a device's tunnel interface for the packets of one site, without GRE."""
+        return self.table[IF_ID, device, _flow(peer, site)]
+
     def cloud(self, key: str) -> int:
         """Number of a cloud access."""
         return self.table[CLOUD, "", key]
@@ -74,15 +79,34 @@ class Allocations:
         return self.table.get((VNI, "", site))
 
 
-def branch_loopback(number: int) -> str:
-    """100.127.N.1 up from N=1; when N is used up, 100.127.N.2, and so on."""
+LOOPBACKS, LINES = IPv4Address("100.127.0.0"), IPv4Address("100.126.0.0")
+LINE_PREFIX = 16
+
+
+def _branch(base: IPv4Address, number: int) -> str:
+    """Base.N.1 up from N=1; when N is used up, base.N.2, and so on."""
     block, place = divmod(number - 1, 255)
-    return str(IPv4Address((100 << 24) | (127 << 16) | ((place + 1) << 8) | (block + 1)))
+    return str(base + ((place + 1) << 8) + block + 1)
+
+
+def branch_loopback(number: int) -> str:
+    """100.127.N.1"""
+    return _branch(LOOPBACKS, number)
 
 
 def pop_loopback(number: int) -> str:
     """100.127.0.n"""
-    return str(IPv4Address((100 << 24) | (127 << 16) | number))
+    return str(LOOPBACKS + number)
+
+
+def branch_line(number: int) -> str:
+    """100.126.N.1, on private lines."""
+    return _branch(LINES, number)
+
+
+def pop_line(number: int) -> str:
+    """100.126.0.n, on private lines."""
+    return str(LINES + number)
 
 
 def gateway_mac(vni: int) -> str:
@@ -97,7 +121,7 @@ def allocate(intent: Intent, pops: Iterable[str], previous: Table) -> Allocation
     ``pops`` are the POP routers that may take new sites. ApplyError (resource-denied) when a pool is used up.
     """
     homes = _homes(intent, sorted(set(pops)), previous)
-    # Sites first: what they have had with nothing else ordered stays theirs.
+    # Sites first: a cloud or a direct path more changes no number of theirs.
     wanted = [*_wanted(intent, homes), *_peerings(intent, homes)]
     table: dict[Key, int] = {key: previous[key] for key, _ in wanted if key in previous}
     free = _Pools(table)
@@ -111,7 +135,7 @@ def allocate(intent: Intent, pops: Iterable[str], previous: Table) -> Allocation
 def _peerings(intent: Intent, homes: Mapping[str, str]) -> Iterator[tuple[Key, str]]:
     """Numbers for tunnels that are none between a site and its POP: to clouds, and between boxes."""
     for cloud in peerings.clouds(intent):
-        sites = peerings.users(intent, cloud)
+        sites = intent.users(cloud)
         if sites:
             yield (CLOUD, "", cloud.key), cloud.path
         for home in sorted({homes[site.device] for site in sites if site.device in homes}):
@@ -146,11 +170,27 @@ def _wanted(intent: Intent, homes: Mapping[str, str]) -> Iterator[tuple[Key, str
             keys.append((VNI, "", site.id))
         home = homes.get(site.device)
         if home is not None:
-            keys += [(POP, "", home), (IF_ID, site.device, home), (IF_ID, home, site.device)]
+            keys += [(POP, "", home), *_tunnels(site, home)]
         for key in keys:
             if key not in seen:
                 seen.add(key)
                 yield key, site.path
+
+
+def _tunnels(site: Site, home: str) -> list[Key]:
+    """The tunnel interfaces of a site's devices: for the box as a whole, and for what travels by itself."""
+    if site.on_line:
+        return []
+    both = ((site.device, home), (home, site.device))
+    keys: list[Key] = [(IF_ID, here, peer) for here, peer in both]
+    if site.plain:
+        keys += [(IF_ID, here, _flow(peer, site.id)) for here, peer in both]
+    return keys
+
+
+def _flow(peer: str, site: str) -> str:
+    """Owner of a number; names of devices have no space."""
+    return f"{peer} {site}"
 
 
 class _Pools:

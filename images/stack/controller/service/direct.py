@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from itertools import combinations
 
 from controller.service.facts import DeviceFacts
-from controller.service.intent import Intent, Mode, Site
+from controller.service.intent import Intent
+from controller.service.site import Mode, Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ def pairs(intent: Intent) -> list[Pair]:
     for vpn in intent.vpns.values():
         if not vpn.direct:
             continue
-        members = sorted((s for s in intent.sites if vpn.id in s.vpns), key=lambda s: (s.device, s.id))
+        members = sorted(intent.members[vpn.id], key=lambda s: (s.device, s.id))
         for first, second in combinations(members, 2):
             if first.device != second.device:
                 shared.setdefault((first.id, second.id), []).append(vpn.id)
@@ -49,8 +51,10 @@ def pairs(intent: Intent) -> list[Pair]:
 def obstacle(pair: Pair) -> str | None:
     """What about the sites themselves rules a direct path out."""
     for site in (pair.first, pair.second):
-        if site.mode is not Mode.ROUTED:
+        if site.mode is Mode.BRIDGED:
             return f"site {site.id} is bridged, its gateway is at the POP"
+        if site.plain:
+            return f"site {site.id} has plain IPsec, whose selectors lead to the POP"
     return None
 
 
@@ -73,14 +77,20 @@ def notes(intent: Intent, inventory: Mapping[str, DeviceFacts], concerned: Itera
 
 def _unreachable(pair: Pair, inventory: Mapping[str, DeviceFacts]) -> str | None:
     devices = (pair.first.device, pair.second.device)
-    unknown = [name for name in devices if name not in inventory or inventory[name].reachable is None]
-    if any(reachable(inventory.get(name)) for name in devices):
-        # The other one is the one that calls; where it is does not matter.
-        return f"device {unknown[0]} has not come yet" if unknown else None
-    if unknown:
-        return f"device {unknown[0]} has not come yet, and nobody knows whether it can be reached from outside"
+    for name in devices:
+        if name not in inventory or inventory[name].reachable is None:
+            return f"device {name} has not come yet, and nobody knows whether it can be reached from outside"
+    one, two = (inventory[name] for name in devices)
+    if may_call(one, two) or may_call(two, one):
+        return None
+    if one.reachable or two.reachable:
+        return f"{devices[0]} and {devices[1]} have no family of IP in common"
     return f"{devices[0]} and {devices[1]} are both behind NAT, so that neither can call the other"
 
 
-def reachable(facts: DeviceFacts | None) -> bool:
-    return facts is not None and facts.reachable is True and facts.wan_address is not None
+def may_call(caller: DeviceFacts, called: DeviceFacts) -> bool:
+    """Can the one be called by the other?"""
+    if not called.reachable or called.called_from is None:
+        return False
+    own = caller.wan_address if ip_address(called.called_from).version == 4 else caller.wan6_address
+    return own is not None

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from controller.drivers.peering import CloudEnd, Link
 from controller.drivers.work import Attachment, End
 from controller.service import direct, peerings
-from controller.service.allocation import POOLS, POP, Allocations, branch_loopback
-from controller.service.intent import Intent, Site
+from controller.service.allocation import POOLS, POP, Allocations, branch_line, branch_loopback
+from controller.service.intent import Intent
+from controller.service.site import Site
 
 
 def segments(intent: Intent, site: Site, allocations: Allocations) -> tuple[str, ...]:
     """The segments that a site is in at the POP beside its VPNs: clouds that not all sites may use."""
-    own = {cloud.segment(allocations.cloud(cloud.key)) for cloud in peerings.of_site(intent, site)}
+    own = {cloud.segment(allocations.cloud(cloud.key)) for cloud in intent.clouds(site)}
     return tuple(sorted(own.difference(site.vpns)))
 
 
@@ -22,7 +23,7 @@ def cloud_ends(intent: Intent, attachments: Mapping[str, Attachment], allocation
     homes = allocations.homes()
     ends: dict[str, CloudEnd] = {}
     for cloud in peerings.clouds(intent):
-        sites = peerings.users(intent, cloud)
+        sites = intent.users(cloud)
         pops = {attachments[site.id].pop.name: attachments[site.id] for site in sites if site.id in attachments}
         for name, attachment in sorted(pops.items()):
             # Of the intent, not of what can be built now: a device that goes away must not move the selectors.
@@ -67,11 +68,10 @@ def links(
         first, second = attachments.get(pair.first.id), attachments.get(pair.second.id)
         if first is None or second is None:
             continue
-        reachable = [direct.reachable(one.branch.facts) for one in (first, second)]
-        if not any(reachable):
-            continue
         # Whoever cannot be called, calls; else the first one.
-        first_calls = reachable[1]
+        first_calls = direct.may_call(first.branch.facts, second.branch.facts)
+        if not first_calls and not direct.may_call(second.branch.facts, first.branch.facts):
+            continue
         for here, peer, calls in ((first, second, first_calls), (second, first, not first_calls)):
             link = _link(pair, here, peer, calls, allocations)
             found.setdefault(here.branch.name, []).append(link)
@@ -82,7 +82,7 @@ def _link(pair: direct.Pair, here: Attachment, peer: Attachment, calls: bool, al
     device = peer.branch.name
     number = allocations.branch(device)
     # A box's peers are its POP and other boxes: their numbers must not be mistaken where names are cut.
-    end = End(peer.branch.facts, POOLS[POP][1] + number, branch_loopback(number))
+    end = End(peer.branch.facts, POOLS[POP][1] + number, branch_loopback(number), branch_line(number))
     return Link(
         site=here.site.id,
         peer_site=peer.site.id,
@@ -91,7 +91,7 @@ def _link(pair: direct.Pair, here: Attachment, peer: Attachment, calls: bool, al
         here=here.branch,
         peer=end,
         if_id=allocations.if_id(here.branch.name, device),
-        address=peer.branch.facts.wan_address if calls else None,
+        address=peer.branch.facts.called_from if calls else None,
         prefixes=peer.site.networks,
     )
 

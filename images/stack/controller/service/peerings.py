@@ -9,7 +9,7 @@ from yangkit import ApplyError
 
 from controller.service.cloud import Cloud, Prefix
 from controller.service.cursor import INVALID
-from controller.service.intent import Intent, Site
+from controller.service.intent import Intent
 
 
 def clouds(intent: Intent) -> Iterator[Cloud]:
@@ -18,21 +18,11 @@ def clouds(intent: Intent) -> Iterator[Cloud]:
         yield from vpn.clouds
 
 
-def users(intent: Intent, cloud: Cloud) -> list[Site]:
-    """The sites that may use a cloud."""
-    return [site for site in intent.sites if cloud.vpn in site.vpns and cloud.admission.admits(site.id)]
-
-
-def of_site(intent: Intent, site: Site) -> list[Cloud]:
-    """The clouds that a site may use."""
-    return [cloud for vpn in site.vpns for cloud in intent.vpns[vpn].clouds if cloud.admission.admits(site.id)]
-
-
 def check(intent: Intent) -> None:
     """Raise ApplyError for a cloud that is in a site's way, or in another's."""
     by_tenant: dict[str, list[Cloud]] = {}
     for cloud in clouds(intent):
-        members = {site.id for site in intent.sites if cloud.vpn in site.vpns}
+        members = {site.id for site in intent.members[cloud.vpn]}
         for site in sorted(cloud.admission.named - members):
             raise ApplyError(f"site {site!r} is not in VPN {cloud.vpn!r}: leave it out", cloud.path, INVALID)
         by_tenant.setdefault(intent.vpns[cloud.vpn].tenant, []).append(cloud)
@@ -65,6 +55,12 @@ def _overlap(first: tuple[Prefix, ...], second: tuple[Prefix, ...]) -> tuple[Pre
 
 def _refuse(cloud: Cloud, message: str) -> None:
     raise ApplyError(message, f"{cloud.gateway_path}/remote-prefix", INVALID)
+
+
+def changed(before: Intent, after: Intent) -> frozenset[str]:
+    """Keys of clouds of ``after`` that are new or other than before, be it by the sites that may use them."""
+    old = {cloud.key: (cloud, before.users(cloud)) for cloud in clouds(before)}
+    return frozenset(cloud.key for cloud in clouds(after) if old.get(cloud.key) != (cloud, after.users(cloud)))
 
 
 def check_identities(intent: Intent, devices: frozenset[str], domain: str) -> None:

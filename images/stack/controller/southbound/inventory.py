@@ -19,6 +19,13 @@ CREATE TABLE device (
 CREATE TABLE owned_entry (
     device VARCHAR(255) NOT NULL, entry TEXT NOT NULL, PRIMARY KEY (device, entry));
 """
+#: Appended later: uplinks with IPv6.
+MIGRATION_IPV6 = """
+ALTER TABLE device ADD COLUMN wan6_address TEXT;
+ALTER TABLE device ADD COLUMN wan6_gateway TEXT;
+"""
+#: Where a device's calls come from, which says whether it can be called.
+MIGRATION_CALLS = "ALTER TABLE device ADD COLUMN called_from TEXT;"
 
 
 class Inventory:

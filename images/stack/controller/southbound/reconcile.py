@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
@@ -23,11 +24,14 @@ from yangkit import ApplyError, Schema, Tree
 from yangkit.errors import RpcError
 
 from controller import drivers
+from controller.drivers.peering import CloudEnd
 from controller.drivers.work import Attachment
+from controller.service import peerings
 from controller.service.compile import DOMAIN, compile_network
 from controller.service.entries import edit, is_empty_edit, owned_keys
 from controller.service.intent import Intent, changed_sites
 from controller.service.network import Network, without
+from controller.service.secrets import revealed
 from controller.southbound import reading
 from controller.southbound.attached import Attached, Place
 from controller.southbound.executor import Executor
@@ -39,6 +43,8 @@ log = logging.getLogger(__name__)
 Sync = Literal["in-sync", "pending", "drifted", "unreachable", "failed"]
 FIRST_WAIT, LAST_WAIT = 1.0, 60.0
 PROBE_SECONDS = 10.0
+Ordered = Attachment | CloudEnd
+"""What is ordered and carried by devices."""
 Numbered = Callable[[Intent], Network]
 """Gives numbers to an intent, durably, and joins it with the devices there are."""
 
@@ -55,6 +61,8 @@ class Status:
     met: Held | None = None
     #: What was intended when it was last as intended.
     has: Tree | None = None
+    #: The sites that it had then, as it had them; None when somebody else may have changed that, or nobody can ask.
+    carries: Mapping[str, Ordered] | None = None
     failures: int = 0
     not_before: float = 0.0
 
@@ -77,10 +85,18 @@ class View:
 
 
 @dataclass(frozen=True)
-class _Change:
-    """What a device needs: its entries when that is done, and the edit."""
+class _Intended:
+    """What a device shall have, and the sites that this is for."""
 
     tree: Tree
+    sites: Mapping[str, Ordered]
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What a device needs: what it is for, its entries when that is done, and the edit."""
+
+    intended: _Intended
     wanted: frozenset[str]
     config: str
 
@@ -139,7 +155,8 @@ class Reconciler:
 
     def follow(self, intent: Intent) -> None:
         """From now on this is intended. It is durable already."""
-        self._stale |= changed_sites(self._intent, intent) if self._intent is not None else frozenset()
+        if self._intent is not None:
+            self._stale |= changed_sites(self._intent, intent) | peerings.changed(self._intent, intent)
         self._intent = intent
         order = logs.order.get()
         if order is not None and order not in self._orders:
@@ -189,18 +206,21 @@ class Reconciler:
         withheld = self._withheld(network, ready)
         building = without(network, withheld)
         trees = compile_network(building, self._inventory.facts, self._domain)
-        places = {site: _place(attachment) for site, attachment in building.attachments.items()}
+        intended = {name: _Intended(tree, _sites_of(building, name)) for name, tree in trees.items()}
         # Before anything is written: whatever happens then, we know what may be where.
-        await asyncio.to_thread(self._attached.change, begun=places.values())
-        found = await asyncio.gather(*(self._compare(held[name], trees[name]) for name in sorted(ready & trees.keys())))
+        places = [_place(one) for one in _ordered(building).values()]
+        await asyncio.to_thread(self._attached.change, begun=places)
+        found = await asyncio.gather(
+            *(self._compare(held[name], intended[name]) for name in sorted(ready & trees.keys()))
+        )
         await self._commit({name: change for name, change in found if change is not None})
-        await self._settle_sites(intent, network, withheld, places, trees)
+        await self._settle_sites(intent, network, withheld, building, trees)
 
     def _withheld(self, network: Network, ready: set[str]) -> dict[str, str]:
         """Sites that have never been on both of their devices, and one of these cannot have it now."""
         found: dict[str, str] = {}
-        for site, attachment in network.attachments.items():
-            place = _place(attachment)
+        for site, one in _ordered(network).items():
+            place = _place(one)
             missing = [name for name in place.devices if name not in ready]
             if missing and not self._attached.built(place):
                 found[site] = missing[0]
@@ -211,22 +231,35 @@ class Reconciler:
         intent: Intent,
         network: Network,
         withheld: Mapping[str, str],
-        places: Mapping[str, Place],
+        building: Network,
         trees: Mapping[str, Tree],
     ) -> None:
         """Which sites are now on their devices as they are wanted, and which are gone from them."""
 
-        def right(name: str) -> bool:
+        def settled(name: str) -> bool:
             # Also of one that is away now: it keeps what it has.
             status = self._status.get(name)
             return status is not None and status.problem is None and status.has == trees.get(name)
 
-        built = {site: place for site, place in places.items() if all(right(name) for name in place.devices)}
+        def right(name: str, id_: str, one: Ordered) -> bool:
+            # A device that refuses another site still has this one.
+            carried = self._of(name).carries
+            return settled(name) or (carried is not None and carried.get(id_) == one)
+
+        def rid(name: str, site: str) -> bool:
+            carried = self._of(name).carries
+            return name not in trees or settled(name) or (carried is not None and site not in carried)
+
+        ordered = _ordered(building)
+        places = {id_: _place(one) for id_, one in ordered.items()}
+        built = {
+            id_: place for id_, place in places.items() if all(right(name, id_, ordered[id_]) for name in place.devices)
+        }
         gone: list[Place] = []
         leaving: dict[str, str] = {}
-        wanted = {_place(attachment) for attachment in network.attachments.values()}
+        wanted = {_place(one) for one in _ordered(network).values()}
         for place in self._attached.records.keys() - wanted:
-            having = [name for name in place.devices if name in trees and not right(name)]
+            having = [name for name in place.devices if not rid(name, place.site)]
             if having:
                 leaving[place.site] = having[0]
             else:
@@ -258,37 +291,37 @@ class Reconciler:
                     self._failed(name, problem)
                     return
             # Asked again each time: an address may change, by DHCP for example.
-            facts = await reading.facts(held.client, held.identity)
+            facts = replace(await reading.facts(held.client, held.identity), called_from=_plain(held.address))
             await asyncio.to_thread(self._inventory.learn, facts)
             status.met = held
         except (RpcError, OSError, TimeoutError, reading.NotUsable) as error:
-            self._failed(name, str(error) or type(error).__name__)
+            self._failed(name, str(error) or type(error).__name__, carries=False)
 
-    async def _compare(self, held: Held, tree: Tree) -> tuple[str, _Change | None]:
+    async def _compare(self, held: Held, intended: _Intended) -> tuple[str, _Change | None]:
         """What a device lacks; None when it is as intended (noted), or cannot be asked (noted, too)."""
-        name = held.identity.name
+        name, tree = held.identity.name, intended.tree
         try:
             schema = self._schema(name)
             actual = await reading.configuration(held.client, schema, self._inventory.facts[name])
             owned = await asyncio.to_thread(self._inventory.owned, name)
             wanted = owned_keys(tree, schema)
-            config = edit(owned, tree, schema, actual)
+            config = edit(owned, tree, schema, revealed(actual, self._of(name).has, schema))
         except (RpcError, OSError, TimeoutError, reading.NotUsable) as error:
-            self._failed(name, str(error) or type(error).__name__)
+            self._failed(name, str(error) or type(error).__name__, carries=False)
             return name, None
         status = self._of(name)
         if is_empty_edit(config):
             await asyncio.to_thread(self._is_right, name, wanted)
-            status.has = tree
-            self._well(name)
+            self._well(name, intended)
             return name, None
         drifted = status.sync == "in-sync" and status.has == tree
         if drifted:
             log.warning("%s: somebody else has changed what the controller owns", name)
+            status.carries = None
         self._set(name, "drifted" if drifted else "pending", None)
         # Before it is written: whatever happens then, we know what may be there and is ours.
         await asyncio.to_thread(self._inventory.own, name, owned | wanted)
-        return name, _Change(tree, wanted, config)
+        return name, _Change(intended, wanted, config)
 
     def _is_right(self, name: str, wanted: frozenset[str]) -> None:
         self._inventory.own(name, wanted)
@@ -312,8 +345,7 @@ class Reconciler:
         log.info("committed on %s", ", ".join(sorted(outcome.committed)) or "no device")
         for name in outcome.committed:
             await asyncio.to_thread(self._is_right, name, changes[name].wanted)
-            self._of(name).has = changes[name].tree
-            self._well(name)
+            self._well(name, changes[name].intended)
         for name, reason in {**outcome.fenced, **outcome.refused}.items():
             if name in changes:
                 self._failed(name, reason)
@@ -350,14 +382,17 @@ class Reconciler:
         self._set(name, "pending" if connected else "unreachable", None, always=True)
         self._wake.set()
 
-    def _well(self, name: str) -> None:
+    def _well(self, name: str, intended: _Intended) -> None:
         status = self._of(name)
+        status.has, status.carries = intended.tree, intended.sites
         status.failures, status.not_before = 0, 0.0
         self._set(name, "in-sync", None)
 
-    def _failed(self, name: str, problem: str) -> None:
-        """Leave a device alone for a while; twice as long each time."""
+    def _failed(self, name: str, problem: str, *, carries: bool = True) -> None:
+        """Leave a device alone for a while; twice as long each time. Does it carry what it did, as far as we know?"""
         status = self._of(name)
+        if not carries:
+            status.carries = None
         status.failures += 1
         wait = min(LAST_WAIT, FIRST_WAIT * 2 ** min(status.failures - 1, 10))
         status.not_before = asyncio.get_running_loop().time() + wait
@@ -378,5 +413,25 @@ def _inside(config: str) -> str:
     return "".join(etree.tostring(child, encoding="unicode") for child in etree.fromstring(config))
 
 
-def _place(attachment: Attachment) -> Place:
-    return Place(attachment.site.id, attachment.branch.name, attachment.pop.name)
+def _plain(address: str) -> str:
+    """An IPv4 address as such, though a socket for both families gave it (RFC 4291, section 2.5.5.2)."""
+    try:
+        mapped = getattr(ip_address(address), "ipv4_mapped", None)
+    except ValueError:
+        return address
+    return address if mapped is None else str(mapped)
+
+
+def _ordered(network: Network) -> dict[str, Ordered]:
+    """Sites and ends of clouds by their ids, which never clash."""
+    return {**network.attachments, **network.clouds}
+
+
+def _sites_of(network: Network, name: str) -> dict[str, Ordered]:
+    return {id_: one for id_, one in _ordered(network).items() if name in _place(one).devices}
+
+
+def _place(one: Ordered) -> Place:
+    if isinstance(one, CloudEnd):
+        return Place(one.key, one.pop.name, one.pop.name)
+    return Place(one.site.id, one.branch.name, one.pop.name)
