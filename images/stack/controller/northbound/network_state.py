@@ -81,7 +81,7 @@ class NetworkState:
 
     def _healthy(self, status: Mapping[str, Status]) -> bool:
         """All wanted sites and clouds are up, and their devices in sync."""
-        states = (*self._watcher.sites.values(), *self._watcher.clouds.values())
+        states: list[SiteState | CloudState] = [*self._watcher.sites.values(), *self._watcher.clouds.values()]
         if any(state.judged.state != "up" for state in states):
             return False
         concerned = {

@@ -105,9 +105,10 @@ class Watcher:
     def _settling(self) -> bool:
         """Will something soon be other than it is? What has not come up for long may stay so."""
         now = datetime.now(UTC)
+        states: list[SiteState | CloudState] = [*self.sites.values(), *self.clouds.values()]
         return any(
             state.judged.state == "configuring" and (now - state.since).total_seconds() < self._timing.settling
-            for state in (*self.sites.values(), *self.clouds.values())
+            for state in states
         )
 
     # -- asking ------------------------------------------------------------------------------------------------------
@@ -194,6 +195,9 @@ class Watcher:
             # What was seen of the site as it was says nothing of the site as it will be.
             self._probes.pop(id_, None)
             self._built[id_] = now
+        for id_ in (*view.network.attachments, *view.network.clouds):
+            # It was there before we came, and gets the same time to come up.
+            self._built.setdefault(id_, now)
         evidence = Evidence(view, self._reconciler.status, self._tunnels, self._probes, self._built, self._lost, now)
         wanted = {site.id: site for site in intent.sites}
         for id_, site in wanted.items():
@@ -230,10 +234,8 @@ class Watcher:
             key = id_.rpartition(SEPARATOR)[0]
             found.setdefault(key, Judged("removing", f"{device} may still have it" if device else None))
         for key, judged in found.items():
-            lacking = {end.key for end in view.network.clouds.values() if end.cloud.key == key} | {key}
-            in_sync = judged.state in ("up", "down") or not (
-                judged.state in ("removing", "waiting-for-device") or any(view.lacking(one) for one in lacking)
-            )
+            own = [end.key for end in view.network.clouds.values() if end.cloud.key == key]
+            in_sync = bool(own) and not any(view.lacking(one) for one in (key, *own))
             self._note_cloud(key, judged, in_sync=in_sync)
         for key in self.clouds.keys() - found.keys():
             gone = self.clouds.pop(key)

@@ -27,9 +27,9 @@ from controller import drivers
 from controller.drivers.peering import CloudEnd
 from controller.drivers.work import Attachment
 from controller.service import peerings
-from controller.service.compile import DOMAIN, compile_network
+from controller.service.compile import compile_network
 from controller.service.entries import edit, is_empty_edit, owned_keys
-from controller.service.intent import Intent, changed_sites
+from controller.service.intent import DOMAIN, Intent, changed_sites
 from controller.service.network import Network, without
 from controller.service.secrets import revealed
 from controller.southbound import reading
