@@ -78,11 +78,14 @@ def notes(intent: Intent, inventory: Mapping[str, DeviceFacts], concerned: Itera
 def _unreachable(pair: Pair, inventory: Mapping[str, DeviceFacts]) -> str | None:
     devices = (pair.first.device, pair.second.device)
     for name in devices:
-        if name not in inventory or inventory[name].reachable is None:
-            return f"device {name} has not come yet, and nobody knows whether it can be reached from outside"
+        if name not in inventory:
+            return f"device {name} has not come yet"
     one, two = (inventory[name] for name in devices)
     if may_call(one, two) or may_call(two, one):
         return None
+    for facts in (one, two):
+        if facts.reachable is None:
+            return f"{facts.name} has not called since, so that nobody knows whether it can be reached from outside"
     if one.reachable or two.reachable:
         return f"{devices[0]} and {devices[1]} have no family of IP in common"
     return f"{devices[0]} and {devices[1]} are both behind NAT, so that neither can call the other"
