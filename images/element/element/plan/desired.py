@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Interface, ip_network
 
 from element.model import Config, Interface, Kind, StaticRoute, UnsupportedError
 from element.plan import firewall, ike
+from element.plan.breakout import BREAK_OUT
 from element.plan.resources import (
     MANAGEMENT,
     Address,
@@ -28,7 +29,7 @@ from element.plan.resources import (
 
 MAIN_TABLE = 254
 RULE_PRIORITY = 900
-"""Rules for translated replies come before the VRFs' own (1000)."""
+"""Rules for translated replies, and for what leaves against a tenant's routes, come before the VRFs' own (1000)."""
 VRF_RULE_PRIORITY = 1000
 LEASE_METRIC = 100
 """A default route that is configured goes before one of a lease."""
@@ -95,9 +96,14 @@ def _tenants(config: Config) -> Iterator[Resource]:
         yield Route(tenant.table, "0.0.0.0/0", metric=LAST_METRIC, kind="unreachable")
     if config.tenants:
         yield Rule(VRF_RULE_PRIORITY)
-    for breakout in config.breakouts:
-        tenant = config.tenant(breakout.tenant)
-        yield Rule(RULE_PRIORITY, mark=tenant.id, table=tenant.table, link=breakout.interface)
+    for way in config.breakouts:
+        tenant = config.tenant(way.tenant)
+        yield Rule(RULE_PRIORITY, mark=tenant.id, table=tenant.table, link=way.interface)
+        if way.policy:
+            yield Rule(RULE_PRIORITY, mark=BREAK_OUT, table=MAIN_TABLE, link=way.tenant)
+    if any(way.policy for way in config.breakouts):
+        # Without it what is to break out would follow the tenant's routes while the uplink leads nowhere.
+        yield Route(MAIN_TABLE, "0.0.0.0/0", metric=LAST_METRIC, kind="unreachable")
 
 
 def _interface(config: Config, interface: Interface) -> Iterator[Resource]:
