@@ -12,12 +12,10 @@ from enum import StrEnum
 from typing import Any
 
 from element import nat
+from element.connections import Connection, connections
 from element.nat import Breakout
 
 Tree = Mapping[str, Any]
-
-IKE_PROPOSALS = ("aes256gcm16-prfsha384-ecp256",)
-ESP_PROPOSALS = ("aes256gcm16-ecp256",)
 
 
 class Kind(StrEnum):
@@ -135,29 +133,6 @@ class StaticRoute:
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
-    """An IPsec connection with one peer."""
-
-    name: str
-    start: bool
-    local_id: str
-    certificate: str
-    remote_id: str
-    ca: str
-    remote_address: str | None
-    interface: str
-    local_prefix: str
-    remote_prefix: str
-    ike_proposals: tuple[str, ...] = IKE_PROPOSALS
-    esp_proposals: tuple[str, ...] = ESP_PROPOSALS
-    replay_window: int = 1024
-    dpd_interval: int = 5
-    ike_lifetime: int = 14400
-    child_lifetime: int = 3600
-    unique: str = "replace"
-
-
-@dataclass(frozen=True, slots=True)
 class Config:
     """Everything an element is told."""
 
@@ -212,7 +187,7 @@ def read(tree: Tree) -> Config:
         interfaces=tuple(_interface(i) for i in interfaces),
         routes=tuple(_routes(tree.get("ietf-routing:routing", {}))),
         breakouts=tuple(nat.read(tree.get("elasticlab-nat:nat", {}))),
-        connections=tuple(_connections(tree.get("elasticlab-ipsec:ipsec", {}))),
+        connections=tuple(connections(tree.get("elasticlab-ipsec:ipsec", {}))),
     )
 
 
@@ -310,29 +285,3 @@ def _route(tenant: str | None, route: Tree, path: str) -> StaticRoute:
     return StaticRoute(
         tenant, route["destination-prefix"], hop.get("next-hop-address"), hop.get("outgoing-interface"), special
     )
-
-
-def _connections(tree: Tree) -> Iterator[Connection]:
-    pad = {entry["name"]: entry for entry in tree.get("pad", {}).get("pad-entry", ())}
-    for conn in tree.get("conn-entry", ()):
-        local = pad[conn["local"]["local-pad-entry-name"]]
-        remote = pad[conn["remote"]["remote-pad-entry-name"]]
-        yield Connection(
-            name=conn["name"],
-            start=conn.get("autostartup", "add") == "start",
-            local_id=local["identity"],
-            certificate=local["certificate"],
-            remote_id=remote["identity"],
-            ca=remote.get("ca", "ca"),
-            remote_address=conn["remote"].get("address"),
-            interface=conn["spd"]["interface"],
-            local_prefix=conn["spd"]["local-prefix"],
-            remote_prefix=conn["spd"]["remote-prefix"],
-            ike_proposals=tuple(conn.get("ike-proposal", IKE_PROPOSALS)),
-            esp_proposals=tuple(conn.get("esp-proposal", ESP_PROPOSALS)),
-            replay_window=conn.get("replay-window", 1024),
-            dpd_interval=conn.get("dpd-interval", 5),
-            ike_lifetime=conn.get("ike-lifetime", 14400),
-            child_lifetime=conn.get("child-lifetime", 3600),
-            unique=conn.get("unique", "replace"),
-        )

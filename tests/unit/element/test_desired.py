@@ -76,7 +76,7 @@ def test_connections_are_between_exact_identities_with_strict_revocation(pop: Co
         "cacerts": ["ca"],
         "revocation": "strict",
     }
-    child = found["children"]["site-1"]
+    child = found["children"]["overlay"]
     assert (child["mode"], child["local_ts"], child["remote_ts"]) == ("tunnel", ["100.127.0.1/32"], ["100.127.1.1/32"])
     assert child["if_id_in"] == child["if_id_out"] == "1"
     assert int(child["replay_window"]) >= 1024
@@ -84,7 +84,7 @@ def test_connections_are_between_exact_identities_with_strict_revocation(pop: Co
 
 
 def test_who_waits_does_not_start(pop: Config) -> None:
-    child = message(desired(pop), "site-1")["children"]["site-1"]
+    child = message(desired(pop), "site-1")["children"]["overlay"]
     assert (child["start_action"], child["close_action"]) == ("none", "none")
 
 
@@ -95,7 +95,7 @@ def test_who_starts_keeps_trying(changed: Edit) -> None:
         connection["remote"]["address"] = "203.0.113.2"
 
     found = message(desired(changed(start)), "site-1")
-    child = found["children"]["site-1"]
+    child = found["children"]["overlay"]
     assert (child["start_action"], child["dpd_action"], child["close_action"]) == ("trap|start", "restart", "start")
     assert found["keyingtries"] == "0"
     assert found["remote_addrs"] == ["203.0.113.2"]

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, ip_network
 from typing import Any
 
 from element.dhcp import option143
@@ -105,7 +105,10 @@ def conflict(config: Config, interface: str, lease: Lease) -> str | None:
             if network.overlaps(IPv4Interface(address).network):
                 return f"its network {network} overlaps {address} of interface {other.name}"
     for connection in config.connections:
-        for prefix in (connection.local_prefix, connection.remote_prefix):
-            if network.overlaps(IPv4Network(prefix, strict=False)):
-                return f"its network {network} overlaps {prefix} of connection {connection.name}"
+        for flow in connection.flows:
+            if config.interface(flow.interface).tenant is not None:
+                continue  # what a tenant has is in a routing domain of its own
+            for prefix in (*flow.local, *flow.remote):
+                if network.overlaps(ip_network(prefix)):
+                    return f"its network {network} overlaps {prefix} of connection {connection.name}"
     return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Interface, ip_network
 
+from element.connections import Flow
 from element.model import Config, Interface, Kind, StaticRoute, UnsupportedError
 from element.plan import firewall, ike
 from element.plan.breakout import BREAK_OUT
@@ -82,11 +83,17 @@ def _resources(config: Config) -> Iterator[Resource]:
         if grant.router:
             yield Route(MAIN_TABLE, "0.0.0.0/0", metric=LEASE_METRIC, gateway=grant.router, link=grant.interface)
     for connection in config.connections:
-        local = connection.local_prefix.partition("/")[0]
-        prefix = connection.remote_prefix
-        yield Route(MAIN_TABLE, prefix, metric=1, link=connection.interface, source=local)
-        yield Route(MAIN_TABLE, prefix, metric=LAST_METRIC, kind="blackhole")
+        for flow in connection.flows:
+            yield from _flow(flow)
     yield from ike.resources(config)
+
+
+def _flow(flow: Flow) -> Iterator[Resource]:
+    """Ways to the peer's end of a flow: through its interface, and to nowhere when that is gone."""
+    local = flow.local[0].partition("/")[0]
+    for prefix in flow.remote:
+        yield Route(MAIN_TABLE, prefix, metric=1, link=flow.interface, source=local)
+        yield Route(MAIN_TABLE, prefix, metric=LAST_METRIC, kind="blackhole")
 
 
 def _tenants(config: Config) -> Iterator[Resource]:

@@ -136,8 +136,8 @@ def _overlay_input(config: Config) -> Iterator[str]:
         pairs = _set(f'"{t.underlay}" . {t.remote} . {t.local}' for t in gres)
         yield f"meta l4proto gre iifname . ip saddr . ip daddr {pairs} accept"
     yield f"meta l4proto gre {_drop('gre-foreign')}"
-    for connection in config.connections:
-        inside = f'iifname "{connection.interface}" meta ipsec exists ip saddr {connection.remote_prefix}'
+    for flow in (flow for connection in config.connections for flow in connection.flows):
+        inside = f'iifname "{flow.interface}" meta ipsec exists ip saddr {_set(flow.remote)}'
         yield f"{inside} icmp type echo-request limit rate 50/second accept"
         yield f"{inside} icmp type {{ echo-reply, destination-unreachable, time-exceeded }} accept"
 
@@ -170,7 +170,7 @@ def _leaks(config: Config) -> Iterator[str]:
     clear = f"oifname != {_names(['lo', *inner])} rt ipsec missing"
     yield f"{clear} udp dport 4789 {_drop('overlay-leak')}"
     yield f"{clear} meta l4proto gre {_drop('overlay-leak')}"
-    if loopbacks := sorted({c.local_prefix for c in config.connections}):
+    if loopbacks := sorted({p for c in config.connections for f in c.flows for p in f.local}):
         yield f"{clear} ip saddr {_set(loopbacks)} {_drop('overlay-leak')}"
 
 
