@@ -46,7 +46,8 @@ def forward(config: Config) -> Iterator[str]:
     """Out from the interfaces inside; in only what answers."""
     for breakout in config.breakouts:
         inside = _inside(config, breakout)
-        if not inside or not config.interface(breakout.interface).forwarding:
+        outside = config.interface(breakout.interface)
+        if not inside or not (outside.forwarding or outside.forwarding6):
             continue
         number = config.tenant(breakout.tenant).id
         # A packet that came in through a VRF has the VRF as its interface, the real one is its slave device.
@@ -66,11 +67,12 @@ def translation(config: Config) -> Iterator[str]:
         ours = f'oifname "{breakout.interface}" ct mark & {TENANT:#x} == {number}'
         if breakout.address:
             yield f"{ours} meta nfproto ipv4 snat ip to {breakout.address}"
+        # Of either family to the interface's own address, of RFC 6724's choice: tenants may have equal prefixes.
         yield f"{ours} masquerade"
 
 
 def _inside(config: Config, breakout: Breakout) -> str:
-    names = [f'"{i.name}"' for i in config.insiders(breakout) if i.forwarding]
+    names = [f'"{i.name}"' for i in config.insiders(breakout) if i.forwarding or i.forwarding6]
     return "{ " + ", ".join(names) + " }" if names else ""
 
 
