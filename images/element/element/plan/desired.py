@@ -12,7 +12,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 from element.connections import Flow
 from element.model import Config, Interface, Kind, StaticRoute, UnsupportedError
-from element.plan import firewall, ike
+from element.plan import firewall, firewall6, ike
 from element.plan.resources import (
     MANAGEMENT,
     Address,
@@ -50,6 +50,9 @@ SETTINGS = {
     "net/ipv4/conf/all/rp_filter": "0",
     "net/ipv4/conf/all/accept_redirects": "0",
     "net/ipv4/conf/all/send_redirects": "0",
+    # Errors that we send are marked as what they are about: so they find their conntrack zone and their way.
+    "net/ipv4/fwmark_reflect": "1",
+    "net/ipv6/fwmark_reflect": "1",
     # IPv6 is off unless it is configured: whatever is made or plugged in begins without.
     "net/ipv6/conf/default/disable_ipv6": "1",
     FORWARDING6: "0",
@@ -118,6 +121,9 @@ def _tenants(config: Config) -> Iterator[Resource]:
         tenant = config.tenant(breakout.tenant)
         for family in (4, 6):
             yield Rule(RULE_PRIORITY, mark=tenant.id, table=tenant.table, link=breakout.interface, family=family)
+        # Errors about packets that were on their way out: Linux asks for the way back where they were going to.
+        mark, mask = firewall6.sender(tenant), firewall6.SENDERS
+        yield Rule(RULE_PRIORITY, mark, tenant.table, "lo", family=6, mask=mask, protocol=firewall6.ICMPV6)
 
 
 def _interface(config: Config, interface: Interface) -> Iterator[Resource]:

@@ -44,7 +44,7 @@ def ruleset(config: Config) -> Ruleset:
             f"table inet {TABLE} {{",
             *(f"  counter {name} {{ }}" for name in COUNTERS),
             *_chain("zones", "prerouting priority raw; policy accept", _zones(config, "iifname")),
-            *_chain("own-zones", "output priority raw; policy accept", _zones(config, "oifname")),
+            *_chain("own-zones", "output priority raw; policy accept", _own_zones(config)),
             *_chain("replies", "prerouting priority mangle; policy accept", _replies(config)),
             *_chain("input", "input priority filter; policy drop", _input(config)),
             *_chain("forwarding", "forward priority filter; policy drop", _forward(config)),
@@ -86,11 +86,17 @@ def _zones(config: Config, direction: str) -> Iterator[str]:
         yield f"ct original zone set {direction} map {entries}"
 
 
+def _own_zones(config: Config) -> Iterator[str]:
+    yield from _zones(config, "oifname")
+    yield from firewall6.errors(config)
+
+
 def _replies(config: Config) -> Iterator[str]:
     """Replies to a tenant's translated packets arrive in the underlay: the mark routes them into the VRF."""
     for breakout in config.breakouts:
         mark = config.tenant(breakout.tenant).id
         yield f'iifname "{breakout.interface}" ct direction reply ct mark {mark} meta mark set {mark}'
+    yield from firewall6.senders(config)
 
 
 def _input(config: Config) -> Iterator[str]:
@@ -185,6 +191,7 @@ def _leaks(config: Config) -> Iterator[str]:
     yield f"{clear} meta l4proto gre {_drop('overlay-leak')}"
     if loopbacks := sorted({p for c in config.connections for f in c.flows for p in f.local}):
         yield f"{clear} ip saddr {_set(loopbacks)} {_drop('overlay-leak')}"
+    yield from firewall6.leaks(config, _underlay(config))
 
 
 def _translation(config: Config) -> Iterator[str]:
