@@ -228,8 +228,7 @@ class Watcher:
         for cloud in peerings.clouds(intent):
             before = self.clouds.get(cloud.key)
             found[cloud.key] = judge_cloud(cloud, before.judged.state if before else None, evidence)
-        ends = {id_ for id_ in self._reconciler.carried if SEPARATOR in id_} - view.network.clouds.keys()
-        for id_ in ends:
+        for id_ in sorted(id_ for id_ in self._reconciler.carried if SEPARATOR in id_):
             device = view.leaving.get(id_)
             key = id_.rpartition(SEPARATOR)[0]
             found.setdefault(key, Judged("removing", f"{device} may still have it" if device else None))
