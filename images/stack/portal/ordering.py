@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,8 @@ from .fields import Field
 Json = Any
 
 CUSTOMER, TITLE, NOTE = "_customer", "_name", "_description"
+SEALED = "_sealed."
+"""Before the name of a field that is never shown again: what was typed there, for this session to keep."""
 _SERVICE = ("serviceOrderItem", "0", "service")
 
 
@@ -27,6 +30,8 @@ class Form:
     note: str = ""
     errors: dict[str, list[str]] = field(default_factory=dict)
     general: list[str] = field(default_factory=list)
+    seal: Callable[[str], str] | None = None
+    """How a page may hold what it must not show."""
 
     @property
     def characteristics(self) -> list[tuple[str, Json]]:
@@ -35,7 +40,7 @@ class Form:
     @property
     def fields(self) -> list[Field]:
         """The form's fields with what is in them and what is wrong with it."""
-        return [
+        found = [
             fields.build(
                 {"description": one.get("description", ""), **one["valueSchema"]}, self.drafts[name], name,
                 fields.label_of(one["valueSchema"], name), required=one.get("minCardinality", 0) > 0,
@@ -43,11 +48,22 @@ class Form:
             )
             for name, one in self.characteristics
         ]  # fmt: skip
+        for secret in fields.secrets(found):
+            secret.sealed = self.seal(secret.value) if self.seal and secret.value else ""
+            secret.value = ""
+        return found
 
     @property
     def labels(self) -> dict[str, str]:
         """What people call each field, by its name."""
         return {**fields.labels(self.fields), TITLE: "Name of the service", NOTE: "Note", CUSTOMER: "Customer"}
+
+    def resize(self, place: str, *, more: bool) -> None:
+        """One entry more in a list, or one (named by its place) less."""
+        name, *path = place.split(".")
+        for key, one in self.characteristics:
+            if key == name:
+                fields.resize(one["valueSchema"], self.drafts[key], path, more=more)
 
     def body(self) -> Json:
         """The order (TMF641 ServiceOrder_Create)."""
@@ -90,6 +106,17 @@ def from_pairs(offer: Json, pairs: Mapping[str, str]) -> Form:
     }
     texts = {name: pairs.get(name, "").strip() for name in (CUSTOMER, TITLE, NOTE)}
     return Form(offer, drafts, texts[CUSTOMER], texts[TITLE], texts[NOTE])
+
+
+def unsealed(pairs: Mapping[str, str], unseal: Callable[[str], str]) -> dict[str, str]:
+    """What was sent, with what the page held for a secret that was not typed anew."""
+    found = dict(pairs)
+    for key, held in pairs.items():
+        name = key.removeprefix(SEALED)
+        if name != key and not pairs.get(name):
+            with contextlib.suppress(ValueError):
+                found[name] = unseal(held)
+    return found
 
 
 def from_body(offer: Json, body: Json) -> Form:

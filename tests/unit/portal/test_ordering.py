@@ -72,9 +72,50 @@ class TestForm:
         assert "&#34;&gt;&lt;script&gt;alert(1)" in answer.text
         assert 'value="12"' in answer.text
 
+    async def test_groups_and_lists_are_asked_for_without_scripts(self, ann):
+        page = (await ann.get("/catalogue/site-to-internet")).text
+        for name in ("DHCP", "DNS", "Local Internet access"):
+            assert f"<summary>{name}</summary>" in page
+        assert 'name="site.localInternet.rules.0.name"' not in page
+        more = await ann.post("/catalogue/site-to-internet", {"site.name": "one", "_add": "site.localInternet.rules"})
+        assert 'name="site.localInternet.rules.0.name"' in more.text
+        assert re.search(r'<details id="field-site-localInternet"[^>]* open', more.text)
+        assert '<datalist id="field-site-localInternet-rules-0-protocol-choices">' in more.text
+        less = {"site.name": "one", "site.localInternet.rules.0.name": "r", "_remove": "site.localInternet.rules.0"}
+        assert "rules.0.name" not in (await ann.post("/catalogue/site-to-internet", less)).text
+
+    async def test_what_is_wrong_deep_inside_is_said_there(self, ann, site):
+        sent = site(access="routed") | {"site.localInternet.rules.0.name": "r", "site.localInternet.rules.0.action": "local",
+                        "site.localInternet.rules.0.destinationPort": "443"}  # fmt: skip
+        answer = await ann.post("/catalogue/site-to-internet", sent)
+        assert answer.status_code == 400
+        assert 'id="field-site-localInternet-rules-0-destinationPort-error"' in answer.text
+        assert "give protocol tcp or udp" in answer.text
+
     async def test_an_offer_that_is_none_is_not_found(self, ann):
         assert (await ann.get("/catalogue/nothing")).status_code == 404
         assert (await ann.get("/catalogue/..%2F..%2FserviceOrder")).status_code == 404
+
+
+CLOUD = {"cloud.gateway": "192.0.2.9", "cloud.identity": "vpc.example", "cloud.remotePrefixes.0": "10.100.0.0/16"}
+
+
+class TestSecret:
+    KEY = "a-key-of-nobody-0001"
+
+    async def test_it_is_typed_once_and_shown_never(self, ann, site, world, tmp_path):
+        sent = {name.replace("site.", "sites.0."): value for name, value in site().items()} | CLOUD
+        form = await ann.post("/catalogue/site-to-dc", {**sent, "cloud.sharedKey": self.KEY, "_add": "sites"})
+        assert re.search(r'<input id="field-cloud-sharedKey"[^>]*type="password"', form.text)
+        sealed = hidden(form.text, "_sealed.cloud.sharedKey")
+        plan = await planned(ann, {**sent, "_sealed.cloud.sharedKey": sealed}, "site-to-dc")
+        again = (await ann.get(f"/catalogue/site-to-dc?plan={plan.url.path.rpartition('/')[2]}")).text
+        assert not [page for page in (form.text, plan.text, again) if self.KEY in page]
+        assert "given; type to replace it" in again
+        order = await ann.post(plan.url.path, {}, csrf=hidden(plan.text, "csrf"))
+        assert order.status_code == 303
+        assert self.KEY in str(world.south.intent), "the plan's order has it"
+        assert not [file for file in tmp_path.rglob("*") if file.is_file() and self.KEY.encode() in file.read_bytes()]
 
 
 class TestPlan:

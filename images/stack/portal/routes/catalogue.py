@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from portal import fields, ordering, pages
+from portal import ordering, pages, secrecy
 from portal.desk import CATALOGUE
 from portal.failures import Failure, Refused
 from portal.ordering import Form
@@ -42,9 +42,11 @@ def router(desk: Desk) -> APIRouter:
         session, pairs = await desk.keeper.poster(request)
         offer = await _offer(desk, session, offer_id)
         given = dict(pairs)
-        filled = ordering.from_pairs(offer, given)
+        filled = ordering.from_pairs(
+            offer, ordering.unsealed(given, lambda held: secrecy.unseal(session.secret, held).decode())
+        )
         if "_add" in given or "_remove" in given:
-            _resize(filled, given)
+            filled.resize(given.get("_add", given.get("_remove", "")), more="_add" in given)
             return await _page(desk, session, filled)
         body = filled.body()
         try:
@@ -62,20 +64,8 @@ async def _offer(desk: Desk, session: Session, id_: str) -> Json:
     return await desk.gro.get(session, f"{CATALOGUE}/serviceSpecification/{safe_id(id_)}")
 
 
-def _resize(form: Form, given: dict[str, str]) -> None:
-    schemas = {name: one["valueSchema"] for name, one in form.characteristics}
-    name, _, number = given.get("_add", given.get("_remove", "")).partition(".")
-    draft = form.drafts.get(name)
-    if not isinstance(draft, list):
-        return
-    if "_add" in given:
-        if len(draft) < fields.MAX_ENTRIES:
-            draft.append(fields.empty(schemas[name]["items"]))
-    elif number.isascii() and number.isdigit() and len(number) < 6 and int(number) < len(draft):
-        del draft[int(number)]
-
-
 async def _page(desk: Desk, session: Session, form: Form, status: int = 200) -> Response:
+    form.seal = lambda text: secrecy.seal(session.secret, text.encode())
     sites = await desk.gro.get(session, "/sites")
     known = sorted({site["name"] for site in sites})
     tenants = await _tenants(desk, session) if session.person.is_admin else []

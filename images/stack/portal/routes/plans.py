@@ -35,6 +35,7 @@ def router(desk: Desk) -> APIRouter:
         devices = [(name, list(edits)) for name, edits in groupby(sorted(plan.edits["edit"], key=by_device), by_device)]
         return pages.page(
             "plan.html", session, plan=plan, item=item, devices=devices, intent=plan.edits["intent"],
+            notes=plan.edits.get("note", []),
             customer=ordering.customer_of(plan.body), leaving=leaving,
         )  # fmt: skip
 
