@@ -104,7 +104,7 @@ async def test_a_cloud_keeps_its_key_until_another_is_given(gro: Any) -> None:
     assert refused.json()["errors"][0]["pointer"] == f"{V}/ikeMode", "with the key that it keeps"
 
 
-@pytest.mark.parametrize("end", ["refused", "cancelled", "failed"])
+@pytest.mark.parametrize("end", ["refused", "held", "cancelled", "failed"])
 async def test_a_change_that_ends_badly_leaves_everything_as_it_was(gro: Any, end: str) -> None:
     mesh, _ = await bought(gro, add("1", "Site to Site", [site(1), site(2)]), dc("2", [site(3)], sharedKey=KEY))
     before = await state(gro)
@@ -112,17 +112,19 @@ async def test_a_change_that_ends_badly_leaves_everything_as_it_was(gro: Any, en
     items = modify(mesh, sites=[site(1, gateway="10.1.0.254/24"), {"name": "branch-2"}, bridged(4)])
     if end == "refused":
         controller.refusal, controller.refused = "not today", "10.1.0.254"
+    elif end == "held":
+        await gro.network.unplug_all()
     elif end == "cancelled":
         controller.slow.add("acme.branch-1")
     else:
         controller.states["acme.branch-4"] = "failed"
     order = await gro.order(items)
-    if end == "cancelled":
-        await gro.until(order, "inProgress", "verify", "held")
+    if end in ("cancelled", "held"):
+        await (gro.until(order, "held") if end == "held" else gro.until(order, "inProgress", "verify", "held"))
         controller.slow.clear()
         await gro.call("POST", f"{ORDERING}/cancelServiceOrder", {"serviceOrder": {"id": order.json()["id"]}})
     done = await gro.finished(order)
-    assert done["state"] == ("cancelled" if end == "cancelled" else "failed"), done
+    assert done["state"] == ("cancelled" if end in ("cancelled", "held") else "failed"), done
     now = await state(gro)
     assert now[0] == before[0]
     assert now[1] == before[1]
