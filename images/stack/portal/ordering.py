@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from . import fields
 from .failures import Fault
@@ -30,8 +31,15 @@ class Form:
     note: str = ""
     errors: dict[str, list[str]] = field(default_factory=dict)
     general: list[str] = field(default_factory=list)
+    service: str = ""
+    """The id of the service that it changes; none: it orders a new one."""
     seal: Callable[[str], str] | None = None
     """How a page may hold what it must not show."""
+
+    @property
+    def place(self) -> str:
+        """Where it is shown, and sent to."""
+        return f"/services/{quote(self.service)}/change" if self.service else f"/catalogue/{quote(self.offer['id'])}"
 
     @property
     def characteristics(self) -> list[tuple[str, Json]]:
@@ -72,10 +80,12 @@ class Form:
             for name, one in self.characteristics
             if (value := fields.value_of(one["valueSchema"], self.drafts[name])) is not None
         ]
-        service: Json = {"serviceSpecification": {"id": self.offer["id"]}, "serviceCharacteristic": given}
+        action, service = "add", {"serviceSpecification": {"id": self.offer["id"]}, "serviceCharacteristic": given}
+        if self.service:
+            action, service["id"] = "modify", self.service
         if self.title:
             service["name"] = self.title
-        body: Json = {"serviceOrderItem": [{"id": "1", "action": "add", "service": service}]}
+        body: Json = {"serviceOrderItem": [{"id": "1", "action": action, "service": service}]}
         if self.note:
             body["description"] = self.note
         if self.customer:
@@ -127,7 +137,24 @@ def from_body(offer: Json, body: Json) -> Form:
         one["name"]: fields.draft_from(one["valueSchema"], values.get(one["name"]))
         for one in offer["specCharacteristic"]
     }
-    return Form(offer, drafts, customer_of(body), service.get("name", ""), body.get("description", ""))
+    made = Form(offer, drafts, customer_of(body), service.get("name", ""), body.get("description", ""))
+    made.service = service.get("id", "")
+    return made
+
+
+def change(offer: Json, service: Json, sites: Sequence[Json], customer: str) -> Form:
+    """The form that changes a service, filled with what it is; its sites as they are, however they were ordered."""
+    now = {one["name"]: one for one in sites}
+    given = [{**one, "value": _as_is(one["value"], now)} for one in service.get("serviceCharacteristic", [])]
+    form = from_body(offer, {"serviceOrderItem": [{"service": {**service, "serviceCharacteristic": given}}]})
+    form.customer = customer
+    return form
+
+
+def _as_is(value: Json, sites: Mapping[str, Json]) -> Json:
+    if isinstance(value, list):
+        return [_as_is(one, sites) for one in value]
+    return sites.get(value.get("name", ""), value) if isinstance(value, dict) else value
 
 
 def deletion(service: Json, customer: str) -> Json:

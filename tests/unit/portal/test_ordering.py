@@ -253,3 +253,57 @@ class TestOrder:
         await until(ann, answer.headers["location"], "completed")
         assert "terminated" in (await ann.get(service[0])).text
         assert fields["site.name"] not in (await ann.get("/sites")).text
+
+
+async def active(browser, fields):
+    """The path of the page of a service that is there."""
+    path = await ordered(browser, fields)
+    page = await until(browser, path, "completed")
+    return re.search(r'href="(/services/[^"]+)"', page)[1]
+
+
+class TestChange:
+    async def test_a_service_is_changed_by_the_form_that_shows_it(self, ann, site, world):
+        fields = site() | {"_name": "branch office"}
+        service = await active(ann, fields)
+        assert f'href="{service}/change"' in (await ann.get(service)).text
+        form = (await ann.get(f"{service}/change")).text
+        for value in fields.values():
+            assert f'value="{value}"' in form or f"<option selected>{value}</option>" in form
+        changed = fields | {"site.dns": "yes", "site.localInternet.rules.0.name": "web",
+                            "site.localInternet.rules.0.action": "local"}  # fmt: skip
+        more = await ann.post(f"{service}/change", {**changed, "_add": "site.localInternet.rules"})
+        assert 'name="site.localInternet.rules.1.name"' in more.text
+        assert f'action="{service}/change"' in more.text
+        wrong = await ann.post(f"{service}/change", {**changed, "site.device": "EL-none"})
+        assert wrong.status_code == 400
+        assert "a site keeps its device" in wrong.text
+        plan = await ann.follow(await ann.post(f"{service}/change", changed))
+        assert "This changes the service" in plan.text
+        assert f"{service}/change?plan=" in plan.text
+        again = (await ann.get(re.search(r'href="([^"]+/change[^"]+)"', plan.text)[1])).text
+        assert f'action="{service}/change"' in again
+        assert '<input type="checkbox" name="site.dns" value="yes" checked>' in again
+        order = await ann.post(plan.url.path, {}, csrf=hidden(plan.text, "csrf"))
+        page = await until(ann, order.headers["location"], "completed")
+        assert "Changes" in page
+        assert "change of" in (await ann.get("/orders")).text
+        assert "localInternet" in (await ann.get(service)).text
+        intent = str(world.south.controller.intent)
+        assert "local-internet" in intent
+
+    async def test_an_administrator_changes_it_for_its_customer(self, ann, root, site):
+        fields = site()
+        service = await active(ann, fields)
+        form = (await root.get(f"{service}/change")).text
+        assert "_customer" not in form
+        plan = await root.follow(await root.post(f"{service}/change", fields | {"_name": "renamed"}))
+        assert "for acme" in plan.text
+        order = await root.post(plan.url.path, {}, csrf=hidden(plan.text, "csrf"))
+        await until(root, order.headers["location"], "completed")
+        assert "renamed" in (await ann.get(service)).text
+
+    async def test_another_tenants_service_is_not_there(self, ann, bob, site):
+        service = await active(ann, site())
+        assert (await bob.get(f"{service}/change")).status_code == 404
+        assert (await bob.post(f"{service}/change", {})).status_code == 404
