@@ -108,13 +108,14 @@ def gateway(world: Any) -> str:
     return str((ipv4.get("addresses") or ipv4.get("provider-dhcp"))["provider-address"])
 
 
-async def modify(world: Any, listener: Any, place: str) -> None:
+async def modify(world: Any, listener: Any, place: str, *slow: str) -> None:
     """An active service; the order that changes it is taken by a GRO that is killed."""
     await world.start()
     await post(world, f"{ORDERING}/serviceOrder", ORDER)
     await world.until("completed")
     (service,) = (await world.call("GET", f"{INVENTORY}/service")).json()
     world.kill()
+    world.network.controller.slow.update(slow)
     await world.start(place)
     await subscribe(world, listener)
     change = {"id": service["id"], "serviceCharacteristic": [{"name": "site", "value": CHANGED}]}
@@ -139,8 +140,7 @@ async def test_a_change_killed_is_completed(world: Any, listener: Any, place: st
 async def test_a_change_killed_while_it_is_cancelled_is_as_if_it_never_was(
     world: Any, listener: Any, place: str
 ) -> None:
-    world.network.controller.slow.add("acme.branch-1")
-    await modify(world, listener, place)
+    await modify(world, listener, place, "acme.branch-1")
     await world.network.controller.until(changes=2)
     order = (await world.orders())[-1]
     await post(world, f"{ORDERING}/cancelServiceOrder", {"serviceOrder": {"id": order["id"]}})
