@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from element.connections import Connection, connections
+from element.connections import Connection, Secret, connections, secrets
+from element.unsupported import UnsupportedError
 
 Tree = Mapping[str, Any]
 
@@ -25,14 +26,6 @@ class Kind(StrEnum):
     IPSEC = "elasticlab-ipsec:ipsec-tunnel"
     GRE = "elasticlab-gre:gre"
     VXLAN = "elasticlab-vxlan:vxlan"
-
-
-class UnsupportedError(ValueError):
-    """The schema allows it and this element cannot do it; ``path`` tells where (RFC 7951, section 6.11)."""
-
-    def __init__(self, message: str, path: str) -> None:
-        super().__init__(message)
-        self.path = path
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +101,8 @@ class Interface:
     if_id: int | None = None
     dhcp: bool = False
     """Its address and the default route of the underlay come from a lease."""
+    private_line: bool = False
+    """VXLAN may travel here in clear, and nothing else but pings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +145,7 @@ class Config:
     routes: tuple[StaticRoute, ...] = ()
     breakouts: tuple[Breakout, ...] = ()
     connections: tuple[Connection, ...] = ()
+    secrets: tuple[Secret, ...] = ()
     contacts: tuple[tuple[str, int], ...] = ()
     """Addresses and TCP ports that the box itself calls over the underlay; not configured, but known to it."""
     granted: tuple[Granted, ...] = ()
@@ -192,12 +188,14 @@ def read(tree: Tree) -> Config:
     tenants = tree.get("elasticlab-tenant:tenants", {}).get("tenant", ())
     interfaces = tree.get("ietf-interfaces:interfaces", {}).get("interface", ())
     breakouts = tree.get("elasticlab-nat:nat", {}).get("breakout", ())
+    ipsec = tree.get("elasticlab-ipsec:ipsec", {})
     return Config(
         tenants=tuple(Tenant(t["name"], t["id"]) for t in tenants),
         interfaces=tuple(_interface(i) for i in interfaces),
         routes=tuple(_routes(tree.get("ietf-routing:routing", {}))),
         breakouts=tuple(_breakout(b) for b in breakouts),
-        connections=tuple(connections(tree.get("elasticlab-ipsec:ipsec", {}))),
+        connections=tuple(connections(ipsec)),
+        secrets=tuple(secrets(ipsec)),
     )
 
 
@@ -233,6 +231,7 @@ def _interface(tree: Tree) -> Interface:
         tunnel=_tunnel(tree.get("elasticlab-gre:gre") or tree.get("elasticlab-vxlan:vxlan")),
         if_id=tree.get("elasticlab-ipsec:ipsec-tunnel", {}).get("if-id"),
         dhcp=_dhcp(tree, path),
+        private_line=tree.get("elasticlab-interface:private-line", False),
     )
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Interface, ip_network
 
-from element.connections import Flow
-from element.model import Config, Interface, Kind, StaticRoute, UnsupportedError
+from element.connections import PATH, Connection, Flow
+from element.model import Config, Interface, Kind, StaticRoute
 from element.plan import firewall, ike
 from element.plan.resources import (
     MANAGEMENT,
@@ -24,8 +24,8 @@ from element.plan.resources import (
     StationEntry,
     Table,
     Vlan,
-    table,
 )
+from element.unsupported import UnsupportedError
 
 MAIN_TABLE = 254
 RULE_PRIORITY = 900
@@ -35,6 +35,7 @@ LEASE_METRIC = 100
 """A default route that is configured goes before one of a lease."""
 LAST_METRIC = 0xFEFFFFFF
 """Metric of routes of last resort, above any other."""
+ANYTHING = frozenset({"0.0.0.0/0", "::/0"})
 
 SETTINGS = {
     # A box answers ARP only for addresses of the interface that is asked, and asks with such an address: loopbacks
@@ -66,7 +67,13 @@ _KERNEL_KIND = {
 
 def desired(config: Config) -> Table:
     """All resources that the configuration asks for."""
-    return table(_resources(config))
+    found: Table = {}
+    for resource in _resources(config):
+        if resource.key in found:
+            what = " ".join(str(part) for part in resource.key)
+            raise UnsupportedError(f"{what} is asked for twice", resource.path or "/")
+        found[resource.key] = resource
+    return found
 
 
 def _resources(config: Config) -> Iterator[Resource]:
@@ -83,16 +90,37 @@ def _resources(config: Config) -> Iterator[Resource]:
             yield Route(MAIN_TABLE, "0.0.0.0/0", metric=LEASE_METRIC, gateway=grant.router, link=grant.interface)
     for connection in config.connections:
         for flow in connection.flows:
-            yield from _flow(flow)
+            yield from _flow(config, connection, flow)
     yield from ike.resources(config)
 
 
-def _flow(flow: Flow) -> Iterator[Resource]:
-    """Ways to the peer's end of a flow: through its interface, and to nowhere when that is gone."""
-    local = flow.local[0].partition("/")[0]
+def _flow(config: Config, connection: Connection, flow: Flow) -> Iterator[Resource]:
+    """Ways to the peer's end of a flow: through its interface, and to nowhere when that is gone.
+
+    They are in the routing domain of the interface: a tenant's flow carries the tenant's packets, and it is not for the
+    box to say with which address its own leave.
+    """
+    tenant = config.interface(flow.interface).tenant
+    number = config.tenant(tenant).table if tenant else MAIN_TABLE
     for prefix in flow.remote:
-        yield Route(MAIN_TABLE, prefix, metric=1, link=flow.interface, source=local)
-        yield Route(MAIN_TABLE, prefix, metric=LAST_METRIC, kind="blackhole")
+        anything = prefix in ANYTHING
+        if anything and not tenant:
+            raise UnsupportedError(
+                f"flow {flow.name}: the underlay cannot be reached through a tunnel over the underlay, and {prefix} "
+                "has all of it: give the interface a tenant",
+                f"{PATH}/conn-entry[name='{connection.name}']/spd/spd-entry[name='{flow.name}']",
+            )
+        own = [p for p in flow.local if ip_network(p).version == ip_network(prefix).version]
+        source = None if tenant else own[0].partition("/")[0]
+        yield Route(number, prefix, metric=1, link=flow.interface, source=source)
+        if not anything:  # what a tenant has no route for goes nowhere anyway
+            yield Route(number, prefix, metric=LAST_METRIC, kind="blackhole")
+
+
+def _tracking(config: Config) -> dict[str, str]:
+    """Interfaces inside the tunnels of connections that are to be tracked, with the connection's name."""
+    under = {flow.interface: c.name for c in config.connections if c.track_routes for flow in c.flows}
+    return {i.name: under[i.tunnel.underlay] for i in config.interfaces if i.tunnel and i.tunnel.underlay in under}
 
 
 def _tenants(config: Config) -> Iterator[Resource]:
@@ -157,7 +185,7 @@ def _static(config: Config, route: StaticRoute) -> Route:
         return Route(number, prefix, kind=route.special)
     link = route.interface or _connected(config, route)
     _check_exit(config, route, link)
-    return Route(number, prefix, gateway=route.gateway or "", link=link)
+    return Route(number, prefix, gateway=route.gateway or "", link=link, tracked=_tracking(config).get(link))
 
 
 def _check_exit(config: Config, route: StaticRoute, link: str) -> None:
