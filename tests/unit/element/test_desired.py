@@ -37,12 +37,12 @@ def test_a_peers_loopback_is_routed_only_through_its_tunnel_with_a_blackhole_beh
 
 def test_a_tenant_without_a_route_does_not_fall_into_the_underlay(pop: Config) -> None:
     last = [r for r in routes(desired(pop)) if r.table == 1001 and r.kind == "unreachable"]
-    assert [(r.prefix, r.metric) for r in last] == [("0.0.0.0/0", LAST_METRIC)]
+    assert [(r.prefix, r.metric) for r in last] == [("0.0.0.0/0", LAST_METRIC), ("::/0", LAST_METRIC)]
 
 
 def test_replies_are_routed_by_mark_only_where_they_arrive(pop: Config) -> None:
     rules = [r for r in desired(pop).values() if isinstance(r, Rule) and r.mark]
-    assert [(r.mark, r.table, r.link) for r in rules] == [(1, 1001, "wan")]
+    assert [(r.mark, r.table, r.link, r.family) for r in rules] == [(1, 1001, "wan", 4), (1, 1001, "wan", 6)]
 
 
 def test_one_tunnel_interface_a_site(pop: Config) -> None:

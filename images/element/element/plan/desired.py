@@ -8,7 +8,7 @@ tunnels end on the loopbacks. The inner side: a VRF and a conntrack zone a tenan
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Interface, ip_network
+from ipaddress import ip_address, ip_interface, ip_network
 
 from element.connections import PATH, Connection, Flow
 from element.model import Config, Interface, Kind, StaticRoute
@@ -33,9 +33,14 @@ RULE_PRIORITY = 900
 VRF_RULE_PRIORITY = 1000
 LEASE_METRIC = 100
 """A default route that is configured goes before one of a lease."""
+METRIC6 = 1024
+"""Of routes that name none: Linux has no IPv6 route of metric 0 and takes this one."""
 LAST_METRIC = 0xFEFFFFFF
 """Metric of routes of last resort, above any other."""
 ANYTHING = frozenset({"0.0.0.0/0", "::/0"})
+
+FORWARDING6 = "net/ipv6/conf/all/forwarding"
+"""Linux forwards IPv6 between all interfaces or none; which ones, the packet filter says."""
 
 SETTINGS = {
     # A box answers ARP only for addresses of the interface that is asked, and asks with such an address: loopbacks
@@ -46,6 +51,9 @@ SETTINGS = {
     "net/ipv4/conf/all/rp_filter": "0",
     "net/ipv4/conf/all/accept_redirects": "0",
     "net/ipv4/conf/all/send_redirects": "0",
+    # IPv6 is off unless it is configured: whatever is made or plugged in begins without.
+    "net/ipv6/conf/default/disable_ipv6": "1",
+    FORWARDING6: "0",
     # Nothing that arrives on the management network is ever forwarded.
     f"net/ipv4/conf/{MANAGEMENT}/forwarding": "0",
     f"net/ipv6/conf/{MANAGEMENT}/forwarding": "0",
@@ -78,7 +86,8 @@ def desired(config: Config) -> Table:
 
 def _resources(config: Config) -> Iterator[Resource]:
     yield firewall.ruleset(config)
-    yield from (Setting(name, value) for name, value in SETTINGS.items())
+    forwards6 = {FORWARDING6: "1"} if any(i.forwarding6 for i in config.interfaces) else {}
+    yield from (Setting(name, value) for name, value in (SETTINGS | forwards6).items())
     yield from _tenants(config)
     for interface in config.interfaces:
         yield from _interface(config, interface)
@@ -100,21 +109,23 @@ def _flow(config: Config, connection: Connection, flow: Flow) -> Iterator[Resour
     They are in the routing domain of the interface: a tenant's flow carries the tenant's packets, and it is not for the
     box to say with which address its own leave.
     """
-    tenant = config.interface(flow.interface).tenant
+    interface = config.interface(flow.interface)
+    tenant = interface.tenant
     number = config.tenant(tenant).table if tenant else MAIN_TABLE
+    path = f"{PATH}/conn-entry[name='{connection.name}']/spd/spd-entry[name='{flow.name}']"
     for prefix in flow.remote:
+        ipv6 = ":" in prefix
+        if ipv6 and not interface.ipv6:
+            raise UnsupportedError(f"flow {flow.name}: interface {interface.name} has no IPv6", path)
         anything = prefix in ANYTHING
         if anything and not tenant:
-            raise UnsupportedError(
-                f"flow {flow.name}: the underlay cannot be reached through a tunnel over the underlay, and {prefix} "
-                "has all of it: give the interface a tenant",
-                f"{PATH}/conn-entry[name='{connection.name}']/spd/spd-entry[name='{flow.name}']",
-            )
-        own = [p for p in flow.local if ip_network(p).version == ip_network(prefix).version]
+            why = f"the underlay cannot be reached through a tunnel over the underlay, and {prefix} has all of it"
+            raise UnsupportedError(f"flow {flow.name}: {why}: give the interface a tenant", path)
+        own = [p for p in flow.local if (":" in p) == ipv6]
         source = None if tenant else own[0].partition("/")[0]
-        yield Route(number, prefix, metric=1, link=flow.interface, source=source)
+        yield Route(number, prefix, METRIC6 + 1 if ipv6 else 1, link=flow.interface, source=source)
         if not anything:  # what a tenant has no route for goes nowhere anyway
-            yield Route(number, prefix, metric=LAST_METRIC, kind="blackhole")
+            yield Route(number, prefix, LAST_METRIC, kind="blackhole")
 
 
 def _tracking(config: Config) -> dict[str, str]:
@@ -125,14 +136,18 @@ def _tracking(config: Config) -> dict[str, str]:
 
 def _tenants(config: Config) -> Iterator[Resource]:
     for tenant in config.tenants:
-        yield Link(tenant.name, "vrf", table=tenant.table, forwarding=True)
+        ipv6 = "router" if any(i.ipv6 for i in config.members(tenant.name)) else "off"
+        yield Link(tenant.name, "vrf", table=tenant.table, forwarding=True, ipv6=ipv6)
         # Without it a packet that finds no route in the VRF goes on to the underlay's table.
-        yield Route(tenant.table, "0.0.0.0/0", metric=LAST_METRIC, kind="unreachable")
+        for anywhere in ("0.0.0.0/0", "::/0"):
+            yield Route(tenant.table, anywhere, metric=LAST_METRIC, kind="unreachable")
     if config.tenants:
         yield Rule(VRF_RULE_PRIORITY)
+        yield Rule(VRF_RULE_PRIORITY, family=6)
     for breakout in config.breakouts:
         tenant = config.tenant(breakout.tenant)
-        yield Rule(RULE_PRIORITY, mark=tenant.id, table=tenant.table, link=breakout.interface)
+        for family in (4, 6):
+            yield Rule(RULE_PRIORITY, mark=tenant.id, table=tenant.table, link=breakout.interface, family=family)
 
 
 def _interface(config: Config, interface: Interface) -> Iterator[Resource]:
@@ -166,6 +181,7 @@ def _link(interface: Interface) -> Link:
         mac=interface.bridge.mac if interface.bridge else None,
         master=port.bridge if port else interface.tenant or "",
         forwarding=interface.forwarding,
+        ipv6=("router" if interface.forwarding6 else "host") if interface.ipv6 else "off",
         if_id=interface.if_id,
         vni=tunnel.vni if tunnel else None,
         local=tunnel.local if tunnel else None,
@@ -181,11 +197,13 @@ def _link(interface: Interface) -> Link:
 def _static(config: Config, route: StaticRoute) -> Route:
     number = config.tenant(route.tenant).table if route.tenant else MAIN_TABLE
     prefix = str(ip_network(route.prefix, strict=False))
+    metric = METRIC6 if ":" in prefix else 0
     if route.special:
-        return Route(number, prefix, kind=route.special)
+        return Route(number, prefix, metric, kind=route.special)
     link = route.interface or _connected(config, route)
     _check_exit(config, route, link)
-    return Route(number, prefix, gateway=route.gateway or "", link=link, tracked=_tracking(config).get(link))
+    gateway = str(ip_address(route.gateway)) if route.gateway else ""
+    return Route(number, prefix, metric, gateway=gateway, link=link, tracked=_tracking(config).get(link))
 
 
 def _check_exit(config: Config, route: StaticRoute, link: str) -> None:
@@ -203,9 +221,9 @@ def _check_exit(config: Config, route: StaticRoute, link: str) -> None:
 
 def _connected(config: Config, route: StaticRoute) -> str:
     """The interface, in the route's own domain, on whose network the gateway is."""
-    gateway = IPv4Address(route.gateway or "0.0.0.0")  # noqa: S104 - not a socket
+    gateway = ip_address(route.gateway or "0.0.0.0")  # noqa: S104 - not a socket
     for interface in config.interfaces:
-        if interface.tenant == route.tenant and any(gateway in IPv4Interface(a).network for a in interface.addresses):
+        if interface.tenant == route.tenant and any(gateway in ip_interface(a).network for a in interface.addresses):
             return interface.name
     raise UnsupportedError(
         f"route {route.prefix}: no interface has a network with the next hop {route.gateway}", "/ietf-routing:routing"
