@@ -164,7 +164,7 @@ class TestFilter:
             f'iifname "acme" ip6 daddr {{ 2001:db8:9::/64 }} {drop}',
         ]
         assert set(guards) <= set(rules)
-        breakout = next(n for n, rule in enumerate(rules) if 'oifname "wan" ct mark set' in rule)
+        breakout = next(n for n, rule in enumerate(rules) if 'oifname "wan"' in rule and "ct mark set" in rule)
         assert max(rules.index(guard) for guard in guards) < breakout
 
     def test_a_tenants_prefixes_are_no_loopbacks(self, changed: Edit) -> None:

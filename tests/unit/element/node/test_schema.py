@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from element import factory
 from element.model import read
+from element.nat import Matches, Policy
 from element.plan.desired import desired
 from element.plan.difference import difference
 from yangkit import Datastores, Module, NullBackend, Schema
@@ -23,7 +24,7 @@ def schema_of(personality: str) -> Schema:
 
 @pytest.fixture(scope="module")
 def schemas() -> dict[str, Schema]:
-    return {name: schema_of(name) for name in ("ucpe", "vmsr", "vpcgw")}
+    return {name: schema_of(name) for name in ("ucpe", "vmsr")}
 
 
 async def started(schema: Schema, folder: Path, content: str) -> Datastores:
@@ -120,94 +121,49 @@ async def test_segments_and_internal_interfaces_are_read(schemas: dict[str, Sche
     assert [i.name for i in config.insiders(config.breakouts[0])] == ["gre-ucpe-1"]
 
 
-SECRET = "psk-0123456789-abcdefghij"
-GATEWAY = f"""
-<tenants xmlns="urn:elasticlab:yang:elasticlab-tenant"><tenant><name>acme</name><id>1</id></tenant></tenants>
-<interfaces xmlns="urn:ietf:params:xml:ns:yang:ietf-interfaces"
-    xmlns:ipsec="urn:elasticlab:yang:elasticlab-ipsec"><interface>
-  <name>ipsec-acme</name><type>ipsec:ipsec-tunnel</type>
-  <tenant xmlns="urn:elasticlab:yang:elasticlab-tenant">acme</tenant>
-  <ipsec-tunnel xmlns="urn:elasticlab:yang:elasticlab-ipsec"><if-id>1</if-id></ipsec-tunnel>
-</interface></interfaces>
-<ipsec xmlns="urn:elasticlab:yang:elasticlab-ipsec">
-  <pad>
-    <pad-entry><name>self</name><identity>203.0.113.10</identity></pad-entry>
-    <pad-entry><name>pop</name><identity>vmsr-1.example</identity>
-      <pre-shared><secret>{SECRET}</secret></pre-shared></pad-entry>
-  </pad>
-  <conn-entry>
-    <name>acme</name><ike-mode>ikev2</ike-mode>
-    <local><local-pad-entry-name>self</local-pad-entry-name><address>203.0.113.10</address></local>
-    <remote><remote-pad-entry-name>pop</remote-pad-entry-name></remote>
-    <spd><spd-entry><name>acme</name><interface>ipsec-acme</interface>
-      <local-prefix>10.9.0.0/24</local-prefix><remote-prefix>10.1.0.0/24</remote-prefix></spd-entry></spd>
-  </conn-entry>
-</ipsec>"""
-SELF = "<identity>203.0.113.10</identity>"
-PEER = "<identity>vmsr-1.example</identity>"
-WRONG_GATEWAY = {
-    "aggressive with a shared key": ("ikev2", "ikev1-aggressive", "Aggressive mode shows a hash"),
-    "a short key": (SECRET, SECRET[:19], "20 to 256 characters"),
-    "a key with a space": (SECRET, f"{SECRET} {SECRET}", "printable ASCII"),
-    "key and certificate": (PEER, f"{PEER}<certificate>ike</certificate>", "has no shared key"),
-    "address and certificate": (SELF, f"{SELF}<certificate>ike</certificate>", "exact domain name: an address only"),
-    "neither key nor certificate": (f"<pre-shared><secret>{SECRET}</secret></pre-shared>", "", "no shared key"),
-    "flow without an interface": (">ipsec-acme</interface>", ">wan</interface>", "wan"),
-    "both ends the same": ("10.9.0.0/24", "10.1.0.0/24", "Both ends of the selector"),
-    "GRE": (
-        "</interface></interfaces>",
-        '<gre xmlns="urn:elasticlab:yang:elasticlab-gre"><local-address>192.0.2.1</local-address></gre>'
-        "</interface></interfaces>",
-        "gre",
+NAT = """<nat xmlns="urn:elasticlab:yang:elasticlab-nat"><breakout><tenant>acme</tenant>
+<external-interface>wan</external-interface><policy><name>web</name><matches>{}</matches><action>break-out</action></policy>
+</breakout></nat>"""
+
+
+async def test_a_ucpe_translates_what_its_policy_says(schemas: dict[str, Schema], tmp_path: Path) -> None:
+    web = "<dscp>46</dscp><protocol>6</protocol><destination-port><lower-port>443</lower-port></destination-port>"
+    stores = await started(schemas["ucpe"], tmp_path, (SITES / "ucpe-1.xml").read_text() + NAT.format(web))
+    assert stores.problem is None
+    [policy] = read(stores.running).breakouts[0].policy
+    assert policy == Policy(Matches(dscp=46, protocol=6, destination_ports=(443, 443)), break_out=True)
+
+
+IMPOSSIBLE = {
+    "ports of ICMP": (
+        "<protocol>1</protocol><source-port><lower-port>7</lower-port></source-port>",
+        "Ports are those of protocol 6",
+    ),
+    "range that goes down": (
+        "<protocol>6</protocol><source-port><lower-port>7</lower-port><upper-port>6</upper-port></source-port>",
+        "goes up",
+    ),
+    "range without a beginning": (
+        "<protocol>6</protocol><source-port><upper-port>6</upper-port></source-port>",
+        "goes up",
+    ),
+    "two families": (
+        "<source-prefix>10.0.0.0/8</source-prefix><destination-prefix>2001:db8::/32</destination-prefix>",
+        "one family",
     ),
 }
 
 
-async def test_a_gateway_of_private_clouds_takes_its_configuration(schemas: dict[str, Schema], tmp_path: Path) -> None:
-    stores = await started(schemas["vpcgw"], tmp_path, GATEWAY)
-    assert stores.problem is None
-    assert desired(read(stores.running))
-    aggressive = "ikev1-aggressive</ike-mode><allow-insecure-aggressive>true</allow-insecure-aggressive>"
-    allowed = await started(schemas["vpcgw"], tmp_path, GATEWAY.replace("ikev2</ike-mode>", aggressive))
-    assert allowed.problem is None
-
-
-@pytest.mark.parametrize("case", WRONG_GATEWAY)
-async def test_what_a_gateway_cannot_is_refused_and_the_key_not_told(
-    schemas: dict[str, Schema], tmp_path: Path, case: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    right, wrong, sentence = WRONG_GATEWAY[case]
-    assert right in GATEWAY
-    stores = await started(schemas["vpcgw"], tmp_path, GATEWAY.replace(right, wrong))
+@pytest.mark.parametrize("case", IMPOSSIBLE)
+async def test_a_policy_that_matches_nothing_is_refused(schemas: dict[str, Schema], tmp_path: Path, case: str) -> None:
+    matches, sentence = IMPOSSIBLE[case]
+    stores = await started(schemas["ucpe"], tmp_path, (SITES / "ucpe-1.xml").read_text() + NAT.format(matches))
     assert stores.problem is not None
     assert sentence in stores.problem
-    assert SECRET[:19] not in stores.problem + caplog.text
-
-
-def modes(folder: Path) -> dict[str, int]:
-    """Of the files that hold the key."""
-    return {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir() if SECRET in path.read_text()}
-
-
-async def test_files_that_hold_a_key_are_their_owners_alone(schemas: dict[str, Schema], tmp_path: Path) -> None:
-    """Also a refused one, which is kept."""
-    stores = await started(schemas["vpcgw"], tmp_path, GATEWAY)
-    tree = stores.running
-    tree["elasticlab-tenant:tenants"]["tenant"].append({"name": "beta", "id": 2})
-    await stores.replace_running(tree)
-    assert modes(tmp_path) == {"startup.xml": 0o600}
-    refused = await started(schemas["vpcgw"], tmp_path, GATEWAY.replace("ikev2", "ikev1-aggressive"))
-    assert refused.problem is not None
-    assert modes(tmp_path) == {"startup.xml.refused": 0o600}
-
-
-async def test_a_ucpe_offers_no_translation(schemas: dict[str, Schema], tmp_path: Path) -> None:
-    stores = await started(schemas["ucpe"], tmp_path, '<nat xmlns="urn:elasticlab:yang:elasticlab-nat"/>')
-    assert stores.problem is not None
 
 
 def test_an_unknown_personality_is_refused() -> None:
-    with pytest.raises(factory.FactoryError, match="known are ucpe, vmsr, vpcgw"):
+    with pytest.raises(factory.FactoryError, match="known are ucpe, vmsr"):
         factory.personality("toaster")
 
 
