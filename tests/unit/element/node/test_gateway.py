@@ -81,6 +81,13 @@ async def test_a_gateway_of_private_clouds_takes_its_configuration(schema: Schem
     assert allowed.problem is None
 
 
+async def test_what_the_guide_shows_is_valid(schema: Schema, tmp_path: Path) -> None:
+    guide = (REPOSITORY / "docs/how-to/gateway.md").read_text()
+    stores = await started(schema, tmp_path, guide.split("```xml\n")[1].split("```")[0])
+    assert stores.problem is None
+    assert desired(read(stores.running))
+
+
 @pytest.mark.parametrize("case", WRONG_GATEWAY)
 async def test_what_a_gateway_cannot_is_refused_and_the_key_not_told(
     schema: Schema, tmp_path: Path, case: str, caplog: pytest.LogCaptureFixture
