@@ -20,11 +20,13 @@ WANS = {"box-1": ("192.0.2.2/30", "192.0.2.1"), "box-2": ("192.0.2.6/30", "192.0
 FAR_HOST = "10.1.0.20"
 _SEND = """
 import socket, sys
+from contextlib import suppress
 own, peer, port, text = sys.argv[1], sys.argv[2], int(sys.argv[3]), bytes.fromhex(sys.argv[4])
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.bind((own, 0))
 for _ in range(3):
-    s.sendto(text, (peer, port))
+    with suppress(PermissionError):  # of the own filter
+        s.sendto(text, (peer, port))
 """
 
 
@@ -94,7 +96,7 @@ class TestForged:
     @pytest.fixture(autouse=True)
     def restored(self, stranger: Lab) -> Iterator[None]:
         yield
-        stranger["box-2"].sh("for a in 100.126.2.1 100.126.2.9; do ip address del $a/16 dev line; done")
+        stranger["box-2"].sh("ip address flush dev line")
 
     def arrives(self, lab: Lab, source: str, vni: int) -> bool:
         """Whether a frame in VXLAN reaches host-1."""
