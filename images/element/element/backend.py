@@ -39,6 +39,8 @@ AUDIT = 30.0
 RECONNECT = 0.2
 
 RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE = 0x1, 0x10, 0x40
+RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE = 0x100, 0x400
+NEWS = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE
 
 
 class ElementBackend:
@@ -181,7 +183,7 @@ class ElementBackend:
     async def _watch_links(self) -> None:
         """Any news of links, addresses and routes are a reason to compare; rtnetlink(7)."""
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as news:
-            news.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE))
+            news.bind((0, NEWS))
             news.setblocking(False)
             loop = asyncio.get_running_loop()
             while True:

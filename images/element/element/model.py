@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import IPv6Address
 from typing import Any
 
-Tree = Mapping[str, Any]
+from element.connections import Connection, connections
 
-IKE_PROPOSALS = ("aes256gcm16-prfsha384-ecp256",)
-ESP_PROPOSALS = ("aes256gcm16-ecp256",)
+Tree = Mapping[str, Any]
 
 
 class Kind(StrEnum):
@@ -100,7 +100,11 @@ class Interface:
     description: str = ""
     mtu: int | None = None
     addresses: tuple[str, ...] = ()
+    """Of both families."""
     forwarding: bool = False
+    ipv6: bool = False
+    """Without it IPv6 is off, also link-local."""
+    forwarding6: bool = False
     tenant: str | None = None
     segments: frozenset[str] = frozenset()
     bridge: Bridge | None = None
@@ -140,29 +144,6 @@ class Breakout:
     address: str | None
     inside: frozenset[str] = frozenset()
     """The interfaces that may use it; none means all of the tenant's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """An IPsec connection with one peer."""
-
-    name: str
-    start: bool
-    local_id: str
-    certificate: str
-    remote_id: str
-    ca: str
-    remote_address: str | None
-    interface: str
-    local_prefix: str
-    remote_prefix: str
-    ike_proposals: tuple[str, ...] = IKE_PROPOSALS
-    esp_proposals: tuple[str, ...] = ESP_PROPOSALS
-    replay_window: int = 1024
-    dpd_interval: int = 5
-    ike_lifetime: int = 14400
-    child_lifetime: int = 3600
-    unique: str = "replace"
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +202,7 @@ def read(tree: Tree) -> Config:
         interfaces=tuple(_interface(i) for i in interfaces),
         routes=tuple(_routes(tree.get("ietf-routing:routing", {}))),
         breakouts=tuple(_breakout(b) for b in breakouts),
-        connections=tuple(_connections(tree.get("elasticlab-ipsec:ipsec", {}))),
+        connections=tuple(connections(tree.get("elasticlab-ipsec:ipsec", {}))),
     )
 
 
@@ -240,16 +221,20 @@ def _interface(tree: Tree) -> Interface:
     ipv4 = tree.get("ietf-ip:ipv4", {})
     if not ipv4.get("enabled", True):
         ipv4 = {}
-    if tree.get("ietf-ip:ipv6", {}).get("enabled", bool(tree.get("ietf-ip:ipv6"))):
-        raise UnsupportedError(f"interface {name}: IPv6 is not offered yet", f"{path}/ietf-ip:ipv6")
+    ipv6 = _ipv6(tree, path)
     return Interface(
         name=name,
         kind=kind,
         enabled=tree.get("enabled", True),
         description=tree.get("description", ""),
         mtu=tree.get("elasticlab-interface:mtu", ipv4.get("mtu")),
-        addresses=tuple(_address(a, path) for a in ipv4.get("address", ())),
+        addresses=(
+            *(_address(a, path) for a in ipv4.get("address", ())),
+            *(_address6(a, path) for a in (ipv6 or {}).get("address", ())),
+        ),
         forwarding=ipv4.get("forwarding", False),
+        ipv6=ipv6 is not None,
+        forwarding6=(ipv6 or {}).get("forwarding", False),
         tenant=tree.get("elasticlab-tenant:tenant"),
         segments=frozenset(tree.get("elasticlab-tenant:segment", ())),
         bridge=_bridge(tree.get("elasticlab-bridge:bridge", {})) if kind is Kind.BRIDGE else None,
@@ -275,6 +260,26 @@ def _address(tree: Tree, path: str) -> str:
         where = f"{path}/ietf-ip:ipv4/address[ip='{tree['ip']}']"
         raise UnsupportedError(f"address {tree['ip']}: give prefix-length, not netmask", where)
     return f"{tree['ip']}/{tree['prefix-length']}"
+
+
+def _ipv6(tree: Tree, path: str) -> Tree | None:
+    """What is said of IPv6; None where it is off (RFC 8344: the container's presence is the switch)."""
+    ipv6 = tree.get("ietf-ip:ipv6")
+    if ipv6 is None or not ipv6.get("enabled", True):
+        return None
+    if "mtu" in ipv6:
+        why = "the MTU is one for all that the interface carries: give elasticlab-interface:mtu"
+        raise UnsupportedError(f"interface {tree['name']}: {why}", f"{path}/ietf-ip:ipv6/mtu")
+    return dict(ipv6)
+
+
+def _address6(tree: Tree, path: str) -> str:
+    address = IPv6Address(tree["ip"])
+    if address.is_link_local or address.is_multicast or address.is_unspecified or address.is_loopback:
+        where = f"{path}/ietf-ip:ipv6/address[ip='{tree['ip']}']"
+        why = "link-local ones are made from the MAC address" if address.is_link_local else "it is no host's"
+        raise UnsupportedError(f"address {address}: {why}", where)
+    return f"{address}/{tree['prefix-length']}"
 
 
 def _bridge(tree: Tree) -> Bridge:
@@ -309,44 +314,22 @@ def _routes(tree: Tree) -> Iterator[StaticRoute]:
         path = f"/ietf-routing:routing/control-plane-protocols/control-plane-protocol[name='{protocol['name']}']"
         if protocol["type"] not in {"static", "ietf-routing:static"}:
             raise UnsupportedError(f"routing protocol {protocol['type']} is not offered here", path)
-        routes = protocol.get("static-routes", {}).get("ietf-ipv4-unicast-routing:ipv4", {}).get("route", ())
-        for route in routes:
-            yield _route(protocol.get("elasticlab-tenant:tenant"), route, path)
+        static = protocol.get("static-routes", {})
+        for family in ("ipv4", "ipv6"):
+            for route in static.get(f"ietf-{family}-unicast-routing:{family}", {}).get("route", ()):
+                yield _route(protocol.get("elasticlab-tenant:tenant"), route, path)
 
 
 def _route(tenant: str | None, route: Tree, path: str) -> StaticRoute:
     hop = route["next-hop"]
     if "next-hop-list" in hop:
         raise UnsupportedError(f"route {route['destination-prefix']}: several next hops are not offered yet", path)
+    if "%" in hop.get("next-hop-address", ""):
+        why = "give outgoing-interface, not a zone"
+        raise UnsupportedError(f"route {route['destination-prefix']}: {why}", path)
     special = hop.get("special-next-hop")
     if special not in {None, "blackhole", "unreachable", "prohibit"}:
         raise UnsupportedError(f"route {route['destination-prefix']}: next hop {special} is not offered", path)
     return StaticRoute(
         tenant, route["destination-prefix"], hop.get("next-hop-address"), hop.get("outgoing-interface"), special
     )
-
-
-def _connections(tree: Tree) -> Iterator[Connection]:
-    pad = {entry["name"]: entry for entry in tree.get("pad", {}).get("pad-entry", ())}
-    for conn in tree.get("conn-entry", ()):
-        local = pad[conn["local"]["local-pad-entry-name"]]
-        remote = pad[conn["remote"]["remote-pad-entry-name"]]
-        yield Connection(
-            name=conn["name"],
-            start=conn.get("autostartup", "add") == "start",
-            local_id=local["identity"],
-            certificate=local["certificate"],
-            remote_id=remote["identity"],
-            ca=remote.get("ca", "ca"),
-            remote_address=conn["remote"].get("address"),
-            interface=conn["spd"]["interface"],
-            local_prefix=conn["spd"]["local-prefix"],
-            remote_prefix=conn["spd"]["remote-prefix"],
-            ike_proposals=tuple(conn.get("ike-proposal", IKE_PROPOSALS)),
-            esp_proposals=tuple(conn.get("esp-proposal", ESP_PROPOSALS)),
-            replay_window=conn.get("replay-window", 1024),
-            dpd_interval=conn.get("dpd-interval", 5),
-            ike_lifetime=conn.get("ike-lifetime", 14400),
-            child_lifetime=conn.get("child-lifetime", 3600),
-            unique=conn.get("unique", "replace"),
-        )

@@ -11,6 +11,7 @@ from pyroute2 import IPRoute
 
 from element.apply import nft
 from element.apply.ipsec import Charon, CharonError, CharonGoneError, Message
+from element.connections import Connection
 from element.dhcp.lease import Lease
 from element.factory import Identity
 from element.model import Config, Interface, Kind
@@ -105,19 +106,19 @@ def connections(charon: Charon, config: Config) -> list[Tree]:
         associations = charon.associations()
     except (CharonGoneError, CharonError):
         associations = []
-    return [_connection(c.name, [sa for sa in associations if sa["name"] == c.name]) for c in config.connections]
+    return [_connection(c, [sa for sa in associations if sa["name"] == c.name]) for c in config.connections]
 
 
-def _connection(name: str, associations: list[Message]) -> Tree:
+def _connection(connection: Connection, associations: list[Message]) -> Tree:
     children = [child for sa in associations for child in sa.get("child-sas", {}).values()]
     alive = {sa["state"] for sa in associations} & {"ESTABLISHED", "REKEYING"}
-    installed = any(child["state"] in {"INSTALLED", "REKEYING"} for child in children)
+    installed = {child["name"] for child in children if child["state"] in {"INSTALLED", "REKEYING"}}
     state = {
-        "established": bool(alive) and installed,
+        "established": bool(alive) and installed >= {flow.name for flow in connection.flows},
         "ike-sa": [_ike_sa(sa) for sa in associations],
         "child-sa": [_child_sa(child) for child in children],
     }
-    return {"name": name, "state": {k: v for k, v in state.items() if v != []}}
+    return {"name": connection.name, "state": {k: v for k, v in state.items() if v != []}}
 
 
 def _ike_sa(sa: Message) -> Tree:
@@ -139,6 +140,7 @@ def _ike_sa(sa: Message) -> Tree:
 def _child_sa(child: Message) -> Tree:
     tree: Tree = {
         "unique-id": int(child["uniqueid"]),
+        "spd-entry": child["name"],
         "child-state": child["state"],
         "spi-in": child.get("spi-in"),
         "spi-out": child.get("spi-out"),

@@ -47,9 +47,14 @@ def _connection(site: int) -> Tree:
         "local": {"local-pad-entry-name": "self"},
         "remote": {"remote-pad-entry-name": f"site-{site}"},
         "spd": {
-            "interface": f"ipsec-{site}",
-            "local-prefix": "100.127.0.1/32",
-            "remote-prefix": f"100.127.{site}.1/32",
+            "spd-entry": [
+                {
+                    "name": "overlay",
+                    "interface": f"ipsec-{site}",
+                    "local-prefix": ["100.127.0.1/32"],
+                    "remote-prefix": [f"100.127.{site}.1/32"],
+                }
+            ]
         },
     }
 

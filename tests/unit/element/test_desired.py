@@ -36,12 +36,12 @@ def test_a_peers_loopback_is_routed_only_through_its_tunnel_with_a_blackhole_beh
 
 def test_a_tenant_without_a_route_does_not_fall_into_the_underlay(pop: Config) -> None:
     last = [r for r in routes(desired(pop)) if r.table == 1001 and r.kind == "unreachable"]
-    assert [(r.prefix, r.metric) for r in last] == [("0.0.0.0/0", LAST_METRIC)]
+    assert [(r.prefix, r.metric) for r in last] == [("0.0.0.0/0", LAST_METRIC), ("::/0", LAST_METRIC)]
 
 
 def test_replies_are_routed_by_mark_only_where_they_arrive(pop: Config) -> None:
     rules = [r for r in desired(pop).values() if isinstance(r, Rule) and r.mark]
-    assert [(r.mark, r.table, r.link) for r in rules] == [(1, 1001, "wan")]
+    assert [(r.mark, r.table, r.link, r.family) for r in rules] == [(1, 1001, "wan", 4), (1, 1001, "wan", 6)]
 
 
 def test_one_tunnel_interface_a_site(pop: Config) -> None:
@@ -76,7 +76,7 @@ def test_connections_are_between_exact_identities_with_strict_revocation(pop: Co
         "cacerts": ["ca"],
         "revocation": "strict",
     }
-    child = found["children"]["site-1"]
+    child = found["children"]["overlay"]
     assert (child["mode"], child["local_ts"], child["remote_ts"]) == ("tunnel", ["100.127.0.1/32"], ["100.127.1.1/32"])
     assert child["if_id_in"] == child["if_id_out"] == "1"
     assert int(child["replay_window"]) >= 1024
@@ -84,7 +84,7 @@ def test_connections_are_between_exact_identities_with_strict_revocation(pop: Co
 
 
 def test_who_waits_does_not_start(pop: Config) -> None:
-    child = message(desired(pop), "site-1")["children"]["site-1"]
+    child = message(desired(pop), "site-1")["children"]["overlay"]
     assert (child["start_action"], child["close_action"]) == ("none", "none")
 
 
@@ -95,7 +95,7 @@ def test_who_starts_keeps_trying(changed: Edit) -> None:
         connection["remote"]["address"] = "203.0.113.2"
 
     found = message(desired(changed(start)), "site-1")
-    child = found["children"]["site-1"]
+    child = found["children"]["overlay"]
     assert (child["start_action"], child["dpd_action"], child["close_action"]) == ("trap|start", "restart", "start")
     assert found["keyingtries"] == "0"
     assert found["remote_addrs"] == ["203.0.113.2"]

@@ -55,7 +55,7 @@ def test_a_tenants_table_follows_from_its_number(pop: Config) -> None:
     ("edit", "path"),
     [
         (lambda t: _interface(t, "wan").update(type="iana-if-type:atm"), "interface[name='wan']/type"),
-        (lambda t: _interface(t, "wan").update({"ietf-ip:ipv6": {"mtu": 1400}}), "ietf-ip:ipv6"),
+        (lambda t: _interface(t, "wan").update({"ietf-ip:ipv6": {"mtu": 1400}}), "ietf-ip:ipv6/mtu"),
         (
             lambda t: _interface(t, "wan")["ietf-ip:ipv4"]["address"].append({"ip": "1.2.3.4", "netmask": "255.0.0.0"}),
             "address[ip='1.2.3.4']",

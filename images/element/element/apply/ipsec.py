@@ -24,6 +24,7 @@ from element.revocation import Revocations, is_revoked
 Message = dict[str, Any]
 TIMEOUT = 10.0
 UNKNOWN = "?"
+_LIVING = frozenset({"INSTALLED", "REKEYING", "REKEYED", "CREATED", "INSTALLING"})
 
 
 class CharonError(RuntimeError):
@@ -180,21 +181,24 @@ class Charon:
 
     def keep(self) -> None:
         """Start what is ours to start and has no SA: traps and retries of charon do not cover a refused attempt."""
-        wanted = [name for name, ike in self._loaded.items() if '"start_action": "trap|start"' in ike.message]
+        wanted = {(name, child) for name, ike in self._loaded.items() for child in _started(ike)}
         if not wanted:
             return
-        alive = {sa["name"] for sa in self.associations() if sa["state"] == "CONNECTING" or _installed(sa)}
-        for name in wanted:
-            if name not in alive:
-                with suppress(CharonError):
-                    self.call("initiate", {"child": name, "ike": name, "timeout": "-1"})
+        alive = set()
+        for sa in self.associations():
+            name = sa["name"]
+            if sa["state"] == "CONNECTING":  # its children follow
+                alive |= {(name, child) for ours, child in wanted if ours == name}
+            alive |= {(name, c["name"]) for c in sa.get("child-sas", {}).values() if c["state"] in _LIVING}
+        for name, child in sorted(wanted - alive):
+            with suppress(CharonError):
+                self.call("initiate", {"child": child, "ike": name, "timeout": "-1"})
 
 
-def _installed(sa: Message) -> bool:
-    return any(
-        child["state"] in {"INSTALLED", "REKEYING", "REKEYED", "CREATED", "INSTALLING"}
-        for child in sa.get("child-sas", {}).values()
-    )
+def _started(ike: Ike) -> Iterator[str]:
+    """Names of the children that are ours to start."""
+    children = json.loads(ike.message)["children"]
+    return (name for name, child in children.items() if child["start_action"] != "none")
 
 
 def _text(value: Any) -> Any:

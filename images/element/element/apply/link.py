@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +23,20 @@ NUD_NOARP = 0x40
 VLAN_PVID, VLAN_UNTAGGED = 0x02, 0x04
 EXT_MASK_VLANS = 2
 IFF_UP = 1
+IFA_F_NODAD = 0x02
 CONF = Path("/proc/sys/net")
+
+IPV6 = {
+    # Addresses and routes are configured: nobody on the wire gives others, or takes ours away by claiming them (RFC
+    # 4862, section 5.4.5; an operator's gateway does not stop because a station answers for it).
+    "accept_ra": "0",
+    "autoconf": "0",
+    "accept_redirects": "0",
+    "accept_dad": "0",
+    "addr_gen_mode": "0",
+    "keep_addr_on_down": "1",
+}
+"""How IPv6 is where it is configured; below /proc/sys/net/ipv6/conf/."""
 
 
 class Links:
@@ -65,6 +79,7 @@ class Links:
             mac=message.get_attr("IFLA_ADDRESS"),
             master=self._names.get(message.get_attr("IFLA_MASTER") or 0, ""),
             forwarding=_read(_conf("ipv4", name, "forwarding")) == "1",
+            ipv6=_ipv6(name),
             learning=bool(slave.get_attr("IFLA_BRPORT_LEARNING")) if slave and over == "bridge" else None,
             **(self._data(str(kind), info.get_attr("IFLA_INFO_DATA")) if info and made else {}),
         )
@@ -92,9 +107,11 @@ class Links:
         return {}
 
     def _addresses(self, ours: set[int]) -> Iterator[Address]:
-        for message in self._ipr.get_addr(family=socket.AF_INET):
+        for message in (*self._ipr.get_addr(family=socket.AF_INET), *self._ipr.get_addr(family=socket.AF_INET6)):
             if message["index"] in ours:
                 local = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+                if ip_address(local).is_link_local and message["family"] == socket.AF_INET6:
+                    continue  # the kernel's own, made from the MAC address
                 yield Address(self._names[message["index"]], f"{local}/{message['prefixlen']}")
 
     def _vlans(self, ours: set[int]) -> Iterator[Vlan]:
@@ -141,7 +158,8 @@ class Links:
     def change(self, link: Link) -> None:
         """Give a link the values that can be changed in place."""
         index = self.index(link.name)
-        _write(_conf("ipv6", link.name, "disable_ipv6"), "1")
+        if link.ipv6 == "off":
+            _write(_conf("ipv6", link.name, "disable_ipv6"), "1")
         master = self.index(link.master) if link.master else 0
         settings: dict[str, Any] = {"group": link.group, "master": master}
         settings |= {"mtu": link.mtu} if link.mtu else {}
@@ -150,6 +168,7 @@ class Links:
         if link.learning is not None:
             self._ipr.brport("set", index=index, learning=int(link.learning))
         _write(_conf("ipv4", link.name, "forwarding"), "1" if link.forwarding else "0")
+        _configure_ipv6(link)
         self._ipr.link("set", index=index, state="up" if link.up else "down")
 
     def delete(self, link: Link) -> None:
@@ -161,11 +180,13 @@ class Links:
         self._ipr.link("set", index=index, state="down")
         self._ipr.link("set", index=index, master=0, group=0, mtu=DEFAULT_MTU)
         _write(_conf("ipv4", link.name, "forwarding"), "0")
+        _write(_conf("ipv6", link.name, "disable_ipv6"), "1")
 
     def add_address(self, address: Address) -> None:
         """Give a link an address."""
         local, _, length = address.address.partition("/")
-        self._ipr.addr("add", index=self.index(address.link), address=local, prefixlen=int(length))
+        flags = {"flags": IFA_F_NODAD} if ":" in local else {}
+        self._ipr.addr("add", index=self.index(address.link), address=local, prefixlen=int(length), **flags)
 
     def remove_address(self, address: Address) -> None:
         """Take an address away."""
@@ -192,6 +213,24 @@ class Links:
     def _station(self, entry: StationEntry) -> dict[str, Any]:
         found = {"ifindex": self.index(entry.port), "lladdr": entry.mac, "state": NUD_NOARP}
         return found | ({"vlan": entry.vlan} if entry.vlan else {})
+
+
+def _ipv6(name: str) -> str:
+    """How a link has IPv6; ``other`` is a way that is never wanted."""
+    if _read(_conf("ipv6", name, "disable_ipv6")) != "0":
+        return "off"  # or the kernel has none
+    if any(_read(_conf("ipv6", name, what)) != value for what, value in IPV6.items()):
+        return "other"
+    return "router" if _read(_conf("ipv6", name, "forwarding")) == "1" else "host"
+
+
+def _configure_ipv6(link: Link) -> None:
+    if link.ipv6 not in {"host", "router"}:
+        return
+    for what, value in (IPV6 | {"forwarding": "1" if link.ipv6 == "router" else "0"}).items():
+        _conf("ipv6", link.name, what).write_text(value)
+    # Last: with it comes the link-local address.
+    _write(_conf("ipv6", link.name, "disable_ipv6"), "0")
 
 
 def _conf(family: str, name: str, what: str) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -14,8 +13,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from element.plan.resources import ROUTE_PROTOCOL, Resource, Route, Rule
 
 _TYPES = {"unicast": 1, "blackhole": 6, "unreachable": 7, "prohibit": 8}
-_IPV6 = Path("/proc/net/if_inet6")
-"""It is there unless the kernel was started without IPv6."""
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _KINDS = {number: kind for kind, number in _TYPES.items()}
 
 
@@ -28,23 +26,26 @@ class Routes:
     def read(self) -> Iterator[Resource]:
         """Our routes in all tables, our rules, and the VRFs' own rule."""
         names = dict(socket.if_nameindex())
-        for message in self._ipr.get_routes(family=socket.AF_INET):
-            if message["proto"] == ROUTE_PROTOCOL:
-                yield self._route(message, names)
-        yield from {rule.key: rule for rule in self._rules(socket.AF_INET)}.values()
+        for family in _FAMILIES.values():
+            for message in self._ipr.get_routes(family=family):
+                if message["proto"] == ROUTE_PROTOCOL:
+                    yield self._route(message, names)
+            yield from {rule.key: rule for rule in self._rules(family)}.values()
 
     def _rules(self, family: int) -> Iterator[Rule]:
+        version = 4 if family == socket.AF_INET else 6
         for message in self._ipr.get_rules(family=family):
             priority = message.get_attr("FRA_PRIORITY") or 0
             if message.get_attr("FRA_L3MDEV"):
-                yield Rule(priority)
+                yield Rule(priority, family=version)
             elif message.get_attr("FRA_PROTOCOL") == ROUTE_PROTOCOL:
                 mark, table = message.get_attr("FRA_FWMARK"), message.get_attr("FRA_TABLE")
-                yield Rule(priority, mark, table, message.get_attr("FRA_IIFNAME"))
+                yield Rule(priority, mark, table, message.get_attr("FRA_IIFNAME"), version)
 
     def _route(self, message: Any, names: dict[int, str]) -> Route:
         kind = _KINDS.get(message["type"], "other")
-        destination = message.get_attr("RTA_DST") or "0.0.0.0"  # noqa: S104 - a prefix, not a socket
+        anywhere = "0.0.0.0" if message["family"] == socket.AF_INET else "::"  # noqa: S104 - a prefix, not a socket
+        destination = message.get_attr("RTA_DST") or anywhere
         return Route(
             table=message.get_attr("RTA_TABLE") or message["table"],
             prefix=f"{destination}/{message['dst_len']}",
@@ -69,7 +70,7 @@ class Routes:
 
     def _arguments(self, route: Route) -> dict[str, Any]:
         arguments: dict[str, Any] = {
-            "family": socket.AF_INET,
+            "family": _FAMILIES[route.family],
             "table": route.table,
             "dst": route.prefix,
             "type": _TYPES[route.kind],
@@ -78,7 +79,7 @@ class Routes:
         }
         if route.gateway:
             arguments["gateway"] = route.gateway
-        else:
+        elif route.family == 4:
             arguments["scope"] = 253 if route.kind == "unicast" else 0
         if route.link:
             arguments["oif"] = socket.if_nametoindex(route.link)
@@ -88,16 +89,16 @@ class Routes:
 
     def create_rule(self, rule: Rule) -> None:
         """Make a rule; the kernel makes the VRFs' own with the first VRF, and only with the first."""
-        for family in _families(rule):
-            if rule not in self._rules(family):
-                self._ipr.rule("add", family=family, **self._rule(rule))
+        family = _FAMILIES[rule.family]
+        if rule not in self._rules(family):
+            self._ipr.rule("add", family=family, **self._rule(rule))
 
     def delete_rule(self, rule: Rule) -> None:
         """Remove a rule, as often as it is there."""
-        for family in _families(rule):
-            for found in list(self._rules(family)):
-                if found == rule:
-                    self._ipr.rule("del", family=family, **self._rule(rule))
+        family = _FAMILIES[rule.family]
+        for found in list(self._rules(family)):
+            if found == rule:
+                self._ipr.rule("del", family=family, **self._rule(rule))
 
     def _rule(self, rule: Rule) -> dict[str, Any]:
         arguments: dict[str, Any] = {"priority": rule.priority}
@@ -105,11 +106,3 @@ class Routes:
             return arguments | {"FRA_L3MDEV": 1, "table": 0}
         arguments |= {"fwmark": rule.mark, "table": rule.table, "iifname": rule.link}
         return arguments | {"FRA_PROTOCOL": ROUTE_PROTOCOL}
-
-
-def _families(rule: Rule) -> tuple[int, ...]:
-    """The VRFs' own rule is one for each family, and stays until it is removed. IPv4 last: by it the others are known,
-    so that what a crash left half done is done again.
-    """
-    both = rule.mark is None and _IPV6.exists()
-    return (socket.AF_INET6, socket.AF_INET) if both else (socket.AF_INET,)

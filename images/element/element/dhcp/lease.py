@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, ip_interface, ip_network
 from typing import Any
 
 from element.dhcp import option143
@@ -102,10 +102,13 @@ def conflict(config: Config, interface: str, lease: Lease) -> str | None:
         if other.name == interface or other.tenant is not None:
             continue
         for address in other.addresses:
-            if network.overlaps(IPv4Interface(address).network):
+            if network.overlaps(ip_interface(address).network):  # of the other family: never
                 return f"its network {network} overlaps {address} of interface {other.name}"
     for connection in config.connections:
-        for prefix in (connection.local_prefix, connection.remote_prefix):
-            if network.overlaps(IPv4Network(prefix, strict=False)):
-                return f"its network {network} overlaps {prefix} of connection {connection.name}"
+        for flow in connection.flows:
+            if config.interface(flow.interface).tenant is not None:
+                continue  # what a tenant has is in a routing domain of its own
+            for prefix in (*flow.local, *flow.remote):
+                if network.overlaps(ip_network(prefix)):
+                    return f"its network {network} overlaps {prefix} of connection {connection.name}"
     return None

@@ -8,8 +8,9 @@ tunnels end on the loopbacks. The inner side: a VRF and a conntrack zone a tenan
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Interface, ip_network
+from ipaddress import ip_address, ip_interface, ip_network
 
+from element.connections import Flow
 from element.model import Config, Interface, Kind, StaticRoute, UnsupportedError
 from element.plan import firewall, ike
 from element.plan.resources import (
@@ -32,8 +33,13 @@ RULE_PRIORITY = 900
 VRF_RULE_PRIORITY = 1000
 LEASE_METRIC = 100
 """A default route that is configured goes before one of a lease."""
+METRIC6 = 1024
+"""Of routes that name none: Linux has no IPv6 route of metric 0 and takes this one."""
 LAST_METRIC = 0xFEFFFFFF
 """Metric of routes of last resort, above any other."""
+
+FORWARDING6 = "net/ipv6/conf/all/forwarding"
+"""Linux forwards IPv6 between all interfaces or none; which ones, the packet filter says."""
 
 SETTINGS = {
     # A box answers ARP only for addresses of the interface that is asked, and asks with such an address: loopbacks
@@ -44,6 +50,9 @@ SETTINGS = {
     "net/ipv4/conf/all/rp_filter": "0",
     "net/ipv4/conf/all/accept_redirects": "0",
     "net/ipv4/conf/all/send_redirects": "0",
+    # IPv6 is off unless it is configured: whatever is made or plugged in begins without.
+    "net/ipv6/conf/default/disable_ipv6": "1",
+    FORWARDING6: "0",
     # Nothing that arrives on the management network is ever forwarded.
     f"net/ipv4/conf/{MANAGEMENT}/forwarding": "0",
     f"net/ipv6/conf/{MANAGEMENT}/forwarding": "0",
@@ -70,7 +79,8 @@ def desired(config: Config) -> Table:
 
 def _resources(config: Config) -> Iterator[Resource]:
     yield firewall.ruleset(config)
-    yield from (Setting(name, value) for name, value in SETTINGS.items())
+    forwards6 = {FORWARDING6: "1"} if any(i.forwarding6 for i in config.interfaces) else {}
+    yield from (Setting(name, value) for name, value in (SETTINGS | forwards6).items())
     yield from _tenants(config)
     for interface in config.interfaces:
         yield from _interface(config, interface)
@@ -81,23 +91,33 @@ def _resources(config: Config) -> Iterator[Resource]:
         if grant.router:
             yield Route(MAIN_TABLE, "0.0.0.0/0", metric=LEASE_METRIC, gateway=grant.router, link=grant.interface)
     for connection in config.connections:
-        local = connection.local_prefix.partition("/")[0]
-        prefix = connection.remote_prefix
-        yield Route(MAIN_TABLE, prefix, metric=1, link=connection.interface, source=local)
-        yield Route(MAIN_TABLE, prefix, metric=LAST_METRIC, kind="blackhole")
+        for flow in connection.flows:
+            yield from _flow(flow)
     yield from ike.resources(config)
+
+
+def _flow(flow: Flow) -> Iterator[Resource]:
+    """Ways to the peer's end of a flow: through its interface, and to nowhere when that is gone."""
+    local = flow.local[0].partition("/")[0]
+    for prefix in flow.remote:
+        yield Route(MAIN_TABLE, prefix, metric=1, link=flow.interface, source=local)
+        yield Route(MAIN_TABLE, prefix, metric=LAST_METRIC, kind="blackhole")
 
 
 def _tenants(config: Config) -> Iterator[Resource]:
     for tenant in config.tenants:
-        yield Link(tenant.name, "vrf", table=tenant.table, forwarding=True)
+        ipv6 = "router" if any(i.ipv6 for i in config.members(tenant.name)) else "off"
+        yield Link(tenant.name, "vrf", table=tenant.table, forwarding=True, ipv6=ipv6)
         # Without it a packet that finds no route in the VRF goes on to the underlay's table.
-        yield Route(tenant.table, "0.0.0.0/0", metric=LAST_METRIC, kind="unreachable")
+        for anywhere in ("0.0.0.0/0", "::/0"):
+            yield Route(tenant.table, anywhere, metric=LAST_METRIC, kind="unreachable")
     if config.tenants:
         yield Rule(VRF_RULE_PRIORITY)
+        yield Rule(VRF_RULE_PRIORITY, family=6)
     for breakout in config.breakouts:
         tenant = config.tenant(breakout.tenant)
-        yield Rule(RULE_PRIORITY, mark=tenant.id, table=tenant.table, link=breakout.interface)
+        for family in (4, 6):
+            yield Rule(RULE_PRIORITY, mark=tenant.id, table=tenant.table, link=breakout.interface, family=family)
 
 
 def _interface(config: Config, interface: Interface) -> Iterator[Resource]:
@@ -131,6 +151,7 @@ def _link(interface: Interface) -> Link:
         mac=interface.bridge.mac if interface.bridge else None,
         master=port.bridge if port else interface.tenant or "",
         forwarding=interface.forwarding,
+        ipv6=("router" if interface.forwarding6 else "host") if interface.ipv6 else "off",
         if_id=interface.if_id,
         vni=tunnel.vni if tunnel else None,
         local=tunnel.local if tunnel else None,
@@ -146,11 +167,13 @@ def _link(interface: Interface) -> Link:
 def _static(config: Config, route: StaticRoute) -> Route:
     number = config.tenant(route.tenant).table if route.tenant else MAIN_TABLE
     prefix = str(ip_network(route.prefix, strict=False))
+    metric = METRIC6 if ":" in prefix else 0
     if route.special:
-        return Route(number, prefix, kind=route.special)
+        return Route(number, prefix, metric, kind=route.special)
     link = route.interface or _connected(config, route)
     _check_exit(config, route, link)
-    return Route(number, prefix, gateway=route.gateway or "", link=link)
+    gateway = str(ip_address(route.gateway)) if route.gateway else ""
+    return Route(number, prefix, metric, gateway=gateway, link=link)
 
 
 def _check_exit(config: Config, route: StaticRoute, link: str) -> None:
@@ -168,9 +191,9 @@ def _check_exit(config: Config, route: StaticRoute, link: str) -> None:
 
 def _connected(config: Config, route: StaticRoute) -> str:
     """The interface, in the route's own domain, on whose network the gateway is."""
-    gateway = IPv4Address(route.gateway or "0.0.0.0")  # noqa: S104 - not a socket
+    gateway = ip_address(route.gateway or "0.0.0.0")  # noqa: S104 - not a socket
     for interface in config.interfaces:
-        if interface.tenant == route.tenant and any(gateway in IPv4Interface(a).network for a in interface.addresses):
+        if interface.tenant == route.tenant and any(gateway in ip_interface(a).network for a in interface.addresses):
             return interface.name
     raise UnsupportedError(
         f"route {route.prefix}: no interface has a network with the next hop {route.gateway}", "/ietf-routing:routing"

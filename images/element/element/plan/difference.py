@@ -7,7 +7,7 @@ before its users). So nothing new is reachable before it is filtered, and nothin
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from element.plan.resources import (
@@ -141,6 +141,10 @@ def _deletions(wanted: Resources, actual: Resources, replaced: set[str], leaving
         if isinstance(resource, Link):
             if resource.name in replaced or (key not in wanted and resource.group == LINK_GROUP):
                 yield Operation(Action.DELETE, resource)
+            elif key not in wanted and resource.ipv6 != "off":
+                # Not ours, and all we have to say about it.
+                silent = replace(resource, ipv6="off", mtu=None, mac=None, learning=None)
+                yield Operation(Action.CHANGE, silent, frozenset({"ipv6"}), resource)
         elif key not in wanted and not leaving.intersection(resource.needs):
             yield Operation(Action.DELETE, resource)
 

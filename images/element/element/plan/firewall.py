@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
 
 from element.model import BridgePort, Config, Interface, Kind
+from element.plan import firewall6
 from element.plan.resources import MANAGEMENT, Ruleset
 
 TABLE = "elastic"
@@ -30,7 +32,9 @@ _VNI = "@th,96,24"
 """The VNI of RFC 7348, section 5. Not nft's ``vxlan vni``: it looks into the inner packet and, with Linux 7.3, matches
 nothing unless that is IP, so that ARP would be lost."""
 
-BRIDGE_COUNTERS = ("bpdu-filtered", "broadcast-limited", "gateway-spoofed")
+BRIDGE_COUNTERS = ("bpdu-filtered", "broadcast-limited", "gateway-spoofed", "router-imitated")
+MSS_DIFFERENCE = 20
+"""So much longer is an IPv6 header than one of IPv4."""
 
 
 def ruleset(config: Config) -> Ruleset:
@@ -107,14 +111,17 @@ def _input(config: Config) -> Iterator[str]:
         if leased := [i for i in underlay if i.dhcp]:
             # Renewals are answered by UDP; what else DHCP says, udhcpc hears below the filter (RFC 2131, section 4.1).
             yield f"iifname {_names(leased)} udp sport 67 udp dport 68 accept"
-        if config.contacts:
-            # Answers of those whom the box itself calls: its bootstrap server and its controller.
-            called = _set(f"{address} . {port}" for address, port in sorted(config.contacts))
-            yield f"iifname {ports} ip saddr . tcp sport {called} ct state established accept"
+        yield from firewall6.underlay(underlay)
+        # Answers of those whom the box itself calls: its bootstrap server and its controller.
+        for family, version in (("ip", 4), ("ip6", 6)):
+            if contacts := sorted(c for c in config.contacts if ip_address(c[0]).version == version):
+                called = _set(f"{address} . {port}" for address, port in contacts)
+                yield f"iifname {ports} {family} saddr . tcp sport {called} ct state established accept"
     if config.tenants:
         # A gateway answers pings and is told of errors; it offers tenants nothing else.
         vrfs = _names(t.name for t in config.tenants)
         yield f"iifname {vrfs} icmp type echo-request limit rate 100/second accept"
+        yield from firewall6.tenants(config)
         yield f"iifname {vrfs} ct state established,related accept"
     yield _drop("input-denied")
 
@@ -133,8 +140,8 @@ def _overlay_input(config: Config) -> Iterator[str]:
         pairs = _set(f'"{t.underlay}" . {t.remote} . {t.local}' for t in gres)
         yield f"meta l4proto gre iifname . ip saddr . ip daddr {pairs} accept"
     yield f"meta l4proto gre {_drop('gre-foreign')}"
-    for connection in config.connections:
-        inside = f'iifname "{connection.interface}" meta ipsec exists ip saddr {connection.remote_prefix}'
+    for flow in (flow for connection in config.connections for flow in connection.flows):
+        inside = f'iifname "{flow.interface}" meta ipsec exists ip saddr {_set(flow.remote)}'
         yield f"{inside} icmp type echo-request limit rate 50/second accept"
         yield f"{inside} icmp type {{ echo-reply, destination-unreachable, time-exceeded }} accept"
 
@@ -147,16 +154,18 @@ def _underlay(config: Config) -> list[Interface]:
 def _forward(config: Config) -> Iterator[str]:
     yield f'iifname "{MANAGEMENT}" {_drop("management-forwarding")}'
     yield f'oifname "{MANAGEMENT}" {_drop("management-forwarding")}'
+    yield from firewall6.forwarding(config)
     yield "tcp flags syn tcp option maxseg size set rt mtu"
     for tenant in config.tenants:
         # A packet that came in through a VRF has the VRF as its interface, the real one is its slave device.
         for members in config.segments(tenant.name).values():
-            if inside := [i for i in members if i.forwarding]:
+            if inside := [i for i in members if i.forwarding or i.forwarding6]:
                 yield f'iifname "{tenant.name}" meta sdifname {_names(inside)} oifname {_names(inside)} accept'
     for breakout in config.breakouts:
-        inside = [i for i in config.insiders(breakout) if i.forwarding]
+        inside = [i for i in config.insiders(breakout) if i.forwarding or i.forwarding6]
         mark = config.tenant(breakout.tenant).id
-        if inside and config.interface(breakout.interface).forwarding:
+        outside = config.interface(breakout.interface)
+        if inside and (outside.forwarding or outside.forwarding6):
             came = f'iifname "{breakout.tenant}" meta sdifname {_names(inside)}'
             yield f'{came} oifname "{breakout.interface}" ct mark set {mark} accept'
             replies = "ct state established,related ct direction reply"
@@ -174,15 +183,18 @@ def _leaks(config: Config) -> Iterator[str]:
     clear = f"oifname != {_names(['lo', *inner])} rt ipsec missing"
     yield f"{clear} udp dport 4789 {_drop('overlay-leak')}"
     yield f"{clear} meta l4proto gre {_drop('overlay-leak')}"
-    if loopbacks := sorted({c.local_prefix for c in config.connections}):
+    if loopbacks := sorted({p for c in config.connections for f in c.flows for p in f.local}):
         yield f"{clear} ip saddr {_set(loopbacks)} {_drop('overlay-leak')}"
 
 
 def _translation(config: Config) -> Iterator[str]:
     for breakout in config.breakouts:
         mark = config.tenant(breakout.tenant).id
-        action = f"snat ip to {breakout.address}" if breakout.address else "masquerade"
-        yield f'oifname "{breakout.interface}" ct mark {mark} {action}'
+        leaving = f'oifname "{breakout.interface}" ct mark {mark}'
+        if breakout.address:
+            yield f"meta nfproto ipv4 {leaving} snat ip to {breakout.address}"
+        # Of either family to the interface's own address, of RFC 6724's choice: tenants may have equal prefixes.
+        yield f"{leaving} masquerade"
 
 
 def _ports(config: Config) -> Iterator[tuple[Interface, BridgePort]]:
@@ -196,9 +208,12 @@ def _frames(config: Config) -> Iterator[str]:
         yield f"{source} ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 {_drop('bpdu-filtered')}"
         for mac, addresses in _protected(config, interface, port):
             yield f"{source} ether saddr {mac} {_drop('gateway-spoofed')}"
-            if addresses:
+            if old := [a for a in addresses if ":" not in a]:
                 # Not left to nft: it would ask for the type behind the MACs, which in tagged frames is the VLAN's.
-                yield f"{source} meta protocol arp arp saddr ip {_set(addresses)} {_drop('gateway-spoofed')}"
+                yield f"{source} meta protocol arp arp saddr ip {_set(old)} {_drop('gateway-spoofed')}"
+            yield from firewall6.of_a_station(source, mac, addresses)
+        if _guarded(config, interface, port):
+            yield from firewall6.of_a_router(source)
         limit = f"limit rate over {port.broadcast_limit}/second burst {max(port.broadcast_limit // 4, 5)} packets"
         yield f"{source} meta pkttype {{ broadcast, multicast }} {limit} {_drop('broadcast-limited')}"
 
@@ -215,9 +230,18 @@ def _protected(config: Config, interface: Interface, port: BridgePort) -> Iterat
             yield station.mac, list(station.addresses)
 
 
+def _guarded(config: Config, interface: Interface, port: BridgePort) -> bool:
+    """Is the gateway elsewhere than behind this port?"""
+    own = config.interface(port.bridge).bridge
+    if own is None or any(station.port == interface.name for station in own.stations):
+        return False
+    return own.mac is not None or bool(own.stations)
+
+
 def _segments(config: Config) -> Iterator[str]:
     """A fixed clamp of TCP's MSS: bridges know no path MTU (``rt mtu`` is for routed packets)."""
     for bridge in config.of_kind(Kind.BRIDGE):
         if bridge.bridge and (mss := bridge.bridge.tcp_mss):
-            match = f'meta ibrname "{bridge.name}" meta protocol ip tcp flags syn'
-            yield f"{match} tcp option maxseg size > {mss} tcp option maxseg size set {mss}"
+            for family, size in (("ip", mss), ("ip6", mss - MSS_DIFFERENCE)):
+                match = f'meta ibrname "{bridge.name}" meta protocol {family} tcp flags syn'
+                yield f"{match} tcp option maxseg size > {size} tcp option maxseg size set {size}"

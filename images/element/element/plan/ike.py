@@ -10,7 +10,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from element.model import Config, Connection
+from element.connections import Connection, Flow
+from element.model import Config
 from element.plan.resources import Credential, Ike, Resource
 
 
@@ -21,15 +22,16 @@ def resources(config: Config) -> Iterator[Resource]:
     for name in sorted({c.ca for c in config.connections}):
         yield Credential(name, own=False)
     for connection in config.connections:
-        if_id = config.interface(connection.interface).if_id
-        message = json.dumps(_message(connection, str(if_id)), sort_keys=True)
+        if_ids = {flow.name: str(config.interface(flow.interface).if_id) for flow in connection.flows}
+        message = json.dumps(_message(connection, if_ids), sort_keys=True)
         # What living SAs cannot follow: when it changes they end.
-        parts = (connection.local_id, connection.remote_id, connection.remote_address or "%any", str(if_id))
-        selectors = " ".join((*parts, connection.local_prefix, connection.remote_prefix))
-        yield Ike(connection.name, selectors, message)
+        parts = [connection.local_id, connection.remote_id, connection.remote_address or "%any"]
+        for flow in connection.flows:
+            parts += [if_ids[flow.name], *flow.local, *flow.remote]
+        yield Ike(connection.name, " ".join(parts), message)
 
 
-def _message(connection: Connection, if_id: str) -> dict[str, Any]:
+def _message(connection: Connection, if_ids: dict[str, str]) -> dict[str, Any]:
     """The connection for vici's ``load-conn``; certificates are named by file and filled in by whoever loads."""
     starts = connection.start
     return {
@@ -51,20 +53,23 @@ def _message(connection: Connection, if_id: str) -> dict[str, Any]:
             "cacerts": [connection.ca],
             "revocation": "strict",
         },
-        "children": {
-            connection.name: {
-                "mode": "tunnel",
-                "local_ts": [connection.local_prefix],
-                "remote_ts": [connection.remote_prefix],
-                "esp_proposals": list(connection.esp_proposals),
-                "if_id_in": if_id,
-                "if_id_out": if_id,
-                "replay_window": str(connection.replay_window),
-                "rekey_time": f"{connection.child_lifetime}s",
-                "policies": "yes",
-                "start_action": "trap|start" if starts else "none",
-                "close_action": "start" if starts else "none",
-                "dpd_action": "restart" if starts else "clear",
-            }
-        },
+        "children": {flow.name: _child(connection, flow, if_ids[flow.name]) for flow in connection.flows},
+    }
+
+
+def _child(connection: Connection, flow: Flow, if_id: str) -> dict[str, Any]:
+    starts = connection.start
+    return {
+        "mode": "tunnel",
+        "local_ts": list(flow.local),
+        "remote_ts": list(flow.remote),
+        "esp_proposals": list(connection.esp_proposals),
+        "if_id_in": if_id,
+        "if_id_out": if_id,
+        "replay_window": str(connection.replay_window),
+        "rekey_time": f"{connection.child_lifetime}s",
+        "policies": "yes",
+        "start_action": "trap|start" if starts else "none",
+        "close_action": "start" if starts else "none",
+        "dpd_action": "restart" if starts else "clear",
     }

@@ -71,6 +71,8 @@ class Link(Resource):
     mac: str | None = None
     master: str = ""
     forwarding: bool = False
+    ipv6: str = "off"
+    """``host``, ``router`` (forwards), ``off``; ``other`` is how only a kernel has it by itself."""
     # of a VRF
     table: int | None = None
     # of an IPsec tunnel interface
@@ -155,7 +157,8 @@ class Address(Resource):
 
     @property
     def path(self) -> str:
-        return f"{_interface_path(self.link)}/ietf-ip:ipv4/address[ip='{self.address.partition('/')[0]}']"
+        family = "ipv6" if ":" in self.address else "ipv4"
+        return f"{_interface_path(self.link)}/ietf-ip:{family}/address[ip='{self.address.partition('/')[0]}']"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,11 @@ class Route(Resource):
     gateway: str | None = None
     link: str | None = None
     source: str | None = None
+
+    @property
+    def family(self) -> int:
+        """4 or 6."""
+        return 6 if ":" in self.prefix else 4
 
     @property
     def key(self) -> Key:
@@ -192,10 +200,11 @@ class Rule(Resource):
     mark: int | None = None
     table: int | None = None
     link: str | None = None
+    family: int = 4
 
     @property
     def key(self) -> Key:
-        return ("rule", self.priority, self.mark, self.table, self.link)
+        return ("rule", self.priority, self.mark, self.table, self.link, self.family)
 
     @property
     def path(self) -> str | None:

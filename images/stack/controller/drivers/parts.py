@@ -117,16 +117,18 @@ def connection(here: End, peer: End, address: str | None) -> Tree:
     remote: Tree = {"remote-pad-entry-name": peer.label}
     if address is not None:
         remote["address"] = address
+    flow = {
+        "name": "overlay",
+        "interface": peer.interface("ipsec"),
+        "local-prefix": [f"{here.loopback}/32"],
+        "remote-prefix": [f"{peer.loopback}/32"],
+    }
     return {
         "name": peer.label,
         "autostartup": "add" if address is None else "start",
         "local": {"local-pad-entry-name": "self"},
         "remote": remote,
-        "spd": {
-            "interface": peer.interface("ipsec"),
-            "local-prefix": f"{here.loopback}/32",
-            "remote-prefix": f"{peer.loopback}/32",
-        },
+        "spd": {"spd-entry": [flow]},
     }
 
 

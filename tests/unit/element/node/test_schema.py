@@ -58,8 +58,9 @@ WRONG = {
     "tenant named as an interface": ("<name>overlay<", "<name>acme<", "name of an interface"),
     "one end twice": ("<remote-address>100.127.1.1<", "<remote-address>100.127.0.1<", "same"),
     "ESP without AES-GCM": (
-        "<spd>\n      <interface>ipsec-ucpe-1<",
-        "<esp-proposal>aes128-sha1</esp-proposal><spd>\n      <interface>ipsec-ucpe-1<",
+        "<spd>\n      <spd-entry>\n        <name>overlay</name>\n        <interface>ipsec-ucpe-1<",
+        "<esp-proposal>aes128-sha1</esp-proposal><spd>\n      <spd-entry>\n        <name>overlay</name>\n"
+        "        <interface>ipsec-ucpe-1<",
         "AES-GCM",
     ),
     "start without an address": ("<autostartup>add<", "<autostartup>start<", "must know the peer's address"),
@@ -69,8 +70,8 @@ WRONG = {
         "private-key",
     ),
     "segment without a tenant": (
-        "<name>overlay</name>",
-        '<name>overlay</name><segment xmlns="urn:elasticlab:yang:elasticlab-tenant">vpn-1</segment>',
+        "<name>overlay</name>\n    <description",
+        '<name>overlay</name><segment xmlns="urn:elasticlab:yang:elasticlab-tenant">vpn-1</segment>\n    <description',
         "Only an interface of a tenant",
     ),
     "another domain's interface goes out": (
