@@ -84,6 +84,9 @@ def _show_plan(console: Console, plan: dict[str, Json], as_json: bool) -> None:
         target = edit.get("target", "")
         shown.add_row(edit.get("device", ""), edit.get("operation", ""), edit.get("description", ""), target)
     console.print(shown if shown.row_count else "the order would change nothing on any device")
+    for note in plan.get("note", []):
+        ends = f"{note.get('site', '')} – {note.get('peer', '')}"
+        console.print(f"note  {ends}: {note.get('text', '')}", markup=False, soft_wrap=True)
 
 
 def show_orchestrator(console: Console, lab: Lab) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 Json = Any
 FOLDER = "orders"
 _TENANT = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_KEYS = {"sharedKey"}
 _LARGEST = 1_000_000
 _SHAPE = '{"tenant": NAME, "order": {"serviceOrderItem": [...]}}'
 
@@ -39,10 +40,13 @@ class OrderFile:
 
     @property
     def external_id(self) -> str:
-        """The file's own, if it has one (TMF641: the order in the customer's books), else made of name and content."""
+        """The file's own, if it has one (TMF641: the order in the customer's books), else made of name and content.
+
+        Not of a key: everybody may read the identifier, and nobody may try keys on it.
+        """
         if "externalId" in self.order:
             return str(self.order["externalId"])
-        content = json.dumps([self.tenant, self.order], sort_keys=True, separators=(",", ":"))
+        content = json.dumps([self.tenant, _told(self.order)], sort_keys=True, separators=(",", ":"))
         stem = re.sub(r"[^A-Za-z0-9._-]", "_", self.path.stem)
         return f"labctl:{stem:.64}:{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
@@ -64,6 +68,15 @@ def _sites(order: dict[str, Json]) -> Iterator[dict[str, Json]]:
         for characteristic in _objects(service.get("serviceCharacteristic") if isinstance(service, dict) else None):
             value = characteristic.get("value")
             yield from _objects(value if isinstance(value, list) else [value])
+
+
+def _told(value: Json) -> Json:
+    """What of an order GRO gives back: all but keys."""
+    if isinstance(value, list):
+        return [_told(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _told(one) for key, one in value.items() if key not in _KEYS}
+    return value
 
 
 def _objects(value: Json) -> Iterator[dict[str, Json]]:

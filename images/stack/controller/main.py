@@ -50,6 +50,7 @@ MIGRATIONS = (
     inventory.MIGRATION,
     attached.MIGRATION,
     alarm_list.MIGRATION,
+    inventory.MIGRATION_IPV6,
 )
 
 

@@ -1,10 +1,10 @@
 """The catalogue: service specifications (TMF633), each a JSON file of its own; a new offer is a new file, no code.
 
 A characteristic carries `valueSchema`, a JSON schema (2020-12) of its value: our extension of TMF633's
-`@valueSchemaLocation`, inline so that a client needs no second request. `network` says how the SDNO builds the service.
+`@valueSchemaLocation`, inline so that a client needs no second request; what offers share is in files of
+`schema/`, which they name by `$ref`. `network` says how the SDNO builds the service.
 """
 
-import ipaddress
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,22 +14,13 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 from stackkit.problems import Problem, pointer
 
+from gro import formats, references, secrecy
 from gro.models import ServiceSpecificationRef
 
 Json = Any
 
-_FORMATS = jsonschema.FormatChecker(formats=())
-
-
-@_FORMATS.checks("ipv4-interface", raises=ValueError)  # type: ignore[untyped-decorator]
-def _is_gateway(value: object) -> bool:
-    """A host's address within its prefix: neither the network's nor the broadcast address."""
-    if not isinstance(value, str):
-        return True  # the type is another rule's business
-    interface = ipaddress.IPv4Interface(value)
-    network = interface.network
-    usable = network.prefixlen >= 31 or interface.ip not in (network.network_address, network.broadcast_address)
-    return usable and not (interface.ip.is_multicast or interface.ip.is_unspecified or interface.ip.is_loopback)
+CHARACTERISTICS = {"site", "sites", "directPaths", "cloud"}
+"""What the SDNO knows to translate."""
 
 
 class OfferError(Exception):
@@ -61,12 +52,24 @@ class Specification:
                 raise Problem(400, "Invalid order", f"{self.name} needs the characteristic {name!r}", where)
         return values
 
+    @property
+    def secret_members(self) -> frozenset[str]:
+        """Names of members that are taken and never given back."""
+        return frozenset(secrecy.write_only([one["valueSchema"] for one in self.characteristics.values()]))
+
     def _check_value(self, name: str, value: Json, at: str) -> None:
-        validator = jsonschema.Draft202012Validator(self.characteristics[name]["valueSchema"], format_checker=_FORMATS)
+        schema = self.characteristics[name]["valueSchema"]
+        validator = jsonschema.Draft202012Validator(schema, format_checker=formats.CHECKER)
         error = next(iter(sorted(validator.iter_errors(value), key=lambda e: list(map(str, e.path)))), None)
         if error is not None:
-            text = f"{error.message[:300]}"
-            raise Problem(400, "Invalid order", text, at + pointer(list(error.absolute_path)))
+            raise Problem(400, "Invalid order", self._text(error), at + pointer(list(error.absolute_path)))
+
+    def _text(self, error: jsonschema.ValidationError) -> str:
+        """What is wrong; the value itself is repeated unless a part of it is a secret."""
+        secret = self.secret_members
+        if secret.isdisjoint(map(str, error.absolute_path)) and not secrecy.holds(error.instance, secret):
+            return str(error.message[:300])
+        return f"the value does not fit {error.validator} {str(error.validator_value)[:200]}"
 
 
 class Catalogue:
@@ -75,6 +78,11 @@ class Catalogue:
     def __init__(self, specifications: list[Specification]) -> None:
         self._by_id = {one.id: one for one in specifications}
         self._by_name = {one.name: one for one in specifications}
+
+    @property
+    def secret_members(self) -> frozenset[str]:
+        """Names of members, of whatever offer, that are taken and never given back."""
+        return frozenset(name for one in self for name in one.secret_members)
 
     def __iter__(self) -> Iterator[Specification]:
         return iter(self._by_id.values())
@@ -102,8 +110,10 @@ def load(folder: Path) -> Catalogue:
 
 def _read(file: Path) -> Specification:
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
+        document = references.resolve(json.loads(file.read_text(encoding="utf-8")), file)
         characteristics = {one["name"]: one for one in document["specCharacteristic"]}
+        if unknown := sorted(characteristics.keys() - CHARACTERISTICS):
+            raise ValueError(f"the SDNO knows no characteristic {', '.join(unknown)}")
         for one in characteristics.values():
             jsonschema.Draft202012Validator.check_schema(one["valueSchema"])
         internet = document["network"]["internet"]

@@ -5,18 +5,21 @@ A step is done again after a crash: each computes from the inventory what is to 
 """
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 from stackkit import durable
 from stackkit.database import Database
-from stackkit.durable import Context, Held, Step
+from stackkit.durable import Context, Held, Later, Step
 
-from gro import documents, sdno, store
+from gro import documents, sdno, secrecy, store
 from gro.notices import OUTBOX, SITES, Notices
+from gro.ordered import Site
+from gro.ordered import change as change_of
 from gro.restconf import Controller, Manager, RefusedError
-from gro.watch import REGISTRY, Waiting, of_device, of_site
+from gro.watch import REGISTRY, Waiting, of_cloud, of_device, of_site
 
 Json = Any
 
@@ -65,7 +68,7 @@ class Fulfilment:
         with self.database.begin() as connection:
             added = store.services_by(connection, store.services.c.added_by, context.saga)
             ids = [row["id"] for row in added]
-            store.set_services(connection, ids, state="terminated", in_network=False, ended=documents.now())
+            store.set_services(connection, ids, in_network=False, **_ended())
             kept = store.services_by(connection, store.services.c.removed_by, context.saga)
             store.set_services(connection, [row["id"] for row in kept], removed_by=None)
             gone = store.drop_unused_sites(connection, context.input["tenant"])
@@ -114,19 +117,38 @@ class Fulfilment:
                 present = store.in_network(connection, tenant)
                 sites = store.tenant_sites(connection, tenant)
             known = {one.id: one for one in (*present, *map(store.service_of, removed))}
-            change = sdno.change(known.values(), sites, [store.service_of(row) for row in added], going)
+            change = change_of(known.values(), sites, [store.service_of(row) for row in added], going)
             patch = sdno.patch(change, f"{context.saga}{'-undo' if undo else ''}")
-            await self.controller.apply(patch)
+            await self._send(patch, change.secrets)
             with self.database.begin() as connection:
                 store.set_services(connection, coming, in_network=True)
         edits = patch["ietf-yang-patch:yang-patch"]["edit"]
         return {"edits": [f"{edit['operation']} {edit['target']}" for edit in edits]}
 
+    async def _send(self, patch: Json, secrets: tuple[str, ...]) -> None:
+        """What the controller says of a patch is told to people: without what they may not see."""
+        try:
+            await self.controller.apply(patch)
+        except (RefusedError, Later) as error:
+            raise type(error)(secrecy.redacted(str(error), secrets)) from None
+
     async def _verify(self, context: Context) -> Json:
         added, removed = self._rows(context.saga)
-        return await self._settled(context, added, removed)
+        clouds = [row["id"] for row in (*added, *removed) if store.service_of(row).cloud is not None]
+        expected = {of_cloud(id_) for id_ in clouds}
+        evidence = await self._settled(context, added, removed, expected)
+        live = await self.controller.clouds(clouds)
+        for row in added:
+            if row["id"] in clouds:
+                evidence[f"cloud of {row['id']}"] = _up(f"the cloud of service {row['id']}", live.get(row["id"], {}))
+        for row in removed:
+            if row["id"] in live:
+                raise Held(f"the cloud of service {row['id']} is {live[row['id']].get('state', 'there')} still")
+        return evidence
 
-    async def _settled(self, context: Context, added: list[store.Row], removed: list[store.Row]) -> Json:
+    async def _settled(
+        self, context: Context, added: list[store.Row], removed: list[store.Row], more: Collection[str]
+    ) -> dict[str, Json]:
         """Sites of added services are up, those that no service uses any more are gone, and those that others use have
         lost what was theirs of removed services."""
         tenant = context.input["tenant"]
@@ -138,16 +160,11 @@ class Fulfilment:
         gone, staying = touched - used, touched & used
         concerned = [sites[name] for name in (*wanted, *touched)]
         devices = {of_device(one.device_name) for one in concerned if one.device_name}
-        self.waiting.expect(context.saga, devices | {of_site(one.id) for one in concerned})
+        self.waiting.expect(context.saga, {*devices, *(of_site(one.id) for one in concerned), *more})
         live = await self.controller.sites({one.id for one in concerned})
         evidence: dict[str, Json] = {}
         for name in sorted(wanted):
-            state = live.get(sites[name].id, {})
-            if state.get("state") == "failed":
-                raise RefusedError(f"site {name}: {state.get('reason', 'failed')}")
-            if state.get("state") != "up":
-                raise Held(f"site {name} is {state.get('state', 'not known to the controller yet')}")
-            evidence[name] = {key: state[key] for key in ("state", "since", "round-trip-time") if key in state}
+            evidence[name] = _up(f"site {name}", live.get(sites[name].id, {}))
         for name in sorted(gone):
             if sites[name].id in live:
                 raise Held(f"site {name} is {live[sites[name].id].get('state', 'there')} still")
@@ -164,7 +181,7 @@ class Fulfilment:
             added = store.services_by(connection, store.services.c.added_by, context.saga)
             removed = store.services_by(connection, store.services.c.removed_by, context.saga)
             store.set_services(connection, [row["id"] for row in added], state="active")
-            store.set_services(connection, [row["id"] for row in removed], state="terminated", ended=documents.now())
+            store.set_services(connection, [row["id"] for row in removed], **_ended())
             gone = store.drop_unused_sites(connection, context.input["tenant"])
             for row in (*added, *removed):
                 documents.tell_service(connection, row["id"])
@@ -177,7 +194,7 @@ class Fulfilment:
                 store.services_by(connection, store.services.c.removed_by, order),
             )
 
-    def _new_sites(self, context: Context) -> list[sdno.Site]:
+    def _new_sites(self, context: Context) -> list[Site]:
         added, _ = self._rows(context.saga)
         with self.database.read() as connection:
             sites = store.tenant_sites(connection, context.input["tenant"])
@@ -207,6 +224,21 @@ def observer(notices: Notices, waiting: Waiting) -> durable.Observer:
         notices.tell_soon(saga.id, SITES, OUTBOX)
 
     return observe
+
+
+def _up(what: str, state: Json) -> Json:
+    """Evidence that a site or a cloud is up."""
+    if state.get("state") == "failed":
+        raise RefusedError(f"{what}: {state.get('reason', 'failed')}")
+    if state.get("state") != "up":
+        reason = f" ({state['reason']})" if state.get("reason") else ""
+        raise Held(f"{what} is {state.get('state', 'not known to the controller yet')}{reason}")
+    return {key: state[key] for key in ("state", "since", "round-trip-time") if key in state}
+
+
+def _ended() -> dict[str, Any]:
+    """The columns of a service that has ended: of no use to anybody is its secret."""
+    return {"state": "terminated", "ended": documents.now(), "secret": sa.null()}
 
 
 def _state(event: durable.Event) -> str:

@@ -3,18 +3,20 @@
 That its members are as models.py says is known by then. A problem names the member to blame.
 """
 
+import dataclasses
 import re
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 from stackkit.problems import Problem
 
-from gro import store
+from gro import cloud_rules, secrecy, site_rules, store
 from gro.catalogue import Catalogue, Specification
 from gro.models import ItemAdd, ServiceAdd, ServiceDelete, ServiceOrderCreate
-from gro.sdno import Service, Site
+from gro.ordered import Service, Site
 
 Json = Any
 
@@ -27,6 +29,12 @@ def refuse(detail: str, where: str) -> Problem:
     return Problem(400, TITLE, detail, where)
 
 
+def blame(faults: Iterable[site_rules.Fault], where: str) -> None:
+    """Refuse with the first fault, if there is one."""
+    for place, text in faults:
+        raise refuse(text, where + place)
+
+
 @dataclass
 class Added:
     item: str
@@ -37,13 +45,21 @@ class Added:
 
 @dataclass
 class Checked:
-    """A valid order: what it adds and removes. Sites are those that it brings."""
+    """A valid order: what it adds and removes. Sites are those that it brings. Nothing secret is in the document."""
 
     tenant: str
     document: dict[str, Json]
     add: list[Added] = field(default_factory=list)
     remove: list[str] = field(default_factory=list)
     sites: dict[str, Site] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+    """Where in the body each of its sites (by name) and clouds (by service) is."""
+    removed_at: dict[str, str] = field(default_factory=dict)
+    """And the end of each service."""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return tuple(secret for added in self.add for secret in added.service.secrets)
 
 
 def tenant_of(order: ServiceOrderCreate, own: str | None) -> str:
@@ -71,7 +87,8 @@ class Checker:
         self._own = own_tenant
 
     def check(self, order: ServiceOrderCreate) -> Checked:
-        checked = Checked(tenant_of(order, self._own), order.document())
+        self._secret = self._catalogue.secret_members
+        checked = Checked(tenant_of(order, self._own), secrecy.without(order.document(), self._secret))
         seen: set[str] = set()
         for index, item in enumerate(order.serviceOrderItem):
             where = f"/serviceOrderItem/{index}"
@@ -82,6 +99,7 @@ class Checker:
                 self._add(checked, item.id, item.service, f"{where}/service")
             else:
                 self._delete(checked, item.service, f"{where}/service")
+        self._whole(checked)
         return checked
 
     def _add(self, checked: Checked, item: str, service: ServiceAdd, where: str) -> None:
@@ -93,39 +111,77 @@ class Checker:
         values = specification.check(given, base)
         places = {name: at for name, _, at in given}
         names: list[str] = []
-        for name, value in values.items():
-            listed = [(value, places[name])] if isinstance(value, dict) else [
-                (one, f"{places[name]}/{index}") for index, one in enumerate(value)
-            ]  # fmt: skip
-            for one, at in listed:
-                if one["name"] in names:
-                    raise refuse("this site is named twice", f"{at}/name")
-                names.append(self._site(checked, one, at))
-        new = Service(str(uuid.uuid4()), checked.tenant, specification.internet, tuple(names))
-        checked.add.append(Added(item, specification, new, service.document()))
+        listed = [(values["site"], places["site"])] if "site" in values else [
+            (one, f"{places['sites']}/{index}") for index, one in enumerate(values["sites"])
+        ]  # fmt: skip
+        for one, at in listed:
+            if one["name"] in names:
+                raise refuse("this site is named twice", f"{at}/name")
+            names.append(self._site(checked, one, at))
+        cloud = values.get("cloud")
+        new = Service(
+            str(uuid.uuid4()), checked.tenant, specification.internet, tuple(names),
+            direct_paths=values.get("directPaths", False), cloud=secrecy.without(cloud, self._secret),
+            shared_key=None if cloud is None else cloud.get("sharedKey"),
+        )  # fmt: skip
+        if cloud is not None:
+            checked.places[new.id] = places["cloud"]
+            blame(cloud_rules.faults(new), places["cloud"])
+        document = secrecy.without(service.document(), self._secret)
+        checked.add.append(Added(item, specification, new, document))
 
     def _site(self, checked: Checked, value: dict[str, Json], where: str) -> str:
         """A site by name if it exists or this order brings it (equal data may be repeated), else a new one."""
         name = str(value["name"])
         known = checked.sites.get(name) or store.find_site(self._connection, checked.tenant, name)
         if known is not None:
+            same = dataclasses.replace(known, device_name=None)
             for key, given in value.items():
-                if known.document().get(key) != given:
+                if Site.of(checked.tenant, {**known.document(), key: given}) != same:
                     raise refuse(f"site {name} exists with other data; its name alone would do", f"{where}/{key}")
             return name
         for needed in ("device", "access", "gateway"):
             if needed not in value:
                 raise refuse(f"there is no site {name} yet: a new one needs {needed!r}", f"{where}/{needed}")
-        site = Site(tenant=checked.tenant, **value)
-        serials = {one.device for one in checked.sites.values()}
-        if site.device in serials or store.device_is_used(self._connection, checked.tenant, site.device):
-            raise refuse("this device serves a site already", f"{where}/device")
+        site = Site.of(checked.tenant, value)
+        blame(site_rules.faults(site), where)
         others = {**store.tenant_sites(self._connection, checked.tenant), **checked.sites}
-        for other in others.values():
-            if other.network.overlaps(site.network):
-                raise refuse(f"{site.network} overlaps {other.network} of site {other.name}", f"{where}/gateway")
+        blame(site_rules.neighbours(site, others.values()), where)
         checked.sites[name] = site
+        checked.places[name] = where
         return name
+
+    def _whole(self, checked: Checked) -> None:
+        """What holds between the items, and between them and what the tenant has."""
+        sites = {**store.tenant_sites(self._connection, checked.tenant), **checked.sites}
+        staying = [one for one in store.alive(self._connection, checked.tenant) if one.id not in checked.remove]
+        clouds = [one for one in staying if one.cloud is not None]
+        for new in (added.service for added in checked.add):
+            if new.cloud is not None:
+                members = [sites[name] for name in new.sites]
+                blame(cloud_rules.place(new, members, sites.values(), clouds), checked.places[new.id])
+                clouds.append(new)
+        for service in clouds:
+            for name, site in checked.sites.items():
+                blame(cloud_rules.overlaps(service, site), checked.places[name])
+        self._exits(checked, sites, [*staying, *(added.service for added in checked.add)])
+
+    def _exits(self, checked: Checked, sites: dict[str, Site], after: list[Service]) -> None:
+        """Who sends packets for the Internet to the POP is in a service that takes them there."""
+        served = {name for one in after if one.internet for name in one.sites}
+        leaving = [one for one in store.alive(self._connection, checked.tenant) if one.id in checked.removed_at]
+        for name, where in checked.places.items():
+            if name in sites and sites[name].needs_pop_internet and name not in served:
+                text = (
+                    "some packets leave at the POP, which needs a service Site to Internet for this site: add an item"
+                )
+                raise refuse(f"{text}, or let all leave locally", f"{where}/localInternet")
+        used = {name for one in after for name in one.sites}
+        for service in leaving:
+            for name in service.sites:
+                if name in used and sites[name].needs_pop_internet and name not in served:
+                    text = f"site {name} has a rule by which packets leave at the POP: end its other services, too"
+                    raise refuse(text, checked.removed_at[service.id])
 
     def _delete(self, checked: Checked, service: ServiceDelete, where: str) -> None:
         row = store.one(self._connection, store.services, service.id)
@@ -137,3 +193,4 @@ class Checker:
             text = f"the service is {row['state']}" + (", its end is ordered" if row["removed_by"] else "")
             raise Problem(409, "Service is not active", text, f"{where}/id")
         checked.remove.append(row["id"])
+        checked.removed_at[row["id"]] = f"{where}/id"

@@ -50,8 +50,7 @@ def write_order(connection: sa.Connection, checked: Checked, engine: durable.Eng
     row = {"id": id_, "tenant": checked.tenant, "state": "acknowledged", "document": checked.document, "created": at}
     connection.execute(sa.insert(store.orders).values(**row))
     for site in checked.sites.values():
-        values = {"tenant": site.tenant, "name": site.name, "device": site.device, "document": site.document()}
-        connection.execute(sa.insert(store.sites).values(**values))
+        store.add_site(connection, site)
     for added in checked.add:
         one, specification = added.service, added.specification
         document = {"item": added.item, "service": added.document, "specification": specification.name}
@@ -59,6 +58,7 @@ def write_order(connection: sa.Connection, checked: Checked, engine: durable.Eng
             sa.insert(store.services).values(
                 id=one.id, tenant=one.tenant, specification=specification.id, internet=one.internet, state="reserved",
                 in_network=False, sites=list(one.sites), document=document, added_by=id_, created=at,
+                **store.options_of(one),
             )
         )  # fmt: skip
         documents.tell_service(connection, one.id, "ServiceCreateEvent")

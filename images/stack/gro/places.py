@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Response
 from stackkit import durable
 
-from gro import openapi, resources, sdno, store, streams, tmf
+from gro import openapi, ordered, resources, store, streams, tmf
 from gro.desk import Desk, scope_of
 from gro.notices import SITES
 from gro.restconf import RefusedError, Site
@@ -44,7 +44,7 @@ def places(desk: Desk, who: Any) -> APIRouter:
     return router
 
 
-def _ordered(desk: Desk, tenant: str | None) -> list[sdno.Site]:
+def _ordered(desk: Desk, tenant: str | None) -> list[ordered.Site]:
     query = sa.select(store.sites).order_by(store.sites.c.tenant, store.sites.c.name)
     if tenant is not None:
         query = query.where(store.sites.c.tenant == tenant)
@@ -52,7 +52,7 @@ def _ordered(desk: Desk, tenant: str | None) -> list[sdno.Site]:
         return [store.site_of(dict(row._mapping)) for row in connection.execute(query)]
 
 
-def _document(site: sdno.Site, live: dict[str, Site]) -> dict[str, Json]:
+def _document(site: ordered.Site, live: dict[str, Site]) -> dict[str, Json]:
     state = live.get(site.id, {})
     known = {key: state[key] for key in _LIVE if key in state}
     return {"id": site.id, "tenant": site.tenant, **site.document(), "state": "unknown", **known}

@@ -7,10 +7,12 @@ from fastapi import APIRouter, Depends, Response
 from stackkit import durable
 from stackkit.problems import Problem
 
-from gro import bodies, models, openapi, resources, sdno, store, tmf
+from gro import bodies, models, openapi, resources, sdno, secrecy, store, tmf
 from gro.desk import Desk, scope_of
 from gro.documents import ORDERING
 from gro.order_request import Checked, Checker
+from gro.ordered import Service, Site
+from gro.ordered import change as change_of
 from gro.ordering import EXAMPLES
 from gro.restconf import RefusedError
 
@@ -35,28 +37,29 @@ def plans(desk: Desk, who: Any) -> APIRouter:
             leaving = [store.service_of(row) for row in rows if row is not None]
             present = {one.id: one for one in (*store.in_network(connection, checked.tenant), *leaving)}
         try:
-            change, edits = await _edits(desk, checked, sites, list(present.values()))
+            found = await _planned(desk, checked, sites, list(present.values()))
         except RefusedError as error:
-            raise Problem(422, "Order cannot be built", str(error)) from None
+            raise Problem(422, "Order cannot be built", secrecy.redacted(str(error), checked.secrets)) from None
         except durable.Later as error:
-            raise Problem(503, "Service Unavailable", str(error), headers={"retry-after": "1"}) from None
-        intent = sdno.patch(change, "plan")["ietf-yang-patch:yang-patch"]["edit"]
-        return tmf.json_response({"intent": intent, "edit": edits, "@type": "OrderPlan"})
+            text = secrecy.redacted(str(error), checked.secrets)
+            raise Problem(503, "Service Unavailable", text, headers={"retry-after": "1"}) from None
+        return tmf.json_response(secrecy.redacted(found, checked.secrets))
 
     return router
 
 
-async def _edits(
-    desk: Desk, checked: Checked, sites: dict[str, sdno.Site], present: list[sdno.Service]
-) -> tuple[sdno.Change, list[Json]]:
+async def _planned(desk: Desk, checked: Checked, sites: dict[str, Site], present: list[Service]) -> Json:
     """The change of the network, and what the controller says that it would do to devices."""
     added = {name for service in checked.add for name in service.service.sites}
     sites = sites | {name: await _named(desk, sites[name]) for name in sorted(added) if sites[name].device_name is None}
-    change = sdno.change(present, sites, [added.service for added in checked.add], checked.remove)
-    return change, await desk.controller.plan(sdno.plan(change))
+    change = change_of(present, sites, [added.service for added in checked.add], checked.remove)
+    answer = await desk.controller.plan(sdno.plan(change))
+    intent = sdno.patch(change, "plan")["ietf-yang-patch:yang-patch"]["edit"]
+    notes = {"note": answer["note"]} if answer.get("note") else {}
+    return {"intent": intent, "edit": answer.get("edit", []), **notes, "@type": "OrderPlan"}
 
 
-async def _named(desk: Desk, site: sdno.Site) -> sdno.Site:
+async def _named(desk: Desk, site: Site) -> Site:
     """A site with its device's name; what is planned may be plugged in later, but must be registered."""
     device = await desk.manager.device_of(site.tenant, site.device)
     if device is None:

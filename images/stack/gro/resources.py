@@ -179,9 +179,18 @@ class DeviceEdit(Strict):
     description: str = optional()
 
 
+class Note(Strict):
+    """What will be otherwise than one might think of two sites: why they have no direct path (elasticlab-network)."""
+
+    site: str
+    peer: str
+    text: str
+
+
 class OrderPlan(Strict):
     intent: list[IntentEdit]
     edit: list[DeviceEdit]
+    note: list[Note] = optional()
     type_: Literal["OrderPlan"] = Field(alias="@type")
 
 
@@ -202,6 +211,12 @@ class Site(Strict):
     gateway: str
     port: str
     vlan: int = optional()
+    gateway6: str = optional()
+    encapsulation: Literal["gre", "vxlan", "none"] = optional()
+    transport: Literal["ipsec", "private-line"] = optional()
+    dhcp: dict[str, Json] = optional()
+    dns: dict[str, Json] = optional()
+    localInternet: dict[str, Json] = optional()
     state: Literal["unknown", "waiting-for-device", "configuring", "up", "down", "failed", "removing"]
     reason: str = optional()
     since: models.Timestamp = optional()

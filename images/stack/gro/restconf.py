@@ -136,15 +136,24 @@ class Controller:
             entries = [one for answer in answers for one in _list(answer, "elasticlab-network:site")]
         return {one["site-id"]: one for one in entries if wanted is None or one["site-id"] in wanted}
 
+    async def clouds(self, wanted: Collection[str]) -> dict[str, Site]:
+        """Live state, like that of a site, of the clouds of these VPNs that are there."""
+        if not wanted:
+            return {}
+        content = await self.restconf.get("/data/elasticlab-network:network?fields=cloud")
+        entries = _list((content or {}).get("elasticlab-network:network"), "cloud")
+        return {one["vpn-id"]: one for one in entries if one["vpn-id"] in wanted}
+
     async def connected(self, device: str) -> bool:
         """Whether the device of this name has a session with the controller."""
         content = await self.restconf.get(f"/data/elasticlab-network:network/device={quote(device, safe='')}")
         return any(one.get("connected") is True for one in _list(content, "elasticlab-network:device"))
 
-    async def plan(self, asked: Json) -> list[Json]:
+    async def plan(self, asked: Json) -> dict[str, Json]:
+        """Edits of devices, and notes about what will be otherwise than one might think."""
         content = await self.restconf.call("elasticlab-network:plan", {"elasticlab-network:input": asked})
-        edits: list[Json] = content.get("elasticlab-network:output", {}).get("edit", [])
-        return edits
+        answer: dict[str, Json] = content.get("elasticlab-network:output", {})
+        return answer
 
 
 @dataclass(frozen=True)

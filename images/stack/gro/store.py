@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from stackkit import durable
 
-from gro.sdno import Service, Site
+from gro.ordered import Service, Site
 
 Json = Any
 Row = dict[str, Any]
@@ -41,6 +41,8 @@ services = sa.Table(
     sa.Column("removed_by", sa.String),
     sa.Column("created", sa.String, nullable=False),
     sa.Column("ended", sa.String),
+    sa.Column("options", sa.JSON),  # beyond the sites: what of the offer's characteristics the network is told
+    sa.Column("secret", sa.JSON),  # the same that is never given back; null when the service has ended
 )
 sites = sa.Table(
     "site",
@@ -50,7 +52,10 @@ sites = sa.Table(
     sa.Column("device", sa.String, nullable=False),
     sa.Column("device_name", sa.String),  # null until the registry has said that the tenant may have it
     sa.Column("document", sa.JSON, nullable=False),
-    sa.UniqueConstraint("tenant", "device"),
+    sa.Column("port", sa.String, nullable=False, default="lan"),
+    sa.Column("vlan", sa.Integer, nullable=False, default=0),  # 0: untagged
+    # Whatever two orders have read: a port, or a VLAN of it, is one site's. (Of other tenants' orders nobody learns.)
+    sa.UniqueConstraint("tenant", "device", "port", "vlan"),
 )
 cancellations = sa.Table(
     "cancellation",
@@ -91,16 +96,44 @@ def create_journal(connection: sa.Connection) -> None:
 
 def free_devices(connection: sa.Connection) -> None:
     """A device was unique among all tenants: who named it first kept its owner from it."""
+    _sites_anew(connection)
+
+
+def share_devices(connection: sa.Connection) -> None:
+    """A device was unique within a tenant: now a port, or a VLAN of it, is."""
+    _sites_anew(connection)
+
+
+def keep_options(connection: sa.Connection) -> None:
+    """Services were sites and Internet, and nothing else."""
+    there = {one["name"] for one in sa.inspect(connection).get_columns("service")}
+    for column in sorted({"options", "secret"} - there):
+        connection.execute(sa.text(f"ALTER TABLE service ADD COLUMN {column} JSON"))
+
+
+def _sites_anew(connection: sa.Connection) -> None:
+    """The table as it is declared now, with the rows that an older one had."""
     connection.execute(sa.text("ALTER TABLE site RENAME TO site_before"))
     sites.create(connection)
-    connection.execute(sa.text(
-        "INSERT INTO site (tenant, name, device, device_name, document) "
-        "SELECT tenant, name, device, device_name, document FROM site_before"
-    ))  # fmt: skip
+    kept = ("tenant", "name", "device", "device_name", "document")
+    before = sa.table("site_before", *(sa.column(name, sites.c[name].type) for name in kept))
+    for row in connection.execute(sa.select(before)).all():
+        values = dict(row._mapping)
+        connection.execute(sa.insert(sites).values(**values, **_place(values["document"])))
     connection.execute(sa.text("DROP TABLE site_before"))
 
 
-MIGRATIONS = (create_tables, create_journal, free_devices)
+MIGRATIONS = (create_tables, create_journal, free_devices, share_devices, keep_options)
+
+
+def _place(document: Json) -> Row:
+    return {"port": document.get("port", "lan"), "vlan": document.get("vlan", 0)}
+
+
+def add_site(connection: sa.Connection, site: Site) -> None:
+    document = site.document()
+    values = {"tenant": site.tenant, "name": site.name, "device": site.device, "document": document}
+    connection.execute(sa.insert(sites).values(**values, **_place(document)))
 
 
 def one(connection: sa.Connection, table: sa.Table, id_: str) -> Row | None:
@@ -119,11 +152,24 @@ def many(connection: sa.Connection, table: sa.Table, tenant: str | None) -> list
 
 
 def site_of(row: Row) -> Site:
-    return Site(tenant=row["tenant"], device_name=row["device_name"], **row["document"])
+    return Site.of(row["tenant"], row["document"], row["device_name"])
 
 
 def service_of(row: Row) -> Service:
-    return Service(row["id"], row["tenant"], row["internet"], tuple(row["sites"]))
+    options, secret = row["options"] or {}, row["secret"] or {}
+    return Service(
+        row["id"], row["tenant"], row["internet"], tuple(row["sites"]),
+        direct_paths=options.get("directPaths", False), cloud=options.get("cloud"), shared_key=secret.get("sharedKey"),
+    )  # fmt: skip
+
+
+def options_of(service: Service) -> Row:
+    """The columns for what a service is beyond its sites."""
+    options: Json = {"directPaths": True} if service.direct_paths else {}
+    if service.cloud is not None:
+        options["cloud"] = service.cloud
+    secret = None if service.shared_key is None else {"sharedKey": service.shared_key}
+    return {"options": options or sa.null(), "secret": secret or sa.null()}
 
 
 def find_site(connection: sa.Connection, tenant: str, name: str) -> Site | None:
@@ -132,16 +178,10 @@ def find_site(connection: sa.Connection, tenant: str, name: str) -> Site | None:
     return None if row is None else site_of(dict(row._mapping))
 
 
-def device_is_used(connection: sa.Connection, tenant: str, device: str) -> bool:
-    """By this tenant: of what others have ordered nobody learns."""
-    query = sa.select(sites.c.name).where(sites.c.tenant == tenant, sites.c.device == device)
-    return connection.execute(query).first() is not None
-
-
 def name_device(connection: sa.Connection, tenant: str, site: str, name: str) -> bool:
-    """Makes the device this site's; False if it is another's."""
+    """Makes the device this tenant's, for this site; False if it is another's."""
     key = sa.and_(sites.c.tenant == tenant, sites.c.name == site)
-    taken = sa.select(sites.c.name).where(sites.c.device_name == name, sa.not_(key))
+    taken = sa.select(sites.c.name).where(sites.c.device_name == name, sites.c.tenant != tenant)
     if connection.execute(taken).first() is not None:
         return False
     connection.execute(sa.update(sites).where(key).values(device_name=name))
@@ -160,6 +200,14 @@ def services_by(connection: sa.Connection, column: sa.Column[Any], order: str) -
 
 def in_network(connection: sa.Connection, tenant: str) -> list[Service]:
     query = sa.select(services).where(services.c.tenant == tenant, services.c.in_network)
+    return [service_of(dict(row._mapping)) for row in connection.execute(query)]
+
+
+def alive(connection: sa.Connection, tenant: str) -> list[Service]:
+    """Services that are there or on their way, and whose end nobody has ordered."""
+    query = sa.select(services).where(
+        services.c.tenant == tenant, services.c.state != "terminated", services.c.removed_by.is_(None)
+    )
     return [service_of(dict(row._mapping)) for row in connection.execute(query)]
 
 

@@ -30,6 +30,10 @@ def of_device(name: str) -> str:
     return f"device {name}"
 
 
+def of_cloud(vpn: str) -> str:
+    return f"cloud of {vpn}"
+
+
 def of_site(id_: str) -> str:
     return f"site {id_}"
 
@@ -126,6 +130,8 @@ class Watch:
     async def _happened(self, event: dict[str, Json]) -> None:
         if (device := event.get("elasticlab-network:device-state-changed")) is not None:
             self._wake_for(of_device(device["name"]))
+        if (cloud := event.get("elasticlab-network:cloud-state-changed")) is not None:
+            self._wake_for(of_cloud(cloud["vpn-id"]))
         if (site := event.get("elasticlab-network:site-state-changed")) is not None:
             id_ = site["site-id"]
             self._wake_for(of_site(id_))

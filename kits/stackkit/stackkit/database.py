@@ -60,7 +60,7 @@ class Database:
             self.engine = _sqlite_engine(url, read_only=False)
             self._reader = _sqlite_engine(url, read_only=True)
         else:
-            self.engine = sa.create_engine(url, pool_pre_ping=True)
+            self.engine = sa.create_engine(url, pool_pre_ping=True, hide_parameters=True)
             self._reader = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._migrate(migrations)
 
@@ -160,8 +160,11 @@ def _digest(migration: Migration) -> str:
 
 
 def _sqlite_engine(path: str, read_only: bool) -> sa.Engine:
+    # What is written may be secret: errors, and so logs, have the statement only.
     engine = sa.create_engine(
-        sa.URL.create("sqlite", database=path), connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}
+        sa.URL.create("sqlite", database=path),
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+        hide_parameters=True,
     )
 
     @sa.event.listens_for(engine, "connect")

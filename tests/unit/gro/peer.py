@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from controller.intent import MODULES, read
+from controller.intent import read
 from yangkit import ApplyError, Datastores, Module, NetconfServer, RpcCall, Schema, Tree
 from yangkit.restconf import RestconfApp
 from yangkit.restconf.messages import Scope
@@ -19,6 +19,12 @@ YANG = Path(__file__).parents[3] / "models" / "yang"
 SITES = "ietf-l3vpn-svc:l3vpn-svc"
 REGISTRY = "elasticlab-devices:devices"
 GRO = "service:gro"
+MODULES = (
+    Module("ietf-l3vpn-svc", ("cloud-access", "ipv4", "ipv6")),
+    Module("elasticlab-access"),
+    Module("elasticlab-network"),
+    Module("ietf-alarms"),
+)
 
 
 async def _gro(_: Scope) -> str:
@@ -68,9 +74,15 @@ class Controller(_Server):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, list(MODULES), {"elasticlab-network:plan": self._plan})
+        #: Whether the real controller's own eyes look at the intent.
+        self.reads = True
         self.states: dict[str, str] = {}
         self.sites: dict[str, dict[str, Any]] = {}
         self.devices: dict[str, dict[str, Any]] = {}
+        #: By VPN; each is in `cloud_state` from its order on.
+        self.clouds: dict[str, dict[str, Any]] = {}
+        self.cloud_state = "up"
+        self.notes: list[dict[str, str]] = []
         self.refusal: str | None = None
         #: Sites whose devices take their time with every change.
         self.slow: set[str] = set()
@@ -83,12 +95,16 @@ class Controller(_Server):
         """The controller's own check of intent (RFC 8299)."""
         if self.refusal is not None:
             raise ApplyError(self.refusal, f"/{SITES}", "invalid-value")
-        read(new)
+        self.applied = new
+        if self.reads:
+            read(new)
 
     async def state(self) -> Tree:
         network: Tree = {"healthy": True}
         if self.sites:
             network["site"] = list(self.sites.values())
+        if self.clouds:
+            network["cloud"] = list(self.clouds.values())
         if self.devices:
             network["device"] = [{"name": name, **device} for name, device in self.devices.items()]
         return {"elasticlab-network:network": network}
@@ -114,6 +130,12 @@ class Controller(_Server):
             self.site(id_, "down", "its tunnel is cut", in_sync=False)
         for id_ in self.sites.keys() - wanted:
             self.gone(id_)
+        clouds = self._wanted_clouds()
+        for vpn in clouds - self.clouds.keys():
+            self.cloud(vpn, self.cloud_state)
+        for vpn in self.clouds.keys() - clouds:
+            if self.cloud_state == "up":
+                self.cloud_gone(vpn)
 
     async def until(self, changes: int) -> None:
         """The intent has been changed so often."""
@@ -132,6 +154,22 @@ class Controller(_Server):
         self.sites[id_] = {**told, **why}
         self._publish("elasticlab-network:site-state-changed", {"site-id": id_, "state": state, **why})
 
+    def _wanted_clouds(self) -> set[str]:
+        vpns = self.intent.get("vpn-services", {}).get("vpn-service", [])
+        accesses = {one["vpn-id"]: one.get("cloud-accesses", {}).get("cloud-access", []) for one in vpns}
+        return {vpn for vpn, found in accesses.items() if any(one["cloud-identifier"] == "vpc" for one in found)}
+
+    def cloud(self, vpn: str, state: str, reason: str | None = None) -> None:
+        """A cloud is in a state from now on."""
+        told = {"vpn-id": vpn, "cloud-identifier": "vpc", "state": state, **({"reason": reason} if reason else {})}
+        self.clouds[vpn] = {**told, "in-sync": True}
+        self._publish("elasticlab-network:cloud-state-changed", told)
+
+    def cloud_gone(self, vpn: str) -> None:
+        del self.clouds[vpn]
+        content = {"vpn-id": vpn, "cloud-identifier": "vpc", "state": "removing"}
+        self._publish("elasticlab-network:cloud-state-changed", content)
+
     def gone(self, id_: str) -> None:
         del self.sites[id_]
         content = {"site-id": id_, "state": "removing", "reason": "gone from every device"}
@@ -147,7 +185,7 @@ class Controller(_Server):
     async def _plan(self, call: RpcCall) -> Tree:
         self.plans.append(call.input)
         edit = {"device": "ucpe-s1", "target": "/x", "operation": "create", "config": "<x/>", "description": "an edit"}
-        return {"edit": [edit]}
+        return {"edit": [edit], **({"note": self.notes} if self.notes else {})}
 
 
 class Manager(_Server):

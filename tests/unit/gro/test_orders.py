@@ -107,6 +107,7 @@ def test_a_database_of_before_keeps_its_sites_when_devices_are_freed(tmp_path: P
         wish = {"tenant": "rival", "name": "b", "device": "S1", "document": {}}
         connection.execute(store.sites.insert().values(**wish))
         found = connection.execute(sa.select(store.sites.c.tenant, store.sites.c.device_name)).all()
+        assert sa.inspect(connection).get_columns("service")[-1]["name"] == "secret"
     assert [tuple(row) for row in found] == [("acme", "ucpe-1"), ("rival", None)]
     database.close()
 

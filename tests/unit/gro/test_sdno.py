@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gro import sdno
-from gro.sdno import Service, Site
+from gro import ordered, sdno
+from gro.ordered import Service, Site
 
 ONE = Site("acme", "branch-1", "S1", "routed", "10.1.0.1/24", device_name="ucpe-1")
 TWO = Site("acme", "branch-2", "S2", "bridged", "10.2.0.1/24", vlan=7, device_name="ucpe-2")
@@ -14,7 +14,7 @@ INTERNET = Service("aaaa", "acme", True, ("branch-1",))
 MESH = Service("bbbb", "acme", False, ("branch-1", "branch-2"))
 
 
-def edits(change: sdno.Change) -> list[tuple[str, str]]:
+def edits(change: ordered.Change) -> list[tuple[str, str]]:
     prefix = sdno.ROOT
     return [
         (edit["operation"], edit["target"].removeprefix(prefix))
@@ -72,7 +72,7 @@ def test_a_site_without_vpn_has_no_place() -> None:
 
 
 def test_the_first_service_makes_vpn_and_site() -> None:
-    change = sdno.change([], SITES, [INTERNET], [])
+    change = ordered.change([], SITES, [INTERNET], [])
     assert edits(change) == [
         ("merge", "/vpn-profiles/valid-provider-identifiers/cloud-identifier=internet"),
         ("replace", "/vpn-services/vpn-service=aaaa"),
@@ -81,12 +81,12 @@ def test_the_first_service_makes_vpn_and_site() -> None:
 
 
 def test_a_second_service_rewrites_the_site_that_it_shares() -> None:
-    change = sdno.change([INTERNET], SITES, [MESH], [])
+    change = ordered.change([INTERNET], SITES, [MESH], [])
     assert [(one.name, vpns) for one, vpns in change.sites] == [("branch-1", ("aaaa", "bbbb")), ("branch-2", ("bbbb",))]
 
 
 def test_a_removed_service_takes_only_the_sites_that_nothing_else_uses() -> None:
-    change = sdno.change([INTERNET, MESH], SITES, [], ["bbbb"])
+    change = ordered.change([INTERNET, MESH], SITES, [], ["bbbb"])
     assert edits(change) == [
         ("replace", "/sites/site=acme.branch-1"),
         ("remove", "/sites/site=acme.branch-2"),
@@ -95,13 +95,13 @@ def test_a_removed_service_takes_only_the_sites_that_nothing_else_uses() -> None
 
 
 def test_one_order_may_remove_and_add() -> None:
-    change = sdno.change([INTERNET], SITES, [MESH], ["aaaa"])
+    change = ordered.change([INTERNET], SITES, [MESH], ["aaaa"])
     assert [(one.name, vpns) for one, vpns in change.sites] == [("branch-1", ("bbbb",)), ("branch-2", ("bbbb",))]
     assert (change.gone_vpns, change.gone_sites) == (("aaaa",), ())
 
 
 def test_done_again_it_is_the_same() -> None:
-    assert sdno.change([INTERNET, MESH], SITES, [MESH], []) == sdno.change([INTERNET], SITES, [MESH], [])
+    assert ordered.change([INTERNET, MESH], SITES, [MESH], []) == ordered.change([INTERNET], SITES, [MESH], [])
 
 
 def test_sites_of_two_tenants_keep_apart() -> None:
@@ -113,12 +113,12 @@ def test_the_yang_modules_accept_every_translation() -> None:
     features = ("cloud-access", "ipv4", "ipv6", "lan-tag")
     wanted = [schema.Module("ietf-l3vpn-svc", features), schema.Module("elasticlab-access")]
     loaded = schema.Schema([Path(__file__).parents[3] / "models" / "yang"], wanted)
-    loaded.validate(sdno.tree(sdno.change([], SITES, [INTERNET, MESH], [])))
+    loaded.validate(sdno.tree(ordered.change([], SITES, [INTERNET, MESH], [])))
 
 
 def test_the_controller_understands_every_translation() -> None:
     """The two meet at the service model only; here the other side reads it with its own eyes."""
     pytest.importorskip("_libyang", reason="libyang is in the tools image only")
     intent = pytest.importorskip("controller.service.intent")
-    found = intent.parse(sdno.tree(sdno.change([], SITES, [INTERNET, MESH], [])))
+    found = intent.parse(sdno.tree(ordered.change([], SITES, [INTERNET, MESH], [])))
     assert len(found.sites) == 2

@@ -53,6 +53,14 @@ class TestExternalId:
         assert one.external_id == again.external_id
         assert one.body()["externalId"] == one.external_id
 
+    def test_nobody_can_try_keys_on_it(self, tmp_path: Path) -> None:
+        def order(key: str) -> str:
+            cloud = {"gateway": "192.0.2.9", "sharedKey": key}
+            body = {"serviceOrderItem": [item("1", cloud, "cloud")]}
+            return load_order(write(tmp_path / "a.json", {"tenant": "acme", "order": body})).external_id
+
+        assert order("one-key") == order("another")
+
     @pytest.mark.parametrize("changed", [{"tenant": "globex"}, content(description="other")], ids=["tenant", "order"])
     def test_it_is_another_for_another(self, tmp_path: Path, changed: dict[str, Any]) -> None:
         one = load_order(write(tmp_path / "a.json", content()))

@@ -89,6 +89,14 @@ def test_foreign_keys_hold(tmp_path: Path) -> None:
         connection.execute(sa.text("INSERT INTO b VALUES (99)"))
 
 
+def test_an_error_does_not_repeat_what_was_to_be_written(tmp_path: Path) -> None:
+    database = Database(tmp_path / "a.sqlite", ("CREATE TABLE t (a TEXT UNIQUE)",))
+    with pytest.raises(sa.exc.IntegrityError) as caught, database.begin() as connection:  # noqa: PT012
+        for _ in range(2):
+            connection.execute(sa.text("INSERT INTO t VALUES (:a)"), {"a": "a-secret"})
+    assert "a-secret" not in str(caught.value)
+
+
 def test_read_cannot_write_and_sees_one_state(tmp_path: Path) -> None:
     base = Database(tmp_path / "x.sqlite", [FIRST])
     with pytest.raises(sa.exc.OperationalError), base.read() as connection:

@@ -18,6 +18,7 @@ from pathlib import Path
 from yangkit import Module, Schema, Tree
 
 from controller.drivers.work import Work
+from controller.service.facts import DeviceFacts
 
 _HERE = Path(__file__).parent
 
@@ -33,6 +34,8 @@ class Driver:
     is_pop: bool
     ports: tuple[str, ...]
     """Patterns of the ports that sites may have; none: it serves no site."""
+    line_port: str | None
+    """The port that a private line of the operator is plugged in at."""
     modules: tuple[Module, ...]
 
     @property
@@ -63,6 +66,12 @@ class Driver:
 def find(model: str, personality: str) -> Driver | None:
     """The driver for a device: of those that match, the one that names its model most exactly."""
     return _find(model, personality)
+
+
+def line_port(facts: DeviceFacts) -> str | None:
+    """The port of a device that a private line is plugged in at."""
+    driver = find(facts.model, facts.personality)
+    return None if driver is None else driver.line_port
 
 
 @cache
@@ -101,6 +110,7 @@ def _read(path: Path) -> Driver:
         models=tuple(match.pop("models")),
         is_pop=data.pop("pop", False),
         ports=tuple(data.pop("site-ports", ())),
+        line_port=data.pop("line-port", None),
         modules=modules,
     )
     if data or match:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv6Interface
 
 from yangkit import Tree
 
-from controller.drivers.work import Attachment, End
+from controller.drivers.work import SHARED, Attachment, End, Flow
+from controller.service.allocation import LINE_PREFIX
 
 # On a path of 1500 octets: IPsec (AES-GCM, ESP in UDP), in it GRE, in it Ethernet in VXLAN (elasticlab-interface, mtu).
 IPSEC_MTU = 1438
@@ -36,12 +37,19 @@ def ethernet(name: str) -> Tree:
     return interface(name, "iana-if-type:ethernetCsmacd")
 
 
-def routed(address: IPv4Interface | None = None) -> Tree:
-    """RFC 8344: an interface that forwards, with an address or without."""
-    ipv4: Tree = {"forwarding": True}
+def routed(address: IPv4Interface | None = None, address6: IPv6Interface | None = None, *, ipv6: bool = False) -> Tree:
+    """RFC 8344: an interface that forwards, with addresses or without."""
+    tree: Tree = {"ietf-ip:ipv4": _family(address)}
+    if ipv6 or address6 is not None:
+        tree["ietf-ip:ipv6"] = _family(address6)
+    return tree
+
+
+def _family(address: IPv4Interface | IPv6Interface | None) -> Tree:
+    family: Tree = {"forwarding": True}
     if address is not None:
-        ipv4["address"] = [{"ip": str(address.ip), "prefix-length": address.network.prefixlen}]
-    return {"ietf-ip:ipv4": ipv4}
+        family["address"] = [{"ip": str(address.ip), "prefix-length": address.network.prefixlen}]
+    return family
 
 
 def membership(attachment: Attachment) -> Tree:
@@ -59,10 +67,31 @@ def overlay(loopback: str, description: str) -> Tree:
     }
 
 
-def ipsec_interface(peer: End, if_id: int) -> Tree:
+def ipsec_interface(peer: End, if_id: int | None) -> Tree:
     """The tunnel interface towards a peer."""
-    return interface(peer.interface("ipsec"), "elasticlab-ipsec:ipsec-tunnel", mtu=IPSEC_MTU) | {
+    return _ipsec(peer.interface("ipsec"), if_id)
+
+
+def _ipsec(name: str, if_id: int | None) -> Tree:
+    if if_id is None:
+        raise ValueError(f"{name} has no number")
+    return interface(name, "elasticlab-ipsec:ipsec-tunnel", mtu=IPSEC_MTU) | {
         "elasticlab-ipsec:ipsec-tunnel": {"if-id": if_id}
+    }
+
+
+def flow_interface(attachment: Attachment, flow: Flow, if_id: int) -> Tree:
+    """The tunnel interface of a site's own flow, in the tenant's VRF; the device routes by the flow's prefixes."""
+    ipv6 = attachment.site.gateway6 is not None
+    return _ipsec(flow.interface(if_id), if_id) | routed(ipv6=ipv6) | membership(attachment)
+
+
+def line(port: str, end: End) -> Tree:
+    """The port of the operator's private line."""
+    address = {"ip": end.line, "prefix-length": LINE_PREFIX}
+    return ethernet(port) | {
+        "elasticlab-interface:private-line": True,
+        "ietf-ip:ipv4": {"address": [address]},
     }
 
 
@@ -78,32 +107,56 @@ def gre_interface(attachment: Attachment, here: End, peer: End) -> Tree:
     """GRE towards a peer, in the tenant's VRF."""
     return (
         interface(peer.interface("gre"), "elasticlab-gre:gre", mtu=GRE_MTU)
-        | routed()
+        | routed(ipv6=attachment.site.gateway6 is not None)
         | membership(attachment)
         | {"elasticlab-gre:gre": _ends(here, peer)}
     )
 
 
-def vxlan_interface(attachment: Attachment, here: End, peer: End, port: Tree) -> Tree:
-    """VXLAN towards a peer, a port of a bridge that learns nothing from there."""
+def vxlan_interface(attachment: Attachment, here: End, peer: End, port: Tree, line_port: str | None) -> Tree:
+    """VXLAN towards a peer, in the tunnel or on the line, a port of a bridge that learns nothing from there."""
+    ends = _ends(here, peer)
+    if attachment.site.on_line:
+        ends = {"local-address": here.line, "remote-address": peer.line, "underlay": line_port}
     return interface(attachment.vxlan, "elasticlab-vxlan:vxlan", mtu=VXLAN_MTU) | {
         "elasticlab-bridge:bridge-port": {"learning": False, **port},
-        "elasticlab-vxlan:vxlan": {"vni": attachment.number, **_ends(here, peer)},
+        "elasticlab-vxlan:vxlan": {"vni": attachment.number, **ends},
     }
+
+
+def gateway(attachment: Attachment) -> Tree:
+    """What makes an interface the gateway of a site's LAN: addresses, tenant, and what it does for stations."""
+    site = attachment.site
+    tree = routed(site.gateway, site.gateway6) | membership(attachment)
+    if site.slaac:
+        # RFC 4861: stations make addresses in the prefix of the interface's own.
+        tree["ietf-ip:ipv6"]["ietf-ipv6-unicast-routing:ipv6-router-advertisements"] = {"send-advertisements": True}
+    if site.dhcp is not None:
+        tree["elasticlab-lan:dhcp-server"] = {
+            "start-address": str(site.dhcp.start),
+            "end-address": str(site.dhcp.end),
+        }
+    if site.dns is not None:
+        dns: Tree = {} if site.dns.domain is None else {"domain": site.dns.domain}
+        if site.dns.forwarders:
+            dns["forwarder"] = list(site.dns.forwarders)
+        tree["elasticlab-lan:dns"] = dns
+    return tree
 
 
 def static_routes(tenant: str, routes: Iterable[tuple[str, Tree]]) -> Tree:
     """Static routes of a tenant (RFC 8349, appendix A)."""
-    return {
+    tree: Tree = {
         "type": "ietf-routing:static",
         "name": tenant,
         "elasticlab-tenant:tenant": tenant,
-        "static-routes": {
-            "ietf-ipv4-unicast-routing:ipv4": {
-                "route": [{"destination-prefix": prefix, "next-hop": hop} for prefix, hop in routes]
-            }
-        },
+        "static-routes": {},
     }
+    for prefix, hop in routes:
+        family = "ietf-ipv6-unicast-routing:ipv6" if ":" in prefix else "ietf-ipv4-unicast-routing:ipv4"
+        of_family = tree["static-routes"].setdefault(family, {"route": []})
+        of_family["route"].append({"destination-prefix": prefix, "next-hop": hop})
+    return tree
 
 
 def pad(device: str, peers: Iterable[End], domain: str) -> Tree:
@@ -112,13 +165,13 @@ def pad(device: str, peers: Iterable[End], domain: str) -> Tree:
     return {"pad-entry": [{"name": "self", "identity": f"{device}.{domain}", "certificate": "ike"}, *known]}
 
 
-def connection(here: End, peer: End, address: str | None) -> Tree:
-    """A connection; whoever knows the peer's address starts it."""
+def connection(here: End, peer: End, address: str | None, own: Iterable[Tree] = ()) -> Tree:
+    """A connection: GRE and VXLAN of all sites, and flows of their own; whoever knows the peer's address starts it."""
     remote: Tree = {"remote-pad-entry-name": peer.label}
     if address is not None:
         remote["address"] = address
-    flow = {
-        "name": "overlay",
+    overlay_flow = {
+        "name": SHARED,
         "interface": peer.interface("ipsec"),
         "local-prefix": [f"{here.loopback}/32"],
         "remote-prefix": [f"{peer.loopback}/32"],
@@ -128,7 +181,26 @@ def connection(here: End, peer: End, address: str | None) -> Tree:
         "autostartup": "add" if address is None else "start",
         "local": {"local-pad-entry-name": "self"},
         "remote": remote,
-        "spd": {"spd-entry": [flow]},
+        "spd": {"spd-entry": [overlay_flow, *own]},
+    }
+
+
+def branch_flow(flow: Flow) -> Tree:
+    """A site's own flow at the site's end."""
+    return _flow(flow, flow.branch_if_id, [str(n) for n in flow.here], [str(n) for n in flow.there])
+
+
+def pop_flow(flow: Flow) -> Tree:
+    """The same at the POP's end."""
+    return _flow(flow, flow.pop_if_id, [str(n) for n in flow.there], [str(n) for n in flow.here])
+
+
+def _flow(flow: Flow, if_id: int, here: list[str], there: list[str]) -> Tree:
+    return {
+        "name": flow.name(if_id),
+        "interface": flow.interface(if_id),
+        "local-prefix": here,
+        "remote-prefix": there,
     }
 
 
@@ -138,7 +210,7 @@ def tenants(attachments: Iterable[Attachment]) -> list[Tree]:
 
 
 def whole(
-    tenant_list: list[Tree], interfaces: list[Tree], protocols: list[Tree], breakouts: list[Tree], ipsec: Tree
+    tenant_list: list[Tree], interfaces: list[Tree], protocols: list[Tree], breakouts: list[Tree], ipsec: Tree | None
 ) -> Tree:
     """A device's tree of its parts; what is empty is left out."""
     tree: Tree = {
@@ -149,5 +221,6 @@ def whole(
         tree["ietf-routing:routing"] = {"control-plane-protocols": {"control-plane-protocol": protocols}}
     if breakouts:
         tree["elasticlab-nat:nat"] = {"breakout": breakouts}
-    tree["elasticlab-ipsec:ipsec"] = ipsec
+    if ipsec is not None:
+        tree["elasticlab-ipsec:ipsec"] = ipsec
     return tree

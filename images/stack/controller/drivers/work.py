@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from controller.service.facts import DeviceFacts
-from controller.service.intent import Site
-from controller.service.names import CONNECTION, fitted
+from controller.service.names import CONNECTION, fitted, numbered
+from controller.service.site import Network, Site
+
+#: The flow of a connection that GRE and VXLAN of all sites travel in.
+SHARED = "overlay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,8 @@ class End:
     number: int
     """Among the devices of its kind."""
     loopback: str
+    line: str
+    """Its address on private lines."""
 
     @property
     def name(self) -> str:
@@ -34,19 +39,45 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
+class Flow:
+    """A site's own flow in the connection of its box: packets without GRE or VXLAN, selected by prefixes."""
+
+    site: str
+    branch_if_id: int
+    pop_if_id: int
+    here: tuple[Network, ...]
+    """The prefixes of the site."""
+    there: tuple[Network, ...]
+    """What it reaches by the POP."""
+
+    def name(self, if_id: int) -> str:
+        """Of the SPD entry of the end that has this number."""
+        return numbered("site-", self.site, if_id, CONNECTION)
+
+    def interface(self, if_id: int) -> str:
+        """Of the tunnel interface of the end that has this number."""
+        return numbered("ipsec_", self.site, if_id)
+
+
+@dataclass(frozen=True, slots=True)
 class Attachment:
-    """A site, joined to the POP."""
+    """A site, joined to the POP. Two that are equal need the same of their devices."""
 
     site: Site
     tenant: str
     """As devices name it."""
     tenant_id: int
     internet: bool
+    """Does it reach the Internet at the POP?"""
     branch: End
     pop: End
-    branch_if_id: int
-    pop_if_id: int
+    branch_if_id: int | None
+    pop_if_id: int | None
+    """Of the tunnel between the devices; none for a site on a private line."""
     vni: int | None
+    flow: Flow | None = None
+    peers: tuple[Network, ...] = ()
+    """What it reaches in its VPNs, where its configuration depends on that."""
 
     @property
     def number(self) -> int:
@@ -61,8 +92,19 @@ class Attachment:
         return f"vxlan-{self.number}"
 
     @property
-    def pop_interface(self) -> str:
-        """The POP's interface in the tenant's VRF towards the site."""
+    def pop_flow(self) -> str | None:
+        """The flow that it travels in, as the POP names it; none on a private line."""
+        if self.site.on_line:
+            return None
+        return SHARED if self.flow is None else self.flow.name(self.flow.pop_if_id)
+
+    @property
+    def pop_interface(self) -> str | None:
+        """The POP's interface in the tenant's VRF towards the site; none when it wants nothing there."""
+        if self.flow is not None:
+            return self.flow.interface(self.flow.pop_if_id)
+        if self.site.plain:
+            return None
         return self.branch.interface("gre") if self.vni is None else f"br-{self.number}"
 
 

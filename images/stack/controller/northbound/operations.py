@@ -12,8 +12,8 @@ from yangkit.edit import Editor
 from controller import drivers
 from controller.northbound.backend import IntentBackend
 from controller.service.entries import edit
-from controller.service.intent import ROOT
 from controller.service.plan import plan
+from controller.service.site import ROOT
 from controller.southbound.inventory import Inventory
 
 _SERVICES = "{urn:ietf:params:xml:ns:yang:ietf-l3vpn-svc}"

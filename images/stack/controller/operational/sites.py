@@ -117,14 +117,16 @@ def _pop_tunnel(attachment: Attachment, evidence: Evidence) -> Tunnel | None:
 def _fault(attachment: Attachment, evidence: Evidence) -> str | None:
     """What is wrong with a site that is built; None when it works."""
     pop, branch = attachment.pop.name, attachment.branch.name
-    tunnel = _pop_tunnel(attachment, evidence)
+    tunnel, flow = _pop_tunnel(attachment, evidence), attachment.pop_flow
+    way = "tunnel" if flow is not None else "private line"
     if tunnel is None:
-        return f"{pop} has no session with the controller, so nobody knows of the tunnel with {branch}"
-    if not tunnel.established:
+        return f"{pop} has no session with the controller, so nobody knows of the {way} with {branch}"
+    if flow is not None and not tunnel.carries(flow):
         return f"the tunnel between {branch} and {pop} is not established"
     probe = evidence.probes.get(attachment.site.id)
     if probe is None:
-        return f"the tunnel between {branch} and {pop} is established and not probed yet"
+        done = "established" if flow is not None else "configured"
+        return f"the {way} between {branch} and {pop} is {done} and not probed yet"
     if probe.milliseconds is None:
-        return f"{branch} does not answer through its tunnel with {pop}"
+        return f"{branch} does not answer through its {way} with {pop}"
     return None

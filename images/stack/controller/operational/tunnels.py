@@ -8,12 +8,15 @@ from datetime import UTC, datetime, timedelta
 from lxml import etree
 from yangkit.client import NetconfClient
 
+from controller import drivers
 from controller.drivers.work import Attachment
 
 _IPSEC = "urn:elasticlab:yang:elasticlab-ipsec"
 _ELEMENT = "urn:elasticlab:yang:elasticlab-element"
 _FILTER = f'<ipsec xmlns="{_IPSEC}"><conn-entry/></ipsec>'
 _NS = {"i": _IPSEC}
+#: As charon names the states of a child SA that packets travel in.
+_CARRYING = frozenset({"INSTALLED", "REKEYING"})
 DEADLINE = 5.0
 PROBE_SECONDS = 1
 
@@ -27,6 +30,12 @@ class Tunnel:
     since: datetime | None = None
     sent: int = 0
     received: int = 0
+    flows: frozenset[str] = frozenset()
+    """Those that have SAs now."""
+
+    def carries(self, flow: str) -> bool:
+        """Is there a way for the packets of a flow, whatever becomes of others?"""
+        return self.established or flow in self.flows
 
 
 async def read(client: NetconfClient) -> dict[str, Tunnel]:
@@ -39,8 +48,15 @@ async def read(client: NetconfClient) -> dict[str, Tunnel]:
 def _tunnel(entry: etree._Element) -> Tunnel:
     state = entry.find("i:state", _NS)
     name = entry.findtext("i:name", "", _NS)
-    if state is None or state.findtext("i:established", "false", _NS) != "true":
+    if state is None:
         return Tunnel(name, False)
+    flows = frozenset(
+        child.findtext("i:spd-entry", "", _NS)
+        for child in state.iterfind("i:child-sa", _NS)
+        if child.findtext("i:child-state", "", _NS) in _CARRYING
+    )
+    if state.findtext("i:established", "false", _NS) != "true":
+        return Tunnel(name, False, flows=flows)
     ages = [int(text) for text in _texts(state, "i:ike-sa/i:established-for")]
     return Tunnel(
         name,
@@ -48,6 +64,7 @@ def _tunnel(entry: etree._Element) -> Tunnel:
         datetime.now(UTC) - timedelta(seconds=max(ages)) if ages else None,
         sum(int(text) for text in _texts(state, "i:child-sa/i:out-packets")),
         sum(int(text) for text in _texts(state, "i:child-sa/i:in-packets")),
+        flows,
     )
 
 
@@ -56,12 +73,15 @@ def _texts(element: etree._Element, path: str) -> list[str]:
 
 
 async def probe(client: NetconfClient, attachment: Attachment) -> float | None:
-    """Ask the branch through its tunnel from the POP; milliseconds, or None when nothing comes back."""
+    """Ask the branch from the POP, the way the site's packets go; milliseconds, or None when nothing comes back."""
     pop, branch = attachment.pop, attachment.branch
+    source, target, interface = pop.loopback, branch.loopback, branch.interface("ipsec")
+    if attachment.site.on_line:
+        source, target, interface = pop.line, branch.line, drivers.line_port(pop.facts) or ""
     body = (
-        f'<ping xmlns="{_ELEMENT}"><address>{branch.loopback}</address>'
-        f"<source-interface>{branch.interface('ipsec')}</source-interface>"
-        f"<source-address>{pop.loopback}</source-address>"
+        f'<ping xmlns="{_ELEMENT}"><address>{target}</address>'
+        f"<source-interface>{interface}</source-interface>"
+        f"<source-address>{source}</source-address>"
         f"<count>1</count><timeout>{PROBE_SECONDS}</timeout></ping>"
     )
     reply = await client.rpc(body, PROBE_SECONDS + DEADLINE)

@@ -124,10 +124,12 @@ class Watcher:
             self._read_at[name] = asyncio.get_running_loop().time()
 
     def _wants_probe(self, attachment: Attachment) -> bool:
-        """A tunnel that is there is asked until it answers, and then now and again."""
-        tunnel = self.tunnels(attachment.pop.name).get(attachment.branch.label)
-        if tunnel is None or not tunnel.established:
-            return False
+        """A tunnel that is there, and a line, are asked until they answer, and then now and again."""
+        flow = attachment.pop_flow
+        if flow is not None:
+            tunnel = self.tunnels(attachment.pop.name).get(attachment.branch.label)
+            if tunnel is None or not tunnel.carries(flow):
+                return False
         last = self._probes.get(attachment.site.id)
         if last is None or last.milliseconds is None:
             return True

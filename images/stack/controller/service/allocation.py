@@ -13,7 +13,8 @@ from ipaddress import IPv4Address
 
 from yangkit import ApplyError
 
-from controller.service.intent import Intent, Mode
+from controller.service.intent import Intent
+from controller.service.site import Mode, Site
 
 Key = tuple[str, str, str]
 """Kind of number, its scope (a device, where numbers are a device's own), and its owner."""
@@ -62,20 +63,43 @@ class Allocations:
         """Number of a device's tunnel interface towards a peer."""
         return self.table[IF_ID, device, peer]
 
+    def flow_if_id(self, device: str, peer: str, site: str) -> int:
+        """Number of a device's tunnel interface for the packets of one site, without GRE."""
+        return self.table[IF_ID, device, _flow(peer, site)]
+
     def vni(self, site: str) -> int | None:
         """VNI of a bridged site."""
         return self.table.get((VNI, "", site))
 
 
-def branch_loopback(number: int) -> str:
-    """100.127.N.1 up from N=1; when N is used up, 100.127.N.2, and so on."""
+LOOPBACKS, LINES = IPv4Address("100.127.0.0"), IPv4Address("100.126.0.0")
+LINE_PREFIX = 16
+
+
+def _branch(base: IPv4Address, number: int) -> str:
+    """Base.N.1 up from N=1; when N is used up, base.N.2, and so on."""
     block, place = divmod(number - 1, 255)
-    return str(IPv4Address((100 << 24) | (127 << 16) | ((place + 1) << 8) | (block + 1)))
+    return str(base + ((place + 1) << 8) + block + 1)
+
+
+def branch_loopback(number: int) -> str:
+    """100.127.N.1"""
+    return _branch(LOOPBACKS, number)
 
 
 def pop_loopback(number: int) -> str:
     """100.127.0.n"""
-    return str(IPv4Address((100 << 24) | (127 << 16) | number))
+    return str(LOOPBACKS + number)
+
+
+def branch_line(number: int) -> str:
+    """100.126.N.1, on private lines."""
+    return _branch(LINES, number)
+
+
+def pop_line(number: int) -> str:
+    """100.126.0.n, on private lines."""
+    return str(LINES + number)
 
 
 def gateway_mac(vni: int) -> str:
@@ -124,11 +148,27 @@ def _wanted(intent: Intent, homes: Mapping[str, str]) -> Iterator[tuple[Key, str
             keys.append((VNI, "", site.id))
         home = homes.get(site.device)
         if home is not None:
-            keys += [(POP, "", home), (IF_ID, site.device, home), (IF_ID, home, site.device)]
+            keys += [(POP, "", home), *_tunnels(site, home)]
         for key in keys:
             if key not in seen:
                 seen.add(key)
                 yield key, site.path
+
+
+def _tunnels(site: Site, home: str) -> list[Key]:
+    """The tunnel interfaces of a site's devices: for the box as a whole, and for what travels by itself."""
+    if site.on_line:
+        return []
+    both = ((site.device, home), (home, site.device))
+    keys: list[Key] = [(IF_ID, here, peer) for here, peer in both]
+    if site.plain:
+        keys += [(IF_ID, here, _flow(peer, site.id)) for here, peer in both]
+    return keys
+
+
+def _flow(peer: str, site: str) -> str:
+    """Owner of a number; names of devices have no space."""
+    return f"{peer} {site}"
 
 
 class _Pools:

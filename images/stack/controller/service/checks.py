@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from itertools import pairwise
 
 from yangkit import ApplyError
+from yangkit.paths import quoted
 
 from controller import drivers
+from controller.service import addresses
 from controller.service.cursor import INVALID, UNSUPPORTED
 from controller.service.facts import DeviceFacts
-from controller.service.intent import Intent, Site, Vpn
+from controller.service.intent import Intent, Vpn
+from controller.service.site import Exit, Mode, Site
 
 _TENANT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 # Names that interfaces of our boxes have or may get: a tenant's VRF carries the tenant's name.
@@ -27,16 +29,16 @@ def check(intent: Intent) -> None:
     """Raise ApplyError for the first thing, in the order of names, that cannot be."""
     for vpn in intent.vpns.values():
         _vpn(vpn)
-    users: dict[str, Site] = {}
+    boxes: dict[str, list[Site]] = {}
     for site in intent.sites:
         _vpns_of(site, intent)
-        _prefix(site)
+        addresses.check(site)
+        _local_internet(site, intent)
         if not _DEVICE.fullmatch(site.device):
             raise ApplyError(f"{site.device!r} is no name of a device", f"{site.box_path}/device", INVALID)
-        other = users.setdefault(site.device, site)
-        if other is not site:
-            message = f"device {site.device} serves site {other.id!r} already: give another device"
-            raise ApplyError(message, f"{site.box_path}/device", INVALID)
+        for other in boxes.setdefault(site.device, []):
+            _neighbours(other, site, intent)
+        boxes[site.device].append(site)
     _overlaps(intent)
     _members(intent)
 
@@ -58,6 +60,9 @@ def check_devices(intent: Intent, inventory: Mapping[str, DeviceFacts]) -> None:
         if not driver.has_port(site.port):
             message = f"{facts.model} has no port {site.port!r} for sites: give {driver.ports_text}"
             raise ApplyError(message, f"{site.box_path}/port", INVALID)
+        if site.on_line and driver.line_port is None:
+            message = f"{facts.model} has no port for a private line: give transport ipsec, or another box"
+            raise ApplyError(message, f"{site.box_path}/transport", INVALID)
 
 
 def _vpn(vpn: Vpn) -> None:
@@ -81,51 +86,60 @@ def _vpns_of(site: Site, intent: Intent) -> None:
         raise ApplyError(f"a site belongs to one tenant, these VPNs to {', '.join(tenants)}", where, INVALID)
 
 
-def _prefix(site: Site) -> None:
-    where = f"{site.access_path}/ip-connection/ipv4/addresses"
-    gateway, network = site.gateway.ip, site.gateway.network
-    if network.prefixlen > 30:
-        raise ApplyError(f"{network} has no room for stations: give /30 or shorter", f"{where}/prefix-length", INVALID)
-    if network.prefixlen < 8:
-        raise ApplyError(f"{network} is no LAN: give /8 or longer", f"{where}/prefix-length", INVALID)
-    if gateway in (network.network_address, network.broadcast_address):
-        message = f"{gateway} is no host of {network}: give {next(network.hosts())}, for example"
-        raise ApplyError(message, f"{where}/provider-address", INVALID)
-    if (
-        network.is_multicast
-        or network.is_loopback
-        or network.is_link_local
-        or network.is_reserved
-        or gateway.packed[0] == 0
-    ):
-        raise ApplyError(
-            f"{network} cannot be used in a LAN: give unicast addresses", f"{where}/provider-address", INVALID
-        )
+def _neighbours(first: Site, second: Site, intent: Intent) -> None:
+    """Two sites of one box: of one tenant, each at a port, or port and VLAN, of its own, and one of them routed."""
+    tenant = intent.tenant(first)
+    if tenant != intent.tenant(second):
+        message = f"device {second.device} serves site {first.id!r} of tenant {tenant!r}: give another device"
+        raise ApplyError(message, f"{second.box_path}/device", INVALID)
+    modes = {first.mode, second.mode}
+    if modes == {Mode.ROUTED}:
+        message = f"device {second.device} has the routed site {first.id!r} already: give mode bridged, or another box"
+        raise ApplyError(message, f"{second.box_path}/mode", INVALID)
+    if first.port != second.port:
+        return
+    if modes != {Mode.BRIDGED}:
+        message = f"port {second.port!r} is used by the {first.mode} site {first.id!r}: give another port"
+        raise ApplyError(message, f"{second.box_path}/port", INVALID)
+    if first.vlan == second.vlan:
+        what = "untagged frames" if first.vlan is None else f"VLAN {first.vlan}"
+        message = f"{what} of port {second.port!r} belong to site {first.id!r}: give another VLAN or port"
+        raise ApplyError(message, f"{second.box_path}/{'port' if first.vlan is None else 'vlan'}", INVALID)
+
+
+def _local_internet(site: Site, intent: Intent) -> None:
+    """What is to leave at the POP needs a way there."""
+    local = site.local_internet
+    if local is None or not local.uses_pop or intent.may_reach_internet(site):
+        return
+    remedy = "none of the site's VPNs has cloud-access internet for it: give local, or add that"
+    if local.default is Exit.POP:
+        raise ApplyError(remedy, f"{site.box_path}/local-internet/default", INVALID)
+    name = next(rule.name for rule in local.rules if rule.action is Exit.POP)
+    raise ApplyError(remedy, f"{site.box_path}/local-internet/rule[name={quoted(name)}]/action", INVALID)
 
 
 def _overlaps(intent: Intent) -> None:
     """Within a tenant. Prefixes are nested or apart, so that neighbours in order tell (RFC 4632, section 3.1)."""
-    order = sorted(intent.sites, key=lambda s: (intent.tenant(s), s.gateway.network, s.id))
-    for first, second in pairwise(order):
-        if intent.tenant(first) == intent.tenant(second) and first.gateway.network.overlaps(second.gateway.network):
-            message = (
-                f"{second.gateway.network} overlaps {first.gateway.network} of site {first.id!r}: give another prefix"
-            )
-            path = f"{second.access_path}/ip-connection/ipv4/addresses/provider-address"
+    having = [(intent.tenant(site), network, site) for site in intent.sites for network in site.networks]
+    having.sort(key=lambda h: (h[0], h[1].version, h[1].network_address.packed, h[1].prefixlen, h[2].id))
+    for (tenant, one, first), (other, two, second) in pairwise(having):
+        if tenant == other and one.version == two.version and one.overlaps(two):
+            kind = "ipv4" if two.version == 4 else "ipv6"
+            holder = addresses.holder4(second) if two.version == 4 else addresses.holder6(second)
+            message = f"{two} overlaps {one} of site {first.id!r}: give another prefix"
+            path = f"{second.access_path}/ip-connection/{kind}/{holder}/provider-address"
             raise ApplyError(message, path, INVALID)
 
 
 def _members(intent: Intent) -> None:
-    count = Counter(vpn for site in intent.sites for vpn in site.vpns)
     members = {(vpn, site.id) for site in intent.sites for vpn in site.vpns}
     for vpn in intent.vpns.values():
         # Without any site it is a VPN that waits for its sites (RFC 8299, section 6.2).
-        if vpn.internet is None and count[vpn.id] == 1:
-            raise ApplyError(
-                f"VPN {vpn.id!r} connects sites and has one: add another, or give it cloud-access internet",
-                vpn.path,
-                INVALID,
-            )
+        sites = intent.members[vpn.id]
+        if vpn.internet is None and len(sites) == 1 and sites[0].local_internet is None:
+            message = f"VPN {vpn.id!r} connects sites and has one: add another, or give it cloud-access internet"
+            raise ApplyError(f"{message}, or its site local-internet", vpn.path, INVALID)
         named = (vpn.internet.permitted or frozenset()) | vpn.internet.denied if vpn.internet else frozenset()
         for site in sorted(named):
             if (vpn.id, site) not in members:

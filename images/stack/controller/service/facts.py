@@ -16,3 +16,12 @@ class DeviceFacts:
     wan_address: str | None = None
     """IPv4 address of its interface wan, as it sees it itself."""
     wan_gateway: str | None = None
+    wan6_address: str | None = None
+    """A global IPv6 address of it."""
+    wan6_gateway: str | None = None
+
+    def address_for(self, other: DeviceFacts) -> str | None:
+        """Where the other device may call this one: in IPv4 if both have it, else in IPv6."""
+        if self.wan_address is not None and (other.wan_address is not None or other.wan6_address is None):
+            return self.wan_address
+        return self.wan6_address

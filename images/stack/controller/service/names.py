@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 IFNAMSIZ = 15
 CONNECTION = 32
+
+
+def numbered(prefix: str, name: str, number: int, limit: int = IFNAMSIZ) -> str:
+    """``prefix``, of a name anybody may have chosen what fits, and a number that makes it one of a kind."""
+    ending = f"_{number}"
+    plain = re.sub(r"[^A-Za-z0-9-]", "-", name.rpartition(".")[2])
+    return f"{prefix}{plain[: limit - len(prefix) - len(ending)]}{ending}"
 
 
 def fitted(prefix: str, name: str, number: int, limit: int = IFNAMSIZ) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
 
 from controller import drivers
-from controller.drivers.work import Attachment, End
-from controller.service.allocation import Allocations, branch_loopback, pop_loopback
+from controller.drivers.work import Attachment, End, Flow
+from controller.service.allocation import Allocations, branch_line, branch_loopback, pop_line, pop_loopback
 from controller.service.facts import DeviceFacts
-from controller.service.intent import Intent, Site
+from controller.service.intent import Intent
 from controller.service.names import fitted
+from controller.service.site import Network as Prefix
+from controller.service.site import Site
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,12 @@ def _lacking(site: Site, home: str | None, inventory: Mapping[str, DeviceFacts])
     driver = drivers.find(box.model, box.personality)
     if driver is None or not driver.serves_sites or not driver.has_port(site.port):
         return f"device {site.device} ({box.model}, {box.personality}) cannot serve the site at port {site.port}"
-    return _lacking_pop(home, inventory)
+    if site.on_line and driver.line_port is None:
+        return f"device {site.device} ({box.model}) has no port for a private line"
+    return _lacking_pop(site, home, box, inventory)
 
 
-def _lacking_pop(home: str | None, inventory: Mapping[str, DeviceFacts]) -> str | None:
+def _lacking_pop(site: Site, home: str | None, box: DeviceFacts, inventory: Mapping[str, DeviceFacts]) -> str | None:
     if home is None:
         return "there is no POP router (vMSR) yet"
     router = inventory.get(home)
@@ -77,28 +82,63 @@ def _lacking_pop(home: str | None, inventory: Mapping[str, DeviceFacts]) -> str 
         return f"POP router {home} is not known yet"
     if not _is_pop(router):
         return f"device {home} ({router.model}, {router.personality}) is no POP router any more"
-    if router.wan_address is None or router.wan_gateway is None:
-        return f"POP router {home} has not told its WAN address and gateway yet"
+    return _lacking_line(router) if site.on_line else _lacking_uplink(router, box)
+
+
+def _lacking_line(router: DeviceFacts) -> str | None:
+    if drivers.line_port(router) is None:
+        return f"POP router {router.name} ({router.model}) has no port for private lines"
+    return None
+
+
+def _lacking_uplink(router: DeviceFacts, box: DeviceFacts) -> str | None:
+    ways = {router.wan_address: router.wan_gateway, router.wan6_address: router.wan6_gateway}
+    if not any(address and gateway for address, gateway in ways.items()):
+        return f"POP router {router.name} has not told its WAN address and gateway yet"
+    if router.address_for(box) is None:
+        family = "IPv6" if box.wan_address is None and box.wan6_address is not None else "IPv4"
+        return f"POP router {router.name} has no {family} address that device {box.name} could call"
     return None
 
 
 def _pop(facts: DeviceFacts, allocations: Allocations) -> End:
     number = allocations.pop(facts.name)
-    return End(facts, number, pop_loopback(number))
+    return End(facts, number, pop_loopback(number), pop_line(number))
 
 
 def _attachment(intent: Intent, site: Site, box: DeviceFacts, pop: End, allocations: Allocations) -> Attachment:
     number = allocations.branch(site.device)
     tenant = intent.tenant(site)
     tenant_id = allocations.tenant(tenant)
+    branch = End(box, number, branch_loopback(number), branch_line(number))
+    peers = intent.peers(site) if site.knows_peers else ()
+    internet = intent.reaches_internet(site)
     return Attachment(
         site=site,
         tenant=fitted("", tenant, tenant_id),
         tenant_id=tenant_id,
-        internet=intent.reaches_internet(site),
-        branch=End(box, number, branch_loopback(number)),
+        internet=internet,
+        branch=branch,
         pop=pop,
-        branch_if_id=allocations.if_id(box.name, pop.name),
-        pop_if_id=allocations.if_id(pop.name, box.name),
+        branch_if_id=None if site.on_line else allocations.if_id(box.name, pop.name),
+        pop_if_id=None if site.on_line else allocations.if_id(pop.name, box.name),
         vni=allocations.vni(site.id),
+        flow=_flow(site, box.name, pop.name, everything(site) if internet else peers, allocations),
+        peers=peers if site.local_internet is not None else (),
     )
+
+
+def everything(site: Site) -> tuple[Prefix, ...]:
+    """All addresses of the families that a site has."""
+    return tuple(ip_network("0.0.0.0/0" if network.version == 4 else "::/0") for network in site.networks)
+
+
+def _flow(site: Site, box: str, pop: str, there: tuple[Prefix, ...], allocations: Allocations) -> Flow | None:
+    """A plain site's; none when there is nobody to reach."""
+    versions = {network.version for network in site.networks}
+    reached = tuple(network for network in there if network.version in versions)
+    if not site.plain or not reached:
+        return None
+    here = tuple(n for n in site.networks if n.version in {network.version for network in reached})
+    branch_if_id, pop_if_id = allocations.flow_if_id(box, pop, site.id), allocations.flow_if_id(pop, box, site.id)
+    return Flow(site.id, branch_if_id, pop_if_id, here, reached)

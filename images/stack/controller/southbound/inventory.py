@@ -19,6 +19,11 @@ CREATE TABLE device (
 CREATE TABLE owned_entry (
     device VARCHAR(255) NOT NULL, entry TEXT NOT NULL, PRIMARY KEY (device, entry));
 """
+#: Appended later: uplinks with IPv6.
+MIGRATION_IPV6 = """
+ALTER TABLE device ADD COLUMN wan6_address TEXT;
+ALTER TABLE device ADD COLUMN wan6_gateway TEXT;
+"""
 
 
 class Inventory:

@@ -1,8 +1,10 @@
-"""What a device says of itself: its model (RFC 8348), its WAN address (RFC 8344 or a lease of DHCP), its gateway."""
+"""What a device says of itself: its model (RFC 8348), its WAN addresses (RFC 8344 or a lease of DHCP), their
+gateways."""
 
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from ipaddress import IPv6Address
 
 from lxml import etree
 from yangkit import Schema, Tree
@@ -20,6 +22,7 @@ _SPACES = {
     "el": "urn:elasticlab:yang:elasticlab-interface",
     "rt": "urn:ietf:params:xml:ns:yang:ietf-routing",
     "v4ur": "urn:ietf:params:xml:ns:yang:ietf-ipv4-unicast-routing",
+    "v6ur": "urn:ietf:params:xml:ns:yang:ietf-ipv6-unicast-routing",
 }
 _FILTER = (
     f'<hardware xmlns="{_SPACES["hw"]}"/><routing xmlns="{_SPACES["rt"]}"/>'
@@ -32,6 +35,11 @@ _ROUTE = "v4ur:route[v4ur:destination-prefix='0.0.0.0/0']/v4ur:next-hop/v4ur:nex
 _GATEWAYS = (
     f"//rt:control-plane-protocol[rt:name='underlay']//v4ur:ipv4/{_ROUTE}",
     f"{_INTERFACE}/el:dhcp/el:lease/el:router",
+)
+_WAN6 = f"{_INTERFACE}/ip:ipv6/ip:address/ip:ip"
+_GATEWAY6 = (
+    "//rt:control-plane-protocol[rt:name='underlay']//v6ur:ipv6"
+    "/v6ur:route[v6ur:destination-prefix='::/0']/v6ur:next-hop/v6ur:next-hop-address"
 )
 DEADLINE = 10.0
 
@@ -49,6 +57,9 @@ async def facts(client: NetconfClient, identity: Identity) -> DeviceFacts:
     model = models[0]
     wan = [text for path in _WANS for text in _texts(data, path)]
     gateways = [text for path in _GATEWAYS for text in _texts(data, path)]
+    # Of several addresses the one that is called stays the same, whatever their order today.
+    wan6 = sorted(text for text in _texts(data, _WAN6) if not IPv6Address(text).is_link_local)
+    gateways6 = _texts(data, _GATEWAY6)
     return DeviceFacts(
         name=identity.name,
         serial=identity.serial,
@@ -56,6 +67,8 @@ async def facts(client: NetconfClient, identity: Identity) -> DeviceFacts:
         personality=_personality(model),
         wan_address=wan[0] if wan else None,
         wan_gateway=gateways[0] if gateways else None,
+        wan6_address=wan6[0] if wan6 else None,
+        wan6_gateway=gateways6[0] if gateways6 else None,
     )
 
 

@@ -55,6 +55,8 @@ class Status:
     met: Held | None = None
     #: What was intended when it was last as intended.
     has: Tree | None = None
+    #: The sites that it had then, as it had them; None when somebody else may have changed that, or nobody can ask.
+    carries: Mapping[str, Attachment] | None = None
     failures: int = 0
     not_before: float = 0.0
 
@@ -77,10 +79,18 @@ class View:
 
 
 @dataclass(frozen=True)
-class _Change:
-    """What a device needs: its entries when that is done, and the edit."""
+class _Intended:
+    """What a device shall have, and the sites that this is for."""
 
     tree: Tree
+    sites: Mapping[str, Attachment]
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What a device needs: what it is for, its entries when that is done, and the edit."""
+
+    intended: _Intended
     wanted: frozenset[str]
     config: str
 
@@ -189,12 +199,15 @@ class Reconciler:
         withheld = self._withheld(network, ready)
         building = without(network, withheld)
         trees = compile_network(building, self._inventory.facts, self._domain)
-        places = {site: _place(attachment) for site, attachment in building.attachments.items()}
+        intended = {name: _Intended(tree, _sites_of(building, name)) for name, tree in trees.items()}
         # Before anything is written: whatever happens then, we know what may be where.
-        await asyncio.to_thread(self._attached.change, begun=places.values())
-        found = await asyncio.gather(*(self._compare(held[name], trees[name]) for name in sorted(ready & trees.keys())))
+        places = [_place(attachment) for attachment in building.attachments.values()]
+        await asyncio.to_thread(self._attached.change, begun=places)
+        found = await asyncio.gather(
+            *(self._compare(held[name], intended[name]) for name in sorted(ready & trees.keys()))
+        )
         await self._commit({name: change for name, change in found if change is not None})
-        await self._settle_sites(intent, network, withheld, places, trees)
+        await self._settle_sites(intent, network, withheld, building, trees)
 
     def _withheld(self, network: Network, ready: set[str]) -> dict[str, str]:
         """Sites that have never been on both of their devices, and one of these cannot have it now."""
@@ -211,22 +224,36 @@ class Reconciler:
         intent: Intent,
         network: Network,
         withheld: Mapping[str, str],
-        places: Mapping[str, Place],
+        building: Network,
         trees: Mapping[str, Tree],
     ) -> None:
         """Which sites are now on their devices as they are wanted, and which are gone from them."""
 
-        def right(name: str) -> bool:
+        def settled(name: str) -> bool:
             # Also of one that is away now: it keeps what it has.
             status = self._status.get(name)
             return status is not None and status.problem is None and status.has == trees.get(name)
 
-        built = {site: place for site, place in places.items() if all(right(name) for name in place.devices)}
+        def right(name: str, attachment: Attachment) -> bool:
+            # A device that refuses another site still has this one.
+            carried = self._of(name).carries
+            return settled(name) or (carried is not None and carried.get(attachment.site.id) == attachment)
+
+        def rid(name: str, site: str) -> bool:
+            carried = self._of(name).carries
+            return name not in trees or settled(name) or (carried is not None and site not in carried)
+
+        places = {site: _place(attachment) for site, attachment in building.attachments.items()}
+        built = {
+            site: place
+            for site, place in places.items()
+            if all(right(name, building.attachments[site]) for name in place.devices)
+        }
         gone: list[Place] = []
         leaving: dict[str, str] = {}
         wanted = {_place(attachment) for attachment in network.attachments.values()}
         for place in self._attached.records.keys() - wanted:
-            having = [name for name in place.devices if name in trees and not right(name)]
+            having = [name for name in place.devices if not rid(name, place.site)]
             if having:
                 leaving[place.site] = having[0]
             else:
@@ -262,11 +289,11 @@ class Reconciler:
             await asyncio.to_thread(self._inventory.learn, facts)
             status.met = held
         except (RpcError, OSError, TimeoutError, reading.NotUsable) as error:
-            self._failed(name, str(error) or type(error).__name__)
+            self._failed(name, str(error) or type(error).__name__, carries=False)
 
-    async def _compare(self, held: Held, tree: Tree) -> tuple[str, _Change | None]:
+    async def _compare(self, held: Held, intended: _Intended) -> tuple[str, _Change | None]:
         """What a device lacks; None when it is as intended (noted), or cannot be asked (noted, too)."""
-        name = held.identity.name
+        name, tree = held.identity.name, intended.tree
         try:
             schema = self._schema(name)
             actual = await reading.configuration(held.client, schema, self._inventory.facts[name])
@@ -274,21 +301,21 @@ class Reconciler:
             wanted = owned_keys(tree, schema)
             config = edit(owned, tree, schema, actual)
         except (RpcError, OSError, TimeoutError, reading.NotUsable) as error:
-            self._failed(name, str(error) or type(error).__name__)
+            self._failed(name, str(error) or type(error).__name__, carries=False)
             return name, None
         status = self._of(name)
         if is_empty_edit(config):
             await asyncio.to_thread(self._is_right, name, wanted)
-            status.has = tree
-            self._well(name)
+            self._well(name, intended)
             return name, None
         drifted = status.sync == "in-sync" and status.has == tree
         if drifted:
             log.warning("%s: somebody else has changed what the controller owns", name)
+            status.carries = None
         self._set(name, "drifted" if drifted else "pending", None)
         # Before it is written: whatever happens then, we know what may be there and is ours.
         await asyncio.to_thread(self._inventory.own, name, owned | wanted)
-        return name, _Change(tree, wanted, config)
+        return name, _Change(intended, wanted, config)
 
     def _is_right(self, name: str, wanted: frozenset[str]) -> None:
         self._inventory.own(name, wanted)
@@ -312,8 +339,7 @@ class Reconciler:
         log.info("committed on %s", ", ".join(sorted(outcome.committed)) or "no device")
         for name in outcome.committed:
             await asyncio.to_thread(self._is_right, name, changes[name].wanted)
-            self._of(name).has = changes[name].tree
-            self._well(name)
+            self._well(name, changes[name].intended)
         for name, reason in {**outcome.fenced, **outcome.refused}.items():
             if name in changes:
                 self._failed(name, reason)
@@ -350,14 +376,17 @@ class Reconciler:
         self._set(name, "pending" if connected else "unreachable", None, always=True)
         self._wake.set()
 
-    def _well(self, name: str) -> None:
+    def _well(self, name: str, intended: _Intended) -> None:
         status = self._of(name)
+        status.has, status.carries = intended.tree, intended.sites
         status.failures, status.not_before = 0, 0.0
         self._set(name, "in-sync", None)
 
-    def _failed(self, name: str, problem: str) -> None:
-        """Leave a device alone for a while; twice as long each time."""
+    def _failed(self, name: str, problem: str, *, carries: bool = True) -> None:
+        """Leave a device alone for a while; twice as long each time. Does it carry what it did, as far as we know?"""
         status = self._of(name)
+        if not carries:
+            status.carries = None
         status.failures += 1
         wait = min(LAST_WAIT, FIRST_WAIT * 2 ** min(status.failures - 1, 10))
         status.not_before = asyncio.get_running_loop().time() + wait
@@ -376,6 +405,10 @@ class Reconciler:
 def _inside(config: str) -> str:
     """The client puts <config> around it itself."""
     return "".join(etree.tostring(child, encoding="unicode") for child in etree.fromstring(config))
+
+
+def _sites_of(network: Network, name: str) -> dict[str, Attachment]:
+    return {attachment.site.id: attachment for attachment in network.of_device(name)}
 
 
 def _place(attachment: Attachment) -> Place:

@@ -27,8 +27,10 @@ def vpn(name: str, tenant: str = "acme", internet: bool = False, **cloud: Any) -
     return tree
 
 
-def site(name: str, device: str, gateway: str, *vpns: str, mode: str = "routed", **box: Any) -> Tree:
-    """A site as GRO orders it."""
+def site(
+    name: str, device: str, gateway: str, *vpns: str, mode: str = "routed", ip: Tree | None = None, **box: Any
+) -> Tree:
+    """A site as GRO orders it; ``ip`` is what its ip-connection has else."""
     address, length = gateway.split("/")
     return {
         "site-id": name,
@@ -54,7 +56,8 @@ def site(name: str, device: str, gateway: str, *vpns: str, mode: str = "routed",
                         "ipv4": {
                             "address-allocation-type": "ietf-l3vpn-svc:static-address",
                             "addresses": {"provider-address": address, "prefix-length": int(length)},
-                        }
+                        },
+                        **(ip or {}),
                     },
                     "service": {"svc-input-bandwidth": "0", "svc-output-bandwidth": "0", "svc-mtu": 1388},
                     "vpn-attachment": {"vpn-policy-id": "all"},

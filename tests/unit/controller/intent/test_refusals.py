@@ -171,11 +171,11 @@ WRONG: dict[str, tuple[Change, str, str, str]] = {
     ),
     "DHCP": (
         lambda t: _access(t, 0)["ip-connection"]["ipv4"].update(
-            {"address-allocation-type": "ietf-l3vpn-svc:provider-dhcp"}
+            {"address-allocation-type": "ietf-l3vpn-svc:provider-dhcp-relay"}
         ),
         UNSUPPORTED,
         "address-allocation-type",
-        "static-address",
+        "static-address or provider-dhcp",
     ),
     "customer address": (
         lambda t: _addresses(t).update({"customer-address": "10.1.0.9"}),
@@ -210,7 +210,7 @@ WRONG: dict[str, tuple[Change, str, str, str]] = {
         "provider-address",
         "overlaps 10.1.0.0/24 of site 'branch-1'",
     ),
-    "device twice": (lambda t: _use(t, 1, "ucpe-1"), INVALID, "access/device", "branch-1"),
+    "port twice": (lambda t: _use(t, 1, "ucpe-1"), INVALID, "access/port", "used by the routed site 'branch-1'"),
     "no device": (lambda t: _box(t).pop("device"), INVALID, "access/device", "name the device"),
     "device's name": (lambda t: _use(t, 0, "no_label"), INVALID, "access/device", "no name"),
     "no mode": (lambda t: _box(t).pop("mode"), INVALID, "access/mode", "routed or bridged"),

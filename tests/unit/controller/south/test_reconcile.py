@@ -111,6 +111,7 @@ class Controller:
 
     async def start(self) -> None:
         migrations = [journal.MIGRATION, quarantine.MIGRATION, NUMBERS, inventory.MIGRATION, attached.MIGRATION]
+        migrations.append(inventory.MIGRATION_IPV6)
         self.database = Database(self.directory / "controller.sqlite", migrations)
         revocation = Revocation(
             x509.load_pem_x509_certificate(self.authority.ca.read_bytes()), self.directory / "crl.der"

@@ -2,66 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from yangkit import Tree
 
+from controller import drivers
 from controller.drivers import parts
+from controller.drivers.ucpe.breakout import breakout
+from controller.drivers.ucpe.bridges import bridges
 from controller.drivers.work import Attachment, Work
-from controller.service.allocation import gateway_mac
-from controller.service.intent import Mode
-
-BRIDGE = "br-lan"
+from controller.service.site import Mode
 
 
 def build(work: Work) -> Tree:
-    """The tree of a box; it has one site."""
-    (attachment,) = work.attachments
-    here, pop = attachment.branch, attachment.pop
-    interfaces = [
-        parts.overlay(here.loopback, "Our end of the tunnel"),
-        parts.ipsec_interface(pop, attachment.branch_if_id),
-    ]
+    """The tree of a box: all its bridged sites, and its routed one."""
+    here, pop = work.attachments[0].branch, work.attachments[0].pop
+    port = drivers.line_port(work.device)
+    tunnelled = [a for a in work.attachments if not a.site.on_line]
+    interfaces: list[Tree] = []
+    ipsec: Tree | None = None
+    if tunnelled:
+        interfaces += [
+            parts.overlay(here.loopback, "Our end of the tunnel"),
+            parts.ipsec_interface(pop, tunnelled[0].branch_if_id),
+        ]
+        own = [parts.branch_flow(a.flow) for a in tunnelled if a.flow is not None]
+        address = pop.facts.address_for(here.facts)
+        ipsec = {
+            "pad": parts.pad(here.name, [pop], work.domain),
+            "conn-entry": [parts.connection(here, pop, address, own)],
+        }
+    if port is not None and len(tunnelled) < len(work.attachments):
+        interfaces.append(parts.line(port, here))
     protocols: list[Tree] = []
-    if attachment.site.mode is Mode.ROUTED:
-        interfaces += _routed(attachment)
-        protocols.append(
-            parts.static_routes(attachment.tenant, [("0.0.0.0/0", {"outgoing-interface": pop.interface("gre")})])
-        )
-    else:
-        interfaces += _bridged(attachment)
-    ipsec = {
-        "pad": parts.pad(here.name, [pop], work.domain),
-        "conn-entry": [parts.connection(here, pop, pop.facts.wan_address)],
-    }
-    return parts.whole(parts.tenants([attachment]), interfaces, protocols, [], ipsec)
+    breakouts: list[Tree] = []
+    for attachment in work.attachments:
+        if attachment.site.mode is Mode.ROUTED:
+            interfaces += _routed(attachment)
+            routes = list(_routes(attachment))
+            protocols += [parts.static_routes(attachment.tenant, routes)] if routes else []
+            breakouts += breakout(attachment)
+    interfaces += bridges([a for a in work.attachments if a.site.mode is Mode.BRIDGED], port)
+    return parts.whole(parts.tenants(work.attachments), interfaces, protocols, breakouts, ipsec)
 
 
 def _routed(attachment: Attachment) -> list[Tree]:
     """The LAN's gateway is here, and everything else is beyond the tunnel."""
-    lan = parts.ethernet(attachment.site.port)
-    return [
-        parts.gre_interface(attachment, attachment.branch, attachment.pop),
-        lan | parts.routed(attachment.site.gateway) | parts.membership(attachment),
-    ]
+    lan = parts.ethernet(attachment.site.port) | parts.gateway(attachment)
+    if not attachment.site.plain:
+        return [parts.gre_interface(attachment, attachment.branch, attachment.pop), lan]
+    flow = attachment.flow
+    return [lan] if flow is None else [parts.flow_interface(attachment, flow, flow.branch_if_id), lan]
 
 
-def _bridged(attachment: Attachment) -> list[Tree]:
-    """Port or port and VLAN lead into the VNI; only the POP may be the gateway."""
-    site, vlan = attachment.site, attachment.site.vlan
-    station: Tree = {
-        "mac-address": gateway_mac(attachment.number),
-        "address": [str(site.gateway.ip)],
-        "port": attachment.vxlan,
-    }
-    bridge: Tree = {"tcp-mss": parts.BRIDGED_MSS, "protected-station": [station]}
-    port: Tree = {"bridge": BRIDGE}
-    inside: Tree = {"bridge": BRIDGE}
-    if vlan is not None:
-        bridge["vlan-aware"] = True
-        station["vlan"] = vlan
-        port["tagged-vlan"] = [vlan]
-        inside["access-vlan"] = vlan
-    return [
-        parts.interface(BRIDGE, "iana-if-type:bridge") | {"elasticlab-bridge:bridge": bridge},
-        parts.ethernet(site.port) | {"elasticlab-bridge:bridge-port": port},
-        parts.vxlan_interface(attachment, attachment.branch, attachment.pop, inside),
-    ]
+def _routes(attachment: Attachment) -> Iterable[tuple[str, Tree]]:
+    """All the rest is beyond GRE; where a flow of its own leads, the device knows by its prefixes."""
+    if not attachment.site.plain:
+        hop: Tree = {"outgoing-interface": attachment.pop.interface("gre")}
+        yield "0.0.0.0/0", hop
+        if attachment.site.gateway6 is not None:
+            yield "::/0", dict(hop)

@@ -7,62 +7,99 @@ from itertools import groupby
 
 from yangkit import Tree
 
+from controller import drivers
 from controller.drivers import parts
 from controller.drivers.work import Attachment, Work
 from controller.service.allocation import gateway_mac
-from controller.service.intent import Mode
+from controller.service.facts import DeviceFacts
+from controller.service.site import Mode
 
 
 def build(work: Work) -> Tree:
     """The tree of a router with all its sites."""
     here = work.attachments[0].pop
-    interfaces = [parts.overlay(here.loopback, "Our end of every tunnel")]
+    port = drivers.line_port(work.device)
+    boxes = _boxes(a for a in work.attachments if not a.site.on_line)
+    interfaces = [parts.overlay(here.loopback, "Our end of every tunnel")] if boxes else []
+    if port is not None and any(a.site.on_line for a in work.attachments):
+        interfaces.append(parts.line(port, here))
+    tunnelled: set[str] = set()
     for attachment in work.attachments:
-        interfaces += _site(attachment)
+        branch = attachment.branch
+        if not attachment.site.on_line and branch.name not in tunnelled:
+            tunnelled.add(branch.name)
+            interfaces.append(parts.ipsec_interface(branch, attachment.pop_if_id))
+        interfaces += _site(attachment, port)
     protocols: list[Tree] = []
     breakouts: list[Tree] = []
     for tenant, group in groupby(sorted(work.attachments, key=lambda a: (a.tenant, a.site.id)), lambda a: a.tenant):
         sites = list(group)
-        inside = [a.pop_interface for a in sites if a.internet]
+        inside = [a for a in sites if a.internet and a.pop_interface is not None]
         if inside:
             breakouts.append(_breakout(tenant, here.facts.wan_address, inside))
-        routes = list(_routes(sites, here.facts.wan_gateway if inside else None))
+        routes = [*_default_routes(here.facts, inside), *_routes(sites)]
         if routes:
             protocols.append(parts.static_routes(tenant, routes))
-    ipsec = {
-        "pad": parts.pad(here.name, [a.branch for a in work.attachments], work.domain),
+    return parts.whole(parts.tenants(work.attachments), interfaces, protocols, breakouts, _ipsec(work, boxes))
+
+
+def _boxes(attachments: Iterable[Attachment]) -> list[list[Attachment]]:
+    """The sites with tunnels, by their boxes, which are in the order of their first sites."""
+    found: dict[str, list[Attachment]] = {}
+    for attachment in attachments:
+        found.setdefault(attachment.branch.name, []).append(attachment)
+    return list(found.values())
+
+
+def _ipsec(work: Work, boxes: list[list[Attachment]]) -> Tree | None:
+    if not boxes:
+        return None
+    here = work.attachments[0].pop
+    return {
+        "pad": parts.pad(here.name, [sites[0].branch for sites in boxes], work.domain),
         # Sites call, wherever they are (wire.md): no address is asked of them.
-        "conn-entry": [parts.connection(here, a.branch, None) for a in work.attachments],
+        "conn-entry": [
+            parts.connection(here, sites[0].branch, None, [parts.pop_flow(a.flow) for a in sites if a.flow is not None])
+            for sites in boxes
+        ],
     }
-    return parts.whole(parts.tenants(work.attachments), interfaces, protocols, breakouts, ipsec)
 
 
-def _site(attachment: Attachment) -> list[Tree]:
+def _site(attachment: Attachment, line_port: str | None) -> list[Tree]:
     here, branch, site = attachment.pop, attachment.branch, attachment.site
-    tunnel = parts.ipsec_interface(branch, attachment.pop_if_id)
     if site.mode is Mode.ROUTED:
-        return [tunnel, parts.gre_interface(attachment, here, branch)]
-    bridge = attachment.pop_interface
+        if not site.plain:
+            return [parts.gre_interface(attachment, here, branch)]
+        flow = attachment.flow
+        return [] if flow is None else [parts.flow_interface(attachment, flow, flow.pop_if_id)]
+    bridge = f"br-{attachment.number}"
     gateway = (
         parts.interface(bridge, "iana-if-type:bridge", mtu=parts.BRIDGED_MTU, description=f"Gateway of {site.id}")
-        | parts.routed(site.gateway)
-        | parts.membership(attachment)
+        | parts.gateway(attachment)
         | {"elasticlab-bridge:bridge": {"mac-address": gateway_mac(attachment.number)}}
     )
-    return [tunnel, parts.vxlan_interface(attachment, here, branch, {"bridge": bridge}), gateway]
+    return [parts.vxlan_interface(attachment, here, branch, {"bridge": bridge}, line_port), gateway]
 
 
-def _routes(sites: Iterable[Attachment], gateway: str | None) -> Iterable[tuple[str, Tree]]:
-    """Routes of a tenant: to routed sites, and to the Internet if somebody goes there; bridged ones are connected."""
-    if gateway is not None:
-        yield "0.0.0.0/0", {"outgoing-interface": parts.WAN, "next-hop-address": gateway}
+def _default_routes(facts: DeviceFacts, inside: list[Attachment]) -> Iterable[tuple[str, Tree]]:
+    """To the Internet, if somebody goes there."""
+    if inside and facts.wan_gateway is not None:
+        yield "0.0.0.0/0", {"outgoing-interface": parts.WAN, "next-hop-address": facts.wan_gateway}
+    if facts.wan6_gateway is not None and any(a.site.gateway6 is not None for a in inside):
+        yield "::/0", {"outgoing-interface": parts.WAN, "next-hop-address": facts.wan6_gateway}
+
+
+def _routes(sites: Iterable[Attachment]) -> Iterable[tuple[str, Tree]]:
+    """To routed sites behind GRE; bridged ones are connected, and flows of their own have their prefixes."""
     for attachment in sites:
-        if attachment.site.mode is Mode.ROUTED:
-            yield str(attachment.site.gateway.network), {"outgoing-interface": attachment.pop_interface}
+        if attachment.site.mode is Mode.ROUTED and not attachment.site.plain:
+            for network in attachment.site.networks:
+                yield str(network), {"outgoing-interface": attachment.pop_interface}
 
 
-def _breakout(tenant: str, address: str | None, inside: list[str]) -> Tree:
-    tree: Tree = {"tenant": tenant, "external-interface": parts.WAN, "internal-interface": inside}
+def _breakout(tenant: str, address: str | None, inside: list[Attachment]) -> Tree:
+    interfaces = [a.pop_interface for a in inside]
+    tree: Tree = {"tenant": tenant, "external-interface": parts.WAN, "internal-interface": interfaces}
     if address is not None:
         tree["external-address"] = address
     return tree

@@ -1,0 +1,61 @@
+"""L2 access: each port has a bridge, whose untagged frames or VLANs lead into the VNIs of its sites."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import groupby
+
+from yangkit import Tree
+
+from controller.drivers import parts
+from controller.drivers.work import Attachment
+from controller.service.allocation import gateway_mac
+
+_LAST_VLAN = 4094
+
+
+def bridges(attachments: Iterable[Attachment], line_port: str | None) -> list[Tree]:
+    """The ports of bridged sites, their bridges and their VXLANs."""
+    ordered = sorted(attachments, key=lambda a: (a.site.port, a.site.id))
+    interfaces: list[Tree] = []
+    for port, group in groupby(ordered, lambda a: a.site.port):
+        interfaces += _port(port, list(group), line_port)
+    return interfaces
+
+
+def _port(port: str, sites: list[Attachment], line_port: str | None) -> list[Tree]:
+    """One bridge; only the POP may be the gateway of a site."""
+    name = f"br-{port}"
+    vlans = [a.site.vlan for a in sites if a.site.vlan is not None]
+    untagged = _untagged_vlan(vlans)
+    stations = [_gateway(a, a.site.vlan or untagged) for a in sites]
+    bridge: Tree = {"tcp-mss": parts.BRIDGED_MSS, "protected-station": stations}
+    member: Tree = {"bridge": name}
+    if vlans:
+        bridge["vlan-aware"] = True
+        member["tagged-vlan"] = vlans
+        if len(vlans) < len(sites):
+            member["access-vlan"] = untagged
+    interfaces = [
+        parts.interface(name, "iana-if-type:bridge") | {"elasticlab-bridge:bridge": bridge},
+        parts.ethernet(port) | {"elasticlab-bridge:bridge-port": member},
+    ]
+    for attachment in sites:
+        vlan = attachment.site.vlan or untagged
+        inside: Tree = {"bridge": name} if vlan is None else {"bridge": name, "access-vlan": vlan}
+        interfaces.append(parts.vxlan_interface(attachment, attachment.branch, attachment.pop, inside, line_port))
+    return interfaces
+
+
+def _untagged_vlan(vlans: list[int]) -> int | None:
+    """The VLAN of untagged frames inside a bridge: from above, one that no site has. Without VLANs there is none."""
+    return next(vlan for vlan in range(_LAST_VLAN, 0, -1) if vlan not in vlans) if vlans else None
+
+
+def _gateway(attachment: Attachment, vlan: int | None) -> Tree:
+    station: Tree = {
+        "mac-address": gateway_mac(attachment.number),
+        "address": [str(attachment.site.gateway.ip)],
+        "port": attachment.vxlan,
+    }
+    return station if vlan is None else station | {"vlan": vlan}
