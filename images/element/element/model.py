@@ -12,7 +12,9 @@ from enum import StrEnum
 from ipaddress import IPv6Address
 from typing import Any
 
+from element import nat
 from element.connections import Connection, connections
+from element.nat import Breakout
 
 Tree = Mapping[str, Any]
 
@@ -136,17 +138,6 @@ class StaticRoute:
 
 
 @dataclass(frozen=True, slots=True)
-class Breakout:
-    """A tenant's way to the Internet."""
-
-    tenant: str
-    interface: str
-    address: str | None
-    inside: frozenset[str] = frozenset()
-    """The interfaces that may use it; none means all of the tenant's."""
-
-
-@dataclass(frozen=True, slots=True)
 class Config:
     """Everything an element is told."""
 
@@ -196,19 +187,13 @@ def read(tree: Tree) -> Config:
     """The configuration in a data tree."""
     tenants = tree.get("elasticlab-tenant:tenants", {}).get("tenant", ())
     interfaces = tree.get("ietf-interfaces:interfaces", {}).get("interface", ())
-    breakouts = tree.get("elasticlab-nat:nat", {}).get("breakout", ())
     return Config(
         tenants=tuple(Tenant(t["name"], t["id"]) for t in tenants),
         interfaces=tuple(_interface(i) for i in interfaces),
         routes=tuple(_routes(tree.get("ietf-routing:routing", {}))),
-        breakouts=tuple(_breakout(b) for b in breakouts),
+        breakouts=tuple(nat.read(tree.get("elasticlab-nat:nat", {}))),
         connections=tuple(connections(tree.get("elasticlab-ipsec:ipsec", {}))),
     )
-
-
-def _breakout(tree: Tree) -> Breakout:
-    inside = frozenset(tree.get("internal-interface", ()))
-    return Breakout(tree["tenant"], tree["external-interface"], tree.get("external-address"), inside)
 
 
 def _interface(tree: Tree) -> Interface:

@@ -173,8 +173,8 @@ class TestFilter:
 
     def test_both_families_are_translated(self, changed: Edit) -> None:
         assert chain(changed(dual), "translation") == [
-            'meta nfproto ipv4 oifname "wan" ct mark 1 snat ip to 203.0.113.2',
-            'oifname "wan" ct mark 1 masquerade',
+            'oifname "wan" ct mark & 0xfff == 1 meta nfproto ipv4 snat ip to 203.0.113.2',
+            'oifname "wan" ct mark & 0xfff == 1 masquerade',
         ]
 
     def test_callers_answers_come_in_of_their_family(self, changed: Edit) -> None:

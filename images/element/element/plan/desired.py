@@ -13,6 +13,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 from element.connections import Flow
 from element.model import Config, Interface, Kind, StaticRoute, UnsupportedError
 from element.plan import firewall, ike
+from element.plan.breakout import BREAK_OUT
 from element.plan.resources import (
     MANAGEMENT,
     Address,
@@ -29,7 +30,7 @@ from element.plan.resources import (
 
 MAIN_TABLE = 254
 RULE_PRIORITY = 900
-"""Rules for translated replies come before the VRFs' own (1000)."""
+"""Rules for translated replies, and for what leaves against a tenant's routes, come before the VRFs' own (1000)."""
 VRF_RULE_PRIORITY = 1000
 LEASE_METRIC = 100
 """A default route that is configured goes before one of a lease."""
@@ -114,10 +115,16 @@ def _tenants(config: Config) -> Iterator[Resource]:
     if config.tenants:
         yield Rule(VRF_RULE_PRIORITY)
         yield Rule(VRF_RULE_PRIORITY, family=6)
-    for breakout in config.breakouts:
-        tenant = config.tenant(breakout.tenant)
+    for way in config.breakouts:
+        tenant = config.tenant(way.tenant)
         for family in (4, 6):
-            yield Rule(RULE_PRIORITY, mark=tenant.id, table=tenant.table, link=breakout.interface, family=family)
+            yield Rule(RULE_PRIORITY, mark=tenant.id, table=tenant.table, link=way.interface, family=family)
+            if way.policy:
+                yield Rule(RULE_PRIORITY, mark=BREAK_OUT, table=MAIN_TABLE, link=way.tenant, family=family)
+    if any(way.policy for way in config.breakouts):
+        # Without it what is to break out would follow the tenant's routes while the uplink leads nowhere.
+        for anywhere in ("0.0.0.0/0", "::/0"):
+            yield Route(MAIN_TABLE, anywhere, metric=LAST_METRIC, kind="unreachable")
 
 
 def _interface(config: Config, interface: Interface) -> Iterator[Resource]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 
 from element.model import BridgePort, Config, Interface, Kind
-from element.plan import firewall6
+from element.plan import breakout, firewall6
 from element.plan.resources import MANAGEMENT, Ruleset
 
 TABLE = "elastic"
@@ -27,6 +27,7 @@ COUNTERS = (
     "overlay-leak",
     "input-denied",
     "forwarding-denied",
+    *breakout.COUNTERS,
 )
 _VNI = "@th,96,24"
 """The VNI of RFC 7348, section 5. Not nft's ``vxlan vni``: it looks into the inner packet and, with Linux 7.3, matches
@@ -45,11 +46,14 @@ def ruleset(config: Config) -> Ruleset:
             *(f"  counter {name} {{ }}" for name in COUNTERS),
             *_chain("zones", "prerouting priority raw; policy accept", _zones(config, "iifname")),
             *_chain("own-zones", "output priority raw; policy accept", _zones(config, "oifname")),
-            *_chain("replies", "prerouting priority mangle; policy accept", _replies(config)),
+            *(line for name, rules in breakout.chains(config) for line in _called(name, rules)),
+            *_chain("marks", "prerouting priority mangle; policy accept", breakout.marks(config)),
             *_chain("input", "input priority filter; policy drop", _input(config)),
             *_chain("forwarding", "forward priority filter; policy drop", _forward(config)),
             *_chain("leaks", "postrouting priority mangle; policy accept", _leaks(config)),
-            *_chain("translation", "postrouting priority srcnat; policy accept", _translation(config), kind="nat"),
+            *_chain(
+                "translation", "postrouting priority srcnat; policy accept", breakout.translation(config), kind="nat"
+            ),
             "}",
             f"table bridge {TABLE} {{",
             *(f"  counter {name} {{ }}" for name in BRIDGE_COUNTERS),
@@ -63,6 +67,11 @@ def ruleset(config: Config) -> Ruleset:
 
 def _chain(name: str, hook: str, rules: Iterable[str], kind: str = "filter") -> list[str]:
     return [f"  chain {name} {{", f"    type {kind} hook {hook};", *(f"    {rule}" for rule in rules), "  }"]
+
+
+def _called(name: str, rules: Iterable[str]) -> list[str]:
+    """A chain that others jump to."""
+    return [f"  chain {name} {{", *(f"    {rule}" for rule in rules), "  }"]
 
 
 def _set(items: Iterable[str]) -> str:
@@ -84,13 +93,6 @@ def _zones(config: Config, direction: str) -> Iterator[str]:
     if names:
         entries = _set(f'"{name}" : {number}' for name, number in names)
         yield f"ct original zone set {direction} map {entries}"
-
-
-def _replies(config: Config) -> Iterator[str]:
-    """Replies to a tenant's translated packets arrive in the underlay: the mark routes them into the VRF."""
-    for breakout in config.breakouts:
-        mark = config.tenant(breakout.tenant).id
-        yield f'iifname "{breakout.interface}" ct direction reply ct mark {mark} meta mark set {mark}'
 
 
 def _input(config: Config) -> Iterator[str]:
@@ -161,15 +163,7 @@ def _forward(config: Config) -> Iterator[str]:
         for members in config.segments(tenant.name).values():
             if inside := [i for i in members if i.forwarding or i.forwarding6]:
                 yield f'iifname "{tenant.name}" meta sdifname {_names(inside)} oifname {_names(inside)} accept'
-    for breakout in config.breakouts:
-        inside = [i for i in config.insiders(breakout) if i.forwarding or i.forwarding6]
-        mark = config.tenant(breakout.tenant).id
-        outside = config.interface(breakout.interface)
-        if inside and (outside.forwarding or outside.forwarding6):
-            came = f'iifname "{breakout.tenant}" meta sdifname {_names(inside)}'
-            yield f'{came} oifname "{breakout.interface}" ct mark set {mark} accept'
-            replies = "ct state established,related ct direction reply"
-            yield f'iifname "{breakout.interface}" oifname {_names(inside)} {replies} ct mark {mark} accept'
+    yield from breakout.forward(config)
     yield _drop("forwarding-denied")
 
 
@@ -185,16 +179,6 @@ def _leaks(config: Config) -> Iterator[str]:
     yield f"{clear} meta l4proto gre {_drop('overlay-leak')}"
     if loopbacks := sorted({p for c in config.connections for f in c.flows for p in f.local}):
         yield f"{clear} ip saddr {_set(loopbacks)} {_drop('overlay-leak')}"
-
-
-def _translation(config: Config) -> Iterator[str]:
-    for breakout in config.breakouts:
-        mark = config.tenant(breakout.tenant).id
-        leaving = f'oifname "{breakout.interface}" ct mark {mark}'
-        if breakout.address:
-            yield f"meta nfproto ipv4 {leaving} snat ip to {breakout.address}"
-        # Of either family to the interface's own address, of RFC 6724's choice: tenants may have equal prefixes.
-        yield f"{leaving} masquerade"
 
 
 def _ports(config: Config) -> Iterator[tuple[Interface, BridgePort]]:

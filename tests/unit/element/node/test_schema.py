@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from element import factory
 from element.model import read
+from element.nat import Matches, Policy
 from element.plan.desired import desired
 from element.plan.difference import difference
 from yangkit import Datastores, Module, NullBackend, Schema
@@ -120,9 +121,45 @@ async def test_segments_and_internal_interfaces_are_read(schemas: dict[str, Sche
     assert [i.name for i in config.insiders(config.breakouts[0])] == ["gre-ucpe-1"]
 
 
-async def test_a_ucpe_offers_no_translation(schemas: dict[str, Schema], tmp_path: Path) -> None:
-    stores = await started(schemas["ucpe"], tmp_path, '<nat xmlns="urn:elasticlab:yang:elasticlab-nat"/>')
+NAT = """<nat xmlns="urn:elasticlab:yang:elasticlab-nat"><breakout><tenant>acme</tenant>
+<external-interface>wan</external-interface><policy><name>web</name><matches>{}</matches><action>break-out</action></policy>
+</breakout></nat>"""
+
+
+async def test_a_ucpe_translates_what_its_policy_says(schemas: dict[str, Schema], tmp_path: Path) -> None:
+    web = "<dscp>46</dscp><protocol>6</protocol><destination-port><lower-port>443</lower-port></destination-port>"
+    stores = await started(schemas["ucpe"], tmp_path, (SITES / "ucpe-1.xml").read_text() + NAT.format(web))
+    assert stores.problem is None
+    [policy] = read(stores.running).breakouts[0].policy
+    assert policy == Policy(Matches(dscp=46, protocol=6, destination_ports=(443, 443)), break_out=True)
+
+
+IMPOSSIBLE = {
+    "ports of ICMP": (
+        "<protocol>1</protocol><source-port><lower-port>7</lower-port></source-port>",
+        "Ports are those of protocol 6",
+    ),
+    "range that goes down": (
+        "<protocol>6</protocol><source-port><lower-port>7</lower-port><upper-port>6</upper-port></source-port>",
+        "goes up",
+    ),
+    "range without a beginning": (
+        "<protocol>6</protocol><source-port><upper-port>6</upper-port></source-port>",
+        "goes up",
+    ),
+    "two families": (
+        "<source-prefix>10.0.0.0/8</source-prefix><destination-prefix>2001:db8::/32</destination-prefix>",
+        "one family",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", IMPOSSIBLE)
+async def test_a_policy_that_matches_nothing_is_refused(schemas: dict[str, Schema], tmp_path: Path, case: str) -> None:
+    matches, sentence = IMPOSSIBLE[case]
+    stores = await started(schemas["ucpe"], tmp_path, (SITES / "ucpe-1.xml").read_text() + NAT.format(matches))
     assert stores.problem is not None
+    assert sentence in stores.problem
 
 
 def test_an_unknown_personality_is_refused() -> None:

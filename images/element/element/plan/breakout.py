@@ -1,0 +1,138 @@
+"""The packet filter's part for tenants' ways to the Internet: which connections leave here, and how they come back.
+
+A connection's mark (conntrack) says what is decided about it: the tenant's number once it is translated, ``BREAK_OUT``
+if the policy sends it out whatever the tenant's routes say. Both are set on its first packet only, the one that is
+also given its translation: whatever changes later, no packet leaves with an address of the inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_interface, ip_network
+
+from element.model import Config
+from element.nat import Breakout, Matches, Policy
+
+TENANT = 0xFFF
+"""The bits of a mark that are a tenant's number (elasticlab-tenant: 1 to 4095)."""
+BREAK_OUT = 0x1000
+"""Of a connection: its policy entry says break-out. Of a packet: it is routed as the underlay's own are."""
+
+COUNTERS = ("breakout-invalid", "breakout-untranslated")
+
+_FIRST = "ct status & confirmed == 0"
+"""The first packet of a connection; ``ct state new`` are all until the first answer."""
+
+
+def chains(config: Config) -> Iterator[tuple[str, list[str]]]:
+    """A chain for each policy, by name: its entries in their order, and nothing for what goes to the gateway itself."""
+    for breakout in config.breakouts:
+        if breakout.policy:
+            yield _chain(config, breakout), [*_to_gateway(config, breakout), *_entries(breakout)]
+
+
+def marks(config: Config) -> Iterator[str]:
+    """In prerouting, after conntrack: connections are decided, and packets are marked for routing."""
+    for breakout in config.breakouts:
+        if inside := _inside(config, breakout):
+            yield from _decisions(config, breakout, inside)
+        # Replies arrive in the underlay: the mark routes them into the VRF.
+        number = config.tenant(breakout.tenant).id
+        translated = f"ct direction reply ct mark & {TENANT:#x} == {number}"
+        yield f'iifname "{breakout.interface}" {translated} meta mark set {number}'
+
+
+def forward(config: Config) -> Iterator[str]:
+    """Out from the interfaces inside; in only what answers."""
+    for breakout in config.breakouts:
+        inside = _inside(config, breakout)
+        outside = config.interface(breakout.interface)
+        if not inside or not (outside.forwarding or outside.forwarding6):
+            continue
+        number = config.tenant(breakout.tenant).id
+        # A packet that came in through a VRF has the VRF as its interface, the real one is its slave device.
+        out = f'iifname "{breakout.tenant}" meta sdifname {inside} oifname "{breakout.interface}"'
+        translated = f"ct mark & {TENANT:#x} == {number}"
+        yield f"{out} {_FIRST} ct mark set ct mark | {number} accept"
+        yield f"{out} {translated} accept"
+        yield f'{out} counter name "breakout-untranslated" drop'
+        replies = "ct state established,related ct direction reply"
+        yield f'iifname "{breakout.interface}" oifname {inside} {replies} {translated} accept'
+
+
+def translation(config: Config) -> Iterator[str]:
+    """Source NAT (NAPT), to the interface's own address unless another is given."""
+    for breakout in config.breakouts:
+        number = config.tenant(breakout.tenant).id
+        ours = f'oifname "{breakout.interface}" ct mark & {TENANT:#x} == {number}'
+        if breakout.address:
+            yield f"{ours} meta nfproto ipv4 snat ip to {breakout.address}"
+        # Of either family to the interface's own address, of RFC 6724's choice: tenants may have equal prefixes.
+        yield f"{ours} masquerade"
+
+
+def _inside(config: Config, breakout: Breakout) -> str:
+    names = [f'"{i.name}"' for i in config.insiders(breakout) if i.forwarding or i.forwarding6]
+    return "{ " + ", ".join(names) + " }" if names else ""
+
+
+def _chain(config: Config, breakout: Breakout) -> str:
+    return f"policy-{config.tenant(breakout.tenant).id}"
+
+
+def _decisions(config: Config, breakout: Breakout, inside: str) -> Iterator[str]:
+    if not breakout.policy:
+        return
+    # What conntrack cannot place would follow the routes, which are not where its connection went.
+    yield f'iifname {inside} ct state invalid counter name "breakout-invalid" drop'
+    yield f"iifname {inside} {_FIRST} jump {_chain(config, breakout)}"
+    broken_out = f"ct direction original ct mark & {BREAK_OUT:#x} == {BREAK_OUT:#x}"
+    yield f"iifname {inside} {broken_out} meta mark set {BREAK_OUT:#x}"
+
+
+def _to_gateway(config: Config, breakout: Breakout) -> Iterator[str]:
+    """Packets to the gateway itself and to all on a link do not leave."""
+    own = [ip_interface(a) for i in config.members(breakout.tenant) for a in i.addresses]
+    v4 = {str(a.ip) for a in own if a.version == 4}
+    v4 |= {str(a.network.broadcast_address) for a in own if a.version == 4 and a.network.prefixlen < 31}
+    v6 = {str(a.ip) for a in own if a.version == 6}
+    yield f"ip daddr {{ {', '.join(['224.0.0.0/4', '255.255.255.255', *sorted(v4)])} }} return"
+    yield f"ip6 daddr {{ {', '.join(['fe80::/10', 'ff00::/8', *sorted(v6)])} }} return"
+
+
+def _entries(breakout: Breakout) -> Iterator[str]:
+    for entry in breakout.policy:
+        for match in _matches(entry.matches):
+            yield f"{match} {_verdict(entry)}".strip()
+
+
+def _verdict(entry: Policy) -> str:
+    return f"ct mark set ct mark | {BREAK_OUT:#x} return" if entry.break_out else "return"
+
+
+def _matches(matches: Matches) -> Iterator[str]:
+    """The same for each family; one rule for both when nothing tells them apart."""
+    prefixes = [p for p in (matches.source, matches.destination) if p]
+    versions = {ip_network(p, strict=False).version for p in prefixes}
+    if not versions and matches.dscp is None:
+        yield " ".join(_upper(matches))
+    for version, family in ((4, "ip"), (6, "ip6")):
+        if versions == {version} or (not versions and matches.dscp is not None):
+            yield " ".join((*_lower(matches, family), *_upper(matches)))
+
+
+def _lower(matches: Matches, family: str) -> Iterator[str]:
+    if matches.source:
+        yield f"{family} saddr {ip_network(matches.source, strict=False)}"
+    if matches.destination:
+        yield f"{family} daddr {ip_network(matches.destination, strict=False)}"
+    if matches.dscp is not None:
+        yield f"{family} dscp {matches.dscp}"
+
+
+def _upper(matches: Matches) -> Iterator[str]:
+    if matches.protocol is not None:
+        yield f"meta l4proto {matches.protocol}"
+    for direction, ports in (("sport", matches.source_ports), ("dport", matches.destination_ports)):
+        if ports:
+            yield f"th {direction} {ports[0]}-{ports[1]}" if ports[0] < ports[1] else f"th {direction} {ports[0]}"

@@ -1,0 +1,130 @@
+"""The box of topology `edge` with two tenants of equal addresses, configured at its console: nobody manages it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from harness.lab import Lab
+from harness.wait import wait_for
+
+TENANTS = {"a": 1, "b": 2}
+GATEWAY, HOST, FAR = "10.1.0.1", "10.1.0.10", "10.9.0.2"
+WAN = "192.0.2.10"
+SERVERS = ("198.51.100.80", "198.51.100.81")
+"""Addresses that are both in the Internet and where the tenants' routes lead; who answers says where it went."""
+STARTUP = "/var/lib/element/startup.xml"
+INTERNET, ROUTED = "internet", "far"
+
+Entry = dict[str, str]
+
+
+def _tenant(name: str) -> str:
+    return f'<tenant xmlns="urn:elasticlab:yang:elasticlab-tenant">{name}</tenant>'
+
+
+def _interface(name: str, *, address: str | None, more: str = "") -> str:
+    given = f"<address><ip>{address}</ip><prefix-length>24</prefix-length></address>" if address else ""
+    return (
+        f"<interface><name>{name}</name>"
+        '<type xmlns:i="urn:ietf:params:xml:ns:yang:iana-if-type">i:ethernetCsmacd</type>'
+        f'<ipv4 xmlns="urn:ietf:params:xml:ns:yang:ietf-ip"><forwarding>true</forwarding>{given}</ipv4>'
+        f"{more}</interface>"
+    )
+
+
+def _routes(name: str) -> str:
+    hop = f"<next-hop><next-hop-address>{FAR}</next-hop-address></next-hop>"
+    route = f"<destination-prefix>0.0.0.0/0</destination-prefix>{hop}"
+    return (
+        f"<control-plane-protocol><type>static</type><name>{name}</name>{_tenant(name)}<static-routes>"
+        f'<ipv4 xmlns="urn:ietf:params:xml:ns:yang:ietf-ipv4-unicast-routing"><route>{route}</route></ipv4>'
+        "</static-routes></control-plane-protocol>"
+    )
+
+
+def _policy(number: int, entry: Entry) -> str:
+    """An entry from leaves of `matches` by their path, `destination-port/lower-port`, and its action."""
+    inside: dict[str, str] = {}
+    for path, value in entry.items():
+        outer, _, inner = path.partition("/")
+        inside[outer] = inside.get(outer, "") + (f"<{inner}>{value}</{inner}>" if inner else value)
+    leaves = "".join(f"<{name}>{content}</{name}>" for name, content in inside.items() if name != "action")
+    action = entry.get("action", "break-out")
+    return f"<policy><name>{number}</name><matches>{leaves}</matches><action>{action}</action></policy>"
+
+
+def _breakout(name: str, policy: Sequence[Entry]) -> str:
+    entries = "".join(_policy(number, entry) for number, entry in enumerate(policy))
+    inside = f"<internal-interface>lan-{name}</internal-interface>"
+    return f"<breakout><tenant>{name}</tenant><external-interface>wan</external-interface>{inside}{entries}</breakout>"
+
+
+def configuration(policy: Sequence[Entry] | None, lan: str = "") -> str:
+    """Two tenants, each with a LAN and a default route elsewhere; with this policy of local breakout, or with none."""
+    dhcp = '<dhcp xmlns="urn:elasticlab:yang:elasticlab-interface"/>'
+    interfaces = _interface("wan", address=None, more=dhcp)
+    for name in TENANTS:
+        interfaces += _interface(f"lan-{name}", address=GATEWAY, more=_tenant(name) + lan)
+        interfaces += _interface(f"far-{name}", address="10.9.0.1", more=_tenant(name))
+    tenants = "".join(f"<tenant><name>{name}</name><id>{number}</id></tenant>" for name, number in TENANTS.items())
+    routes = "".join(_routes(name) for name in TENANTS)
+    nat = "".join(_breakout(name, policy) for name in TENANTS) if policy is not None else ""
+    return (
+        '<config xmlns="urn:ietf:params:xml:ns:netconf:base:1.0">'
+        f'<tenants xmlns="urn:elasticlab:yang:elasticlab-tenant">{tenants}</tenants>'
+        f'<interfaces xmlns="urn:ietf:params:xml:ns:yang:ietf-interfaces">{interfaces}</interfaces>'
+        '<routing xmlns="urn:ietf:params:xml:ns:yang:ietf-routing">'
+        f"<control-plane-protocols>{routes}</control-plane-protocols></routing>"
+        f'<nat xmlns="urn:elasticlab:yang:elasticlab-nat">{nat}</nat></config>'
+    )
+
+
+class Edge:
+    """The box, and who stands around it."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.box = lab["edge"]
+
+    def configure(self, policy: Sequence[Entry] | None, lan: str = "") -> None:
+        """Start the box's software with this configuration, and wait until it is in force."""
+        before = self._revision()
+        self.box.exec(
+            "sh", "-c", f"cat > {STARTUP}.new && mv {STARTUP}.new {STARTUP}", stdin=configuration(policy, lan)
+        )
+        same = self.box.sh(f"cmp -s {STARTUP} {STARTUP}.before && echo same || true").strip()
+        self.box.exec("cp", STARTUP, f"{STARTUP}.before")
+        self.box.exec("sv", "restart", "element")
+        if not same:
+            wait_for("the box's filter to change", lambda: self._revision() != before, 15)
+        wait_for("the box to have its lease", lambda: WAN in self.box.exec("ip", "-4", "address", "show", "wan"), 15)
+        wait_for("the default route", lambda: "192.0.2.1" in self.box.exec("ip", "route"), 15)
+        for name in TENANTS:
+            self._reached(f"host-{name}", GATEWAY)
+
+    def _reached(self, node: str, address: str) -> None:
+        wait_for(f"{node} to reach {address}", lambda: self.lab[node].reaches(address), 15)
+
+    def _revision(self) -> str:
+        return self.box.sh("nft list chains | grep -o 'revision-[0-9a-f]*' || true").strip()
+
+    def static_hosts(self) -> None:
+        """Hosts with equal addresses."""
+        for name in TENANTS:
+            self.lab[f"host-{name}"].sh(f"ip address replace {HOST}/24 dev lan; ip route replace default via {GATEWAY}")
+
+    def counter(self, name: str) -> int:
+        """Packets of a named counter of the filter."""
+        listed = json.loads(self.box.exec("nft", "-j", "list", "counters"))["nftables"]
+        return int(next(e["counter"]["packets"] for e in listed if e.get("counter", {}).get("name") == name))
+
+    def asked(self, tenant: str, server: str, *options: str) -> str:
+        """Who answers a tenant's host that asks this server for its page."""
+        command = ("curl", "-sS", "--max-time", "5", *options, f"http://{server}/")
+        answer = self.lab[f"host-{tenant}"].run(*command)
+        return answer.stdout.strip() if answer.ok else f"nobody: {answer.stderr.strip()}"
+
+    def both(self, server: str, *options: str) -> list[str]:
+        """The same of each tenant, without the tenant's letter where it is right."""
+        return [self.asked(name, server, *options).removesuffix(f"-{name}") for name in TENANTS]

@@ -1,0 +1,198 @@
+"""Local Internet access of a box: what an entry of the policy says breaks out leaves by the uplink, translated to the
+address of its lease; everything else follows the tenant's routes. Two tenants have the same addresses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pytest
+
+from harness.lab import Lab, Node
+from harness.wait import wait_for
+from tests.lab.edge import GATEWAY, HOST, INTERNET, ROUTED, SERVERS, WAN, Edge, Entry
+
+pytestmark = pytest.mark.topology("edge")
+
+FIRST, SECOND = SERVERS
+ANY: Entry = {}
+
+
+@pytest.fixture
+def edge(lab: Lab) -> Edge:
+    found = Edge(lab)
+    found.static_hosts()
+    return found
+
+
+SPLITS: dict[str, tuple[Sequence[Entry], tuple[str, ...], tuple[str, ...]]] = {
+    "by prefix": ([{"destination-prefix": f"{FIRST}/32"}], (FIRST,), (SECOND,)),
+    "by DSCP": ([{"dscp": "46"}], (FIRST, "--ip-tos", "184"), (FIRST,)),
+    "by port": (
+        [{"protocol": "6", "source-port/lower-port": "5000", "source-port/upper-port": "5099"}],
+        (FIRST, "--local-port", "5000-5099"),
+        (FIRST, "--local-port", "5100-5199"),
+    ),
+    "by five": (
+        [
+            {
+                "protocol": "6",
+                "source-prefix": f"{HOST}/32",
+                "destination-prefix": f"{FIRST}/32",
+                "source-port/lower-port": "6000",
+                "source-port/upper-port": "6099",
+                "destination-port/lower-port": "80",
+            }
+        ],
+        (FIRST, "--local-port", "6000-6099"),
+        (SECOND, "--local-port", "6000-6099"),
+    ),
+    "all but one": (
+        [{"destination-prefix": f"{SECOND}/32", "action": "route"}, ANY],
+        (FIRST,),
+        (SECOND,),
+    ),
+}
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_what_matches_leaves_here_and_the_rest_follows_the_routes(edge: Edge, split: str) -> None:
+    policy, local, elsewhere = SPLITS[split]
+    edge.configure(policy)
+    with edge.lab.capture("internet:lan") as outside, edge.lab.capture("far-a:lan") as routed:
+        assert edge.both(*local) == [INTERNET, INTERNET]
+        assert edge.both(*elsewhere) == [ROUTED, ROUTED]
+    assert outside.count(f"tcp and host {WAN}") > 0
+    assert outside.count("ip net 10.0.0.0/8") == 0, "a packet left untranslated"
+    assert routed.count(f"ip host {WAN}") == 0
+
+
+def test_without_an_entry_the_routes_decide(edge: Edge) -> None:
+    edge.configure([])
+    assert edge.both(FIRST) == [ROUTED, ROUTED]
+    edge.configure(None)
+    assert edge.both(FIRST) == [ROUTED, ROUTED]
+
+
+def test_equal_connections_of_two_tenants_do_not_meet(edge: Edge) -> None:
+    """The same five-tuple at the same time: each tenant has the answer to its own question."""
+    edge.configure([ANY])
+    internet = edge.lab["internet"]
+    internet.sh(
+        "setsid socat UDP-LISTEN:7000,bind=198.51.100.80,fork,reuseaddr EXEC:cat >/dev/null 2>&1 & echo $! > /run/echo"
+    )
+    said = "(for i in 1 2 3 4 5; do echo tenant-{0}-$i; sleep 0.2; done)"
+    ask = said + " | socat -t 2 - UDP:198.51.100.80:7000,sourceport=7001 > /run/got"
+    try:
+        for name in "ab":
+            edge.lab[f"host-{name}"].sh(f"setsid sh -c '{ask.format(name)}' >/dev/null 2>&1 &")
+        for name in "ab":
+            expected = [f"tenant-{name}-{i}" for i in range(1, 6)]
+            _wait_for_words(edge.lab[f"host-{name}"], "/run/got", expected)
+    finally:
+        internet.sh("kill -- -$(cat /run/echo)")
+
+
+def _wait_for_words(node: Node, file: str, words: list[str]) -> None:
+    wait_for(f"{node.name} to have {words}", lambda: node.sh(f"cat {file} || true").split() == words, 10)
+
+
+def test_nothing_from_outside_comes_in(edge: Edge) -> None:
+    edge.configure([ANY])
+    internet = edge.lab["internet"]
+    internet.sh(f"ip route replace {HOST}/32 via {WAN}; ip route replace 10.9.0.0/24 via {WAN}")
+    try:
+        before = edge.counter("forwarding-denied")
+        with edge.lab.capture("host-a:lan") as a, edge.lab.capture("host-b:lan") as b:
+            internet.must_not_reach(HOST)
+            internet.must_not_reach("10.9.0.2")
+            assert not internet.run("curl", "-sS", "--max-time", "1", f"http://{HOST}:22/").ok
+        assert a.count("ip src 192.0.2.1") == b.count("ip src 192.0.2.1") == 0
+        assert edge.counter("forwarding-denied") > before
+    finally:
+        internet.sh(f"ip route del {HOST}/32; ip route del 10.9.0.0/24")
+
+
+def test_the_gateway_itself_is_no_way_out(edge: Edge) -> None:
+    """All breaks out, and the gateway answers nevertheless."""
+    edge.configure([ANY])
+    with edge.lab.capture("internet:lan") as outside:
+        for name in "ab":
+            assert edge.lab[f"host-{name}"].reaches(GATEWAY)
+            edge.lab[f"host-{name}"].run("ping", "-b", "-c", "1", "-W", "1", "10.1.0.255")
+    assert outside.count("icmp[icmptype] == icmp-echo") == 0
+
+
+def test_without_an_uplink_nothing_takes_the_other_way(edge: Edge) -> None:
+    """An uplink that leads nowhere does not send into the tunnel what is to break out, nor the other way round."""
+    edge.configure([{"destination-prefix": f"{FIRST}/32"}])
+    with edge.lab.capture("far-a:lan") as routed:
+        with edge.lab.link("internet:lan").cut():
+            edge.box.sh("ip route del default || true")
+            assert edge.asked("a", FIRST).startswith("nobody")
+        assert routed.count(f"ip host {FIRST}") == 0
+    wait_for("the way out to be back", lambda: edge.asked("a", FIRST) == INTERNET, 20)
+    with edge.lab.capture("internet:lan") as outside, edge.lab.link("far-a:lan").cut():
+        edge.box.exec("ip", "link", "set", "far-a", "down")
+        assert edge.asked("a", SECOND).startswith("nobody")
+    assert outside.count(f"ip host {SECOND}") == 0
+    wait_for("the route to be back", lambda: edge.asked("a", SECOND) == f"{ROUTED}-a", 20)
+
+
+def test_a_connection_that_was_routed_never_leaves_untranslated(edge: Edge) -> None:
+    """A connection that began elsewhere keeps its way when a policy comes; nothing of it leaves as it is."""
+    edge.configure(None)
+    host = edge.lab["host-a"]
+    ask = "(while :; do echo still; sleep 0.1; done) | socat - UDP:198.51.100.80:9,sourceport=7002"
+    edge.lab["far-a"].sh("setsid socat -u UDP-RECV:9 /dev/null >/dev/null 2>&1 & echo $! > /run/hearing")
+    host.sh(f"setsid sh -c '{ask}' > /dev/null 2>&1 & echo $! > /run/asking")
+    try:
+        seen = "conntrack -L -p udp 2>/dev/null || true"
+        wait_for("packets to be routed", lambda: "sport=7002" in edge.box.sh(seen), 5)
+        with edge.lab.capture("internet:lan") as outside, edge.lab.capture("far-a:lan") as routed:
+            edge.configure([ANY])
+            assert edge.asked("a", FIRST) == INTERNET
+        assert routed.count("udp port 7002") > 0
+        assert outside.count("udp port 7002 or net 10.0.0.0/8") == 0
+    finally:
+        host.sh("kill -- -$(cat /run/asking)")
+        edge.lab["far-a"].sh("kill $(cat /run/hearing)")
+
+
+def test_it_goes_on_after_a_new_lease(edge: Edge) -> None:
+    """The provider gives another address: from then on that is the one outside."""
+    edge.configure([ANY])
+    internet, other = edge.lab["internet"], "192.0.2.77"
+    service = "/etc/sv/dhcp"
+    try:
+        internet.sh(f"sv down {service}; ip address replace 192.0.2.1/24 dev lan")
+        internet.sh(
+            "dnsmasq --conf-file=/dev/null --port=0 --interface=lan --bind-dynamic --no-ping --dhcp-authoritative "
+            f"--dhcp-leasefile=/run/other --pid-file=/run/other.pid --dhcp-range={other},{other},255.255.255.0,120"
+        )
+        edge.box.sh("for p in $(pidof busybox); do kill $p; done")
+        wait_for("the new lease", lambda: other in edge.box.exec("ip", "-4", "address", "show", "wan"), 20)
+        with edge.lab.capture("internet:lan") as outside:
+            wait_for("the new way out", lambda: edge.both(FIRST) == [INTERNET, INTERNET], 10)
+        assert outside.count(f"tcp and src host {other}") > 0
+        assert outside.count(f"tcp and src host {WAN}") == 0
+    finally:
+        internet.sh(f"kill $(cat /run/other.pid); sv up {service}")
+        edge.box.sh("for p in $(pidof busybox); do kill $p; done")
+        wait_for("the first lease", lambda: WAN in edge.box.exec("ip", "-4", "address", "show", "wan"), 20)
+
+
+def test_large_packets_are_told_of(edge: Edge) -> None:
+    """A SYN that leaves here promises no more than the uplink carries."""
+    edge.configure([ANY])
+    edge.box.exec("ip", "link", "set", "wan", "mtu", "1400")
+    try:
+        with edge.lab.capture("internet:lan") as outside:
+            assert edge.asked("a", FIRST) == INTERNET
+        sizes = {
+            int(n) for line in outside.frames("tcp[tcpflags] & tcp-syn != 0") for n in re.findall(r"mss (\d+)", line)
+        }
+        assert 1360 in sizes
+    finally:
+        edge.box.exec("ip", "link", "set", "wan", "mtu", "1500")
