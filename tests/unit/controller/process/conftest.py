@@ -54,7 +54,7 @@ class Wires(reconcile.Box):  # type: ignore[misc, name-defined]
         super().__init__(model)
         self.up = self.answers = True
 
-    async def state(self) -> Any:
+    async def state(self, wanted: frozenset[str] | None = None) -> Any:
         running = self.applied[-1] if self.applied else {}
         entries = running.get("elasticlab-ipsec:ipsec", {}).get("conn-entry", [])
         told = [{"name": one["name"], "state": {"established": self.up}} for one in entries]
