@@ -14,6 +14,7 @@ from typing import Any
 
 from element import nat
 from element.connections import Connection, connections
+from element.lan import model as lan
 from element.nat import Breakout
 
 Tree = Mapping[str, Any]
@@ -33,9 +34,17 @@ class Kind(StrEnum):
 class UnsupportedError(ValueError):
     """The schema allows it and this element cannot do it; ``path`` tells where (RFC 7951, section 6.11)."""
 
+    tag = "operation-not-supported"
+
     def __init__(self, message: str, path: str) -> None:
         super().__init__(message)
         self.path = path
+
+
+class InvalidError(UnsupportedError):
+    """The schema allows it and it makes no sense."""
+
+    tag = "invalid-value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +124,11 @@ class Interface:
     if_id: int | None = None
     dhcp: bool = False
     """Its address and the default route of the underlay come from a lease."""
+    dhcp_server: lan.DhcpServer | None = None
+    dns: lan.Dns | None = None
+    advertisements: lan.Advertisements | None = None
+    serves: str | None = None
+    """The interface whose DNS server is at the other end: then it is not configured, and there while that runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +163,7 @@ class Config:
     contacts: tuple[tuple[str, int], ...] = ()
     """Addresses and TCP ports that the box itself calls over the underlay; not configured, but known to it."""
     granted: tuple[Granted, ...] = ()
-    _by_name: dict[str, Interface] = field(default_factory=dict, compare=False, repr=False)
+    _by_name: dict[str, Interface] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         self._by_name.update({i.name: i for i in self.interfaces})
@@ -227,6 +241,9 @@ def _interface(tree: Tree) -> Interface:
         tunnel=_tunnel(tree.get("elasticlab-gre:gre") or tree.get("elasticlab-vxlan:vxlan")),
         if_id=tree.get("elasticlab-ipsec:ipsec-tunnel", {}).get("if-id"),
         dhcp=_dhcp(tree, path),
+        dhcp_server=lan.dhcp_server(tree),
+        dns=lan.dns(tree),
+        advertisements=lan.advertisements(tree),
     )
 
 

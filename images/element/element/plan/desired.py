@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address, ip_interface, ip_network
 
 from element.connections import Flow
+from element.lan import checks, resolver
 from element.model import Config, Interface, Kind, StaticRoute, UnsupportedError
 from element.plan import firewall, ike
 from element.plan.breakout import BREAK_OUT
@@ -75,7 +76,8 @@ _KERNEL_KIND = {
 
 def desired(config: Config) -> Table:
     """All resources that the configuration asks for."""
-    return table(_resources(config))
+    checks.check(config)
+    return table(_resources(resolver.attach(config)))
 
 
 def _resources(config: Config) -> Iterator[Resource]:
