@@ -11,7 +11,7 @@ Tree = dict[str, Any]
 
 _PYTHON = "/opt/element/bin/python"
 _APPLY = """
-import json, sys
+import json, logging, sys
 from pathlib import Path
 from element.apply.ipsec import Charon
 from element.apply.system import System
@@ -22,14 +22,17 @@ from element.revocation import Revocations
 store = Path("/var/lib/element/identity/current")
 revocations = Revocations(store / "ca.pem", store / "crl.pem", store.parent.parent / "crl.pem")
 system = System(Charon(Path("/run/charon.vici"), store, revocations))
+logging.basicConfig(level=logging.INFO, format="%(message)s")
 print(json.dumps(system.converge(desired(read(json.load(sys.stdin))))))
 """
 _COUNTERS = "import json; from element.apply import nft; print(json.dumps(nft.counters()))"
 
 
-def configure(node: Node, tree: Tree) -> list[list[object]]:
-    """Make the box as the tree says; the answer is what has to wait."""
-    return list(json.loads(node.run(_PYTHON, "-c", _APPLY, stdin=json.dumps(tree), timeout=60).check().stdout))
+def configure(node: Node, tree: Tree) -> list[str]:
+    """Make the box as the tree says, all of it at once; the answer is what had to be done."""
+    done = node.run(_PYTHON, "-c", _APPLY, stdin=json.dumps(tree), timeout=60).check()
+    assert json.loads(done.stdout) == [], "something waits for links or charon"
+    return done.stderr.splitlines()
 
 
 def counted(node: Node, counter: str) -> int:
@@ -49,9 +52,9 @@ def bridge(name: str, mac: str, *addresses: str, mss: int | None = None, **more:
     return {"name": name, "type": kind, "elasticlab-bridge:bridge": own, **_families(addresses), **more}
 
 
-def port(of: str) -> Tree:
+def port(bridge: str, **more: Any) -> Tree:
     """What makes an interface a port."""
-    return {"elasticlab-bridge:bridge-port": {"bridge": of}}
+    return {"elasticlab-bridge:bridge-port": {"bridge": bridge, **more}}
 
 
 def of(tenant: str) -> Tree:

@@ -12,7 +12,7 @@ from element.plan.desired import FORWARDING6, METRIC6, desired
 from element.plan.difference import Action, difference
 from element.plan.firewall import ruleset
 from element.plan.firewall6 import link_local
-from element.plan.resources import Address, Link, Route, Setting, table
+from element.plan.resources import Address, Link, Route, Rule, Setting, table
 
 from tests.unit.element.test_firewall import chain
 
@@ -182,6 +182,21 @@ class TestFilter:
         rules = [r for r in chain(called, "input") if "4335" in r]
         assert any("ip saddr . tcp sport { 203.0.113.6 . 4335 }" in r for r in rules)
         assert any("ip6 saddr . tcp sport { 2001:db8:f::6 . 4335 }" in r for r in rules)
+
+    def test_errors_find_the_tenant_whom_they_concern(self, changed: Edit) -> None:
+        """To stations by the mark of what they sent, in their routing table; to the Internet in their zone."""
+        config = changed(dual)
+        [rule] = [r for r in desired(config).values() if isinstance(r, Rule) and r.protocol]
+        assert (rule.table, rule.link, rule.family, rule.protocol) == (1001, "lo", 6, 58)
+        marked = f"meta mark set meta mark | {rule.mark:#x}"
+        assert f'meta nfproto ipv6 iifname {{ "gre-1", "br-2" }} {marked}' in chain(config, "marks")
+        zones = [r for r in chain(config, "own-zones") if r.endswith("ct original zone set 1")]
+        assert [("icmp type" in r, "icmpv6 type" in r) for r in zones] == [(True, False), (False, True)]
+        assert all('oifname "wan" meta mark & 0xfff == 1' in r for r in zones)
+
+    def test_a_gateways_address_never_leaves_by_the_uplink(self, changed: Edit) -> None:
+        leak = 'oifname { "wan" } ip6 saddr { 2001:db8:2::1 } counter name "overlay-leak" drop'
+        assert leak in chain(changed(dual), "leaks")
 
     def test_nobody_but_the_gateway_advertises_it(self, changed: Edit) -> None:
         frames = chain(changed(dual), "frames")

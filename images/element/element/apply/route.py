@@ -39,8 +39,10 @@ class Routes:
             if message.get_attr("FRA_L3MDEV"):
                 yield Rule(priority, family=version)
             elif message.get_attr("FRA_PROTOCOL") == ROUTE_PROTOCOL:
-                mark, table = message.get_attr("FRA_FWMARK"), message.get_attr("FRA_TABLE")
-                yield Rule(priority, mark, table, message.get_attr("FRA_IIFNAME"), version)
+                names = ("FRA_FWMARK", "FRA_TABLE", "FRA_IIFNAME")
+                mark, table, link = (message.get_attr(name) for name in names)
+                mask, protocol = message.get_attr("FRA_FWMASK"), message.get_attr("FRA_IP_PROTO")
+                yield Rule(priority, mark, table, link, version, mask, protocol)
 
     def _route(self, message: Any, names: dict[int, str]) -> Route:
         kind = _KINDS.get(message["type"], "other")
@@ -105,4 +107,5 @@ class Routes:
         if rule.mark is None:
             return arguments | {"FRA_L3MDEV": 1, "table": 0}
         arguments |= {"fwmark": rule.mark, "table": rule.table, "iifname": rule.link}
-        return arguments | {"FRA_PROTOCOL": ROUTE_PROTOCOL}
+        arguments |= {"FRA_IP_PROTO": rule.protocol} if rule.protocol else {}
+        return arguments | {"FRA_FWMASK": rule.mask, "FRA_PROTOCOL": ROUTE_PROTOCOL}

@@ -13,7 +13,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 from element.connections import Flow
 from element.lan import checks, resolver
 from element.model import Config, Interface, Kind, StaticRoute, UnsupportedError
-from element.plan import firewall, ike
+from element.plan import firewall, firewall6, ike
 from element.plan.breakout import BREAK_OUT
 from element.plan.resources import (
     MANAGEMENT,
@@ -52,6 +52,9 @@ SETTINGS = {
     "net/ipv4/conf/all/rp_filter": "0",
     "net/ipv4/conf/all/accept_redirects": "0",
     "net/ipv4/conf/all/send_redirects": "0",
+    # Errors that we send are marked as what they are about: so they find their conntrack zone and their way.
+    "net/ipv4/fwmark_reflect": "1",
+    "net/ipv6/fwmark_reflect": "1",
     # IPv6 is off unless it is configured: whatever is made or plugged in begins without.
     "net/ipv6/conf/default/disable_ipv6": "1",
     FORWARDING6: "0",
@@ -123,6 +126,9 @@ def _tenants(config: Config) -> Iterator[Resource]:
             yield Rule(RULE_PRIORITY, mark=tenant.id, table=tenant.table, link=way.interface, family=family)
             if way.policy:
                 yield Rule(RULE_PRIORITY, mark=BREAK_OUT, table=MAIN_TABLE, link=way.tenant, family=family)
+        # Errors about packets that were on their way out: Linux asks for the way back where they were going to.
+        mark, mask = firewall6.sender(tenant), firewall6.SENDERS
+        yield Rule(RULE_PRIORITY, mark, tenant.table, "lo", family=6, mask=mask, protocol=firewall6.ICMPV6)
     if any(way.policy for way in config.breakouts):
         # Without it what is to break out would follow the tenant's routes while the uplink leads nowhere.
         for anywhere in ("0.0.0.0/0", "::/0"):

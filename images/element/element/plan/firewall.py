@@ -45,9 +45,9 @@ def ruleset(config: Config) -> Ruleset:
             f"table inet {TABLE} {{",
             *(f"  counter {name} {{ }}" for name in COUNTERS),
             *_chain("zones", "prerouting priority raw; policy accept", _zones(config, "iifname")),
-            *_chain("own-zones", "output priority raw; policy accept", _zones(config, "oifname")),
+            *_chain("own-zones", "output priority raw; policy accept", _own_zones(config)),
             *(line for name, rules in breakout.chains(config) for line in _called(name, rules)),
-            *_chain("marks", "prerouting priority mangle; policy accept", breakout.marks(config)),
+            *_chain("marks", "prerouting priority mangle; policy accept", _marks(config)),
             *_chain("input", "input priority filter; policy drop", _input(config)),
             *_chain("forwarding", "forward priority filter; policy drop", _forward(config)),
             *_chain("leaks", "postrouting priority mangle; policy accept", _leaks(config)),
@@ -92,6 +92,16 @@ def _zones(config: Config, direction: str) -> Iterator[str]:
     if names:
         entries = _set(f'"{name}" : {number}' for name, number in names)
         yield f"ct original zone set {direction} map {entries}"
+
+
+def _own_zones(config: Config) -> Iterator[str]:
+    yield from _zones(config, "oifname")
+    yield from firewall6.errors(config)
+
+
+def _marks(config: Config) -> Iterator[str]:
+    yield from breakout.marks(config)
+    yield from firewall6.senders(config)
 
 
 def _input(config: Config) -> Iterator[str]:
@@ -185,6 +195,7 @@ def _leaks(config: Config) -> Iterator[str]:
     yield f"{clear} meta l4proto gre {_drop('overlay-leak')}"
     if loopbacks := sorted({p for c in config.connections for f in c.flows for p in f.local}):
         yield f"{clear} ip saddr {_set(loopbacks)} {_drop('overlay-leak')}"
+    yield from firewall6.leaks(config, _underlay(config))
 
 
 def _ports(config: Config) -> Iterator[tuple[Interface, BridgePort]]:

@@ -9,13 +9,49 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address, ip_address
 
-from element.model import Config, Interface
+from element.model import Config, Interface, Tenant
 
 NEIGHBOURS = "ip6 hoplimit 255 icmpv6 type"
 """RFC 4861, section 6.1: what came through a router is no neighbour's."""
 ERRORS = "{ destination-unreachable, packet-too-big, time-exceeded, parameter-problem }"
 """RFC 4890, section 4.4.1: must not be dropped."""
 _ICMP = "meta protocol ip6 meta l4proto ipv6-icmp"
+
+ICMPV6 = 58
+SENDERS = 0x0FFF_0000
+"""The bits of a packet's mark that are the number of the tenant who sent it."""
+
+
+def sender(tenant: Tenant) -> int:
+    """The mark of packets of a tenant on their way out."""
+    return tenant.id << 16
+
+
+def senders(config: Config) -> Iterator[str]:
+    """Marks what comes from tenants that have a way out. Linux sends an IPv6 error to the one who caused it by the
+    routing table of where the packet was going: without a mark, into the underlay, with a part of the packet in it."""
+    for breakout in config.breakouts:
+        if inside := [i for i in config.insiders(breakout) if i.ipv6]:
+            mark = sender(config.tenant(breakout.tenant))
+            yield f"meta nfproto ipv6 iifname {_names(inside)} meta mark set meta mark | {mark:#x}"
+
+
+def errors(config: Config) -> Iterator[str]:
+    """Errors about replies, sent back to the Internet, are in the tenant's conntrack zone: there it is known how the
+    reply was translated, and what is in the error is translated back."""
+    for breakout in config.breakouts:
+        number = config.tenant(breakout.tenant).id
+        about = f'oifname "{breakout.interface}" meta mark & 0xfff == {number}'
+        zone = f"ct original zone set {number}"
+        yield f"{about} icmp type {{ destination-unreachable, time-exceeded, parameter-problem }} {zone}"
+        yield f"{about} icmpv6 type {ERRORS} {zone}"
+
+
+def leaks(config: Config, ports: list[Interface]) -> Iterator[str]:
+    """Before translation nothing leaves by an uplink that has the gateway's address in a tenant's network."""
+    inner = [a.partition("/")[0] for i in config.interfaces if i.tenant for a in i.addresses if ":" in a]
+    if inner and ports:
+        yield f'oifname {_names(ports)} ip6 saddr {{ {", ".join(inner)} }} counter name "overlay-leak" drop'
 
 
 def _names(interfaces: Iterable[Interface]) -> str:

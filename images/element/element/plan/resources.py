@@ -201,10 +201,12 @@ class Rule(Resource):
     table: int | None = None
     link: str | None = None
     family: int = 4
+    mask: int = 0xFFFF
+    protocol: int | None = None
 
     @property
     def key(self) -> Key:
-        return ("rule", self.priority, self.mark, self.table, self.link, self.family)
+        return ("rule", self.priority, self.mark, self.table, self.link, self.family, self.mask, self.protocol)
 
     @property
     def path(self) -> str | None:
