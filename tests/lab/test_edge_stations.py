@@ -22,7 +22,7 @@ DNS = (
 BOTH = DHCP + DNS
 MAC = "02:00:00:00:00:aa"
 FORWARDER = "198.51.100.53"
-RUNNING = "pgrep -f /run/element-servers/ || true"
+RUNNING = "pgrep -x dnsmasq || true"
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_servers_have_no_more_rights_than_they_need(edge: Edge) -> None:
     edge.configure(None, BOTH)
     wait_for("four servers", lambda: len(edge.box.sh(RUNNING).split()) == 4, 15)
     what = "'Uid\\|CapEff\\|CapBnd\\|NoNewPrivs'"
-    status = edge.box.sh(f"for p in $(pgrep -f /run/element-servers/); do grep -h {what} /proc/$p/status; done")
+    status = edge.box.sh(f"for p in $(pgrep -x dnsmasq); do grep -h {what} /proc/$p/status; done")
     lines = [line.split() for line in status.splitlines()]
     assert {words[1] for words in lines if words[0] == "Uid:"} == {edge.box.exec("id", "-u", "dnsmasq").strip()}
     # NET_BIND_SERVICE is bit 10, NET_ADMIN 12, NET_RAW 13.
@@ -148,15 +148,17 @@ def test_servers_come_back_and_leases_stay(edge: Edge) -> None:
     host = edge.lab["host-a"]
     given = ask_for_address(host)
     wait_for_names(edge, "a")
-    edge.box.sh("kill -9 $(pgrep -f /run/element-servers/)")
+    edge.box.sh("kill -9 $(pgrep -x dnsmasq)")
     wait_for("the name after the servers' death", lambda: ask(host, "pc") == [given.partition("/")[0]], 20)
     before = set(edge.box.sh(RUNNING).split())
-    edge.box.sh("kill -9 $(pgrep -f 'python -m element')")
+    edge.box.sh("kill -9 $(cat /etc/sv/element/supervise/pid)")
     wait_for("new servers", lambda: _four_others(edge, before), 20)
     wait_for("the name after the element's death", lambda: ask(host, "pc") == [given.partition("/")[0]], 20)
     edge.box.power.cycle()
     host.exec("ip", "address", "flush", "dev", "lan")
-    wait_for("the same address after a power cut", lambda: ask_for_address(host) == given, 30)
+    assert given.partition("/")[0] in edge.box.exec("cat", "/var/lib/element-stations/a.lan-a")
+    wait_for("servers after the power cut", lambda: len(edge.box.sh(RUNNING).split()) == 4, 60)
+    assert ask_for_address(host) == given
 
 
 def _four_others(edge: Edge, before: set[str]) -> bool:
