@@ -13,9 +13,10 @@ from ipaddress import IPv6Address
 from typing import Any
 
 from element import nat
-from element.connections import Connection, connections
+from element.connections import Connection, Secret, connections, secrets
 from element.lan import model as lan
 from element.nat import Breakout
+from element.unsupported import UnsupportedError
 
 Tree = Mapping[str, Any]
 
@@ -29,22 +30,6 @@ class Kind(StrEnum):
     IPSEC = "elasticlab-ipsec:ipsec-tunnel"
     GRE = "elasticlab-gre:gre"
     VXLAN = "elasticlab-vxlan:vxlan"
-
-
-class UnsupportedError(ValueError):
-    """The schema allows it and this element cannot do it; ``path`` tells where (RFC 7951, section 6.11)."""
-
-    tag = "operation-not-supported"
-
-    def __init__(self, message: str, path: str) -> None:
-        super().__init__(message)
-        self.path = path
-
-
-class InvalidError(UnsupportedError):
-    """The schema allows it and it makes no sense."""
-
-    tag = "invalid-value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +114,8 @@ class Interface:
     advertisements: lan.Advertisements | None = None
     serves: str | None = None
     """The interface whose DNS server is at the other end: then it is not configured, and there while that runs."""
+    private_line: bool = False
+    """VXLAN may travel here in clear, and nothing else but pings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +147,7 @@ class Config:
     routes: tuple[StaticRoute, ...] = ()
     breakouts: tuple[Breakout, ...] = ()
     connections: tuple[Connection, ...] = ()
+    secrets: tuple[Secret, ...] = ()
     contacts: tuple[tuple[str, int], ...] = ()
     """Addresses and TCP ports that the box itself calls over the underlay; not configured, but known to it."""
     granted: tuple[Granted, ...] = ()
@@ -201,12 +189,14 @@ def read(tree: Tree) -> Config:
     """The configuration in a data tree."""
     tenants = tree.get("elasticlab-tenant:tenants", {}).get("tenant", ())
     interfaces = tree.get("ietf-interfaces:interfaces", {}).get("interface", ())
+    ipsec = tree.get("elasticlab-ipsec:ipsec", {})
     return Config(
         tenants=tuple(Tenant(t["name"], t["id"]) for t in tenants),
         interfaces=tuple(_interface(i) for i in interfaces),
         routes=tuple(_routes(tree.get("ietf-routing:routing", {}))),
         breakouts=tuple(nat.read(tree.get("elasticlab-nat:nat", {}))),
-        connections=tuple(connections(tree.get("elasticlab-ipsec:ipsec", {}))),
+        connections=tuple(connections(ipsec)),
+        secrets=tuple(secrets(ipsec)),
     )
 
 
@@ -244,6 +234,7 @@ def _interface(tree: Tree) -> Interface:
         dhcp_server=lan.dhcp_server(tree),
         dns=lan.dns(tree),
         advertisements=lan.advertisements(tree),
+        private_line=tree.get("elasticlab-interface:private-line", False),
     )
 
 

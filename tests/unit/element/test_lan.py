@@ -13,10 +13,11 @@ import pytest
 from element.lan import dnsmasq, leases, radvd, resolver
 from element.lan.daemons import Folders, daemons
 from element.lan.model import Dns, HostName
-from element.model import Config, InvalidError
+from element.model import Config
 from element.plan.desired import desired
 from element.plan.firewall import ruleset
 from element.plan.resources import Link
+from element.unsupported import InvalidError
 
 Tree = dict[str, Any]
 Edit = Callable[[Callable[[Tree], None]], Config]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Interface
 
 from element.lan.model import DhcpServer
-from element.model import Config, Interface, InvalidError, Kind
+from element.model import Config, Interface, Kind
+from element.unsupported import InvalidError
 
 
 def check(config: Config) -> None:
