@@ -23,9 +23,11 @@ from element.apply.ipsec import CharonError, CharonGoneError
 from element.apply.system import OperationError, System
 from element.dhcp.lease import Lease, granted
 from element.factory import Identity
-from element.model import Config, UnsupportedError, read
+from element.lan.daemons import Folders
+from element.model import Config, read
 from element.plan.desired import desired
 from element.plan.resources import Table
+from element.unsupported import UnsupportedError
 
 T = TypeVar("T")
 
@@ -39,18 +41,28 @@ AUDIT = 30.0
 """The machine is compared this often even if nothing was announced."""
 RECONNECT = 0.2
 
+CHARON_NEWS = (b"ike-updown", b"child-updown")
+EVENT_REGISTER = 3
+
 RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE = 0x1, 0x10, 0x40
 RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE = 0x100, 0x400
 NEWS = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE
 
 
+def _registration(event: bytes) -> bytes:
+    """A packet of charon's vici protocol: its length, EVENT_REGISTER, and the event's name with its length."""
+    packet = bytes([EVENT_REGISTER, len(event)]) + event
+    return len(packet).to_bytes(4, "big") + packet
+
+
 class ElementBackend:
     """Implements ``yangkit.Backend``."""
 
-    def __init__(self, system: System, vici: Path, identity: Identity) -> None:
+    def __init__(self, system: System, vici: Path, identity: Identity, stations: Folders) -> None:
         self._system = system
         self._vici = vici
         self._identity = identity
+        self._stations = stations
         self._config = Config()
         self._wanted: Table | None = None
         self._waiting: set[str] = set()
@@ -73,7 +85,7 @@ class ElementBackend:
             config = self._known(read(new))
             wanted = desired(config)
         except UnsupportedError as error:
-            raise ApplyError(str(error), error.path, "operation-not-supported") from error
+            raise ApplyError(str(error), error.path, error.tag) from error
         async with self._lock:
             try:
                 await self._converge(wanted)
@@ -100,9 +112,8 @@ class ElementBackend:
 
     async def state(self, wanted: Wanted = None) -> Tree:
         """Operational data: interfaces, security associations, counters, what hardware this is."""
-        return await self._blocking(
-            state.collect, wanted, self._system.charon, self._config, self._identity, self._leases
-        )
+        known = (self._config, self._identity, self._leases, self._stations)
+        return await self._blocking(state.collect, wanted, self._system.charon, *known)
 
     async def admit(self, contacts: Sequence[tuple[str, int]]) -> None:
         """Let answers in from those whom the box calls itself, instead of those before."""
@@ -115,6 +126,11 @@ class ElementBackend:
         async with self._lock:
             self._leases = dict(leases)
             await self._learn()
+
+    @property
+    def known(self) -> Config | None:
+        """The configuration in force; None until there is one."""
+        return self._config if self._wanted is not None else None
 
     @property
     def leased(self) -> frozenset[str]:
@@ -197,7 +213,7 @@ class ElementBackend:
                 self._poke.set()
 
     async def _watch_charon(self) -> None:
-        """A connection that says nothing, and ends when charon does."""
+        """News of SAs are a reason to compare, for routes may wait for them; so is the end of charon itself."""
         while True:
             try:
                 reader, writer = await asyncio.open_unix_connection(self._vici)
@@ -207,7 +223,9 @@ class ElementBackend:
             log.info("charon is there")
             self._poke.set()
             try:
-                await reader.read()
+                writer.write(b"".join(_registration(event) for event in CHARON_NEWS))
+                while await reader.read(65536):  # what it says in detail is asked for
+                    self._poke.set()
             except OSError:
                 pass
             finally:

@@ -11,10 +11,12 @@ from pyroute2 import IPRoute
 from yangkit.backend import Wanted
 
 from element.apply import nft
-from element.apply.ipsec import Charon, CharonError, CharonGoneError, Message
+from element.apply.ipsec import Charon, CharonError, CharonGoneError, Message, established
 from element.connections import Connection
 from element.dhcp.lease import Lease
 from element.factory import Identity
+from element.lan.daemons import Folders, lease_list
+from element.lan.leases import Given
 from element.model import Config, Interface, Kind
 from element.plan.resources import MANAGEMENT
 
@@ -35,10 +37,12 @@ _COUNTERS = {
 _TYPES = {MANAGEMENT: Kind.ETHERNET}
 
 
-def collect(wanted: Wanted, charon: Charon, config: Config, identity: Identity, leases: Mapping[str, Lease]) -> Tree:
+def collect(
+    wanted: Wanted, charon: Charon, config: Config, identity: Identity, leases: Mapping[str, Lease], stations: Folders
+) -> Tree:
     """Everything that is state, or what is wanted of it: each part costs a question to the kernel or to charon."""
     parts: dict[str, Callable[[], Tree]] = {
-        "ietf-interfaces:interfaces": lambda: {"interface": interfaces(config, leases)},
+        "ietf-interfaces:interfaces": lambda: {"interface": interfaces(config, leases, stations)},
         "elasticlab-ipsec:ipsec": lambda: {"conn-entry": connections(charon, config)},
         "elasticlab-firewall:firewall": lambda: {"counter": counters()},
         "ietf-hardware:hardware": lambda: {"component": [_chassis(identity)]},
@@ -46,12 +50,15 @@ def collect(wanted: Wanted, charon: Charon, config: Config, identity: Identity, 
     return {name: part() for name, part in parts.items() if wanted is None or name in wanted}
 
 
-def interfaces(config: Config, leases: Mapping[str, Lease]) -> list[Tree]:
+def interfaces(config: Config, leases: Mapping[str, Lease], stations: Folders) -> list[Tree]:
     """Configured interfaces, there or not, and the management's."""
     boot = _boot_time()
     with IPRoute() as ipr:
         links = {m.get_attr("IFLA_IFNAME"): m for m in ipr.get_links()}
     result = [_interface(i, links.get(i.name), boot) for i in config.interfaces]
+    for interface, tree in zip(config.interfaces, result, strict=True):
+        if given := [_given(lease) for lease in lease_list(interface, stations)]:
+            tree["elasticlab-lan:dhcp-server"] = {"lease": given}
     taken = {grant.interface for grant in config.granted}
     for tree in result:
         if tree["name"] in taken & leases.keys():
@@ -71,6 +78,17 @@ def _lease(lease: Lease) -> Tree:
     if lease.router:
         tree["router"] = str(lease.router)
     return tree | ({"bootstrap-server": list(lease.servers)} if lease.servers else {})
+
+
+def _given(lease: Given) -> Tree:
+    """What a station has; without an end it expires never, which has no date."""
+    tree: Tree = {"address": str(lease.address), "mac-address": lease.mac}
+    tree |= {"host-name": lease.host_name} if lease.host_name else {}
+    return tree | ({"expires": _date(lease.expires)} if lease.expires else {})
+
+
+def _date(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _fixed(name: str, message: Any, boot: str) -> Tree:
@@ -112,13 +130,12 @@ def connections(charon: Charon, config: Config) -> list[Tree]:
 
 
 def _connection(connection: Connection, associations: list[Message]) -> Tree:
+    flows = {child.name: child.flow.name for child in connection.children}
     children = [child for sa in associations for child in sa.get("child-sas", {}).values()]
-    alive = {sa["state"] for sa in associations} & {"ESTABLISHED", "REKEYING"}
-    installed = {child["name"] for child in children if child["state"] in {"INSTALLED", "REKEYING"}}
     state = {
-        "established": bool(alive) and installed >= {flow.name for flow in connection.flows},
+        "established": established(flows, associations),
         "ike-sa": [_ike_sa(sa) for sa in associations],
-        "child-sa": [_child_sa(child) for child in children],
+        "child-sa": [_child_sa(child, flows.get(child["name"])) for child in children],
     }
     return {"name": connection.name, "state": {k: v for k, v in state.items() if v != []}}
 
@@ -139,10 +156,10 @@ def _ike_sa(sa: Message) -> Tree:
     return {k: v for k, v in tree.items() if v is not None and "%any" not in str(v)}
 
 
-def _child_sa(child: Message) -> Tree:
+def _child_sa(child: Message, flow: str | None) -> Tree:
     tree: Tree = {
         "unique-id": int(child["uniqueid"]),
-        "spd-entry": child["name"],
+        "spd-entry": flow,
         "child-state": child["state"],
         "spi-in": child.get("spi-in"),
         "spi-out": child.get("spi-out"),
@@ -183,4 +200,4 @@ def _boot_time() -> str:
     """When this machine started: /proc/stat, btime."""
     lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
     seconds = next(int(line.split()[1]) for line in lines if line.startswith("btime"))
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _date(seconds)

@@ -100,7 +100,7 @@ def _device(facts: DeviceFacts | None, status: Status) -> Tree:
         tree |= {
             "serial": facts.serial,
             "model": facts.model,
-            "personality": facts.personality,
+            "personality": facts.personality or None,
             "wan-address": facts.wan_address,
         }
     return tree

@@ -40,7 +40,7 @@ from controller.southbound.journal import Journal
 from controller.southbound.sessions import Held, Sessions
 
 log = logging.getLogger(__name__)
-Sync = Literal["in-sync", "pending", "drifted", "unreachable", "failed"]
+Sync = Literal["in-sync", "pending", "drifted", "unreachable", "failed", "unmanaged"]
 FIRST_WAIT, LAST_WAIT = 1.0, 60.0
 PROBE_SECONDS = 10.0
 Ordered = Attachment | CloudEnd
@@ -300,6 +300,9 @@ class Reconciler:
     async def _compare(self, held: Held, intended: _Intended) -> tuple[str, _Change | None]:
         """What a device lacks; None when it is as intended (noted), or cannot be asked (noted, too)."""
         name, tree = held.identity.name, intended.tree
+        if not tree and await asyncio.to_thread(self._is_anothers, name):
+            self._well(name, intended, "unmanaged")
+            return name, None
         try:
             schema = self._schema(name)
             actual = await reading.configuration(held.client, schema, self._inventory.facts[name])
@@ -322,6 +325,11 @@ class Reconciler:
         # Before it is written: whatever happens then, we know what may be there and is ours.
         await asyncio.to_thread(self._inventory.own, name, owned | wanted)
         return name, _Change(intended, wanted, config)
+
+    def _is_anothers(self, name: str) -> bool:
+        """A box without a driver, such as a gateway of the cloud platform's: taken in, and left alone."""
+        facts = self._inventory.facts[name]
+        return drivers.find(facts.model, facts.personality) is None and not self._inventory.owned(name)
 
     def _is_right(self, name: str, wanted: frozenset[str]) -> None:
         self._inventory.own(name, wanted)
@@ -382,11 +390,11 @@ class Reconciler:
         self._set(name, "pending" if connected else "unreachable", None, always=True)
         self._wake.set()
 
-    def _well(self, name: str, intended: _Intended) -> None:
+    def _well(self, name: str, intended: _Intended, sync: Sync = "in-sync") -> None:
         status = self._of(name)
         status.has, status.carries = intended.tree, intended.sites
         status.failures, status.not_before = 0, 0.0
-        self._set(name, "in-sync", None)
+        self._set(name, sync, None)
 
     def _failed(self, name: str, problem: str, *, carries: bool = True) -> None:
         """Leave a device alone for a while; twice as long each time. Does it carry what it did, as far as we know?"""

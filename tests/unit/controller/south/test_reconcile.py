@@ -250,6 +250,23 @@ async def test_what_others_change_is_put_back_and_theirs_is_left(
     assert "lan7" in devices["ucpe-1"].interfaces
 
 
+async def test_a_box_without_a_driver_is_taken_in_and_left_alone(
+    controller: Controller, devices: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A gateway that the cloud platform configures: no edit, no complaint, and nobody waits for it."""
+    gateway = devices["ucpe-2"]
+    gateway.system.model = "vpcgw-x86"
+    calls(devices, controller, *NAMES)
+    await until(lambda: controller.synced("ucpe-1", "vmsr-1"))
+    await until(lambda: controller.reconciler.status["ucpe-2"].sync == "unmanaged")
+    before = gateway.stores.running
+    with pytest.raises(RpcError, match="no driver for model 'vpcgw-x86'"):
+        await controller.stores.replace_running(orders.demo_order())
+    assert controller.reconciler.status["ucpe-2"].problem is None
+    assert gateway.stores.running == before
+    assert "ucpe-2: " not in caplog.text
+
+
 async def test_one_that_refuses_does_not_hold_up_the_others(controller: Controller, devices: dict[str, Any]) -> None:
     devices["ucpe-2"].system.refuse = "no memory"
     calls(devices, controller, *NAMES)
