@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from yangkit import ApplyError, Tree
+from yangkit.backend import Wanted
 
 from element import state
 from element.apply.ipsec import CharonError, CharonGoneError
@@ -109,10 +110,10 @@ class ElementBackend:
             log.info("waiting for links or charon: %s", ", ".join(sorted(waiting)) or "nothing")
         self._waiting = waiting
 
-    async def state(self) -> Tree:
+    async def state(self, wanted: Wanted = None) -> Tree:
         """Operational data: interfaces, security associations, counters, what hardware this is."""
         known = (self._config, self._identity, self._leases, self._stations)
-        return await self._blocking(state.collect, self._system.charon, *known)
+        return await self._blocking(state.collect, wanted, self._system.charon, *known)
 
     async def admit(self, contacts: Sequence[tuple[str, int]]) -> None:
         """Let answers in from those whom the box calls itself, instead of those before."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pyroute2 import IPRoute
+from yangkit.backend import Wanted
 
 from element.apply import nft
 from element.apply.ipsec import Charon, CharonError, CharonGoneError, Message, established
@@ -36,14 +37,17 @@ _COUNTERS = {
 _TYPES = {MANAGEMENT: Kind.ETHERNET}
 
 
-def collect(charon: Charon, config: Config, identity: Identity, leases: Mapping[str, Lease], stations: Folders) -> Tree:
-    """Everything that is state."""
-    return {
-        "ietf-interfaces:interfaces": {"interface": interfaces(config, leases, stations)},
-        "elasticlab-ipsec:ipsec": {"conn-entry": connections(charon, config)},
-        "elasticlab-firewall:firewall": {"counter": counters()},
-        "ietf-hardware:hardware": {"component": [_chassis(identity)]},
+def collect(
+    wanted: Wanted, charon: Charon, config: Config, identity: Identity, leases: Mapping[str, Lease], stations: Folders
+) -> Tree:
+    """Everything that is state, or what is wanted of it: each part costs a question to the kernel or to charon."""
+    parts: dict[str, Callable[[], Tree]] = {
+        "ietf-interfaces:interfaces": lambda: {"interface": interfaces(config, leases, stations)},
+        "elasticlab-ipsec:ipsec": lambda: {"conn-entry": connections(charon, config)},
+        "elasticlab-firewall:firewall": lambda: {"counter": counters()},
+        "ietf-hardware:hardware": lambda: {"component": [_chassis(identity)]},
     }
+    return {name: part() for name, part in parts.items() if wanted is None or name in wanted}
 
 
 def interfaces(config: Config, leases: Mapping[str, Lease], stations: Folders) -> list[Tree]:
