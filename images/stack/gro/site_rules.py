@@ -36,6 +36,9 @@ def _same_device(site: Site, other: Site) -> Iterator[Fault]:
     if site.access == other.access == "routed":
         text = f"this device serves a site already: {other.name} is routed, and a device has one routed site; "
         yield "/device", f"{text}give another device, or access bridged"
+    elif site.port == other.port and site.access != other.access:
+        text = f"port {site.port} of this device serves the {other.access} site {other.name} already"
+        yield "/port", f"{text}: a routed site has its port to itself, give another port"
     elif (site.port, site.vlan) == (other.port, other.vlan):
         vlan = "untagged" if site.vlan is None else f"VLAN {site.vlan}"
         text = f"port {site.port} ({vlan}) of this device serves site {other.name} already"
