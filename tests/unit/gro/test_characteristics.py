@@ -3,12 +3,15 @@ pointer of its member before anything is reserved; and what is secret stays so.
 """
 
 import asyncio
+import ipaddress
+import random
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from gro import ordered, sdno
+from gro import ordered, sdno, site_rules
 from gro.ordered import Service, Site
 
 from tests.unit.gro.test_orders import S, V, add, services, site
@@ -371,3 +374,36 @@ async def test_a_controller_that_repeats_a_key_is_not_repeated(gro: Any) -> None
     assert failed["state"] == "failed"
     assert "invalid value" in failed["errorMessage"][0]["reason"]
     assert "nobodys" not in str(failed)
+
+
+def test_overlaps_are_those_that_comparing_each_with_each_finds() -> None:
+    chance = random.Random(20261121)
+    for _ in range(50):
+        prefixes = [ipaddress.ip_network((chance.getrandbits(5) << 27, chance.randint(2, 5)), strict=False)
+                    for _ in range(8)]  # fmt: skip
+        sites = {
+            f"s{n}": Site.of("acme", bridged(1, name=f"s{n}", device=f"D{n}", gateway=f"{one[1]}/{one.prefixlen}"))
+            for n, one in enumerate(prefixes)
+        }
+        fresh = dict(list(sites.items())[4:])
+        others = [site for name, site in sites.items() if name not in fresh]
+        found = {name for name, _ in site_rules.neighbours(fresh, others)}
+        before = list(others)
+        wanted = set()
+        for name, site in fresh.items():
+            if any(site.network.overlaps(other.network) for other in before):
+                wanted.add(name)
+            before.append(site)
+        assert found == wanted
+
+
+async def test_a_thousand_sites_are_checked_in_no_time(gro: Any) -> None:
+    sites = [
+        site(1, name=f"s{n}", device=f"D{n}", gateway=f"10.{n // 250}.{n % 250}.1/24", gateway6=f"2001:db8:{n:x}::1/64")
+        for n in range(1000)
+    ]
+    sites[-1]["gateway"] = sites[0]["gateway"]
+    begun = time.monotonic()
+    refused = await gro.order(add("1", "Site to Site", sites))
+    assert refused.json()["errors"][0]["pointer"] == f"{V}/999/gateway"
+    assert time.monotonic() - begun < 10, "all of it; comparing each with each takes minutes"
