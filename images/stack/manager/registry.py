@@ -9,6 +9,7 @@ from typing import Any
 from stackkit.database import Database
 from stackkit.restconf import ADMIN
 from yangkit import ApplyError, RpcCall, Tree
+from yangkit.backend import Wanted
 
 from manager.alarms import Alarms
 from manager.enrolment import Enrolment, Entry
@@ -17,6 +18,7 @@ from manager.store import Devices
 RELEASE = "/elasticlab-devices:devices/device/release"
 QUARANTINE = "/elasticlab-devices:devices/device/quarantine"
 #: Who may tell that a key is used twice: whom devices call, beside administrators.
+_STATE = frozenset({"elasticlab-devices:devices", "ietf-alarms:alarms"})
 _WITNESSES = (ADMIN, "service:controller")
 
 
@@ -46,8 +48,10 @@ class Registry:
         assert self.office is not None
         await asyncio.to_thread(self.office.reconcile)
 
-    async def state(self) -> Tree:
+    async def state(self, wanted: Wanted = None) -> Tree:
         """Operational data of devices and the alarm list."""
+        if wanted is not None and wanted.isdisjoint(_STATE):
+            return {}
         return await asyncio.to_thread(self._state)
 
     def _state(self) -> Tree:

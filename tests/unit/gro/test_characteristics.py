@@ -390,10 +390,10 @@ def test_overlaps_are_those_that_comparing_each_with_each_finds() -> None:
         found = {name for name, _ in site_rules.neighbours(fresh, others)}
         before = list(others)
         wanted = set()
-        for name, site in fresh.items():
-            if any(site.network.overlaps(other.network) for other in before):
+        for name, one in fresh.items():
+            if any(one.network.overlaps(other.network) for other in before):
                 wanted.add(name)
-            before.append(site)
+            before.append(one)
         assert found == wanted
 
 
