@@ -22,6 +22,8 @@ class Places:
     """What udhcpc runs at each event."""
     stations: Folders
     """Of the servers for LANs."""
+    set_clock: str | None
+    """What sets the clock to its argument (seconds since 1970), where the kernel's is not ours."""
 
     @property
     def startup(self) -> Path:
@@ -44,4 +46,5 @@ class Places:
                 Path(get("ELEMENT_STATIONS", "/var/lib/element-stations")),
                 Path(get("ELEMENT_BEHIND", "/usr/libexec/elasticlab/behind")),
             ),
+            get("ELEMENT_SET_CLOCK"),
         )
