@@ -65,6 +65,12 @@ class Shop:
         document = self.life.completed(order, seconds)
         return [item["service"]["id"] for item in document["serviceOrderItem"]]
 
+    def change(self, tenant: str, id_: str, **characteristics: Json) -> None:
+        """Order that a service has these characteristics from now on, and wait until it has."""
+        values = [{"name": key, "value": value} for key, value in characteristics.items()]
+        item = {"id": "1", "action": "modify", "service": {"id": id_, "serviceCharacteristic": values}}
+        self.life.completed(self.life.post([item], tenant))
+
     def end(self, tenant: str, ids: Sequence[str], seconds: float = SECONDS) -> None:
         """Order the end of services and wait until it is completed."""
         ends = [{"id": str(n), "action": "delete", "service": {"id": id_}} for n, id_ in enumerate(ids, 1)]
