@@ -18,6 +18,7 @@ from typing import Any
 import vici
 from cryptography import x509
 
+from element.apply.exchange import Exchanges
 from element.plan.resources import Credential, Ike, Resource, SharedKey
 from element.revocation import Revocations, is_revoked
 
@@ -50,6 +51,7 @@ class Charon:
         self._credentials: dict[tuple[str, bool], Credential] = {}
         self._keys: dict[str, str] = {}
         self._shared: dict[str, SharedKey] = {}
+        self._exchanges = Exchanges(self._initiate, lambda number: self._terminate({"child-id": number}))
 
     def close(self) -> None:
         """Forget the session and what was loaded through it."""
@@ -60,6 +62,7 @@ class Charon:
         self._credentials.clear()
         self._keys.clear()
         self._shared.clear()
+        self._exchanges.clear()
 
     def call(self, command: str, message: Message | None = None) -> Any:
         """One command; ``CharonGoneError`` when charon is not there (any more)."""
@@ -155,22 +158,32 @@ class Charon:
     def load(self, ike: Ike) -> None:
         """Load a connection. Its SAs stay unless they contradict it."""
         message = json.loads(ike.message)
-        if before := self._loaded.get(ike.name):
-            self._end_what_contradicts(ike.name, json.loads(before.message), message)
+        before = self._loaded.get(ike.name)
         for end, key in (("local", "certs"), ("remote", "cacerts")):
             if key in message[end]:
                 message[end][key] = [(self._store / f"{name}.pem").read_text() for name in message[end][key]]
         self.call("load_conn", {ike.name: message})
         self._loaded[ike.name] = ike
+        # Only now: a peer that is told calls again at once, and must meet what is new.
+        if before:
+            self._end_what_contradicts(ike.name, json.loads(before.message), message)
+        self.keep()
 
     def _end_what_contradicts(self, name: str, old: Message, new: Message) -> None:
-        """End the SAs that cannot follow a change: all with other ends, else those of changed and former flows."""
+        """End the SAs that cannot follow a change: all with other ends, else those of changed and former flows.
+
+        With IKEv2 a flow that has got other selectors keeps its SA until another has taken its place.
+        """
         if any(old[key] != new[key] for key in _ENDS):
             self._terminate({"ike": name})
             return
         for child, before in old["children"].items():
             now = new["children"].get(child)
-            if now is None or any(before[key] != now[key] for key in _SELECTORS):
+            if now is not None and all(before[key] == now[key] for key in _SELECTORS):
+                continue
+            if now is not None and before["if_id_in"] == now["if_id_in"] and new["version"] == "2":
+                self._exchanges.begin(name, child)
+            else:
                 self._terminate({"ike": name, "child": child})
 
     def unload(self, ike: Ike) -> None:
@@ -223,19 +236,28 @@ class Charon:
         }
 
     def keep(self) -> None:
-        """Start what is ours to start and has no SA: traps and retries of charon do not cover a refused attempt."""
+        """Start what is ours to start and has no SA (traps and retries of charon do not cover a refused attempt), and
+        bring exchanges of SAs forward."""
         wanted = {(name, child) for name, ike in self._loaded.items() for child in _started(ike)}
-        if not wanted:
+        if not wanted and not self._exchanges:
             return
+        associations = self.associations()
         alive = set()
-        for sa in self.associations():
+        for sa in associations:
             name = sa["name"]
             if sa["state"] == "CONNECTING":  # its children follow
                 alive |= {(name, child) for ours, child in wanted if ours == name}
             alive |= {(name, c["name"]) for c in sa.get("child-sas", {}).values() if c["state"] in _LIVING}
         for name, child in sorted(wanted - alive):
-            with suppress(CharonError):
-                self.call("initiate", {"child": child, "ike": name, "timeout": "-1"})
+            self._initiate(name, child)
+        if self._exchanges:
+            loaded = {name: json.loads(ike.message)["children"] for name, ike in self._loaded.items()}
+            children = {(name, child): message for name, found in loaded.items() for child, message in found.items()}
+            self._exchanges.go_on(children, associations)
+
+    def _initiate(self, name: str, child: str) -> None:
+        with suppress(CharonError):
+            self.call("initiate", {"child": child, "ike": name, "timeout": "-1"})
 
 
 def established(children: Collection[str], associations: list[Message]) -> bool:
