@@ -157,8 +157,7 @@ class Charon:
 
     def load(self, ike: Ike) -> None:
         """Load a connection. Its SAs stay unless they contradict it."""
-        message = json.loads(ike.message)
-        before = self._loaded.get(ike.name)
+        message, before = json.loads(ike.message), self._loaded.get(ike.name)
         for end, key in (("local", "certs"), ("remote", "cacerts")):
             if key in message[end]:
                 message[end][key] = [(self._store / f"{name}.pem").read_text() for name in message[end][key]]
@@ -166,7 +165,7 @@ class Charon:
         self._loaded[ike.name] = ike
         # Only now: a peer that is told calls again at once, and must meet what is new.
         if before:
-            self._end_what_contradicts(ike.name, json.loads(before.message), message)
+            self._end_what_contradicts(ike.name, json.loads(before.message), json.loads(ike.message))
         self.keep()
 
     def _end_what_contradicts(self, name: str, old: Message, new: Message) -> None:

@@ -74,8 +74,8 @@ def _ends(connection: Connection) -> tuple[dict[str, Any], dict[str, Any]]:
 def _child(config: Config, connection: Connection, child: Child) -> dict[str, Any]:
     starts = connection.start
     if_id = str(config.interface(child.flow.interface).if_id)
-    # SAs of one flow can take each other's place only if they are one to the kernel's policies. IKEv1 has a child a pair
-    # of prefixes, whose SAs are not to be mixed up.
+    # SAs of one flow can take each other's place only if they are one to the kernel's policies. IKEv1 has a child for
+    # each pair of prefixes, whose SAs are not to be mixed up.
     same = {"reqid": if_id} if connection.mode is Mode.IKEV2 else {}
     return {
         **same,
