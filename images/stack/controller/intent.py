@@ -29,7 +29,7 @@ from controller.service.checks import check, check_devices
 from controller.service.compile import DOMAIN, compile, compile_network
 from controller.service.entries import Difference, Keys, drift, edit, from_xml, is_empty_edit, owned_keys
 from controller.service.facts import DeviceFacts
-from controller.service.intent import MODULES, Intent, Internet, Vpn, parse
+from controller.service.intent import MODULES, Intent, Internet, Vpn, changed_sites, parse
 from controller.service.network import Network, join, pops
 from controller.service.plan import Edit, plan
 from controller.service.site import Mode, Site
@@ -55,6 +55,7 @@ __all__ = [
     "Site",
     "Vpn",
     "allocate",
+    "changed_sites",
     "check_devices",
     "compile",
     "compile_network",

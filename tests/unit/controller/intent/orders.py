@@ -25,18 +25,18 @@ def _conftest() -> Any:
 _made = _conftest()
 vpn, site, order, compiled = _made.vpn, _made.site, _made.order, _made.compiled
 DEVICES: dict[str, DeviceFacts] = dict(_made.INVENTORY)
-SLAAC = {
-    "ipv6": {
-        "address-allocation-type": "ietf-l3vpn-svc:slaac",
-        "elasticlab-access:slaac": {"provider-address": "2001:db8:1::1"},
-    }
-}
-STATIC6 = {
-    "ipv6": {
-        "address-allocation-type": "ietf-l3vpn-svc:static-address",
-        "addresses": {"provider-address": "2001:db8:2::1", "prefix-length": 64},
-    }
-}
+
+
+def slaac() -> Tree:
+    """ip-connection of a site whose stations make IPv6 addresses."""
+    gateway = {"provider-address": "2001:db8:1::1"}
+    return {"ipv6": {"address-allocation-type": "ietf-l3vpn-svc:slaac", "elasticlab-access:slaac": gateway}}
+
+
+def static6() -> Tree:
+    """ip-connection of a site whose stations are given IPv6 addresses by people."""
+    gateway = {"provider-address": "2001:db8:2::1", "prefix-length": 64}
+    return {"ipv6": {"address-allocation-type": "ietf-l3vpn-svc:static-address", "addresses": gateway}}
 
 
 def dhcp(address: str, length: int, **assign: Any) -> Tree:
@@ -52,7 +52,10 @@ def explicit(first: str, last: str) -> Tree:
 
 
 def several_sites() -> Tree:
-    """Four bridged sites and a routed one on a box: two VLANs and the untagged frames of a port, a port alone."""
+    """Four bridged sites and a routed one on a box: two VLANs and the untagged frames of a port, a port alone.
+
+    And one elsewhere.
+    """
     return order(
         [vpn("internet", internet=True), vpn("between")],
         [
@@ -61,6 +64,7 @@ def several_sites() -> Tree:
             site("c-twenty", "ucpe-1", "10.3.0.1/24", "between", mode="bridged", port="lan2", vlan=20),
             site("d-untagged", "ucpe-1", "10.4.0.1/24", "internet", mode="bridged", port="lan2"),
             site("e-alone", "ucpe-1", "10.5.0.1/24", "between", "internet", mode="bridged", port="lan3"),
+            site("f-far", "ucpe-2", "10.6.0.1/24", "between"),
         ],
     )
 
@@ -81,8 +85,8 @@ def plain_between() -> Tree:
     return order(
         [vpn("between")],
         [
-            site("one", "ucpe-1", "10.1.0.1/24", "between", encapsulation="none", ip=SLAAC),
-            site("two", "ucpe-2", "10.2.0.1/24", "between", encapsulation="none", ip=STATIC6),
+            site("one", "ucpe-1", "10.1.0.1/24", "between", encapsulation="none", ip=slaac()),
+            site("two", "ucpe-2", "10.2.0.1/24", "between", encapsulation="none", ip=static6()),
         ],
     )
 
@@ -127,8 +131,8 @@ def local_internet() -> Tree:
 
 def stations() -> Tree:
     """DHCP, DNS and IPv6 at whoever has the gateway."""
-    one = dhcp("10.1.0.1", 24, **explicit("10.1.0.100", "10.1.0.199")) | SLAAC
-    two = dhcp("10.2.0.1", 24, **{"number-of-dynamic-address": 50}) | STATIC6
+    one = dhcp("10.1.0.1", 24, **explicit("10.1.0.100", "10.1.0.199")) | slaac()
+    two = dhcp("10.2.0.1", 24, **{"number-of-dynamic-address": 50}) | static6()
     return order(
         [vpn("internet", internet=True)],
         [

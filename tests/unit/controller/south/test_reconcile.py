@@ -261,6 +261,50 @@ async def test_one_that_refuses_does_not_hold_up_the_others(controller: Controll
     await until(lambda: controller.synced(*NAMES) and "vxlan-1020" in devices["ucpe-2"].interfaces)
 
 
+def two_on_a_box(*, second: bool) -> Any:
+    """A bridged site on box 2, another beside it or not, and one far away."""
+    sites = [
+        orders.site("far", "ucpe-1", "10.1.0.1/24", "between"),
+        orders.site("first", "ucpe-2", "10.2.0.1/24", "between", mode="bridged", vlan=20),
+        orders.site("second", "ucpe-2", "10.3.0.1/24", "between", mode="bridged", vlan=30),
+    ]
+    return orders.order([orders.vpn("between")], sites if second else sites[:2])
+
+
+async def test_a_site_that_a_box_refuses_is_nothing_to_its_neighbour(
+    controller: Controller, devices: dict[str, Any]
+) -> None:
+    """The neighbour stays as it is wanted, on both of its devices; so do sites of other boxes."""
+    calls(devices, controller, *NAMES)
+    await controller.stores.replace_running(two_on_a_box(second=False))
+    await until(lambda: "br-1020" in devices["vmsr-1"].interfaces and controller.synced(*NAMES))
+    devices["ucpe-2"].system.refuse = "no memory"
+    await controller.stores.replace_running(two_on_a_box(second=True))
+    await until(lambda: "second" in controller.reconciler.view.withheld)
+    view = controller.reconciler.view
+    assert (view.stale, dict(view.leaving)) == (frozenset(), {})
+    assert "br-1021" not in devices["vmsr-1"].interfaces
+    devices["ucpe-2"].system.refuse = None
+    await until(lambda: {"vxlan-1020", "vxlan-1021"} <= devices["ucpe-2"].interfaces and controller.synced(*NAMES))
+    await until(lambda: not controller.reconciler.view.withheld and not controller.reconciler.view.stale)
+
+
+async def test_a_site_leaves_its_neighbour_on_the_box(controller: Controller, devices: dict[str, Any]) -> None:
+    """And is gone only when the box has given it up."""
+    calls(devices, controller, *NAMES)
+    await controller.stores.replace_running(two_on_a_box(second=True))
+    await until(lambda: "vxlan-1021" in devices["ucpe-2"].interfaces and controller.synced(*NAMES))
+    devices["ucpe-2"].system.refuse = "not now"
+    await controller.stores.replace_running(two_on_a_box(second=False))
+    await until(lambda: controller.reconciler.view.leaving.get("second") == "ucpe-2")
+    assert not controller.reconciler.view.lacking("first")
+    assert "second" in controller.reconciler.carried
+    devices["ucpe-2"].system.refuse = None
+    await until(lambda: controller.reconciler.carried == {"far", "first"})
+    assert devices["ucpe-2"].interfaces == {"wan", "overlay", "ipsec-vmsr-1", "br-lan", "lan", "vxlan-1020"}
+    assert {"br-1020"} == {name for name in devices["vmsr-1"].interfaces if name.startswith("br-")}
+
+
 async def test_a_commit_that_cuts_a_device_off_is_taken_back(controller: Controller, devices: dict[str, Any]) -> None:
     """On the others at once; that device goes back by itself (RFC 6241, section 8.4)."""
     steps: list[tuple[str, str]] = []
