@@ -141,10 +141,11 @@ def _unnumbered(config: Config, tenant: Tenant) -> str | None:
     """An address for the errors that are sent to a tenant (RFC 4443, section 2.2) where it has IPv6 in tunnels only:
     one of our own (RFC 4193), by which a box and a tenant are told apart in traces."""
     members = [i for i in config.members(tenant.name) if i.ipv6]
-    ends = sorted(i.tunnel.local for i in members if i.tunnel)
-    if not ends or any(":" in address for i in members for address in i.addresses):
+    if not members or any(":" in address for i in members for address in i.addresses):
         return None
-    return f"{ip_address(f'{OURS}:{tenant.id:x}::{ends[0]}')}/128"
+    loopbacks = (a for i in config.of_kind(Kind.LOOPBACK) if i.tenant is None for a in i.addresses if ":" not in a)
+    own = next(loopbacks, "1").partition("/")[0]
+    return f"{ip_address(f'{OURS}:{tenant.id:x}::{own}')}/128"
 
 
 def _interface(config: Config, interface: Interface) -> Iterator[Resource]:
