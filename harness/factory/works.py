@@ -17,7 +17,7 @@ from .day0 import Day0, Wan
 from .stack import Stack
 from .store import FactoryError, install_directory, locked, replace_file
 
-PERSONALITIES = ("ucpe", "vmsr")
+PERSONALITIES = ("ucpe", "vmsr", "vpcgw")
 
 # With the domain it must fit into a common name of 64 characters (RFC 5280 appendix A.1).
 _NODE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
@@ -162,7 +162,7 @@ class Factory:
     @staticmethod
     def _check(node: str, personality: str, model: str, serial: str | None) -> None:
         if personality not in PERSONALITIES:
-            known = " and ".join(PERSONALITIES)
+            known = ", ".join(PERSONALITIES)
             raise FactoryError(f"{node!r}: the factory makes {known}, not {personality!r}")
         if not _MODEL.fullmatch(model):
             raise FactoryError(f"{node!r}: a model has 1 to 64 letters, digits, blanks, dots, hyphens, not {model!r}")

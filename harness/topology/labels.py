@@ -2,7 +2,7 @@
 
 | label | value | meaning |
 |---|---|---|
-| `elasticlab.role` | `ucpe` `vmsr` `stack` `host` `router` `nat` `server` | what it is; three visit the factory |
+| `elasticlab.role` | `ucpe` `vmsr` `vpcgw` `stack` `host` `router` `nat` `server` | what it is |
 | `elasticlab.site` | a name (a-z, 0-9, hyphen) | the site the node stands in |
 | `elasticlab.tier` | `embedded` `access` `aio` `rack` | the hardware tier it emulates |
 | `elasticlab.model` | up to 64 printable characters | the device model in its identity |
@@ -31,6 +31,7 @@ _BOX = frozenset({"esp", "gre", "nft-nat", "vlan", "vrf", "vxlan", "xfrm-interfa
 ROLES: Mapping[str, frozenset[str]] = {
     "ucpe": _BOX,
     "vmsr": _BOX,
+    "vpcgw": _BOX - {"gre", "vxlan"},
     "nat": frozenset({"nft-nat"}),
     "host": frozenset(),
     "router": frozenset(),

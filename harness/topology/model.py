@@ -96,8 +96,8 @@ class Node:
 
     @property
     def personality(self) -> str | None:
-        """`ucpe` or `vmsr` for the boxes that get a factory identity, else None."""
-        return self.role if self.role in ("ucpe", "vmsr") else None
+        """`ucpe`, `vmsr` or `vpcgw` for the boxes that get a factory identity, else None."""
+        return self.role if self.role in ("ucpe", "vmsr", "vpcgw") else None
 
 
 @dataclass(frozen=True, slots=True)

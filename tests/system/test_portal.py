@@ -57,8 +57,8 @@ class Site:
         group = person.page.locator(f"#field-{place}")
         group.get_by_label("Name").fill(self.name)
         group.get_by_label("Device").fill(self.device)
-        group.get_by_label("Access").select_option("routed")
-        group.get_by_label("Gateway").fill(self.gateway)
+        group.get_by_label("Access", exact=True).select_option("routed")
+        group.get_by_label("Gateway", exact=True).fill(self.gateway)
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_an_order_that_makes_no_sense_is_told_at_its_field(ann: Person, site: Si
     expect(page.get_by_role("alert")).to_contain_text("No Label")
     expect(name).to_have_attribute("aria-invalid", "true")
     expect(name).to_have_value("No Label")
-    expect(page.get_by_label("Gateway")).to_have_value(site.gateway)
+    expect(page.get_by_label("Gateway", exact=True)).to_have_value(site.gateway)
 
 
 def test_sites_are_added_and_removed_in_place(ann: Person, site: Site) -> None:
@@ -133,6 +133,59 @@ def test_sites_are_added_and_removed_in_place(ann: Person, site: Site) -> None:
     expect(page.locator("#field-sites-0").get_by_label("Name")).to_have_value(site.name)
     expect(page.locator("#field-sites-1").get_by_label("Name")).to_have_value("third")
     assert page.evaluate("window.same_page")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+def test_what_is_optional_is_unfolded_and_filled_by_keyboard(
+    people: People, orchestrator: Orchestrator, site: Site, scripts: bool
+) -> None:
+    ann = people.someone(java_script_enabled=scripts)
+    ann.log_in("initech-clicks", PASSWORD)
+    page = ann.page
+    page.goto("/catalogue/site-to-internet")
+    site.fill(ann)
+    page.locator("#field-site-localInternet > summary").press("Enter")
+    page.get_by_role("button", name="Add one to rules").press("Enter")
+    rule = page.locator("#field-site-localInternet-rules-0")
+    rule.get_by_label("Name").fill("web")
+    rule.get_by_label("Action").select_option("pop")
+    rule.get_by_label("Destination port").fill("443")
+    page.get_by_role("button", name="Show the plan").last.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("give protocol tcp or udp")
+    expect(rule.get_by_label("Destination port")).to_have_attribute("aria-invalid", "true")
+    rule.get_by_label("Protocol").fill("tcp")
+    page.get_by_role("button", name="Show the plan").last.press("Enter")
+    expect(page.get_by_role("heading", name="Plan")).to_be_visible()
+    page.get_by_role("link", name="Change it").press("Enter")
+    expect(rule.get_by_label("Destination port")).to_have_value("443")
+    expect(rule.get_by_label("Protocol")).to_be_visible()
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+def test_a_key_is_typed_once_and_shown_never(
+    people: People, orchestrator: Orchestrator, site: Site, scripts: bool
+) -> None:
+    ann = people.someone(java_script_enabled=scripts)
+    ann.log_in("initech-clicks", PASSWORD)
+    page = ann.page
+    page.goto("/catalogue/site-to-dc")
+    site.fill(ann, "sites-0")
+    page.locator("#field-cloud-gateway").fill("192.0.2.9")
+    page.locator("#field-cloud-identity").fill("vpc.example")
+    page.locator("#field-cloud-remotePrefixes-0").fill("172.31.0.0/16")
+    key = f"key-of-{site.name}-and-nobody"
+    page.get_by_label("Shared key").fill(key)
+    expect(page.get_by_label("Shared key")).to_have_attribute("type", "password")
+    page.locator("#field-cloud-remotePrefixes").get_by_role("button", name="Add another").click()
+    page.locator("#field-cloud-remotePrefixes-1").fill("172.30.0.0/16")
+    assert key not in page.content()
+    page.get_by_role("button", name="Show the plan").last.click()
+    expect(page.get_by_role("heading", name="Plan")).to_be_visible()
+    assert key not in page.content()
+    page.get_by_role("link", name="Change it").click()
+    expect(page.locator("#field-cloud-remotePrefixes-1")).to_have_value("172.30.0.0/16")
+    expect(page.get_by_label("Shared key")).to_have_attribute("placeholder", "given; type to replace it")
+    assert key not in page.content()
 
 
 def test_another_tenant_sees_nothing_of_it(ann: Person, site: Site, people: People) -> None:
@@ -226,7 +279,15 @@ def test_a_small_screen_shows_all_of_it(people: People, orchestrator: Orchestrat
     ann = people.someone(viewport={"width": 360, "height": 740}, color_scheme=scheme)
     ann.log_in("initech-clicks", PASSWORD)
     order(ann, site)
-    places = [ann.page.url, "/catalogue", "/catalogue/site-to-site", "/orders", "/services", "/sites"]
+    places = [
+        ann.page.url,
+        "/catalogue",
+        "/catalogue/site-to-site",
+        "/catalogue/site-to-dc",
+        "/orders",
+        "/services",
+        "/sites",
+    ]
     for place in places:
         ann.page.goto(place)
         width = ann.page.evaluate("document.documentElement.scrollWidth")

@@ -22,9 +22,10 @@ from element.apply.ipsec import CharonError, CharonGoneError
 from element.apply.system import OperationError, System
 from element.dhcp.lease import Lease, granted
 from element.factory import Identity
-from element.model import Config, UnsupportedError, read
+from element.model import Config, read
 from element.plan.desired import desired
 from element.plan.resources import Table
+from element.unsupported import UnsupportedError
 
 T = TypeVar("T")
 
@@ -38,9 +39,18 @@ AUDIT = 30.0
 """The machine is compared this often even if nothing was announced."""
 RECONNECT = 0.2
 
+CHARON_NEWS = (b"ike-updown", b"child-updown")
+EVENT_REGISTER = 3
+
 RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE = 0x1, 0x10, 0x40
 RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE = 0x100, 0x400
 NEWS = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE
+
+
+def _registration(event: bytes) -> bytes:
+    """A packet of charon's vici protocol: its length, EVENT_REGISTER, and the event's name with its length."""
+    packet = bytes([EVENT_REGISTER, len(event)]) + event
+    return len(packet).to_bytes(4, "big") + packet
 
 
 class ElementBackend:
@@ -194,7 +204,7 @@ class ElementBackend:
                 self._poke.set()
 
     async def _watch_charon(self) -> None:
-        """A connection that says nothing, and ends when charon does."""
+        """News of SAs are a reason to compare, for routes may wait for them; so is the end of charon itself."""
         while True:
             try:
                 reader, writer = await asyncio.open_unix_connection(self._vici)
@@ -204,7 +214,9 @@ class ElementBackend:
             log.info("charon is there")
             self._poke.set()
             try:
-                await reader.read()
+                writer.write(b"".join(_registration(event) for event in CHARON_NEWS))
+                while await reader.read(65536):  # what it says in detail is asked for
+                    self._poke.set()
             except OSError:
                 pass
             finally:

@@ -13,8 +13,9 @@ from ipaddress import IPv6Address
 from typing import Any
 
 from element import nat
-from element.connections import Connection, connections
+from element.connections import Connection, Secret, connections, secrets
 from element.nat import Breakout
+from element.unsupported import UnsupportedError
 
 Tree = Mapping[str, Any]
 
@@ -28,14 +29,6 @@ class Kind(StrEnum):
     IPSEC = "elasticlab-ipsec:ipsec-tunnel"
     GRE = "elasticlab-gre:gre"
     VXLAN = "elasticlab-vxlan:vxlan"
-
-
-class UnsupportedError(ValueError):
-    """The schema allows it and this element cannot do it; ``path`` tells where (RFC 7951, section 6.11)."""
-
-    def __init__(self, message: str, path: str) -> None:
-        super().__init__(message)
-        self.path = path
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +108,8 @@ class Interface:
     if_id: int | None = None
     dhcp: bool = False
     """Its address and the default route of the underlay come from a lease."""
+    private_line: bool = False
+    """VXLAN may travel here in clear, and nothing else but pings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +141,7 @@ class Config:
     routes: tuple[StaticRoute, ...] = ()
     breakouts: tuple[Breakout, ...] = ()
     connections: tuple[Connection, ...] = ()
+    secrets: tuple[Secret, ...] = ()
     contacts: tuple[tuple[str, int], ...] = ()
     """Addresses and TCP ports that the box itself calls over the underlay; not configured, but known to it."""
     granted: tuple[Granted, ...] = ()
@@ -187,12 +183,14 @@ def read(tree: Tree) -> Config:
     """The configuration in a data tree."""
     tenants = tree.get("elasticlab-tenant:tenants", {}).get("tenant", ())
     interfaces = tree.get("ietf-interfaces:interfaces", {}).get("interface", ())
+    ipsec = tree.get("elasticlab-ipsec:ipsec", {})
     return Config(
         tenants=tuple(Tenant(t["name"], t["id"]) for t in tenants),
         interfaces=tuple(_interface(i) for i in interfaces),
         routes=tuple(_routes(tree.get("ietf-routing:routing", {}))),
         breakouts=tuple(nat.read(tree.get("elasticlab-nat:nat", {}))),
-        connections=tuple(connections(tree.get("elasticlab-ipsec:ipsec", {}))),
+        connections=tuple(connections(ipsec)),
+        secrets=tuple(secrets(ipsec)),
     )
 
 
@@ -227,6 +225,7 @@ def _interface(tree: Tree) -> Interface:
         tunnel=_tunnel(tree.get("elasticlab-gre:gre") or tree.get("elasticlab-vxlan:vxlan")),
         if_id=tree.get("elasticlab-ipsec:ipsec-tunnel", {}).get("if-id"),
         dhcp=_dhcp(tree, path),
+        private_line=tree.get("elasticlab-interface:private-line", False),
     )
 
 

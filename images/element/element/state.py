@@ -10,7 +10,7 @@ from typing import Any
 from pyroute2 import IPRoute
 
 from element.apply import nft
-from element.apply.ipsec import Charon, CharonError, CharonGoneError, Message
+from element.apply.ipsec import Charon, CharonError, CharonGoneError, Message, established
 from element.connections import Connection
 from element.dhcp.lease import Lease
 from element.factory import Identity
@@ -110,13 +110,12 @@ def connections(charon: Charon, config: Config) -> list[Tree]:
 
 
 def _connection(connection: Connection, associations: list[Message]) -> Tree:
+    flows = {child.name: child.flow.name for child in connection.children}
     children = [child for sa in associations for child in sa.get("child-sas", {}).values()]
-    alive = {sa["state"] for sa in associations} & {"ESTABLISHED", "REKEYING"}
-    installed = {child["name"] for child in children if child["state"] in {"INSTALLED", "REKEYING"}}
     state = {
-        "established": bool(alive) and installed >= {flow.name for flow in connection.flows},
+        "established": established(flows, associations),
         "ike-sa": [_ike_sa(sa) for sa in associations],
-        "child-sa": [_child_sa(child) for child in children],
+        "child-sa": [_child_sa(child, flows.get(child["name"])) for child in children],
     }
     return {"name": connection.name, "state": {k: v for k, v in state.items() if v != []}}
 
@@ -137,10 +136,10 @@ def _ike_sa(sa: Message) -> Tree:
     return {k: v for k, v in tree.items() if v is not None and "%any" not in str(v)}
 
 
-def _child_sa(child: Message) -> Tree:
+def _child_sa(child: Message, flow: str | None) -> Tree:
     tree: Tree = {
         "unique-id": int(child["uniqueid"]),
-        "spd-entry": child["name"],
+        "spd-entry": flow,
         "child-state": child["state"],
         "spi-in": child.get("spi-in"),
         "spi-out": child.get("spi-out"),

@@ -26,10 +26,10 @@ from controller.drivers import find as find_driver
 from controller.drivers.work import Attachment, End
 from controller.service.allocation import Allocations, allocate
 from controller.service.checks import check, check_devices
-from controller.service.compile import DOMAIN, compile, compile_network
+from controller.service.compile import compile, compile_network
 from controller.service.entries import Difference, Keys, drift, edit, from_xml, is_empty_edit, owned_keys
 from controller.service.facts import DeviceFacts
-from controller.service.intent import MODULES, Intent, Internet, Vpn, changed_sites, parse
+from controller.service.intent import DOMAIN, MODULES, Intent, Internet, Vpn, changed_sites, parse
 from controller.service.network import Network, join, pops
 from controller.service.plan import Edit, plan
 from controller.service.site import Mode, Site

@@ -51,6 +51,7 @@ MIGRATIONS = (
     attached.MIGRATION,
     alarm_list.MIGRATION,
     inventory.MIGRATION_IPV6,
+    inventory.MIGRATION_CALLS,
 )
 
 
@@ -82,7 +83,7 @@ async def running(
     for clone in clones.clones:  # a crash may have come between the note and its alarm
         desk.device(clone.device, CLONED, clone.reason)
     sessions = Sessions(revocation, clones, known=registry.refusal, alarm=desk.device)
-    backend = IntentBackend(devices, AllocationStore(database))
+    backend = IntentBackend(devices, AllocationStore(database), configuration.domain)
     yang = tuple(configuration.yang)
     reconciler = Reconciler(
         sessions,
@@ -95,11 +96,11 @@ async def running(
         domain=configuration.domain,
     )
     watcher = Watcher(reconciler, sessions)
-    state = NetworkState(registry, devices, reconciler, watcher)
+    state = NetworkState(registry, devices, reconciler, watcher, configuration.domain)
     backend.states.append(state.tree)
     backend.stored_states.append(desk.tree)
     stores = doors.datastores(configuration, backend)
-    operations = Operations(stores, backend, devices, yang, configuration.domain)
+    operations = Operations(stores, backend, devices, yang)
     netconf = doors.netconf(
         stores,
         {
@@ -110,6 +111,7 @@ async def running(
     announcer = Announcer(netconf.notifications.publish)
     reconciler.on_change.append(announcer.device)
     watcher.on_site += [announcer.site, desk.site]
+    watcher.on_cloud += [announcer.cloud, desk.cloud]
     sessions.on_change.append(desk.admitted)
     stores.change_listeners.append(lambda _: reconciler.follow(read(stores.running)))
     departures = Departures(registry, sessions, reconciler, devices)

@@ -32,7 +32,7 @@ _REMEDIES = {
     ("too_short", "serviceOrderItem"): "an order has at least one item",
     ("missing", "serviceOrderItem"): "an order has at least one item",
     ("missing", "serviceSpecification"): "a new service names its specification",
-    ("union_tag_invalid", "action"): "add and delete are possible; to change a service delete it and add another",
+    ("union_tag_invalid", "action"): "add, modify and delete are possible",
 }
 # Members that a customer may read and never set.
 _READ_ONLY = {

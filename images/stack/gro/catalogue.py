@@ -35,8 +35,9 @@ class Specification:
     characteristics: dict[str, Json]
     document: dict[str, Json]
 
-    def check(self, given: list[tuple[str, Json, str]], where: str) -> dict[str, Json]:
-        """Characteristics of an item (name, value, JSON pointer) as a dict, or the first bad one's problem."""
+    def check(self, given: list[tuple[str, Json, str]], where: str, *, whole: bool = True) -> dict[str, Json]:
+        """Characteristics of an item (name, value, JSON pointer) as a dict, or the first bad one's problem; all that
+        are needed, if they are the `whole` service."""
         values: dict[str, Json] = {}
         for name, value, at in given:
             if name not in self.characteristics:
@@ -48,7 +49,7 @@ class Specification:
             self._check_value(name, value, at)
             values[name] = value
         for name, characteristic in self.characteristics.items():
-            if name not in values and characteristic.get("minCardinality", 0) > 0:
+            if whole and name not in values and characteristic.get("minCardinality", 0) > 0:
                 raise Problem(400, "Invalid order", f"{self.name} needs the characteristic {name!r}", where)
         return values
 
@@ -86,6 +87,9 @@ class Catalogue:
 
     def __iter__(self) -> Iterator[Specification]:
         return iter(self._by_id.values())
+
+    def get(self, id_: str) -> Specification | None:
+        return self._by_id.get(id_)
 
     def find(self, reference: ServiceSpecificationRef, where: str) -> Specification:
         """What a ServiceSpecificationRef (TMF641) names by `id`, or by `name` alone."""

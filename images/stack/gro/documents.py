@@ -99,7 +99,10 @@ def service(row: store.Row) -> dict[str, Json]:
             "href": f"{CATALOGUE}/serviceSpecification/{row['specification']}",
             "name": row["document"]["specification"],
         },
-        "serviceOrderItem": [{"serviceOrderId": row["added_by"], "itemId": row["document"]["item"]}],
+        "serviceOrderItem": [
+            {"serviceOrderId": row["added_by"], "itemId": row["document"]["item"]},
+            *row["document"].get("changes", []),
+        ],
         "relatedParty": [{"id": row["tenant"], "role": "customer", "@referredType": "Organization"}],
         "@type": given.get("@type", "Service"),
         **({"endDate": row["ended"]} if row["ended"] else {}),

@@ -14,9 +14,9 @@ from stackkit import durable
 from stackkit.database import Database
 from stackkit.durable import Context, Held, Later, Step
 
-from gro import documents, sdno, secrecy, store
+from gro import changes, documents, sdno, secrecy, store
 from gro.notices import OUTBOX, SITES, Notices
-from gro.ordered import Site
+from gro.ordered import Service, Site
 from gro.ordered import change as change_of
 from gro.restconf import Controller, Manager, RefusedError
 from gro.watch import REGISTRY, Waiting, of_cloud, of_device, of_site
@@ -62,7 +62,10 @@ class Fulfilment:
     async def _reserve(self, context: Context) -> Json:
         """The rows were written with the order itself; here they are only evidence."""
         added, removed = self._rows(context.saga)
-        return {"add": [row["id"] for row in added], "remove": [row["id"] for row in removed]}
+        with self.database.read() as connection:
+            changed = [row["service"] for row in changes.of_order(connection, context.saga)]
+        evidence = {"add": [row["id"] for row in added], "remove": [row["id"] for row in removed]}
+        return {**evidence, "modify": changed} if changed else evidence
 
     async def _release(self, context: Context, _: Json) -> Json:
         with self.database.begin() as connection:
@@ -71,6 +74,7 @@ class Fulfilment:
             store.set_services(connection, ids, in_network=False, **_ended())
             kept = store.services_by(connection, store.services.c.removed_by, context.saga)
             store.set_services(connection, [row["id"] for row in kept], removed_by=None)
+            changes.end(connection, context.saga, done=False)
             gone = store.drop_unused_sites(connection, context.input["tenant"])
             for row in added:
                 documents.tell_service(connection, row["id"])
@@ -106,20 +110,32 @@ class Fulfilment:
 
     async def _apply(self, context: Context, *, undo: bool) -> Json:
         added, removed = self._rows(context.saga)
+        wanted, other = changes.AFTER, changes.BEFORE
         if undo:
-            added, removed = removed, added
+            added, removed, wanted, other = removed, added, other, wanted
         going, coming = [row["id"] for row in removed], [row["id"] for row in added]
         async with self._network:
             with self.database.begin() as connection:
                 # Before the patch: nobody may build upon what is about to go. (After it, for what comes.)
                 store.set_services(connection, going, in_network=False)
+                changes.put(connection, context.saga, wanted)
+                rows = changes.of_order(connection, context.saga)
+                changed = [changes.service_of(connection, row, wanted) for row in rows]
+                former = [changes.service_of(connection, row, other) for row in rows]
                 tenant = context.input["tenant"]
                 present = store.in_network(connection, tenant)
                 sites = store.tenant_sites(connection, tenant)
             known = {one.id: one for one in (*present, *map(store.service_of, removed))}
-            change = change_of(known.values(), sites, [store.service_of(row) for row in added], going)
+            new = [*(store.service_of(row) for row in added), *changed]
+            change = change_of(known.values(), sites, new, going, former)
             patch = sdno.patch(change, f"{context.saga}{'-undo' if undo else ''}")
-            await self._send(patch, change.secrets)
+            try:
+                await self._send(patch, change.secrets)
+            except RefusedError:
+                if not undo:  # at once: other orders shall not send again what was refused
+                    with self.database.begin() as connection:
+                        changes.put(connection, context.saga, changes.BEFORE)
+                raise
             with self.database.begin() as connection:
                 store.set_services(connection, coming, in_network=True)
         edits = patch["ietf-yang-patch:yang-patch"]["edit"]
@@ -134,29 +150,36 @@ class Fulfilment:
 
     async def _verify(self, context: Context) -> Json:
         added, removed = self._rows(context.saga)
-        clouds = [row["id"] for row in (*added, *removed) if store.service_of(row).cloud is not None]
+        with self.database.read() as connection:
+            changed = changes.of_order(connection, context.saga)
+            new = [store.service_of(row) for row in added]
+            new += [changes.service_of(connection, row, changes.AFTER) for row in changed]
+            old = [store.service_of(row) for row in removed]
+            old += [changes.service_of(connection, row, changes.BEFORE) for row in changed]
+        clouds = {one.id for one in (*new, *old) if one.cloud is not None}
         expected = {of_cloud(id_) for id_ in clouds}
-        evidence = await self._settled(context, added, removed, expected)
+        evidence = await self._settled(context, new, old, expected)
         live = await self.controller.clouds(clouds)
-        for row in added:
-            if row["id"] in clouds:
-                evidence[f"cloud of {row['id']}"] = _up(f"the cloud of service {row['id']}", live.get(row["id"], {}))
-        for row in removed:
-            if row["id"] in live:
-                raise Held(f"the cloud of service {row['id']} is {live[row['id']].get('state', 'there')} still")
+        for id_ in sorted(clouds):
+            what, state = f"the cloud of service {id_}", live.get(id_, {})
+            if any(one.id == id_ for one in new):
+                evidence[f"cloud of {id_}"] = _up(what, state, settled=any(one.id == id_ for one in old))
+            elif state:
+                raise Held(f"{what} is {state.get('state', 'there')} still")
         return evidence
 
     async def _settled(
-        self, context: Context, added: list[store.Row], removed: list[store.Row], more: Collection[str]
+        self, context: Context, new: list[Service], old: list[Service], more: Collection[str]
     ) -> dict[str, Json]:
-        """Sites of added services are up, those that no service uses any more are gone, and those that others use have
-        lost what was theirs of removed services."""
+        """Sites of new (or changed) services are up, those that no service uses any more are gone, and those that
+        others use have lost what was theirs of old services."""
         tenant = context.input["tenant"]
         with self.database.read() as connection:
             sites = store.tenant_sites(connection, tenant)
             used = {name for one in store.in_network(connection, tenant) for name in one.sites}
-        wanted = {name for row in added for name in row["sites"]}
-        touched = {name for row in removed for name in row["sites"] if name in sites} - wanted
+        wanted = {name for one in new for name in one.sites}
+        before = {name for one in old for name in one.sites}
+        touched = (before & sites.keys()) - wanted
         gone, staying = touched - used, touched & used
         concerned = [sites[name] for name in (*wanted, *touched)]
         devices = {of_device(one.device_name) for one in concerned if one.device_name}
@@ -164,7 +187,7 @@ class Fulfilment:
         live = await self.controller.sites({one.id for one in concerned})
         evidence: dict[str, Json] = {}
         for name in sorted(wanted):
-            evidence[name] = _up(f"site {name}", live.get(sites[name].id, {}))
+            evidence[name] = _up(f"site {name}", live.get(sites[name].id, {}), settled=name in before)
         for name in sorted(gone):
             if sites[name].id in live:
                 raise Held(f"site {name} is {live[sites[name].id].get('state', 'there')} still")
@@ -182,9 +205,12 @@ class Fulfilment:
             removed = store.services_by(connection, store.services.c.removed_by, context.saga)
             store.set_services(connection, [row["id"] for row in added], state="active")
             store.set_services(connection, [row["id"] for row in removed], **_ended())
+            changed = changes.end(connection, context.saga, done=True)
             gone = store.drop_unused_sites(connection, context.input["tenant"])
             for row in (*added, *removed):
                 documents.tell_service(connection, row["id"])
+            for id_ in changed:
+                documents.tell_service(connection, id_, "ServiceAttributeValueChangeEvent")
         return {"sites-dropped": gone}
 
     def _rows(self, order: str) -> tuple[list[store.Row], list[store.Row]]:
@@ -198,7 +224,8 @@ class Fulfilment:
         added, _ = self._rows(context.saga)
         with self.database.read() as connection:
             sites = store.tenant_sites(connection, context.input["tenant"])
-        return [sites[name] for name in sorted({name for row in added for name in row["sites"]})]
+            changed = changes.sites_of(connection, context.saga)
+        return [sites[name] for name in sorted(changed.union(*(row["sites"] for row in added)))]
 
 
 def observer(notices: Notices, waiting: Waiting) -> durable.Observer:
@@ -226,13 +253,15 @@ def observer(notices: Notices, waiting: Waiting) -> durable.Observer:
     return observe
 
 
-def _up(what: str, state: Json) -> Json:
-    """Evidence that a site or a cloud is up."""
+def _up(what: str, state: Json, *, settled: bool = False) -> Json:
+    """Evidence that a site or a cloud is up; that was there before: in what it is now, too."""
     if state.get("state") == "failed":
         raise RefusedError(f"{what}: {state.get('reason', 'failed')}")
     if state.get("state") != "up":
         reason = f" ({state['reason']})" if state.get("reason") else ""
         raise Held(f"{what} is {state.get('state', 'not known to the controller yet')}{reason}")
+    if settled and state.get("in-sync") is False:
+        raise Held(f"{what} is being changed")
     return {key: state[key] for key in ("state", "since", "round-trip-time") if key in state}
 
 

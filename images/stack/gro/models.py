@@ -139,11 +139,32 @@ class ServiceDelete(Extensible):
     serviceCharacteristic: list[Characteristic] = optional()
 
 
+class ServiceModify(Extensible):
+    """A service that is there, to be changed: what is given takes the place of what was, the rest stays. A site that is
+    given by its name alone stays as it is; a cloud that is given without its key keeps it."""
+
+    id: Name
+    href: Text = optional()
+    name: Text = optional()
+    description: Text = optional()
+    serviceType: Text = optional()
+    category: Text = optional()
+    serviceSpecification: ServiceSpecificationRef = optional()
+    serviceCharacteristic: list[Characteristic] = Field(default_factory=list)
+
+
 class ItemAdd(Extensible):
     id: Name
     action: Literal["add"]
     quantity: Quantity = 1
     service: ServiceAdd
+
+
+class ItemModify(Extensible):
+    id: Name
+    action: Literal["modify"]
+    quantity: Quantity = 1
+    service: ServiceModify
 
 
 class ItemDelete(Extensible):
@@ -153,7 +174,7 @@ class ItemDelete(Extensible):
     service: ServiceDelete
 
 
-Item = Annotated[ItemAdd | ItemDelete, Field(discriminator="action")]
+Item = Annotated[ItemAdd | ItemModify | ItemDelete, Field(discriminator="action")]
 
 
 class OrderText(Extensible):

@@ -6,60 +6,30 @@ That its members are as models.py says is known by then. A problem names the mem
 import dataclasses
 import re
 import uuid
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from stackkit.problems import Problem
 
-from gro import cloud_rules, secrecy, site_rules, store
-from gro.catalogue import Catalogue, Specification
-from gro.models import ItemAdd, ServiceAdd, ServiceDelete, ServiceOrderCreate
+from gro import changes, cloud_rules, secrecy, site_rules, store, wholeness
+from gro.catalogue import Catalogue
+from gro.checked import Added, Checked, Modified, blame, refuse
+from gro.models import (
+    Characteristic,
+    ItemAdd,
+    ItemModify,
+    ServiceAdd,
+    ServiceDelete,
+    ServiceModify,
+    ServiceOrderCreate,
+)
 from gro.ordered import Service, Site
 
 Json = Any
 
-TITLE = "Invalid order"
 CUSTOMER = "customer"
 TENANT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-
-
-def refuse(detail: str, where: str) -> Problem:
-    return Problem(400, TITLE, detail, where)
-
-
-def blame(faults: Iterable[site_rules.Fault], where: str) -> None:
-    """Refuse with the first fault, if there is one."""
-    for place, text in faults:
-        raise refuse(text, where + place)
-
-
-@dataclass
-class Added:
-    item: str
-    specification: Specification
-    service: Service
-    document: dict[str, Json]
-
-
-@dataclass
-class Checked:
-    """A valid order: what it adds and removes. Sites are those that it brings. Nothing secret is in the document."""
-
-    tenant: str
-    document: dict[str, Json]
-    add: list[Added] = field(default_factory=list)
-    remove: list[str] = field(default_factory=list)
-    sites: dict[str, Site] = field(default_factory=dict)
-    places: dict[str, str] = field(default_factory=dict)
-    """Where in the body each of its sites (by name) and clouds (by service) is."""
-    removed_at: dict[str, str] = field(default_factory=dict)
-    """And the end of each service."""
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        return tuple(secret for added in self.add for secret in added.service.secrets)
 
 
 def tenant_of(order: ServiceOrderCreate, own: str | None) -> str:
@@ -97,100 +67,142 @@ class Checker:
             seen.add(item.id)
             if isinstance(item, ItemAdd):
                 self._add(checked, item.id, item.service, f"{where}/service")
+            elif isinstance(item, ItemModify):
+                self._modify(checked, item.id, item.service, f"{where}/service")
             else:
                 self._delete(checked, item.service, f"{where}/service")
-        self._whole(checked)
+        wholeness.check(self._connection, checked)
         return checked
+
+    # -- services --
 
     def _add(self, checked: Checked, item: str, service: ServiceAdd, where: str) -> None:
         specification = self._catalogue.find(service.serviceSpecification, f"{where}/serviceSpecification")
-        base = f"{where}/serviceCharacteristic"
-        given = [
-            (one.name, one.value, f"{base}/{index}/value") for index, one in enumerate(service.serviceCharacteristic)
-        ]
+        given, base = _given(service.serviceCharacteristic, where)
         values = specification.check(given, base)
-        places = {name: at for name, _, at in given}
-        names: list[str] = []
-        listed = [(values["site"], places["site"])] if "site" in values else [
-            (one, f"{places['sites']}/{index}") for index, one in enumerate(values["sites"])
-        ]  # fmt: skip
-        for one, at in listed:
-            if one["name"] in names:
-                raise refuse("this site is named twice", f"{at}/name")
-            names.append(self._site(checked, one, at))
-        cloud = values.get("cloud")
-        new = Service(
-            str(uuid.uuid4()), checked.tenant, specification.internet, tuple(names),
-            direct_paths=values.get("directPaths", False), cloud=secrecy.without(cloud, self._secret),
-            shared_key=None if cloud is None else cloud.get("sharedKey"),
-        )  # fmt: skip
-        if cloud is not None:
-            checked.places[new.id] = places["cloud"]
-            blame(cloud_rules.faults(new), places["cloud"])
-        document = secrecy.without(service.document(), self._secret)
-        checked.add.append(Added(item, specification, new, document))
+        new = Service(str(uuid.uuid4()), checked.tenant, specification.internet, ())
+        new = self._as_given(checked, new, values, {name: at for name, _, at in given})
+        checked.add.append(Added(item, specification, new, secrecy.without(service.document(), self._secret)))
 
-    def _site(self, checked: Checked, value: dict[str, Json], where: str) -> str:
-        """A site by name if it exists or this order brings it (equal data may be repeated), else a new one."""
+    def _modify(self, checked: Checked, item: str, service: ServiceModify, where: str) -> None:
+        row = self._its(checked, service.id, "modify", where)
+        specification = self._catalogue.get(row["specification"])
+        if specification is None:
+            raise Problem(409, "Offer is gone", f"{row['specification']} is not offered any more", f"{where}/id")
+        if service.serviceSpecification is not None:
+            named = self._catalogue.find(service.serviceSpecification, f"{where}/serviceSpecification")
+            if named is not specification:
+                text = f"the service is of the specification {specification.id}, and stays so: leave this out"
+                raise refuse(text, f"{where}/serviceSpecification")
+        given, base = _given(service.serviceCharacteristic, where)
+        values = specification.check(given, base, whole=False)
+        before = store.service_of(row)
+        after = self._as_given(checked, before, values, {name: at for name, _, at in given})
+        document = {**row["document"], "service": self._merged(row["document"]["service"], service.document())}
+        checked.modify.append(Modified(item, before, after, row["document"], document))
+
+    def _merged(self, old: Json, new: Json) -> Json:
+        """The service's document with what the item says anew."""
+        new = secrecy.without(new, self._secret)
+        told = {key: value for key, value in new.items() if key not in ("id", "href", "serviceSpecification")}
+        values = {one["name"]: one for one in (*old["serviceCharacteristic"], *told.get("serviceCharacteristic", []))}
+        return {**old, **told, "serviceCharacteristic": list(values.values())}
+
+    def _delete(self, checked: Checked, service: ServiceDelete, where: str) -> None:
+        checked.remove.append(self._its(checked, service.id, "delete", where)["id"])
+
+    def _its(self, checked: Checked, id_: str, action: str, where: str) -> store.Row:
+        """The tenant's active service of this id, about which no other item and no other order is."""
+        row = store.one(self._connection, store.services, id_)
+        if row is None or row["tenant"] != checked.tenant:
+            raise refuse(f"an item with action {action} names a service of the tenant by id", f"{where}/id")
+        if id_ in checked.items:
+            raise refuse("two items are about this service", f"{where}/id")
+        busy = changes.is_busy(self._connection, id_)
+        if row["state"] != "active" or row["removed_by"] is not None or busy:
+            text = f"the service is {row['state']}" + (", its end is ordered" if row["removed_by"] else "")
+            title = "Service is being changed" if busy else "Service is not active"
+            raise Problem(409, title, text + (", and an open order changes it" if busy else ""), f"{where}/id")
+        checked.items[id_] = f"{where}/id"
+        return row
+
+    def _as_given(self, checked: Checked, service: Service, values: dict[str, Json], places: dict[str, str]) -> Service:
+        """The service with these characteristics; the others stay."""
+        made = service
+        if listed := list(_sites(values, places)):
+            names: list[str] = []
+            for one, at in listed:
+                if one["name"] in names:
+                    raise refuse("this site is named twice", f"{at}/name")
+                names.append(self._site(checked, one, at, may_change=one["name"] in service.sites))
+            made = dataclasses.replace(made, sites=tuple(names))
+        if "directPaths" in values:
+            made = dataclasses.replace(made, direct_paths=values["directPaths"])
+        if "cloud" in values:
+            cloud = values["cloud"]
+            key = cloud.get("sharedKey", service.shared_key)
+            made = dataclasses.replace(made, cloud=secrecy.without(cloud, self._secret), shared_key=key)
+        if made.cloud is not None and places:
+            checked.places[made.id] = places.get("cloud", next(iter(places.values())))
+            if "cloud" in values:
+                blame(cloud_rules.faults(made), places["cloud"])
+        return made
+
+    # -- sites --
+
+    def _site(self, checked: Checked, value: dict[str, Json], where: str, *, may_change: bool) -> str:
+        """A site by name if it exists or this order brings it (equal data may be repeated), or is changed, or new."""
         name = str(value["name"])
-        known = checked.sites.get(name) or store.find_site(self._connection, checked.tenant, name)
-        if known is not None:
-            same = dataclasses.replace(known, device_name=None)
-            for key, given in value.items():
-                if Site.of(checked.tenant, {**known.document(), key: given}) != same:
-                    raise refuse(f"site {name} exists with other data; its name alone would do", f"{where}/{key}")
-            return name
+        known = checked.fresh_sites.get(name) or store.find_site(self._connection, checked.tenant, name)
+        if known is not None and (len(value) == 1 or not may_change):
+            if (member := _difference(known, value)) is None:
+                return name
+            text = f"site {name} exists with other data; its name alone would do"
+            raise refuse(f"{text}, and to change it modify its service", f"{where}/{member}")
         for needed in ("device", "access", "gateway"):
             if needed not in value:
-                raise refuse(f"there is no site {name} yet: a new one needs {needed!r}", f"{where}/{needed}")
+                what = f"there is no site {name} yet: a new one" if known is None else f"site {name}, to be changed,"
+                raise refuse(f"{what} needs {needed!r}", f"{where}/{needed}")
         site = Site.of(checked.tenant, value)
+        if known is not None and site == dataclasses.replace(known, device_name=None):
+            return name
         blame(site_rules.faults(site), where)
-        others = {**store.tenant_sites(self._connection, checked.tenant), **checked.sites}
-        blame(site_rules.neighbours(site, others.values()), where)
-        checked.sites[name] = site
+        if known is not None:
+            self._change(checked, known, site, where)
+        if known is None:
+            checked.sites[name] = site
         checked.places[name] = where
         return name
 
-    def _whole(self, checked: Checked) -> None:
-        """What holds between the items, and between them and what the tenant has."""
-        sites = {**store.tenant_sites(self._connection, checked.tenant), **checked.sites}
-        staying = [one for one in store.alive(self._connection, checked.tenant) if one.id not in checked.remove]
-        clouds = [one for one in staying if one.cloud is not None]
-        for new in (added.service for added in checked.add):
-            if new.cloud is not None:
-                members = [sites[name] for name in new.sites]
-                blame(cloud_rules.place(new, members, sites.values(), clouds), checked.places[new.id])
-                clouds.append(new)
-        for service in clouds:
-            for name, site in checked.sites.items():
-                blame(cloud_rules.overlaps(service, site), checked.places[name])
-        self._exits(checked, sites, [*staying, *(added.service for added in checked.add)])
+    def _change(self, checked: Checked, known: Site, site: Site, where: str) -> None:
+        """A site that is there stays where it is and what it is; all else may change."""
+        for member in ("device", "access"):
+            if getattr(site, member) != getattr(known, member):
+                text = f"a site keeps its {member}: end its services and order them anew"
+                raise refuse(text, f"{where}/{member}")
+        if site.name in checked.fresh_sites:
+            raise refuse("another item says other things of this site", where)
+        if any(one.name == site.name for one in changes.open_sites(self._connection, checked.tenant)):
+            raise Problem(409, "Site is being changed", f"an open order changes site {site.name}", where)
+        checked.changed[site.name] = (known, dataclasses.replace(site, device_name=known.device_name))
 
-    def _exits(self, checked: Checked, sites: dict[str, Site], after: list[Service]) -> None:
-        """Who sends packets for the Internet to the POP is in a service that takes them there."""
-        served = {name for one in after if one.internet for name in one.sites}
-        leaving = [one for one in store.alive(self._connection, checked.tenant) if one.id in checked.removed_at]
-        for name, where in checked.places.items():
-            if name in sites and sites[name].needs_pop_internet and name not in served:
-                text = (
-                    "some packets leave at the POP, which needs a service Site to Internet for this site: add an item"
-                )
-                raise refuse(f"{text}, or let all leave locally", f"{where}/localInternet")
-        used = {name for one in after for name in one.sites}
-        for service in leaving:
-            for name in service.sites:
-                if name in used and sites[name].needs_pop_internet and name not in served:
-                    text = f"site {name} has a rule by which packets leave at the POP: end its other services, too"
-                    raise refuse(text, checked.removed_at[service.id])
 
-    def _delete(self, checked: Checked, service: ServiceDelete, where: str) -> None:
-        row = store.one(self._connection, store.services, service.id)
-        if row is None or row["tenant"] != checked.tenant:
-            raise refuse("an item with action delete names a service of the tenant by id", f"{where}/id")
-        if service.id in checked.remove:
-            raise refuse("two items delete this service", f"{where}/id")
-        if row["state"] != "active" or row["removed_by"] is not None:
-            text = f"the service is {row['state']}" + (", its end is ordered" if row["removed_by"] else "")
-            raise Problem(409, "Service is not active", text, f"{where}/id")
-        checked.remove.append(row["id"])
-        checked.removed_at[row["id"]] = f"{where}/id"
+def _given(characteristics: Sequence[Characteristic], where: str) -> tuple[list[tuple[str, Json, str]], str]:
+    """Name, value and place of each, and the place of all."""
+    base = f"{where}/serviceCharacteristic"
+    return [(one.name, one.value, f"{base}/{index}/value") for index, one in enumerate(characteristics)], base
+
+
+def _sites(values: dict[str, Json], places: dict[str, str]) -> Iterator[tuple[dict[str, Json], str]]:
+    """The sites of a service, as its offer has them, with their places."""
+    if "site" in values:
+        yield values["site"], places["site"]
+    for index, one in enumerate(values.get("sites", [])):
+        yield one, f"{places['sites']}/{index}"
+
+
+def _difference(known: Site, value: dict[str, Json]) -> str | None:
+    """A member by which the value says something else than is known."""
+    same = dataclasses.replace(known, device_name=None)
+    different = (key for key, one in value.items() if Site.of(known.tenant, {**known.document(), key: one}) != same)
+    return next(different, None)

@@ -115,17 +115,22 @@ class Change:
 
 
 def change(
-    services: Iterable[Service], sites: Mapping[str, Site], add: Sequence[Service], remove: Sequence[str]
+    services: Iterable[Service],
+    sites: Mapping[str, Site],
+    add: Sequence[Service],
+    remove: Sequence[str],
+    before: Sequence[Service] = (),
 ) -> Change:
     """The change from a tenant's `services` to those with `add` and without `remove`.
 
     Args:
         services: the tenant's services as they are; may hold what is added and removed already (a step is done again).
         sites: the tenant's sites by name, new ones included.
+        before: what services of `add` that are there already were.
     """
-    before = {service.id: service for service in (*services, *add)}
-    after = {id_: service for id_, service in before.items() if id_ not in remove}
-    touched = [*add, *(before[id_] for id_ in remove if id_ in before)]
+    known = {service.id: service for service in (*services, *add)}
+    after = {id_: service for id_, service in known.items() if id_ not in remove}
+    touched = [*add, *before, *(known[id_] for id_ in remove if id_ in known)]
     names = sorted({name for service in touched for name in service.sites})
     members = {name: tuple(sorted(s.id for s in after.values() if name in s.sites)) for name in names}
     return Change(

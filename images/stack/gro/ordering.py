@@ -9,12 +9,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from stackkit import durable
 from stackkit.problems import Problem
 
-from gro import bodies, documents, models, openapi, resources, store, streams, tmf
+from gro import bodies, changes, documents, models, openapi, resources, store, streams, tmf
+from gro.checked import Checked
 from gro.desk import Desk, scope_of, visible
 from gro.documents import ORDERING
 from gro.fulfilment import KIND
 from gro.notices import OUTBOX, SITES
-from gro.order_request import Checked, Checker
+from gro.order_request import Checker
 
 Json = Any
 
@@ -63,6 +64,7 @@ def write_order(connection: sa.Connection, checked: Checked, engine: durable.Eng
         )  # fmt: skip
         documents.tell_service(connection, one.id, "ServiceCreateEvent")
     store.set_services(connection, checked.remove, removed_by=id_)
+    changes.write(connection, id_, checked)
     engine.submit(connection, id_, KIND, {"tenant": checked.tenant})
     documents.tell_order(connection, id_, "ServiceOrderCreateEvent")
     return id_

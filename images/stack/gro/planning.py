@@ -8,9 +8,10 @@ from stackkit import durable
 from stackkit.problems import Problem
 
 from gro import bodies, models, openapi, resources, sdno, secrecy, store, tmf
+from gro.checked import Checked
 from gro.desk import Desk, scope_of
 from gro.documents import ORDERING
-from gro.order_request import Checked, Checker
+from gro.order_request import Checker
 from gro.ordered import Service, Site
 from gro.ordered import change as change_of
 from gro.ordering import EXAMPLES
@@ -32,7 +33,7 @@ def plans(desk: Desk, who: Any) -> APIRouter:
         """Every edit of every device that this order would make (serviceOrder's body). Nothing is written."""
         with desk.database.begin() as connection:
             checked = Checker(desk.catalogue, connection, scope_of(caller)).check(order)
-            sites = {**store.tenant_sites(connection, checked.tenant), **checked.sites}
+            sites = {**store.tenant_sites(connection, checked.tenant), **checked.fresh_sites}
             rows = [store.one(connection, store.services, id_) for id_ in checked.remove]
             leaving = [store.service_of(row) for row in rows if row is not None]
             present = {one.id: one for one in (*store.in_network(connection, checked.tenant), *leaving)}
@@ -50,9 +51,9 @@ def plans(desk: Desk, who: Any) -> APIRouter:
 
 async def _planned(desk: Desk, checked: Checked, sites: dict[str, Site], present: list[Service]) -> Json:
     """The change of the network, and what the controller says that it would do to devices."""
-    added = {name for service in checked.add for name in service.service.sites}
+    added = {name for service in checked.fresh for name in service.sites}
     sites = sites | {name: await _named(desk, sites[name]) for name in sorted(added) if sites[name].device_name is None}
-    change = change_of(present, sites, [added.service for added in checked.add], checked.remove)
+    change = change_of(present, sites, checked.fresh, checked.remove, [one.before for one in checked.modify])
     answer = await desk.controller.plan(sdno.plan(change))
     intent = sdno.patch(change, "plan")["ietf-yang-patch:yang-patch"]["edit"]
     notes = {"note": answer["note"]} if answer.get("note") else {}

@@ -56,7 +56,7 @@ class ServiceRef(Extensible):
 
 class ServiceOrderItem(Extensible):
     id: str
-    action: Literal["add", "delete"]
+    action: Literal["add", "modify", "delete"]
     quantity: models.Quantity = 1
     state: OrderState
     service: ServiceRef

@@ -57,6 +57,24 @@ sites = sa.Table(
     # Whatever two orders have read: a port, or a VLAN of it, is one site's. (Of other tenants' orders nobody learns.)
     sa.UniqueConstraint("tenant", "device", "port", "vlan"),
 )
+modifications = sa.Table(
+    "modification",
+    metadata,
+    sa.Column("service_order", sa.String, primary_key=True),
+    sa.Column("service", sa.String, primary_key=True),
+    sa.Column("tenant", sa.String, nullable=False, index=True),
+    sa.Column("before", sa.JSON, nullable=False),  # columns of `service`
+    sa.Column("after", sa.JSON, nullable=False),
+)
+site_changes = sa.Table(
+    "site_change",
+    metadata,
+    sa.Column("service_order", sa.String, primary_key=True),
+    sa.Column("tenant", sa.String, primary_key=True),
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("before", sa.JSON, nullable=False),  # the site's document
+    sa.Column("after", sa.JSON, nullable=False),
+)
 cancellations = sa.Table(
     "cancellation",
     metadata,
@@ -111,6 +129,12 @@ def keep_options(connection: sa.Connection) -> None:
         connection.execute(sa.text(f"ALTER TABLE service ADD COLUMN {column} JSON"))
 
 
+def keep_changes(connection: sa.Connection) -> None:
+    """Services were built and ended, never changed."""
+    for table in (modifications, site_changes):
+        table.create(connection, checkfirst=True)
+
+
 def _sites_anew(connection: sa.Connection) -> None:
     """The table as it is declared now, with the rows that an older one had."""
     connection.execute(sa.text("ALTER TABLE site RENAME TO site_before"))
@@ -119,21 +143,26 @@ def _sites_anew(connection: sa.Connection) -> None:
     before = sa.table("site_before", *(sa.column(name, sites.c[name].type) for name in kept))
     for row in connection.execute(sa.select(before)).all():
         values = dict(row._mapping)
-        connection.execute(sa.insert(sites).values(**values, **_place(values["document"])))
+        connection.execute(sa.insert(sites).values(**{**values, **columns_of(values["document"])}))
     connection.execute(sa.text("DROP TABLE site_before"))
 
 
-MIGRATIONS = (create_tables, create_journal, free_devices, share_devices, keep_options)
+MIGRATIONS = (create_tables, create_journal, free_devices, share_devices, keep_options, keep_changes)
 
 
-def _place(document: Json) -> Row:
-    return {"port": document.get("port", "lan"), "vlan": document.get("vlan", 0)}
+def columns_of(document: Json) -> Row:
+    """A site's document, and what of it has columns."""
+    return {"document": document, "port": document.get("port", "lan"), "vlan": document.get("vlan", 0)}
 
 
 def add_site(connection: sa.Connection, site: Site) -> None:
-    document = site.document()
-    values = {"tenant": site.tenant, "name": site.name, "device": site.device, "document": document}
-    connection.execute(sa.insert(sites).values(**values, **_place(document)))
+    values = {"tenant": site.tenant, "name": site.name, "device": site.device}
+    connection.execute(sa.insert(sites).values(**values, **columns_of(site.document())))
+
+
+def set_site(connection: sa.Connection, tenant: str, name: str, **values: Any) -> None:
+    key = sa.and_(sites.c.tenant == tenant, sites.c.name == name)
+    connection.execute(sa.update(sites).where(key).values(**values))
 
 
 def one(connection: sa.Connection, table: sa.Table, id_: str) -> Row | None:
@@ -219,6 +248,8 @@ def drop_unused_sites(connection: sa.Connection, tenant: str) -> list[str]:
     """A site lives as long as a service that has not ended uses it; returns the names of those that went."""
     query = sa.select(services.c.sites).where(services.c.tenant == tenant, services.c.state != "terminated")
     used = {name for names in connection.execute(query).scalars() for name in names}
+    changing = sa.select(modifications.c.before, modifications.c.after).where(modifications.c.tenant == tenant)
+    used |= {name for versions in connection.execute(changing) for one in versions for name in one["sites"]}
     gone = sorted(set(tenant_sites(connection, tenant)) - used)
     if gone:
         connection.execute(sa.delete(sites).where(sites.c.tenant == tenant, sites.c.name.in_(gone)))

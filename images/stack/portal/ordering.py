@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from . import fields
 from .failures import Fault
@@ -13,6 +15,8 @@ from .fields import Field
 Json = Any
 
 CUSTOMER, TITLE, NOTE = "_customer", "_name", "_description"
+SEALED = "_sealed."
+"""Before the name of a field that is never shown again: what was typed there, for this session to keep."""
 _SERVICE = ("serviceOrderItem", "0", "service")
 
 
@@ -27,6 +31,15 @@ class Form:
     note: str = ""
     errors: dict[str, list[str]] = field(default_factory=dict)
     general: list[str] = field(default_factory=list)
+    service: str = ""
+    """The id of the service that it changes; none: it orders a new one."""
+    seal: Callable[[str], str] | None = None
+    """How a page may hold what it must not show."""
+
+    @property
+    def place(self) -> str:
+        """Where it is shown, and sent to."""
+        return f"/services/{quote(self.service)}/change" if self.service else f"/catalogue/{quote(self.offer['id'])}"
 
     @property
     def characteristics(self) -> list[tuple[str, Json]]:
@@ -35,7 +48,7 @@ class Form:
     @property
     def fields(self) -> list[Field]:
         """The form's fields with what is in them and what is wrong with it."""
-        return [
+        found = [
             fields.build(
                 {"description": one.get("description", ""), **one["valueSchema"]}, self.drafts[name], name,
                 fields.label_of(one["valueSchema"], name), required=one.get("minCardinality", 0) > 0,
@@ -43,11 +56,22 @@ class Form:
             )
             for name, one in self.characteristics
         ]  # fmt: skip
+        for secret in fields.secrets(found):
+            secret.sealed = self.seal(secret.value) if self.seal and secret.value else ""
+            secret.value = ""
+        return found
 
     @property
     def labels(self) -> dict[str, str]:
         """What people call each field, by its name."""
         return {**fields.labels(self.fields), TITLE: "Name of the service", NOTE: "Note", CUSTOMER: "Customer"}
+
+    def resize(self, place: str, *, more: bool) -> None:
+        """One entry more in a list, or one (named by its place) less."""
+        name, *path = place.split(".")
+        for key, one in self.characteristics:
+            if key == name:
+                fields.resize(one["valueSchema"], self.drafts[key], path, more=more)
 
     def body(self) -> Json:
         """The order (TMF641 ServiceOrder_Create)."""
@@ -56,10 +80,12 @@ class Form:
             for name, one in self.characteristics
             if (value := fields.value_of(one["valueSchema"], self.drafts[name])) is not None
         ]
-        service: Json = {"serviceSpecification": {"id": self.offer["id"]}, "serviceCharacteristic": given}
+        action, service = "add", {"serviceSpecification": {"id": self.offer["id"]}, "serviceCharacteristic": given}
+        if self.service:
+            action, service["id"] = "modify", self.service
         if self.title:
             service["name"] = self.title
-        body: Json = {"serviceOrderItem": [{"id": "1", "action": "add", "service": service}]}
+        body: Json = {"serviceOrderItem": [{"id": "1", "action": action, "service": service}]}
         if self.note:
             body["description"] = self.note
         if self.customer:
@@ -92,6 +118,17 @@ def from_pairs(offer: Json, pairs: Mapping[str, str]) -> Form:
     return Form(offer, drafts, texts[CUSTOMER], texts[TITLE], texts[NOTE])
 
 
+def unsealed(pairs: Mapping[str, str], unseal: Callable[[str], str]) -> dict[str, str]:
+    """What was sent, with what the page held for a secret that was not typed anew."""
+    found = dict(pairs)
+    for key, held in pairs.items():
+        name = key.removeprefix(SEALED)
+        if name != key and not pairs.get(name):
+            with contextlib.suppress(ValueError):
+                found[name] = unseal(held)
+    return found
+
+
 def from_body(offer: Json, body: Json) -> Form:
     """The form that wrote a body."""
     service = body["serviceOrderItem"][0]["service"]
@@ -100,7 +137,24 @@ def from_body(offer: Json, body: Json) -> Form:
         one["name"]: fields.draft_from(one["valueSchema"], values.get(one["name"]))
         for one in offer["specCharacteristic"]
     }
-    return Form(offer, drafts, customer_of(body), service.get("name", ""), body.get("description", ""))
+    made = Form(offer, drafts, customer_of(body), service.get("name", ""), body.get("description", ""))
+    made.service = service.get("id", "")
+    return made
+
+
+def change(offer: Json, service: Json, sites: Sequence[Json], customer: str) -> Form:
+    """The form that changes a service, filled with what it is; its sites as they are, however they were ordered."""
+    now = {one["name"]: one for one in sites}
+    given = [{**one, "value": _as_is(one["value"], now)} for one in service.get("serviceCharacteristic", [])]
+    form = from_body(offer, {"serviceOrderItem": [{"service": {**service, "serviceCharacteristic": given}}]})
+    form.customer = customer
+    return form
+
+
+def _as_is(value: Json, sites: Mapping[str, Json]) -> Json:
+    if isinstance(value, list):
+        return [_as_is(one, sites) for one in value]
+    return sites.get(value.get("name", ""), value) if isinstance(value, dict) else value
 
 
 def deletion(service: Json, customer: str) -> Json:

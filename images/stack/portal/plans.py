@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 from sqlalchemy import text
 from stackkit.database import Database
 
+from . import secrecy
 from .desk import ORDERING, Service
 from .sessions import Session, now
 
@@ -48,9 +49,11 @@ class Plans:
         """Returns the id of the plan, which is good in this session only."""
         plan = secrets.token_urlsafe(24)
         content = json.dumps({"body": body, "edits": edits, "obstacle": obstacle})
+        # An order may hold a secret; who copies the database shall not have it.
+        sealed = secrecy.seal(session.secret, content.encode())
         with self._database.begin() as connection:
             query = "INSERT INTO plans VALUES (:id, :session, :made, :content, NULL, NULL)"
-            values = {"id": plan, "session": session.id, "made": time.time_ns(), "content": content}
+            values = {"id": plan, "session": session.id, "made": time.time_ns(), "content": sealed}
             connection.execute(text(query), values)
             surplus = "SELECT made FROM plans WHERE session = :session ORDER BY made DESC LIMIT 1 OFFSET :most"
             old = f"DELETE FROM plans WHERE session = :session AND made <= ({surplus})"  # noqa: S608 - no input in it
@@ -63,7 +66,11 @@ class Plans:
             row = connection.execute(text(query), {"id": plan, "session": session.id}).mappings().first()
         if row is None:
             return None
-        return Plan(row["id"], **json.loads(row["content"]), claimed=row["claimed"], order_id=row["order_id"])
+        try:
+            content = json.loads(secrecy.unseal(session.secret, row["content"]))
+        except ValueError:  # of a portal that did not seal
+            return None
+        return Plan(row["id"], **content, claimed=row["claimed"], order_id=row["order_id"])
 
     async def place(self, session: Session, id_: str) -> str | None:
         """Place the plan's order unless it has been placed; the order's id. None: there is no such plan."""

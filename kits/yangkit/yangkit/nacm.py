@@ -100,14 +100,15 @@ _NO_RULES = Rules({})
 class Access:
     """What one user may do under one configuration."""
 
-    def __init__(self, rules: Rules, user: str, recovery: bool) -> None:
+    def __init__(self, rules: Rules, user: str, recovery: bool, write_only: frozenset[str] = frozenset()) -> None:
+        self._write_only = write_only
         self.unlimited = recovery or not rules.enabled
         self.user = user
         self._defaults = rules.default
         groups = rules.groups(user)
         self._rules = [] if self.unlimited else rules.for_groups(groups)
         self._data_rules = [rule for rule in self._rules if rule.kind in (None, "path")]
-        self._key = ("nacm", rules.serial, tuple(sorted(groups)))
+        self._key = ("nacm", rules.serial, self.unlimited, tuple(sorted(groups)))
 
     # -- operations --------------------------------------------------------------------------------------------------
 
@@ -139,6 +140,10 @@ class Access:
 
     def _decide(self, operation: str, path: Path) -> bool:
         schema = path.steps[-1][0]
+        if operation == "read" and schema.qualified_name in self._write_only:
+            return False
+        if self.unlimited:
+            return True
         for rule in self._data_rules:
             if not rule.covers_module(schema.module.name) or not rule.covers_operation(operation):
                 continue
@@ -167,7 +172,7 @@ class Access:
 
     def readable(self, tree: Container) -> Container:
         """The part of the tree that the user may read; the rest is left out silently."""
-        if self.unlimited:
+        if self.unlimited and not self._write_only:
             return tree
         name = repr(self._key)
         known = tree.recall(name)

@@ -94,6 +94,11 @@ class SchemaNode:
         return self.schema.wrap(self, library.children(self.handle))
 
     @cached_property
+    def secret(self) -> bool:
+        """Is it a value that nobody is shown who has not been permitted (RFC 8341, section 4: default-deny-all)?"""
+        return self.kind in ("leaf", "leaf-list") and "ietf-netconf-acm:default-deny-all" in self.facts.extensions
+
+    @cached_property
     def outputs(self) -> dict[str, SchemaNode]:
         """Nodes of the output of an RPC or action."""
         return self.schema.wrap(self, self.schema.library.outputs(self.handle))
@@ -198,7 +203,10 @@ class Schema:
         """Canonical form and basic type of a value whose prefixes are names of modules; RpcError when it is wrong."""
         result = self._canonical(node, shortened(value) if node.facts.qualified else value)
         if isinstance(result, libyang.Issue):
-            raise RpcError("invalid-value", result.message, app_tag=result.app_tag)
+            # libyang repeats the value, in quotes; errors are logged and stored in many places.
+            quotes = node.secret and ('"' in result.message or value in result.message)
+            message = f"{node.name}: this value is not allowed" if quotes else result.message
+            raise RpcError("invalid-value", message, app_tag=result.app_tag)
         return result
 
     def _canonical_uncached(self, node: SchemaNode, value: str) -> tuple[str, int] | libyang.Issue:

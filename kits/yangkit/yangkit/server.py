@@ -18,6 +18,7 @@ from yangkit.certnames import NameRule
 from yangkit.confirmed import Commits
 from yangkit.datastores import Datastores
 from yangkit.framing import DEFAULT_LIMIT
+from yangkit.nacm import Access, Rules
 from yangkit.notifications import Notifications
 from yangkit.operations import Handler, Operations
 from yangkit.session import Peer, Session, Transport
@@ -50,8 +51,9 @@ class Closable(Protocol):
 class NetconfServer:
     """Serves datastores to NETCONF clients.
 
-    ``recovery_users`` have sessions that access control does not bind (RFC 8341, section 3.3). ``rpcs`` holds the
-    handlers of RPCs ("module:name") and actions ("/module:container/list/name").
+    ``recovery_users`` have sessions that access control does not bind (RFC 8341, section 3.3). ``write_only`` leaves
+    ("module:name") are read back by nobody, not even by them. ``rpcs`` holds the handlers of RPCs ("module:name") and
+    actions ("/module:container/list/name").
     """
 
     def __init__(
@@ -60,11 +62,13 @@ class NetconfServer:
         *,
         rpcs: Mapping[str, Handler] | None = None,
         recovery_users: Collection[str] = ("admin",),
+        write_only: Collection[str] = (),
         limits: Limits | None = None,
     ) -> None:
         self.stores = datastores
         self.rpcs = dict(rpcs or {})
         self.recovery_users = frozenset(recovery_users)
+        self.write_only = frozenset(write_only)
         self.limits = limits or Limits()
         self.sessions: dict[int, Session] = {}
         self.counters: Counter[str] = Counter()
@@ -80,6 +84,10 @@ class NetconfServer:
         self._calls: list[CallHome] = []
         self._tls: list[TlsEndpoint] = []
         self._gone: set[asyncio.Task[None]] = set()
+
+    def access(self, rules: Rules, user: str) -> Access:
+        """What a user may do under these rules."""
+        return Access(rules, user, user in self.recovery_users, self.write_only)
 
     # -- listening and calling home ----------------------------------------------------------------------------------
 

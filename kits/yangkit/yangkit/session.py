@@ -252,7 +252,7 @@ class Session:
         """What this session's user may do now."""
         rules = nacm.Rules.of(self._server.stores.schema, self._server.stores.running_tree)
         if self._access is None or self._access[0] is not rules:
-            self._access = rules, nacm.Access(rules, self.user, self.user in self._server.recovery_users)
+            self._access = rules, self._server.access(rules, self.user)
         return self._access[1]
 
     @property

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from element.model import Config, UnsupportedError
+from element.model import Config
 from element.plan.desired import LAST_METRIC, MAIN_TABLE, desired
 from element.plan.resources import Credential, Ike, Link, Route, Rule, Table, table
+from element.unsupported import UnsupportedError
 
 Tree = dict[str, Any]
 Edit = Callable[[Callable[[Tree], None]], Config]

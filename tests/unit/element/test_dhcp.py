@@ -14,10 +14,11 @@ from element import day0
 from element.dhcp import option143
 from element.dhcp.client import Clients, command
 from element.dhcp.lease import LARGEST, Lease, LeaseError, granted, parse
-from element.model import Config, Granted, UnsupportedError, read
+from element.model import Config, Granted, read
 from element.plan import firewall
 from element.plan.desired import desired
 from element.plan.resources import Address, Route
+from element.unsupported import UnsupportedError
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from element.model import Config, UnsupportedError, read
+from element.model import Config, read
 from element.plan.desired import FORWARDING6, METRIC6, desired
 from element.plan.difference import Action, difference
 from element.plan.firewall import ruleset
 from element.plan.firewall6 import link_local
 from element.plan.resources import Address, Link, Route, Rule, Setting, table
+from element.unsupported import UnsupportedError
 
 from tests.unit.element.test_firewall import chain
 
@@ -203,7 +204,7 @@ class TestFilter:
         assert all('oifname "wan" meta mark & 0xfff == 1' in r for r in zones)
 
     def test_a_gateways_address_never_leaves_by_the_uplink(self, changed: Edit) -> None:
-        leak = 'oifname { "wan" } ip6 saddr { 2001:db8:2::1 } counter name "overlay-leak" drop'
+        leak = 'oifname { "wan" } rt ipsec missing ip6 saddr { 2001:db8:2::1 } counter name "overlay-leak" drop'
         assert leak in chain(changed(dual), "leaks")
 
     def test_nobody_but_the_gateway_advertises_it(self, changed: Edit) -> None:

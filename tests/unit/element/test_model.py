@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from element.model import Config, Kind, UnsupportedError, read
+from element.model import Config, Kind, read
+from element.unsupported import UnsupportedError
 
 Tree = dict[str, Any]
 

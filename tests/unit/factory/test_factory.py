@@ -316,7 +316,7 @@ def test_the_longest_names_fit_into_the_certificates(factory: Factory) -> None:
         ("", "ucpe", "m", None, "is no node name"),
         ("n" * 41, "ucpe", "m", None, "is no node name"),
         ("a\n", "ucpe", "m", None, "is no node name"),
-        ("ucpe-1", "toaster", "m", None, "the factory makes ucpe and vmsr"),
+        ("ucpe-1", "toaster", "m", None, "the factory makes ucpe, vmsr, vpcgw"),
         ("ucpe-1", "ucpe", "", None, "a model has"),
         ("ucpe-1", "ucpe", "x" * 65, None, "a model has"),
         ("ucpe-1", "ucpe", "m", "sn", "a serial number has"),

@@ -83,7 +83,9 @@ class Controller(_Server):
         self.clouds: dict[str, dict[str, Any]] = {}
         self.cloud_state = "up"
         self.notes: list[dict[str, str]] = []
+        #: What it says to an intent in which there is this text.
         self.refusal: str | None = None
+        self.refused = ""
         #: Sites whose devices take their time with every change.
         self.slow: set[str] = set()
         self.plans: list[Tree] = []
@@ -93,7 +95,7 @@ class Controller(_Server):
 
     async def apply(self, old: Tree, new: Tree) -> None:
         """The controller's own check of intent (RFC 8299)."""
-        if self.refusal is not None:
+        if self.refusal is not None and self.refused in str(new):
             raise ApplyError(self.refusal, f"/{SITES}", "invalid-value")
         self.applied = new
         if self.reads:

@@ -127,7 +127,11 @@ GOOD: dict[str, Any] = {"id": "1", "action": "add", "service": {"serviceSpecific
         ({"serviceOrderItem": [GOOD], "description": "a\x07"}, "/description", "control characters"),
         ({"serviceOrderItem": [7]}, "/serviceOrderItem/0", "an object is expected"),
         ({"serviceOrderItem": [{}]}, "/serviceOrderItem/0/action", "the member 'action' is missing"),
-        ({"serviceOrderItem": [{**GOOD, "action": []}]}, "/serviceOrderItem/0/action", "add and delete are possible"),
+        (
+            {"serviceOrderItem": [{**GOOD, "action": []}]},
+            "/serviceOrderItem/0/action",
+            "add, modify and delete are possible",
+        ),
         ({"serviceOrderItem": [{**GOOD, "quantity": 2}]}, "/serviceOrderItem/0/quantity", "item of its own"),
         ({"serviceOrderItem": [{**GOOD, "quantity": True}]}, "/serviceOrderItem/0/quantity", "item of its own"),
         ({"serviceOrderItem": [{**GOOD, "service": {"id": "x"}}]}, f"{S}/serviceSpecification", "specification"),

@@ -96,3 +96,59 @@ async def test_a_deletion_killed_is_completed(world: Any, listener: Any, place: 
     order = await world.until("completed", "failed", "cancelled", seconds=BOUND_SECONDS)
     assert order["state"] == "completed"
     await check(world, listener, order, changes=2, service="terminated")
+
+
+CHANGED = {**SITE, "gateway": "10.1.0.254/24", "dhcp": {"start": "10.1.0.100", "end": "10.1.0.199"}}
+
+
+def gateway(world: Any) -> str:
+    """Of the site, in the intent."""
+    (site,) = world.network.controller.intent["sites"]["site"]
+    ipv4 = site["site-network-accesses"]["site-network-access"][0]["ip-connection"]["ipv4"]
+    return str((ipv4.get("addresses") or ipv4.get("provider-dhcp"))["provider-address"])
+
+
+async def modify(world: Any, listener: Any, place: str, *slow: str) -> None:
+    """An active service; the order that changes it is taken by a GRO that is killed."""
+    await world.start()
+    await post(world, f"{ORDERING}/serviceOrder", ORDER)
+    await world.until("completed")
+    (service,) = (await world.call("GET", f"{INVENTORY}/service")).json()
+    world.kill()
+    world.network.controller.slow.update(slow)
+    await world.start(place)
+    await subscribe(world, listener)
+    change = {"id": service["id"], "serviceCharacteristic": [{"name": "site", "value": CHANGED}]}
+    item = {"id": "1", "action": "modify", "service": change}
+    await post(world, f"{ORDERING}/serviceOrder", {"serviceOrderItem": [item]})
+
+
+@pytest.mark.parametrize("place", ["accepted", *(f"do {step} {point}" for step in STEPS for point in POINTS)])
+async def test_a_change_killed_is_completed(world: Any, listener: Any, place: str) -> None:
+    await modify(world, listener, place)
+    await world.died()
+    await world.start()
+    order = await world.until("completed", "failed", "cancelled", seconds=BOUND_SECONDS)
+    assert order["state"] == "completed"
+    await check(world, listener, order, changes=2, service="active")
+    (service,) = (await world.call("GET", f"{INVENTORY}/service")).json()
+    assert service["serviceCharacteristic"][0]["value"] == CHANGED
+    assert gateway(world) == "10.1.0.254"
+
+
+@pytest.mark.parametrize("place", [f"undo {step} {point}" for step in ("network", "reserve") for point in POINTS])
+async def test_a_change_killed_while_it_is_cancelled_is_as_if_it_never_was(
+    world: Any, listener: Any, place: str
+) -> None:
+    await modify(world, listener, place, "acme.branch-1")
+    await world.network.controller.until(changes=2)
+    order = (await world.orders())[-1]
+    await post(world, f"{ORDERING}/cancelServiceOrder", {"serviceOrder": {"id": order["id"]}})
+    await world.died()
+    await world.start()
+    order = await world.until("completed", "failed", "cancelled", seconds=BOUND_SECONDS)
+    assert order["state"] == "cancelled"
+    await check(world, listener, order, changes=3, service="active")
+    (service,) = (await world.call("GET", f"{INVENTORY}/service")).json()
+    assert service["serviceCharacteristic"][0]["value"] == SITE
+    assert gateway(world) == "10.1.0.1"

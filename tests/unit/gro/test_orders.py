@@ -187,7 +187,9 @@ V = f"{S}/serviceCharacteristic/0/value"
 @pytest.mark.parametrize(
     ("item", "pointer"),
     [
-        ({**internet(), "action": "modify"}, "/serviceOrderItem/0/action"),
+        ({**internet(), "action": "replace"}, "/serviceOrderItem/0/action"),
+        ({**internet(), "action": "modify"}, f"{S}/id"),
+        ({"id": "1", "action": "modify", "service": {"id": "none"}}, f"{S}/id"),
         ({**internet(), "colour": "red"}, "/serviceOrderItem/0/colour"),
         (without(internet(), "id"), "/serviceOrderItem/0/id"),
         (without(internet(), "service", "serviceSpecification"), f"{S}/serviceSpecification"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import uvicorn
 
-from tests.unit.gro.peer import Network
+from tests.unit.gro.peer import Controller, Network
 
 
 class South:
@@ -33,6 +33,11 @@ class South:
 
     def controller_is(self, *, away: bool) -> None:
         self._do(self._network.controller.go(down=away))
+
+    @property
+    def controller(self) -> Controller:
+        """What it was told."""
+        return self._network.controller
 
     def close(self) -> None:
         self._do(self._stop())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
-import json
 from pathlib import Path
 
 import pytest
+from gro import catalogue
 from portal import fields, ordering, pages, secrecy
 from portal.failures import Fault, refused
 
@@ -14,8 +15,11 @@ OFFERS = Path(__file__).parents[3] / "models" / "offers"
 SITE = {"name": "one", "device": "EL-1", "access": "routed", "vlan": 12, "gateway": "10.1.0.1/24"}
 
 
+CATALOGUE = {one.id: one.document for one in catalogue.load(OFFERS)}
+
+
 def offer(name):
-    return json.loads((OFFERS / f"{name}.json").read_text())
+    return copy.deepcopy(CATALOGUE[name])
 
 
 def pairs(prefix, **values):
@@ -38,6 +42,88 @@ def test_from_an_order_and_back(name):
     form.drafts[key] = fields.draft_from(one["valueSchema"], SITE if key == "site" else [SITE, {"name": "two"}])
     body = form.body()
     assert ordering.from_body(specification, body).body() == body
+
+
+BRANCH = {
+    **SITE,
+    "gateway6": "2001:db8::1/64",
+    "dhcp": {"start": "10.1.0.9", "end": "10.1.0.20"},
+    "dns": {},
+    "localInternet": {"default": "pop", "rules": [
+        {"name": "a", "protocol": "tcp", "destinationPort": "443", "action": "local"},
+        {"name": "b", "protocol": 47, "dscp": 46, "source": "10.1.0.0/25", "action": "pop"}]},
+}  # fmt: skip
+CLOUD = {"gateway": "192.0.2.9", "identity": "vpc.example", "allowInsecureAggressive": False, "sharedKey": "k" * 20,
+         "remotePrefixes": ["10.100.0.0/16", "2001:db8:9::/48"]}  # fmt: skip
+DEEP = [
+    ("site-to-internet", {"site": BRANCH}),
+    ("site-to-site", {"sites": [BRANCH, {"name": "two"}], "directPaths": True}),
+    ("site-to-dc", {"sites": [{"name": "two", "dns": {"forwarders": ["9.9.9.9"]}}], "cloud": CLOUD}),
+]
+
+
+def shown(found, above=None):
+    """Fields as a browser has them: name and value of every input, those of sealed secrets included."""
+    sent = {}
+    for one in found:
+        if one.may_be_empty and one.used:
+            sent[one.name] = fields.YES
+        if one.sealed:
+            sent[ordering.SEALED + one.name] = one.sealed
+        if one.kind not in ("group", "list"):
+            sent[one.name] = one.value
+        sent |= shown(one.children)
+    return sent
+
+
+@pytest.mark.parametrize(("name", "values"), DEEP)
+def test_whatever_a_schema_knows_can_be_typed_shown_and_sent_again(name, values):
+    given = [{"name": key, "value": value} for key, value in values.items()]
+    body = {"serviceOrderItem": [{"service": {"serviceCharacteristic": given}}]}
+    form = ordering.from_body(offer(name), body)
+    form.seal = lambda text: text[::-1]
+    sent = ordering.unsealed(shown(form.fields), lambda text: text[::-1])
+    again = ordering.from_pairs(offer(name), sent).body()
+    assert again["serviceOrderItem"][0]["service"]["serviceCharacteristic"] == given
+
+
+def test_what_is_optional_is_folded_until_something_is_in_it():
+    form = ordering.from_pairs(offer("site-to-internet"), {"site.name": "one", "site.dhcp.start": "10.1.0.9"})
+    form.errors["site.localInternet.rules"] = ["wrong"]
+    (site,) = form.fields
+    parts = {one.name: one for one in site.children}
+    assert (site.optional, parts["site.name"].required) == (False, True)
+    groups = {name: part.is_open for name, part in parts.items() if part.optional}
+    assert groups == {"site.dhcp": True, "site.dns": False, "site.localInternet": True}
+    assert not any(child.required for child in parts["site.dhcp"].children), "browsers would insist on them"
+
+
+def test_lists_within_lists_grow_and_shrink():
+    form = ordering.from_pairs(offer("site-to-site"), {"sites.0.name": "a", "sites.1.name": "b"})
+    for _ in range(2):
+        form.resize("sites.1.localInternet.rules", more=True)
+    form.resize("sites.1.dns.forwarders", more=True)
+    form.drafts["sites"][1]["localInternet"]["rules"][1]["name"] = "last"
+    form.resize("sites.1.localInternet.rules.0", more=False)
+    second = form.drafts["sites"][1]
+    assert [rule["name"] for rule in second["localInternet"]["rules"]] == ["last"]
+    assert second["dns"]["forwarders"] == [""]
+    for place in ("sites.9.dns.forwarders", "sites.1.colour", "sites.1.dns", "sites.x", "", "sites.1.name", "cloud"):
+        form.resize(place, more=True)
+        form.resize(place, more=False)
+    assert len(form.drafts["sites"]) == 2
+
+
+def test_a_secret_is_never_shown_and_stays_with_whoever_gave_it():
+    form = ordering.from_pairs(offer("site-to-dc"), {"cloud.sharedKey": "a-key"})
+    assert "a-key" not in str(form.fields), "not without a seal"
+    form.seal = lambda text: secrecy.seal("of this session", text.encode())
+    assert "a-key" not in str(form.fields)
+    (field,) = fields.secrets(form.fields)
+    sent = {ordering.SEALED + field.name: field.sealed, field.name: ""}
+    assert ordering.unsealed(sent, lambda text: secrecy.unseal("of this session", text).decode())[field.name] == "a-key"
+    assert ordering.unsealed(sent, lambda text: secrecy.unseal("another", text).decode())[field.name] == ""
+    assert ordering.unsealed({**sent, field.name: "new"}, lambda _: "a-key")[field.name] == "new"
 
 
 def test_what_is_left_empty_is_left_out():

@@ -72,9 +72,51 @@ class TestForm:
         assert "&#34;&gt;&lt;script&gt;alert(1)" in answer.text
         assert 'value="12"' in answer.text
 
+    async def test_groups_and_lists_are_asked_for_without_scripts(self, ann):
+        page = (await ann.get("/catalogue/site-to-internet")).text
+        for name in ("DHCP", "DNS", "Local Internet access"):
+            assert f"<summary>{name}</summary>" in page
+        assert 'name="site.localInternet.rules.0.name"' not in page
+        more = await ann.post("/catalogue/site-to-internet", {"site.name": "one", "_add": "site.localInternet.rules"})
+        assert 'name="site.localInternet.rules.0.name"' in more.text
+        assert re.search(r'<details id="field-site-localInternet"[^>]* open', more.text)
+        assert '<datalist id="field-site-localInternet-rules-0-protocol-choices">' in more.text
+        less = {"site.name": "one", "site.localInternet.rules.0.name": "r", "_remove": "site.localInternet.rules.0"}
+        assert "rules.0.name" not in (await ann.post("/catalogue/site-to-internet", less)).text
+
+    async def test_what_is_wrong_deep_inside_is_said_there(self, ann, site):
+        rule = {"name": "r", "action": "local", "destinationPort": "443"}
+        sent = site() | {f"site.localInternet.rules.0.{key}": value for key, value in rule.items()}
+        answer = await ann.post("/catalogue/site-to-internet", sent)
+        assert answer.status_code == 400
+        assert 'id="field-site-localInternet-rules-0-destinationPort-error"' in answer.text
+        assert "give protocol tcp or udp" in answer.text
+
     async def test_an_offer_that_is_none_is_not_found(self, ann):
         assert (await ann.get("/catalogue/nothing")).status_code == 404
         assert (await ann.get("/catalogue/..%2F..%2FserviceOrder")).status_code == 404
+
+
+CLOUD = {"cloud.gateway": "192.0.2.9", "cloud.identity": "vpc.example", "cloud.remotePrefixes.0": "10.100.0.0/16"}
+
+
+class TestSecret:
+    KEY = "a-key-of-nobody-0001"
+
+    async def test_it_is_typed_once_and_shown_never(self, ann, site, world, tmp_path):
+        world.south.controller.reads = False
+        sent = {name.replace("site.", "sites.0."): value for name, value in site().items()} | CLOUD
+        form = await ann.post("/catalogue/site-to-dc", {**sent, "cloud.sharedKey": self.KEY, "_add": "sites"})
+        assert re.search(r'<input id="field-cloud-sharedKey"[^>]*type="password"', form.text)
+        sealed = hidden(form.text, "_sealed.cloud.sharedKey")
+        plan = await planned(ann, {**sent, "_sealed.cloud.sharedKey": sealed}, "site-to-dc")
+        again = (await ann.get(f"/catalogue/site-to-dc?plan={plan.url.path.rpartition('/')[2]}")).text
+        assert not [page for page in (form.text, plan.text, again) if self.KEY in page]
+        assert "given; type to replace it" in again
+        order = await ann.post(plan.url.path, {}, csrf=hidden(plan.text, "csrf"))
+        await until(ann, order.headers["location"], "completed")
+        assert self.KEY in str(world.south.controller.intent), "the plan's order has it"
+        assert not [file for file in tmp_path.rglob("*") if file.is_file() and self.KEY.encode() in file.read_bytes()]
 
 
 class TestPlan:
@@ -87,7 +129,7 @@ class TestPlan:
         assert len(orders_at_gro(world)) == before
 
     async def test_the_form_comes_back_as_it_was(self, ann, site):
-        fields = site(vlan="7") | {"_name": "branch office"}
+        fields = site(vlan="7", access="bridged") | {"_name": "branch office"}
         plan = await planned(ann, fields)
         form = (await ann.get(f"/catalogue/site-to-internet?plan={plan.url.path.rpartition('/')[2]}")).text
         for value in fields.values():
@@ -212,3 +254,57 @@ class TestOrder:
         await until(ann, answer.headers["location"], "completed")
         assert "terminated" in (await ann.get(service[0])).text
         assert fields["site.name"] not in (await ann.get("/sites")).text
+
+
+async def active(browser, fields):
+    """The path of the page of a service that is there."""
+    path = await ordered(browser, fields)
+    page = await until(browser, path, "completed")
+    return re.search(r'href="(/services/[^"]+)"', page)[1]
+
+
+class TestChange:
+    async def test_a_service_is_changed_by_the_form_that_shows_it(self, ann, site, world):
+        fields = site() | {"_name": "branch office"}
+        service = await active(ann, fields)
+        assert f'href="{service}/change"' in (await ann.get(service)).text
+        form = (await ann.get(f"{service}/change")).text
+        for value in fields.values():
+            assert f'value="{value}"' in form or f"<option selected>{value}</option>" in form
+        changed = fields | {"site.dns": "yes", "site.localInternet.rules.0.name": "web",
+                            "site.localInternet.rules.0.action": "local"}  # fmt: skip
+        more = await ann.post(f"{service}/change", {**changed, "_add": "site.localInternet.rules"})
+        assert 'name="site.localInternet.rules.1.name"' in more.text
+        assert f'action="{service}/change"' in more.text
+        wrong = await ann.post(f"{service}/change", {**changed, "site.device": "EL-none"})
+        assert wrong.status_code == 400
+        assert "a site keeps its device" in wrong.text
+        plan = await ann.follow(await ann.post(f"{service}/change", changed))
+        assert "This changes the service" in plan.text
+        assert f"{service}/change?plan=" in plan.text
+        again = (await ann.get(re.search(r'href="([^"]+/change[^"]+)"', plan.text)[1])).text
+        assert f'action="{service}/change"' in again
+        assert '<input type="checkbox" name="site.dns" value="yes" checked>' in again
+        order = await ann.post(plan.url.path, {}, csrf=hidden(plan.text, "csrf"))
+        page = await until(ann, order.headers["location"], "completed")
+        assert "Changes" in page
+        assert "change of" in (await ann.get("/orders")).text
+        assert "localInternet" in (await ann.get(service)).text
+        intent = str(world.south.controller.intent)
+        assert "local-internet" in intent
+
+    async def test_an_administrator_changes_it_for_its_customer(self, ann, root, site):
+        fields = site()
+        service = await active(ann, fields)
+        form = (await root.get(f"{service}/change")).text
+        assert "_customer" not in form
+        plan = await root.follow(await root.post(f"{service}/change", fields | {"_name": "renamed"}))
+        assert "for acme" in plan.text
+        order = await root.post(plan.url.path, {}, csrf=hidden(plan.text, "csrf"))
+        await until(root, order.headers["location"], "completed")
+        assert "renamed" in (await ann.get(service)).text
+
+    async def test_another_tenants_service_is_not_there(self, ann, bob, site):
+        service = await active(ann, site())
+        assert (await bob.get(f"{service}/change")).status_code == 404
+        assert (await bob.post(f"{service}/change", {})).status_code == 404

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,14 @@ from typing import Any
 import vici
 from cryptography import x509
 
-from element.plan.resources import Credential, Ike, Resource
+from element.plan.resources import Credential, Ike, Resource, SharedKey
 from element.revocation import Revocations, is_revoked
 
 Message = dict[str, Any]
 TIMEOUT = 10.0
 UNKNOWN = "?"
+_ENDS = ("version", "local", "remote", "local_addrs", "remote_addrs")
+_SELECTORS = ("local_ts", "remote_ts", "if_id_in")
 _LIVING = frozenset({"INSTALLED", "REKEYING", "REKEYED", "CREATED", "INSTALLING"})
 
 
@@ -47,6 +49,7 @@ class Charon:
         self._loaded: dict[str, Ike] = {}
         self._credentials: dict[tuple[str, bool], Credential] = {}
         self._keys: dict[str, str] = {}
+        self._shared: dict[str, SharedKey] = {}
 
     def close(self) -> None:
         """Forget the session and what was loaded through it."""
@@ -56,6 +59,7 @@ class Charon:
         self._loaded.clear()
         self._credentials.clear()
         self._keys.clear()
+        self._shared.clear()
 
     def call(self, command: str, message: Message | None = None) -> Any:
         """One command; ``CharonGoneError`` when charon is not there (any more)."""
@@ -85,8 +89,11 @@ class Charon:
     def read(self) -> Iterator[Resource]:
         """Connections that charon has, and the credentials that this session loaded."""
         for name in (n.decode() for n in self.call("get_conns").get("conns", ())):
-            yield self._loaded.get(name, Ike(name, UNKNOWN, UNKNOWN))
+            yield self._loaded.get(name, Ike(name, UNKNOWN))
         yield from self._credentials.values()
+        for name in (n.decode() for n in self.call("get_shared").get("keys", ())):
+            local, _, remote = name.partition(" ")
+            yield self._shared.get(name, SharedKey(local, remote, UNKNOWN))
 
     def present(self, credential: Credential) -> Credential:
         """A wanted credential with the digest of its files as they are now."""
@@ -129,23 +136,48 @@ class Charon:
         if not self._credentials:
             self.call("clear_creds")
             self.call("flush_certs")
+            self._shared.clear()
+
+    def load_shared(self, shared: SharedKey) -> None:
+        """Load a shared key, for these two identities only; another version takes the place of the one before."""
+        owners = [shared.local_id, shared.remote_id]
+        name = " ".join(owners)
+        self.call("load_shared", {"id": name, "type": "IKE", "data": shared.value, "owners": owners})
+        self._shared[name] = shared
+
+    def unload_shared(self, shared: SharedKey) -> None:
+        """Unload a shared key."""
+        name = f"{shared.local_id} {shared.remote_id}"
+        self._shared.pop(name, None)
+        if name.encode() in self.call("get_shared").get("keys", ()):
+            self.call("unload_shared", {"id": name})
 
     def load(self, ike: Ike) -> None:
         """Load a connection. Its SAs stay unless they contradict it."""
-        before = self._loaded.get(ike.name)
-        if before and before.selectors != ike.selectors:
-            self._terminate(ike.name)
         message = json.loads(ike.message)
-        message["local"]["certs"] = [(self._store / f"{n}.pem").read_text() for n in message["local"]["certs"]]
-        message["remote"]["cacerts"] = [(self._store / f"{n}.pem").read_text() for n in message["remote"]["cacerts"]]
+        if before := self._loaded.get(ike.name):
+            self._end_what_contradicts(ike.name, json.loads(before.message), message)
+        for end, key in (("local", "certs"), ("remote", "cacerts")):
+            if key in message[end]:
+                message[end][key] = [(self._store / f"{name}.pem").read_text() for name in message[end][key]]
         self.call("load_conn", {ike.name: message})
         self._loaded[ike.name] = ike
+
+    def _end_what_contradicts(self, name: str, old: Message, new: Message) -> None:
+        """End the SAs that cannot follow a change: all with other ends, else those of changed and former flows."""
+        if any(old[key] != new[key] for key in _ENDS):
+            self._terminate({"ike": name})
+            return
+        for child, before in old["children"].items():
+            now = new["children"].get(child)
+            if now is None or any(before[key] != now[key] for key in _SELECTORS):
+                self._terminate({"ike": name, "child": child})
 
     def unload(self, ike: Ike) -> None:
         """Unload a connection and end its SAs; the peer is told."""
         self._loaded.pop(ike.name, None)
         self.call("unload_conn", {"name": ike.name})
-        self._terminate(ike.name)
+        self._terminate({"ike": ike.name})
         if not self._loaded:
             self._end_half_open()
 
@@ -155,10 +187,10 @@ class Charon:
             with suppress(CharonError):
                 self.call("terminate", {"ike-id": sa["uniqueid"], "timeout": "2000", "force": "yes"})
 
-    def _terminate(self, name: str) -> None:
-        """End the SAs of a connection; that there are none is no error."""
+    def _terminate(self, which: Message) -> None:
+        """End SAs; that there are none is no error."""
         with suppress(CharonError):
-            self.call("terminate", {"ike": name, "timeout": "2000", "force": "yes"})
+            self.call("terminate", which | {"timeout": "2000", "force": "yes"})
 
     def _end_revoked(self, crl: x509.CertificateRevocationList) -> None:
         """RFC 5280: a certificate on the list is void now, also for SAs that were authenticated with it before."""
@@ -179,6 +211,17 @@ class Charon:
                 result.append({"name": name, **_text(sa)})
         return result
 
+    def established(self, wanted: Collection[Ike]) -> set[str]:
+        """Names of the connections that are established with all their children."""
+        if not wanted:
+            return set()
+        associations = self.associations()
+        return {
+            ike.name
+            for ike in wanted
+            if established(json.loads(ike.message)["children"], [sa for sa in associations if sa["name"] == ike.name])
+        }
+
     def keep(self) -> None:
         """Start what is ours to start and has no SA: traps and retries of charon do not cover a refused attempt."""
         wanted = {(name, child) for name, ike in self._loaded.items() for child in _started(ike)}
@@ -193,6 +236,14 @@ class Charon:
         for name, child in sorted(wanted - alive):
             with suppress(CharonError):
                 self.call("initiate", {"child": child, "ike": name, "timeout": "-1"})
+
+
+def established(children: Collection[str], associations: list[Message]) -> bool:
+    """Whether these SAs of one connection are an IKE SA and all of these children."""
+    alive = {sa["state"] for sa in associations} & {"ESTABLISHED", "REKEYING"}
+    found = (child for sa in associations for child in sa.get("child-sas", {}).values())
+    installed = {child["name"] for child in found if child["state"] in {"INSTALLED", "REKEYING"}}
+    return bool(alive) and installed.issuperset(children)
 
 
 def _started(ike: Ike) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from element.plan.resources import (
     Rule,
     Ruleset,
     Setting,
+    SharedKey,
     StationEntry,
     Table,
     Vlan,
@@ -99,6 +101,7 @@ class _Machine:
             Ruleset: nft.load,
             Setting: _set,
             Credential: charon.load_credential,
+            SharedKey: charon.load_shared,
             Ike: charon.load,
         }
         self._delete: dict[type[Resource], Callable[[Any], None]] = {
@@ -109,26 +112,40 @@ class _Machine:
             Route: routes.delete,
             Rule: routes.delete_rule,
             Credential: charon.unload_credential,
+            SharedKey: charon.unload_shared,
             Ike: charon.unload,
         }
 
     def split(self, wanted: Table) -> tuple[Table, tuple[Resource, ...]]:
-        """What can be had now, and what waits because charon is away; credentials as their files are now."""
+        """What can be had now, and what waits for charon or a tunnel; credentials as their files are now."""
         try:
             self._charon.call("version")
             self._ipsec = True
         except CharonGoneError:
             self._ipsec = False
+        established = self._established(wanted)
         now: list[Resource] = []
         waiting: list[Resource] = []
         for resource in wanted.values():
-            if not self._ipsec and isinstance(resource, (Ike, Credential)):
+            if not self._ipsec and isinstance(resource, (Ike, Credential, SharedKey)):
                 waiting.append(resource)
+            elif isinstance(resource, Route) and resource.tracked:
+                if resource.tracked in established:
+                    now.append(replace(resource, tracked=None))
+                else:
+                    waiting.append(resource)
             elif isinstance(resource, Credential):
                 now.append(self._present(resource))
             else:
                 now.append(resource)
         return table(now), tuple(waiting)
+
+    def _established(self, wanted: Table) -> set[str]:
+        """The connections that routes wait for, as far as they are there."""
+        tracked = {r.tracked for r in wanted.values() if isinstance(r, Route) and r.tracked}
+        if not tracked or not self._ipsec:
+            return set()
+        return self._charon.established([r for r in wanted.values() if isinstance(r, Ike) and r.name in tracked])
 
     def _present(self, credential: Credential) -> Credential:
         try:

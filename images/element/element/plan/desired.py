@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_interface, ip_network
 
-from element.connections import Flow
-from element.model import Config, Interface, Kind, StaticRoute, Tenant, UnsupportedError
+from element.connections import PATH, Connection, Flow
+from element.model import Config, Interface, Kind, StaticRoute, Tenant
 from element.plan import firewall, firewall6, ike
 from element.plan.breakout import BREAK_OUT
 from element.plan.resources import (
@@ -25,8 +25,8 @@ from element.plan.resources import (
     StationEntry,
     Table,
     Vlan,
-    table,
 )
+from element.unsupported import UnsupportedError
 
 MAIN_TABLE = 254
 RULE_PRIORITY = 900
@@ -40,6 +40,7 @@ METRIC6 = 1024
 """Of routes that name none: Linux has no IPv6 route of metric 0 and takes this one."""
 LAST_METRIC = 0xFEFFFFFF
 """Metric of routes of last resort, above any other."""
+ANYTHING = frozenset({"0.0.0.0/0", "::/0"})
 
 FORWARDING6 = "net/ipv6/conf/all/forwarding"
 """Linux forwards IPv6 between all interfaces or none; which ones, the packet filter says."""
@@ -80,7 +81,13 @@ _KERNEL_KIND = {
 
 def desired(config: Config) -> Table:
     """All resources that the configuration asks for."""
-    return table(_resources(config))
+    found: Table = {}
+    for resource in _resources(config):
+        if resource.key in found:
+            what = " ".join(str(part) for part in resource.key)
+            raise UnsupportedError(f"{what} is asked for twice", resource.path or "/")
+        found[resource.key] = resource
+    return found
 
 
 def _resources(config: Config) -> Iterator[Resource]:
@@ -98,16 +105,39 @@ def _resources(config: Config) -> Iterator[Resource]:
             yield Route(MAIN_TABLE, "0.0.0.0/0", metric=LEASE_METRIC, gateway=grant.router, link=grant.interface)
     for connection in config.connections:
         for flow in connection.flows:
-            yield from _flow(flow)
+            yield from _flow(config, connection, flow)
     yield from ike.resources(config)
 
 
-def _flow(flow: Flow) -> Iterator[Resource]:
-    """Ways to the peer's end of a flow: through its interface, and to nowhere when that is gone."""
-    local = flow.local[0].partition("/")[0]
+def _flow(config: Config, connection: Connection, flow: Flow) -> Iterator[Resource]:
+    """Ways to the peer's end of a flow: through its interface, and to nowhere when that is gone.
+
+    They are in the routing domain of the interface: a tenant's flow carries the tenant's packets, and it is not for the
+    box to say with which address its own leave.
+    """
+    interface = config.interface(flow.interface)
+    tenant = interface.tenant
+    number = config.tenant(tenant).table if tenant else MAIN_TABLE
+    path = f"{PATH}/conn-entry[name='{connection.name}']/spd/spd-entry[name='{flow.name}']"
     for prefix in flow.remote:
-        yield Route(MAIN_TABLE, prefix, metric=1, link=flow.interface, source=local)
-        yield Route(MAIN_TABLE, prefix, metric=LAST_METRIC, kind="blackhole")
+        ipv6 = ":" in prefix
+        if ipv6 and not interface.ipv6:
+            raise UnsupportedError(f"flow {flow.name}: interface {interface.name} has no IPv6", path)
+        anything = prefix in ANYTHING
+        if anything and not tenant:
+            why = f"the underlay cannot be reached through a tunnel over the underlay, and {prefix} has all of it"
+            raise UnsupportedError(f"flow {flow.name}: {why}: give the interface a tenant", path)
+        own = [p for p in flow.local if (":" in p) == ipv6]
+        source = None if tenant else own[0].partition("/")[0]
+        yield Route(number, prefix, METRIC6 + 1 if ipv6 else 1, link=flow.interface, source=source)
+        if not anything:  # what a tenant has no route for goes nowhere anyway
+            yield Route(number, prefix, LAST_METRIC, kind="blackhole")
+
+
+def _tracking(config: Config) -> dict[str, str]:
+    """Interfaces inside the tunnels of connections that are to be tracked, with the connection's name."""
+    under = {flow.interface: c.name for c in config.connections if c.track_routes for flow in c.flows}
+    return {i.name: under[i.tunnel.underlay] for i in config.interfaces if i.tunnel and i.tunnel.underlay in under}
 
 
 def _tenants(config: Config) -> Iterator[Resource]:
@@ -201,7 +231,7 @@ def _static(config: Config, route: StaticRoute) -> Route:
     link = route.interface or _connected(config, route)
     _check_exit(config, route, link)
     gateway = str(ip_address(route.gateway)) if route.gateway else ""
-    return Route(number, prefix, metric, gateway=gateway, link=link)
+    return Route(number, prefix, metric, gateway=gateway, link=link, tracked=_tracking(config).get(link))
 
 
 def _check_exit(config: Config, route: StaticRoute, link: str) -> None:

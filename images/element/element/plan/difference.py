@@ -22,6 +22,7 @@ from element.plan.resources import (
     Rule,
     Ruleset,
     Setting,
+    SharedKey,
     StationEntry,
     Vlan,
 )
@@ -39,6 +40,7 @@ _RANK: dict[type[Resource], int] = {
     Rule: 23,
     Route: 24,
     Credential: 30,
+    SharedKey: 30,
     Ike: 31,
 }
 

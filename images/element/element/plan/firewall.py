@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
+from element.connections import Flow
 from element.model import BridgePort, Config, Interface, Kind
-from element.plan import breakout, firewall6
+from element.plan import breakout, firewall6, firewall_line
 from element.plan.resources import MANAGEMENT, Ruleset
 
 TABLE = "elastic"
@@ -25,6 +26,7 @@ COUNTERS = (
     "gre-in-clear",
     "gre-foreign",
     "overlay-leak",
+    "private-line-denied",
     "input-denied",
     "forwarding-denied",
     *breakout.COUNTERS,
@@ -140,7 +142,9 @@ def _input(config: Config) -> Iterator[str]:
 
 def _overlay_input(config: Config) -> Iterator[str]:
     """Each VNI and each GRE peer is bound to its site's IPsec interface."""
-    vxlans = [i.tunnel for i in config.of_kind(Kind.VXLAN) if i.tunnel]
+    yield from firewall_line.arriving(config, _VNI)
+    lines = {line.name for line in firewall_line.lines(config)}
+    vxlans = [i.tunnel for i in config.of_kind(Kind.VXLAN) if i.tunnel and i.tunnel.underlay not in lines]
     gres = [i.tunnel for i in config.of_kind(Kind.GRE) if i.tunnel]
     yield f"udp dport 4789 meta ipsec missing {_drop('vxlan-in-clear')}"
     if vxlans:
@@ -152,15 +156,30 @@ def _overlay_input(config: Config) -> Iterator[str]:
         pairs = _set(f'"{t.underlay}" . {t.remote} . {t.local}' for t in gres)
         yield f"meta l4proto gre iifname . ip saddr . ip daddr {pairs} accept"
     yield f"meta l4proto gre {_drop('gre-foreign')}"
-    for flow in (flow for connection in config.connections for flow in connection.flows):
-        inside = f'iifname "{flow.interface}" meta ipsec exists ip saddr {_set(flow.remote)}'
-        yield f"{inside} icmp type echo-request limit rate 50/second accept"
-        yield f"{inside} icmp type {{ echo-reply, destination-unreachable, time-exceeded }} accept"
+    for flow in _flows(config, None):
+        for family, icmp, prefixes in _by_family(flow.remote):
+            inside = f'iifname "{flow.interface}" meta ipsec exists {family} saddr {_set(prefixes)} {icmp} type'
+            yield f"{inside} echo-request limit rate 50/second accept"
+            yield f"{inside} {{ echo-reply, destination-unreachable, time-exceeded }} accept"
+
+
+def _flows(config: Config, tenant: str | None) -> list[Flow]:
+    """The flows of a tenant's own packets, or those of the overlay."""
+    flows = (flow for connection in config.connections for flow in connection.flows)
+    return [flow for flow in flows if config.interface(flow.interface).tenant == tenant]
+
+
+def _by_family(prefixes: Iterable[str]) -> Iterator[tuple[str, str, list[str]]]:
+    """Prefixes with what nft calls their family and its ICMP; nothing for a family that has none."""
+    known = list(prefixes)
+    for family, icmp, version in (("ip", "icmp", 4), ("ip6", "icmpv6", 6)):
+        if found := [p for p in known if ip_network(p).version == version]:
+            yield family, icmp, found
 
 
 def _underlay(config: Config) -> list[Interface]:
-    """What was plugged in and belongs neither to a tenant nor to a bridge."""
-    return [i for i in config.of_kind(Kind.ETHERNET) if i.tenant is None and i.port is None]
+    """What was plugged in and is no tenant's, no bridge's, and no private line."""
+    return [i for i in config.of_kind(Kind.ETHERNET) if i.tenant is None and i.port is None and not i.private_line]
 
 
 def _forward(config: Config) -> Iterator[str]:
@@ -168,6 +187,13 @@ def _forward(config: Config) -> Iterator[str]:
     yield f'oifname "{MANAGEMENT}" {_drop("management-forwarding")}'
     yield from firewall6.forwarding(config)
     yield "tcp flags syn tcp option maxseg size set rt mtu"
+    if underlay := _underlay(config):
+        # Routes and their blackholes keep a tenant's flows in their tunnels; this says it once more.
+        for tenant in config.tenants:
+            remote = sorted({p for flow in _flows(config, tenant.name) for p in flow.remote})
+            for family, _, prefixes in _by_family(p for p in remote if not p.endswith("/0")):
+                came = f'iifname "{tenant.name}" {family} daddr {_set(prefixes)}'
+                yield f"{came} oifname {_names(underlay)} {_drop('overlay-leak')}"
     for tenant in config.tenants:
         # A packet that came in through a VRF has the VRF as its interface, the real one is its slave device.
         for members in config.segments(tenant.name).values():
@@ -183,13 +209,16 @@ def _leaks(config: Config) -> Iterator[str]:
     A packet passes here three times: on its way into the IPsec interface, in clear with the outer interface but bound
     for transformation (``rt ipsec exists``), and as ESP. Only one that leaves in clear is a leak.
     """
+    yield from firewall_line.excepted(config, _VNI)
     inner = [i.name for i in config.of_kind(Kind.IPSEC)]
     clear = f"oifname != {_names(['lo', *inner])} rt ipsec missing"
     yield f"{clear} udp dport 4789 {_drop('overlay-leak')}"
     yield f"{clear} meta l4proto gre {_drop('overlay-leak')}"
-    if loopbacks := sorted({p for c in config.connections for f in c.flows for p in f.local}):
-        yield f"{clear} ip saddr {_set(loopbacks)} {_drop('overlay-leak')}"
+    loopbacks = sorted({p for flow in _flows(config, None) for p in flow.local})
+    for family, _, prefixes in _by_family(loopbacks):
+        yield f"{clear} {family} saddr {_set(prefixes)} {_drop('overlay-leak')}"
     yield from firewall6.leaks(config, _underlay(config))
+    yield from firewall_line.leaving(config)
 
 
 def _ports(config: Config) -> Iterator[tuple[Interface, BridgePort]]:

@@ -1,68 +1,83 @@
 """IPsec connections as charon's vici messages.
 
-RFC 7296 between exact identities, authenticated by certificates of one CA with a revocation list that must be there;
-tunnel mode between loopbacks; policies tied to the site's xfrm interface.
+RFC 7296 (or IKEv1, RFC 2409, where it must be) between exact identities, authenticated by certificates of one CA with a
+revocation list that must be there, or by a shared key; tunnel mode, policies tied to each flow's xfrm interface.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from typing import Any
 
-from element.connections import Connection, Flow
+from element.connections import Child, Connection, Mode
 from element.model import Config
-from element.plan.resources import Credential, Ike, Resource
+from element.plan.resources import Credential, Ike, Resource, SharedKey
+
+SILENCE = 3
+"""IKEv1 gives a peer up after so many unanswered questions (RFC 3706); IKEv2 by its retransmissions."""
 
 
 def resources(config: Config) -> Iterator[Resource]:
     """Connections and the credentials that they use."""
-    for name in sorted({c.certificate for c in config.connections}):
+    for name in sorted({c.certificate for c in config.connections if c.certificate}):
         yield Credential(name, own=True)
-    for name in sorted({c.ca for c in config.connections}):
+    for name in sorted({c.ca for c in config.connections if c.certificate}):
         yield Credential(name, own=False)
+    for secret in config.secrets:
+        digest = hashlib.sha256(secret.value.encode()).hexdigest()
+        yield SharedKey(secret.local_id, secret.remote_id, digest, secret.value)
     for connection in config.connections:
-        if_ids = {flow.name: str(config.interface(flow.interface).if_id) for flow in connection.flows}
-        message = json.dumps(_message(connection, if_ids), sort_keys=True)
-        # What living SAs cannot follow: when it changes they end.
-        parts = [connection.local_id, connection.remote_id, connection.remote_address or "%any"]
-        for flow in connection.flows:
-            parts += [if_ids[flow.name], *flow.local, *flow.remote]
-        yield Ike(connection.name, " ".join(parts), message)
+        yield Ike(connection.name, json.dumps(_message(config, connection), sort_keys=True))
 
 
-def _message(connection: Connection, if_ids: dict[str, str]) -> dict[str, Any]:
+def _message(config: Config, connection: Connection) -> dict[str, Any]:
     """The connection for vici's ``load-conn``; certificates are named by file and filled in by whoever loads."""
     starts = connection.start
+    local, remote = _ends(connection)
     return {
-        "version": "2",
+        **_version(connection),
+        "local_addrs": [connection.local_address or "%any"],
         "remote_addrs": [connection.remote_address or "%any"],
         "proposals": list(connection.ike_proposals),
         "unique": connection.unique,
         "keyingtries": "0",
-        "mobike": "yes",
         "fragmentation": "yes",
         "dpd_delay": f"{connection.dpd_interval}s",
         # The certificate is checked again only by reauthentication (make before break), not by rekeying.
         "reauth_time": f"{connection.ike_lifetime}s" if starts else "0s",
         "rekey_time": "0s" if starts else f"{connection.ike_lifetime * 2}s",
-        "local": {"auth": "pubkey", "id": connection.local_id, "certs": [connection.certificate]},
-        "remote": {
-            "auth": "pubkey",
-            "id": connection.remote_id,
-            "cacerts": [connection.ca],
-            "revocation": "strict",
-        },
-        "children": {flow.name: _child(connection, flow, if_ids[flow.name]) for flow in connection.flows},
+        "local": local,
+        "remote": remote,
+        "children": {child.name: _child(config, connection, child) for child in connection.children},
     }
 
 
-def _child(connection: Connection, flow: Flow, if_id: str) -> dict[str, Any]:
+def _version(connection: Connection) -> dict[str, str]:
+    if connection.mode is Mode.IKEV2:
+        return {"version": "2", "mobike": "yes"}
+    aggressive = "yes" if connection.mode is Mode.AGGRESSIVE else "no"
+    return {"version": "1", "aggressive": aggressive, "dpd_timeout": f"{connection.dpd_interval * SILENCE}s"}
+
+
+def _ends(connection: Connection) -> tuple[dict[str, Any], dict[str, Any]]:
+    """How the ends prove who they are."""
+    local: dict[str, Any] = {"id": connection.local_id}
+    remote: dict[str, Any] = {"id": connection.remote_id}
+    if connection.certificate is None:
+        return local | {"auth": "psk"}, remote | {"auth": "psk"}
+    local |= {"auth": "pubkey", "certs": [connection.certificate]}
+    return local, remote | {"auth": "pubkey", "cacerts": [connection.ca], "revocation": "strict"}
+
+
+def _child(config: Config, connection: Connection, child: Child) -> dict[str, Any]:
     starts = connection.start
+    if_id = str(config.interface(child.flow.interface).if_id)
     return {
         "mode": "tunnel",
-        "local_ts": list(flow.local),
-        "remote_ts": list(flow.remote),
+        "local_ts": list(child.local),
+        "remote_ts": list(child.remote),
         "esp_proposals": list(connection.esp_proposals),
         "if_id_in": if_id,
         "if_id_out": if_id,

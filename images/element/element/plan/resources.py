@@ -8,7 +8,7 @@ A value of ``None`` in a wanted resource means: whatever it is.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 ROUTE_PROTOCOL = 77
@@ -172,6 +172,8 @@ class Route(Resource):
     gateway: str | None = None
     link: str | None = None
     source: str | None = None
+    tracked: str | None = None
+    """Wanted only while this connection is established; of a route that is, nothing is said."""
 
     @property
     def family(self) -> int:
@@ -259,11 +261,32 @@ class Credential(Resource):
 
 
 @dataclass(frozen=True, slots=True)
+class SharedKey(Resource):
+    """A key that two identities share. Whoever prints it sees whose it is and no more; ``digest`` tells versions."""
+
+    local_id: str
+    remote_id: str
+    digest: str = field(repr=False)
+    value: str = field(default="", repr=False)
+
+    @property
+    def key(self) -> Key:
+        return ("shared-key", self.local_id, self.remote_id)
+
+    @property
+    def path(self) -> str:
+        return "/elasticlab-ipsec:ipsec/pad"
+
+    def differs(self, actual: Resource) -> frozenset[str]:
+        same = isinstance(actual, SharedKey) and actual.digest == self.digest
+        return frozenset() if same else frozenset({"digest"})
+
+
+@dataclass(frozen=True, slots=True)
 class Ike(Resource):
-    """A connection as charon has it: the vici message and what cannot change while SAs live."""
+    """A connection as charon has it: the vici message."""
 
     name: str
-    selectors: str
     message: str
 
     @property

@@ -52,11 +52,12 @@ def _family(address: IPv4Interface | IPv6Interface | None) -> Tree:
     return family
 
 
-def membership(attachment: Attachment) -> Tree:
-    """The tenant of an interface, and who it may forward to: the VPNs are its segments."""
+def membership(attachment: Attachment, here: End) -> Tree:
+    """The tenant of an interface, and who it may forward to: the VPNs are its segments, and clouds at the POP."""
+    clouds = attachment.clouds if here is attachment.pop else ()
     return {
         "elasticlab-tenant:tenant": attachment.tenant,
-        "elasticlab-tenant:segment": list(attachment.site.vpns),
+        "elasticlab-tenant:segment": [*attachment.site.vpns, *clouds],
     }
 
 
@@ -80,10 +81,10 @@ def _ipsec(name: str, if_id: int | None) -> Tree:
     }
 
 
-def flow_interface(attachment: Attachment, flow: Flow, if_id: int) -> Tree:
+def flow_interface(attachment: Attachment, flow: Flow, if_id: int, here: End) -> Tree:
     """The tunnel interface of a site's own flow, in the tenant's VRF; the device routes by the flow's prefixes."""
     ipv6 = attachment.site.gateway6 is not None
-    return _ipsec(flow.interface(if_id), if_id) | routed(ipv6=ipv6) | membership(attachment)
+    return _ipsec(flow.interface(if_id), if_id) | routed(ipv6=ipv6) | membership(attachment, here)
 
 
 def line(port: str, end: End) -> Tree:
@@ -95,7 +96,8 @@ def line(port: str, end: End) -> Tree:
     }
 
 
-def _ends(here: End, peer: End) -> Tree:
+def inside(here: End, peer: End) -> Tree:
+    """The ends of a tunnel inside of IPsec."""
     return {
         "local-address": here.loopback,
         "remote-address": peer.loopback,
@@ -108,14 +110,14 @@ def gre_interface(attachment: Attachment, here: End, peer: End) -> Tree:
     return (
         interface(peer.interface("gre"), "elasticlab-gre:gre", mtu=GRE_MTU)
         | routed(ipv6=attachment.site.gateway6 is not None)
-        | membership(attachment)
-        | {"elasticlab-gre:gre": _ends(here, peer)}
+        | membership(attachment, here)
+        | {"elasticlab-gre:gre": inside(here, peer)}
     )
 
 
 def vxlan_interface(attachment: Attachment, here: End, peer: End, port: Tree, line_port: str | None) -> Tree:
     """VXLAN towards a peer, in the tunnel or on the line, a port of a bridge that learns nothing from there."""
-    ends = _ends(here, peer)
+    ends = inside(here, peer)
     if attachment.site.on_line:
         ends = {"local-address": here.line, "remote-address": peer.line, "underlay": line_port}
     return interface(attachment.vxlan, "elasticlab-vxlan:vxlan", mtu=VXLAN_MTU) | {
@@ -124,10 +126,10 @@ def vxlan_interface(attachment: Attachment, here: End, peer: End, port: Tree, li
     }
 
 
-def gateway(attachment: Attachment) -> Tree:
+def gateway(attachment: Attachment, here: End) -> Tree:
     """What makes an interface the gateway of a site's LAN: addresses, tenant, and what it does for stations."""
     site = attachment.site
-    tree = routed(site.gateway, site.gateway6) | membership(attachment)
+    tree = routed(site.gateway, site.gateway6) | membership(attachment, here)
     if site.slaac:
         # RFC 4861: stations make addresses in the prefix of the interface's own.
         tree["ietf-ip:ipv6"]["ietf-ipv6-unicast-routing:ipv6-router-advertisements"] = {"send-advertisements": True}

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from controller.service.facts import DeviceFacts
 from controller.service.names import CONNECTION, fitted, numbered
 from controller.service.site import Network, Site
+
+if TYPE_CHECKING:  # they are made of what is here
+    from controller.drivers.peering import CloudEnd, Link
 
 #: The flow of a connection that GRE and VXLAN of all sites travel in.
 SHARED = "overlay"
@@ -78,6 +82,8 @@ class Attachment:
     flow: Flow | None = None
     peers: tuple[Network, ...] = ()
     """What it reaches in its VPNs, where its configuration depends on that."""
+    clouds: tuple[str, ...] = ()
+    """Segments of the POP's interface beside the VPNs': of clouds that not all sites may use."""
 
     @property
     def number(self) -> int:
@@ -110,8 +116,10 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A device and the sites that it has a part in, in their order."""
+    """A device and what it has a part in, each in its order: sites, cloud accesses, direct paths."""
 
     device: DeviceFacts
     attachments: tuple[Attachment, ...]
     domain: str
+    clouds: tuple[CloudEnd, ...] = ()
+    links: tuple[Link, ...] = ()

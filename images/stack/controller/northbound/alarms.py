@@ -11,12 +11,13 @@ from stackkit.database import Database
 from yangkit import Tree
 from yangkit.paths import quoted
 
-from controller.operational.watch import SiteState
+from controller.operational.sites import Judged
+from controller.operational.watch import CloudState, SiteState
 
 log = logging.getLogger(__name__)
 MODULE = "elasticlab-network"
-REFUSED, CLONED, SITE_DOWN = "device-refused", "device-cloned", "site-down"
-_SEVERITIES = {REFUSED: "warning", CLONED: "critical", SITE_DOWN: "major"}
+REFUSED, CLONED, SITE_DOWN, CLOUD_DOWN = "device-refused", "device-cloned", "site-down", "cloud-down"
+_SEVERITIES = {REFUSED: "warning", CLONED: "critical", SITE_DOWN: "major", CLOUD_DOWN: "major"}
 #: A refused caller calls again every other second: the same alarm is written again after so many seconds.
 AGAIN = 30.0
 
@@ -29,6 +30,11 @@ def device(name: str) -> str:
 def site(name: str) -> str:
     """The resource of an alarm about a site."""
     return f"/{MODULE}:network/site[site-id={quoted(name)}]"
+
+
+def cloud(vpn: str, identifier: str) -> str:
+    """The resource of an alarm about a cloud access."""
+    return f"/{MODULE}:network/cloud[vpn-id={quoted(vpn)}][cloud-identifier={quoted(identifier)}]"
 
 
 class Desk:
@@ -63,13 +69,19 @@ class Desk:
 
     def site(self, name: str, state: SiteState | None) -> None:
         """A site has changed (``operational.watch.Watcher.on_site``)."""
-        down = state is not None and state.judged.state in ("down", "failed")
-        if down and state is not None:
-            reason = state.judged.reason or state.judged.state
-            self._queue.put_nowait(lambda: self._list.raise_(SITE_DOWN, site(name), reason))
-        elif state is None or state.judged.state == "up":
+        self._state(SITE_DOWN, site(name), None if state is None else state.judged)
+
+    def cloud(self, vpn: str, identifier: str, state: CloudState | None) -> None:
+        """A cloud access has changed (``operational.watch.Watcher.on_cloud``)."""
+        self._state(CLOUD_DOWN, cloud(vpn, identifier), None if state is None else state.judged)
+
+    def _state(self, kind: str, resource: str, judged: Judged | None) -> None:
+        if judged is not None and judged.state in ("down", "failed"):
+            reason = judged.reason or judged.state
+            self._queue.put_nowait(lambda: self._list.raise_(kind, resource, reason))
+        elif judged is None or judged.state == "up":
             # Also one that was down before a restart, of which we know nothing here.
-            self._queue.put_nowait(lambda: self._list.clear(site(name), (SITE_DOWN,)))
+            self._queue.put_nowait(lambda: self._list.clear(resource, (kind,)))
 
     def admitted(self, name: str, connected: bool) -> None:
         """A device has come: what was said of refused callers and of clones of its name is over."""

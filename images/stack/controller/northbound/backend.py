@@ -9,6 +9,7 @@ from collections.abc import Callable
 from yangkit import Tree
 
 from controller.intent import (
+    DOMAIN,
     AllocationStore,
     Intent,
     Network,
@@ -19,6 +20,8 @@ from controller.intent import (
     pops,
     read,
 )
+from controller.service.direct import Note, notes
+from controller.service.intent import changed_sites
 from controller.southbound.inventory import Inventory
 
 State = Callable[[], Tree]
@@ -30,8 +33,8 @@ class IntentBackend:
     The network follows when running has become another one (``Datastores.change_listeners``): by then it is durable.
     """
 
-    def __init__(self, inventory: Inventory, numbers: AllocationStore) -> None:
-        self._inventory, self._numbers = inventory, numbers
+    def __init__(self, inventory: Inventory, numbers: AllocationStore, domain: str = DOMAIN) -> None:
+        self._inventory, self._numbers, self._domain = inventory, numbers, domain
         # A commit and a pass over the devices may number at the same time, each in a thread.
         self._turn = threading.Lock()
         #: State data of the modules: on the loop, and what reads the disk.
@@ -41,7 +44,7 @@ class IntentBackend:
     async def apply(self, old: Tree, new: Tree) -> None:
         """Check, and give numbers; ApplyError (place and remedy) refuses."""
         intent = read(new)
-        check_devices(intent, self._inventory.facts)
+        check_devices(intent, self._inventory.facts, self._domain)
         await asyncio.to_thread(self.number, intent)
 
     def number(self, intent: Intent) -> Network:
@@ -55,13 +58,18 @@ class IntentBackend:
                 self._numbers.save(wanted)
             return network
 
-    def compiled(self, tree: Tree, domain: str) -> dict[str, Tree]:
+    def compiled(self, tree: Tree) -> dict[str, Tree]:
         """What devices would have if this were running; no number is taken. ApplyError if it cannot be."""
         intent = read(tree)
         facts = self._inventory.facts
-        check_devices(intent, facts)
+        check_devices(intent, facts, self._domain)
         network = join(intent, facts, allocate(intent, pops(facts), self._numbers.load().table))
-        return compile_network(network, facts, domain)
+        return compile_network(network, facts, self._domain)
+
+    def notes(self, before: Tree, after: Tree) -> list[Note]:
+        """What whoever orders this should know: which pairs of sites that it is about will have no direct path."""
+        intent = read(after)
+        return list(notes(intent, self._inventory.facts, changed_sites(read(before), intent)))
 
     async def state(self) -> Tree:
         """Operational data, each module's from who knows it."""

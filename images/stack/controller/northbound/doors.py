@@ -13,16 +13,18 @@ from yangkit.operations import Handler
 from yangkit.restconf import RestconfApp
 
 from controller.northbound.backend import IntentBackend
-from controller.service.intent import INTERNET, MODULES
+from controller.service.intent import INTERNET, MODULES, VPC
 from controller.settings import Settings
 
 #: The component that orders; everybody else but administrators may only read (RFC 8341, write-default deny).
 ORDERS = "service:gro"
-#: The operator's own, there before anybody orders and after: rights, and the cloud that services may ask for (RFC 8299,
-#: section 6.2.2). Were it an order's, who would take it away while others use it?
+#: Whoever orders has them; nobody needs them from us.
+SECRETS = ("elasticlab-access:shared-key",)
+#: The operator's own, there before anybody orders and after: rights, and the clouds that services may ask for (RFC
+#: 8299, section 6.2.2). Were it an order's, who would take it away while others use it?
 _FIRST: Tree = {
     "ietf-l3vpn-svc:l3vpn-svc": {
-        "vpn-profiles": {"valid-provider-identifiers": {"cloud-identifier": [{"id": INTERNET}]}},
+        "vpn-profiles": {"valid-provider-identifiers": {"cloud-identifier": [{"id": INTERNET}, {"id": VPC}]}},
     },
     "ietf-netconf-acm:nacm": {
         "groups": {"group": [{"name": "orders", "user-name": [ORDERS]}]},
@@ -48,7 +50,7 @@ def datastores(configuration: Settings, backend: IntentBackend) -> Datastores:
 
 def netconf(stores: Datastores, handlers: Mapping[str, Handler]) -> NetconfServer:
     """The server behind all doors."""
-    return NetconfServer(stores, rpcs=handlers, recovery_users=(ADMIN,))
+    return NetconfServer(stores, rpcs=handlers, recovery_users=(ADMIN,), write_only=SECRETS)
 
 
 def restconf(server: NetconfServer, verify: Verify) -> RestconfApp:

@@ -8,8 +8,10 @@ from typing import Any
 
 from yangkit import Tree
 
+from controller.drivers.peering import CloudEnd
+from controller.operational.sites import Judged
 from controller.operational.tunnels import Tunnel
-from controller.operational.watch import SiteState, Watcher
+from controller.operational.watch import CloudState, SiteState, Watcher
 from controller.service.facts import DeviceFacts
 from controller.service.network import Network
 from controller.southbound.inventory import Inventory
@@ -27,9 +29,11 @@ def stamp(moment: datetime) -> str:
 class NetworkState:
     """Registered devices, those that have come, and sites."""
 
-    def __init__(self, registry: Registry, inventory: Inventory, reconciler: Reconciler, watcher: Watcher) -> None:
+    def __init__(
+        self, registry: Registry, inventory: Inventory, reconciler: Reconciler, watcher: Watcher, domain: str
+    ) -> None:
         self._registry, self._inventory = registry, inventory
-        self._reconciler, self._watcher = reconciler, watcher
+        self._reconciler, self._watcher, self._domain = reconciler, watcher, domain
 
     def tree(self) -> Tree:
         """All of it, as it is now."""
@@ -46,18 +50,39 @@ class NetworkState:
             peers = _peers(network, name)
             wanted = {label: tunnel for label, tunnel in self._watcher.tunnels(name).items() if label in peers}
             if wanted:
-                device["tunnel"] = [_tunnel(tunnel, peers[label]) for label, tunnel in sorted(wanted.items())]
+                device["tunnel"] = [_tunnel(tunnel, *peers[label]) for label, tunnel in sorted(wanted.items())]
             devices.append({leaf: value for leaf, value in device.items() if value is not None})
         tree: Tree = {"healthy": self._healthy(status)}
         if devices:
             tree["device"] = devices
         if self._watcher.sites:
             tree["site"] = [_site(id_, state) for id_, state in sorted(self._watcher.sites.items())]
+        if self._watcher.clouds:
+            tree["cloud"] = [self._cloud(key, state) for key, state in sorted(self._watcher.clouds.items())]
         return {"elasticlab-network:network": tree}
 
+    def _cloud(self, key: str, state: CloudState) -> Tree:
+        tree: Tree = {"vpn-id": state.vpn, "cloud-identifier": state.identifier, **_state(state)}
+        ends = [end for end in self._reconciler.view.network.clouds.values() if end.cloud.key == key]
+        if ends:
+            tree["end"] = [self._end(end) for end in sorted(ends, key=lambda e: e.pop.name)]
+        return tree
+
+    def _end(self, end: CloudEnd) -> Tree:
+        tunnel = self._watcher.tunnels(end.pop.name).get(end.label)
+        tree: Tree = {
+            "device": end.pop.name,
+            "identity": end.identity(self._domain),
+            "established": tunnel is not None and tunnel.established,
+            "local-prefix": [str(prefix) for prefix in end.local],
+            "remote-prefix": [str(prefix) for prefix in end.remote],
+        }
+        return tree if end.source is None else tree | {"address": end.source}
+
     def _healthy(self, status: Mapping[str, Status]) -> bool:
-        """All wanted sites are up, and their devices in sync."""
-        if any(state.judged.state != "up" for state in self._watcher.sites.values()):
+        """All wanted sites and clouds are up, and their devices in sync."""
+        states: list[SiteState | CloudState] = [*self._watcher.sites.values(), *self._watcher.clouds.values()]
+        if any(state.judged.state != "up" for state in states):
             return False
         concerned = {
             name
@@ -75,23 +100,28 @@ def _device(facts: DeviceFacts | None, status: Status) -> Tree:
         tree |= {
             "serial": facts.serial,
             "model": facts.model,
-            "personality": facts.personality,
+            "personality": facts.personality or None,
             "wan-address": facts.wan_address,
         }
     return tree
 
 
-def _peers(network: Network, device: str) -> dict[str, str]:
-    """The device at the other end of each connection that we have ordered, by the connection's name."""
-    peers = {}
+def _peers(network: Network, device: str) -> dict[str, tuple[str, str]]:
+    """Who is at the other end of each connection that we have ordered, and what it is for, by the connection's name."""
+    peers: dict[str, tuple[str, str]] = {}
     for attachment in network.of_device(device):
         other = attachment.pop if attachment.branch.name == device else attachment.branch
-        peers[other.label] = other.name
+        peers[other.label] = (other.name, "pop")
+    for end in network.clouds.values():
+        if end.pop.name == device:
+            peers[end.label] = (end.cloud.identity, "cloud")
+    for link in network.links.get(device, ()):
+        peers[link.peer.label] = (link.peer.name, "direct")
     return peers
 
 
-def _tunnel(tunnel: Tunnel, peer: str) -> Tree:
-    tree: Tree = {"name": tunnel.name, "peer": peer, "established": tunnel.established}
+def _tunnel(tunnel: Tunnel, peer: str, kind: str) -> Tree:
+    tree: Tree = {"name": tunnel.name, "peer": peer, "kind": kind, "established": tunnel.established}
     if tunnel.since is not None:
         tree["since"] = stamp(tunnel.since)
     if tunnel.established:
@@ -100,15 +130,13 @@ def _tunnel(tunnel: Tunnel, peer: str) -> Tree:
     return tree
 
 
+def _state(state: SiteState | CloudState) -> Tree:
+    tree: Tree = {"state": state.judged.state, "in-sync": state.in_sync, "since": stamp(state.since)}
+    return tree | {"reason": state.judged.reason} if state.judged.reason else tree
+
+
 def _site(id_: str, state: SiteState) -> Tree:
-    tree: Tree = {
-        "site-id": id_,
-        "state": state.judged.state,
-        "in-sync": state.in_sync,
-        "since": stamp(state.since),
-    }
-    if state.judged.reason:
-        tree["reason"] = state.judged.reason
+    tree: Tree = {"site-id": id_, **_state(state)}
     if state.judged.round_trip_time is not None:
         tree["round-trip-time"] = f"{state.judged.round_trip_time:.3f}"
     if state.vpns:
@@ -132,7 +160,16 @@ class Announcer:
         if state is None:
             content: dict[str, Any] = {"site-id": name, "state": "removing", "reason": "gone from every device"}
         else:
-            content = {"site-id": name, "state": state.judged.state}
-            if state.judged.reason:
-                content["reason"] = state.judged.reason
+            content = {"site-id": name} | _words(state.judged)
         self._publish("elasticlab-network:site-state-changed", content)
+
+    def cloud(self, vpn: str, identifier: str, state: CloudState | None) -> None:
+        """``Watcher.on_cloud``."""
+        content: dict[str, Any] = {"vpn-id": vpn, "cloud-identifier": identifier}
+        gone = Judged("removing", "gone from every device")
+        self._publish("elasticlab-network:cloud-state-changed", content | _words(state.judged if state else gone))
+
+
+def _words(judged: Judged) -> dict[str, Any]:
+    content: dict[str, Any] = {"state": judged.state}
+    return content | {"reason": judged.reason} if judged.reason else content

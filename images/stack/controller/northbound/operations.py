@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from pathlib import Path
 
 from lxml import etree
@@ -33,10 +34,9 @@ class Operations:
     """Their handlers, by module and name."""
 
     def __init__(
-        self, stores: Datastores, backend: IntentBackend, inventory: Inventory, yang: tuple[Path, ...], domain: str
+        self, stores: Datastores, backend: IntentBackend, inventory: Inventory, yang: tuple[Path, ...]
     ) -> None:
-        self._stores, self._backend, self._inventory = stores, backend, inventory
-        self._yang, self._domain = yang, domain
+        self._stores, self._backend, self._inventory, self._yang = stores, backend, inventory, yang
 
     # -- plan --------------------------------------------------------------------------------------------------------
 
@@ -46,14 +46,15 @@ class Operations:
         editor = Editor()
         new = editor.run(running, _change(call.input))
         wanted = validation.settle(self._stores.schema, new, running, editor.touched)
-        edits = await asyncio.to_thread(self._edits, treejson.dump(running), treejson.dump(wanted))
-        return {"edit": edits} if edits else {}
+        return await asyncio.to_thread(self._planned, treejson.dump(running), treejson.dump(wanted))
 
-    def _edits(self, before: Tree, after: Tree) -> list[Tree]:
-        return [one.tree() for one in plan(self._compiled(before), self._compiled(after), self._schema_of)]
-
-    def _compiled(self, tree: Tree) -> dict[str, Tree]:
-        return self._backend.compiled(tree, self._domain)
+    def _planned(self, before: Tree, after: Tree) -> Tree:
+        old, new = self._backend.compiled(before), self._backend.compiled(after)
+        found: Tree = {
+            "edit": [one.tree() for one in plan(old, new, self._schema_of)],
+            "note": [asdict(one) for one in self._backend.notes(before, after)],
+        }
+        return {name: entries for name, entries in found.items() if entries}
 
     def _schema_of(self, device: str) -> Schema:
         facts = self._inventory.facts.get(device)
@@ -67,11 +68,11 @@ class Operations:
     async def get_intended(self, call: RpcCall) -> Tree:
         """What a device shall have of us."""
         name = call.input["device"]
-        tree = (await asyncio.to_thread(self._compiled, self._stores.running)).get(name)
+        tree = (await asyncio.to_thread(self._backend.compiled, self._stores.running)).get(name)
         if tree is None:
             path = "/elasticlab-network:get-intended/device"
             raise ApplyError(f"device {name!r} has never come: look at network/device", path, "data-missing")
-        root = etree.fromstring(edit((), tree, self._schema_of(name)))
+        root = etree.fromstring(edit((), tree, self._schema_of(name), hidden=True))
         for element in root.iter():
             if _OPERATION in element.attrib:
                 del element.attrib[_OPERATION]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from controller.drivers.work import Attachment
+from controller.drivers.work import Attachment, End
 from controller.operational.tunnels import Tunnel
 from controller.southbound.reconcile import Status, View
 
@@ -60,13 +60,13 @@ def judge(site: str, before: State | None, evidence: Evidence) -> Judged:
     if attachment is None:
         return Judged("configuring", "ordered a moment ago")
     if site in view.withheld:
-        return _withheld(view.withheld[site], evidence)
+        return withheld(view.withheld[site], evidence)
     if site in view.stale:
-        return _unbuilt(attachment, evidence)
+        return unbuilt((attachment.branch, attachment.pop), "site", evidence)
     return _built(attachment, before, evidence)
 
 
-def _withheld(device: str, evidence: Evidence) -> Judged:
+def withheld(device: str, evidence: Evidence) -> Judged:
     """It waits for one of its devices."""
     status = evidence.status.get(device)
     if status is None or not status.connected:
@@ -79,12 +79,13 @@ def _trouble(device: str, status: Status) -> Judged:
     return Judged("failed" if status.failures >= PATIENCE else "configuring", reason)
 
 
-def _unbuilt(attachment: Attachment, evidence: Evidence) -> Judged:
-    for end in (attachment.branch, attachment.pop):
+def unbuilt(ends: Iterable[End], what: str, evidence: Evidence) -> Judged:
+    """It is not, or not as it is wanted, on one of these."""
+    for end in ends:
         status = evidence.status.get(end.name)
         if status is None or not status.connected:
             patient = evidence.now - evidence.lost[end.name] < SETTLING
-            reason = f"{end.name} is not connected, so nobody knows whether it has the site as it is wanted"
+            reason = f"{end.name} is not connected, so nobody knows whether it has the {what} as it is wanted"
             return Judged("configuring" if patient else "down", reason)
         if status.problem is not None:
             return _trouble(end.name, status)

@@ -13,8 +13,12 @@ from yangkit.errors import RpcError
 
 from controller.drivers.work import Attachment
 from controller.operational import tunnels
+from controller.operational.clouds import judge as judge_cloud
 from controller.operational.sites import Evidence, Judged, Probe, State, judge
 from controller.operational.tunnels import Tunnel
+from controller.service import peerings
+from controller.service.cloud import SEPARATOR
+from controller.service.intent import Intent
 from controller.southbound.reconcile import Reconciler
 from controller.southbound.sessions import Held, Sessions
 
@@ -47,8 +51,19 @@ class SiteState:
     in_sync: bool = False
 
 
+@dataclass(frozen=True)
+class CloudState:
+    """How a cloud access is, since when, and whether its POPs have it as it is wanted."""
+
+    vpn: str
+    identifier: str
+    judged: Judged
+    since: datetime
+    in_sync: bool = False
+
+
 class Watcher:
-    """The states of sites. ``on_site`` is told each change; None is a site that is gone."""
+    """The states of sites and clouds. ``on_site`` and ``on_cloud`` are told each change; None is one that is gone."""
 
     def __init__(self, reconciler: Reconciler, sessions: Sessions, timing: Timing | None = None) -> None:
         self._reconciler, self._sessions = reconciler, sessions
@@ -62,6 +77,9 @@ class Watcher:
         self._wake = asyncio.Event()
         self.sites: dict[str, SiteState] = {}
         self.on_site: list[Callable[[str, SiteState | None], None]] = []
+        #: By key.
+        self.clouds: dict[str, CloudState] = {}
+        self.on_cloud: list[Callable[[str, str, CloudState | None], None]] = []
         reconciler.on_view.append(self._changed)
         sessions.on_change.append(self._came_or_went)
 
@@ -87,9 +105,10 @@ class Watcher:
     def _settling(self) -> bool:
         """Will something soon be other than it is? What has not come up for long may stay so."""
         now = datetime.now(UTC)
+        states: list[SiteState | CloudState] = [*self.sites.values(), *self.clouds.values()]
         return any(
             state.judged.state == "configuring" and (now - state.since).total_seconds() < self._timing.settling
-            for state in self.sites.values()
+            for state in states
         )
 
     # -- asking ------------------------------------------------------------------------------------------------------
@@ -176,13 +195,17 @@ class Watcher:
             # What was seen of the site as it was says nothing of the site as it will be.
             self._probes.pop(id_, None)
             self._built[id_] = now
+        for id_ in (*view.network.attachments, *view.network.clouds):
+            # It was there before we came, and gets the same time to come up.
+            self._built.setdefault(id_, now)
         evidence = Evidence(view, self._reconciler.status, self._tunnels, self._probes, self._built, self._lost, now)
         wanted = {site.id: site for site in intent.sites}
         for id_, site in wanted.items():
             before = self.sites.get(id_)
             judged = judge(id_, before.judged.state if before else None, evidence)
             self._note(id_, judged, site.vpns, in_sync=id_ in view.network.attachments and not view.lacking(id_))
-        leaving = self._reconciler.carried - wanted.keys()
+        self._judge_clouds(intent, evidence)
+        leaving = {id_ for id_ in self._reconciler.carried if SEPARATOR not in id_} - wanted.keys()
         for id_ in leaving:
             device = view.leaving.get(id_)
             self._note(id_, Judged("removing", f"{device} may still have it" if device else None))
@@ -198,6 +221,35 @@ class Watcher:
         if changed or before is None or (before.judged.reason, before.in_sync) != (judged.reason, in_sync):
             for listener in self.on_site:
                 listener(site, now)
+
+    def _judge_clouds(self, intent: Intent, evidence: Evidence) -> None:
+        view = evidence.view
+        found: dict[str, Judged] = {}
+        for cloud in peerings.clouds(intent):
+            before = self.clouds.get(cloud.key)
+            found[cloud.key] = judge_cloud(cloud, before.judged.state if before else None, evidence)
+        for id_ in sorted(id_ for id_ in self._reconciler.carried if SEPARATOR in id_):
+            device = view.leaving.get(id_)
+            key = id_.rpartition(SEPARATOR)[0]
+            found.setdefault(key, Judged("removing", f"{device} may still have it" if device else None))
+        for key, judged in found.items():
+            own = [end.key for end in view.network.clouds.values() if end.cloud.key == key]
+            in_sync = bool(own) and not any(view.lacking(one) for one in (key, *own))
+            self._note_cloud(key, judged, in_sync=in_sync)
+        for key in self.clouds.keys() - found.keys():
+            gone = self.clouds.pop(key)
+            for listener in self.on_cloud:
+                listener(gone.vpn, gone.identifier, None)
+
+    def _note_cloud(self, key: str, judged: Judged, *, in_sync: bool) -> None:
+        before = self.clouds.get(key)
+        changed = before is None or before.judged.state != judged.state
+        since = datetime.now(UTC) if before is None or changed else before.since
+        vpn, _, identifier = key.partition(SEPARATOR)
+        self.clouds[key] = now = CloudState(vpn, identifier, judged, since, in_sync)
+        if before is None or (before.judged, before.in_sync) != (judged, in_sync):
+            for listener in self.on_cloud:
+                listener(vpn, identifier, now)
 
     def _gone(self, site: str) -> None:
         del self.sites[site]

@@ -13,6 +13,7 @@ from ipaddress import IPv4Address
 
 from yangkit import ApplyError
 
+from controller.service import direct, peerings
 from controller.service.intent import Intent
 from controller.service.site import Mode, Site
 
@@ -21,6 +22,7 @@ Key = tuple[str, str, str]
 Table = Mapping[Key, int]
 
 TENANT, BRANCH, POP, HOME, IF_ID, VNI = "tenant", "branch", "pop", "home", "if-id", "vni"
+CLOUD = "cloud"
 # The YANG modules' ranges (elasticlab-tenant, elasticlab-ipsec, elasticlab-vxlan), and 100.127.0.0/16 for loopbacks.
 POOLS = {
     TENANT: (1, 4095),
@@ -28,6 +30,7 @@ POOLS = {
     POP: (1, 254),
     IF_ID: (1, 2**32 - 1),
     VNI: (1020, 16777214),
+    CLOUD: (1, 65535),
 }
 
 
@@ -66,6 +69,10 @@ class Allocations:
     def flow_if_id(self, device: str, peer: str, site: str) -> int:
         """Number of a device's tunnel interface for the packets of one site, without GRE."""
         return self.table[IF_ID, device, _flow(peer, site)]
+
+    def cloud(self, key: str) -> int:
+        """Number of a cloud access."""
+        return self.table[CLOUD, "", key]
 
     def vni(self, site: str) -> int | None:
         """VNI of a bridged site."""
@@ -114,7 +121,8 @@ def allocate(intent: Intent, pops: Iterable[str], previous: Table) -> Allocation
     ``pops`` are the POP routers that may take new sites. ApplyError (resource-denied) when a pool is used up.
     """
     homes = _homes(intent, sorted(set(pops)), previous)
-    wanted = list(_wanted(intent, homes))
+    # Sites first: a cloud or a direct path more changes no number of theirs.
+    wanted = [*_wanted(intent, homes), *_peerings(intent, homes)]
     table: dict[Key, int] = {key: previous[key] for key, _ in wanted if key in previous}
     free = _Pools(table)
     for key, path in wanted:
@@ -122,6 +130,20 @@ def allocate(intent: Intent, pops: Iterable[str], previous: Table) -> Allocation
             table[key] = free.take(key, path)
     table |= {(HOME, "", branch): table[POP, "", pop] for branch, pop in homes.items()}
     return Allocations(dict(sorted(table.items())))
+
+
+def _peerings(intent: Intent, homes: Mapping[str, str]) -> Iterator[tuple[Key, str]]:
+    """Numbers for tunnels that are none between a site and its POP: to clouds, and between boxes."""
+    for cloud in peerings.clouds(intent):
+        sites = intent.users(cloud)
+        if sites:
+            yield (CLOUD, "", cloud.key), cloud.path
+        for home in sorted({homes[site.device] for site in sites if site.device in homes}):
+            yield (IF_ID, home, cloud.key), cloud.path
+    for pair in direct.eligible(intent):
+        one, two = pair.first.device, pair.second.device
+        yield (IF_ID, one, two), pair.first.path
+        yield (IF_ID, two, one), pair.second.path
 
 
 def _homes(intent: Intent, pops: list[str], previous: Table) -> dict[str, str]:

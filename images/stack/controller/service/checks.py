@@ -10,10 +10,11 @@ from yangkit import ApplyError
 from yangkit.paths import quoted
 
 from controller import drivers
-from controller.service import addresses
+from controller.service import addresses, peerings
+from controller.service.cloud import reserved
 from controller.service.cursor import INVALID, UNSUPPORTED
 from controller.service.facts import DeviceFacts
-from controller.service.intent import Intent, Vpn
+from controller.service.intent import DOMAIN, Intent, Vpn
 from controller.service.site import Exit, Mode, Site
 
 _TENANT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -41,10 +42,13 @@ def check(intent: Intent) -> None:
         boxes[site.device].append(site)
     _overlaps(intent)
     _members(intent)
+    peerings.check(intent)
 
 
-def check_devices(intent: Intent, inventory: Mapping[str, DeviceFacts]) -> None:
+def check_devices(intent: Intent, inventory: Mapping[str, DeviceFacts], domain: str = DOMAIN) -> None:
     """Raise ApplyError where a device that is known cannot do what is asked; unknown ones are waited for."""
+    ours = frozenset(name for name, facts in inventory.items() if drivers.find(facts.model, facts.personality))
+    peerings.check_identities(intent, ours, domain)
     for site in intent.sites:
         facts = inventory.get(site.device)
         if facts is None:
@@ -72,6 +76,8 @@ def _vpn(vpn: Vpn) -> None:
         raise ApplyError(message, where, INVALID)
     if _RESERVED.fullmatch(vpn.tenant):
         raise ApplyError(f"{vpn.tenant!r} means something else on devices: rename the tenant", where, INVALID)
+    if reserved(vpn.id):
+        raise ApplyError(f"{vpn.id!r} means something else on devices: rename the VPN", f"{vpn.path}/vpn-id", INVALID)
     if not 1 <= len(vpn.id) <= _MAX_SEGMENT:
         raise ApplyError(f"a vpn-id has 1 to {_MAX_SEGMENT} characters here", f"{vpn.path}/vpn-id", UNSUPPORTED)
 
@@ -137,10 +143,10 @@ def _members(intent: Intent) -> None:
     for vpn in intent.vpns.values():
         # Without any site it is a VPN that waits for its sites (RFC 8299, section 6.2).
         sites = intent.members[vpn.id]
-        if vpn.internet is None and len(sites) == 1 and sites[0].local_internet is None:
-            message = f"VPN {vpn.id!r} connects sites and has one: add another, or give it cloud-access internet"
+        if vpn.internet is None and not vpn.clouds and len(sites) == 1 and sites[0].local_internet is None:
+            message = f"VPN {vpn.id!r} connects sites and has one: add another, or give it a cloud-access"
             raise ApplyError(f"{message}, or its site local-internet", vpn.path, INVALID)
-        named = (vpn.internet.permitted or frozenset()) | vpn.internet.denied if vpn.internet else frozenset()
+        named = vpn.internet.named if vpn.internet else frozenset()
         for site in sorted(named):
             if (vpn.id, site) not in members:
                 path = f"{vpn.path}/cloud-accesses/cloud-access[cloud-identifier='internet']"

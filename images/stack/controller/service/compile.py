@@ -10,10 +10,8 @@ from controller import drivers
 from controller.drivers.work import Attachment, Work
 from controller.service.allocation import Allocations
 from controller.service.facts import DeviceFacts
-from controller.service.intent import Intent
+from controller.service.intent import DOMAIN, Intent
 from controller.service.network import Network, join
-
-DOMAIN = "elasticlab.example"
 
 
 def compile(
@@ -35,5 +33,7 @@ def compile_network(network: Network, inventory: Mapping[str, DeviceFacts], doma
         attachments = by_device.get(name, [])
         # No driver, no configuration: join has let no site through to it.
         empty = driver is None or not attachments
-        trees[name] = {} if empty or driver is None else driver.build(Work(facts, tuple(attachments), domain))
+        clouds = tuple(end for end in network.clouds.values() if end.pop.name == name)
+        work = Work(facts, tuple(attachments), domain, clouds, network.links.get(name, ()))
+        trees[name] = {} if empty or driver is None else driver.build(work)
     return trees

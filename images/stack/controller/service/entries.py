@@ -18,6 +18,8 @@ from yangkit.paths import Path, parse
 from yangkit.schema import SchemaNode
 from yangkit.tree import Container, List, empty
 
+from controller.service.secrets import public
+
 Keys = frozenset[str]
 Kind = Literal["missing", "unexpected", "changed"]
 
@@ -71,11 +73,13 @@ def _walk(container: Container, path: Path, *, strict: bool) -> Iterator[tuple[P
             raise ValueError(f"{path.child(node_schema)} is no list entry: only those can be owned")
 
 
-def edit(owned: Iterable[str], intended: Tree, schema: Schema, actual: Tree | None = None) -> str:
+def edit(
+    owned: Iterable[str], intended: Tree, schema: Schema, actual: Tree | None = None, *, hidden: bool = False
+) -> str:
     """A <config> that makes the owned entries be the intended ones (RFC 6241, section 7.2).
 
     Each wanted entry is replaced, and each formerly owned one that is not wanted is removed. With the ``actual``
-    configuration, entries that are right already are left out.
+    configuration, entries that are right already are left out. ``hidden``: without secrets, for people.
     """
     wanted = entries(schema, intended)
     keep = set(wanted) if actual is None else {d.entry for d in drift(actual, intended, schema)}
@@ -83,7 +87,7 @@ def edit(owned: Iterable[str], intended: Tree, schema: Schema, actual: Tree | No
     root = etree.Element(f"{{{NC}}}config", nsmap={"nc": NC})
     for name, entry in wanted.items():
         if name in keep:
-            _put(root, schema, name, entry)
+            _put(root, schema, name, public(entry) if hidden else entry)
     for name in sorted(set(owned) - set(wanted)):
         if present is None or name in present:
             _put(root, schema, name, None)
@@ -98,6 +102,11 @@ def is_empty_edit(config: str) -> bool:
 def entry_xml(entry: Container) -> str:
     """An entry as XML."""
     return treexml.dump_node(entry)
+
+
+def public_xml(entry: Container) -> str:
+    """An entry as XML for people: without what nobody reads back."""
+    return treexml.dump_node(public(entry))
 
 
 def _put(root: etree._Element, schema: Schema, name: str, entry: Container | None) -> None:

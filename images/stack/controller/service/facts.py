@@ -20,6 +20,16 @@ class DeviceFacts:
     """A global IPv6 address of it."""
     wan6_gateway: str | None = None
 
+    called_from: str | None = None
+    """Where its call home comes from, as the controller sees it."""
+
+    @property
+    def reachable(self) -> bool | None:
+        """Does it call from an address that it has, so that others may call it? None: it has not called yet."""
+        if self.called_from is None:
+            return None
+        return self.called_from in (self.wan_address, self.wan6_address)
+
     def address_for(self, other: DeviceFacts) -> str | None:
         """Where the other device may call this one: in IPv4 if both have it, else in IPv6."""
         if self.wan_address is not None and (other.wan_address is not None or other.wan6_address is None):

@@ -10,11 +10,14 @@ from typing import Any
 from yangkit import Module
 from yangkit.paths import quoted
 
-from controller.service import access
+from controller.service import access, cloud
+from controller.service.admission import Admission
+from controller.service.cloud import Cloud
 from controller.service.cursor import INVALID, UNSUPPORTED, Cursor
 from controller.service.site import ROOT, Network, Site
 
-INTERNET = "internet"
+INTERNET, VPC = "internet", "vpc"
+DOMAIN = "elasticlab.example"
 
 #: What the controller's datastore must implement of the service model; other features stay off (RFC 8299, section 6).
 MODULES = (
@@ -26,15 +29,8 @@ MODULES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Internet:
-    """A VPN's way to the Internet (RFC 8299, section 6.2.2): all its sites, some, or all but some."""
-
-    permitted: frozenset[str] | None = None
-    denied: frozenset[str] = frozenset()
-
-    def admits(self, site: str) -> bool:
-        """May this site of the VPN use it?"""
-        return site not in self.denied and (self.permitted is None or site in self.permitted)
+class Internet(Admission):
+    """A VPN's way to the Internet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +40,18 @@ class Vpn:
     id: str
     tenant: str
     internet: Internet | None = None
+    clouds: tuple[Cloud, ...] = ()
+    direct: bool = False
+    """Shall its routed sites exchange packets directly, where that is possible?"""
 
     @property
     def path(self) -> str:
         """Where it is in the tree."""
-        return f"/{ROOT}/vpn-services/vpn-service[vpn-id={quoted(self.id)}]"
+        return _vpn_path(self.id)
+
+
+def _vpn_path(id_: str) -> str:
+    return f"/{ROOT}/vpn-services/vpn-service[vpn-id={quoted(id_)}]"
 
 
 @dataclass(frozen=True)
@@ -81,10 +84,19 @@ class Intent:
                 found.setdefault(vpn, []).append(site)
         return {id_: tuple(sites) for id_, sites in found.items()}
 
+    def clouds(self, site: Site) -> tuple[Cloud, ...]:
+        """The clouds that a site may use."""
+        return tuple(one for vpn in site.vpns for one in self.vpns[vpn].clouds if one.admission.admits(site.id))
+
+    def users(self, access_: Cloud) -> tuple[Site, ...]:
+        """The sites that may use a cloud."""
+        return tuple(site for site in self.members[access_.vpn] if access_.admission.admits(site.id))
+
     def peers(self, site: Site) -> tuple[Network, ...]:
-        """The prefixes that a site reaches in its VPNs; IPv4 first, in their order."""
+        """The prefixes that a site reaches in its VPNs and their clouds; IPv4 first, in their order."""
         others = {other.id: other for vpn in site.vpns for other in self.members[vpn] if other.id != site.id}
         networks = {network for other in others.values() for network in other.networks}
+        networks |= {network for one in self.clouds(site) for network in one.remote}
         return tuple(sorted(networks, key=lambda n: (n.version, n.network_address.packed, n.prefixlen)))
 
 
@@ -104,10 +116,9 @@ def changed_sites(before: Intent, after: Intent) -> frozenset[str]:
 def parse(tree: Mapping[str, Any]) -> Intent:
     """The tree as values; ApplyError says what is not offered. What must hold between them: ``checks.check``."""
     root = Cursor(tree.get(ROOT, {}), f"/{ROOT}")
+    # Which clouds there are is the operator's to say (RFC 8299, section 6.2.2); where they are, their gateways'.
     identifiers = root.child("vpn-profiles").child("valid-provider-identifiers")
-    for cloud in identifiers.entries("cloud-identifier", "id"):
-        if cloud.value("id") != INTERNET:
-            raise cloud.refusal(f"the only cloud here is {INTERNET!r}", None, UNSUPPORTED)
+    identifiers.information("cloud-identifier")
     vpns = (_vpn(entry) for entry in root.child("vpn-services").entries("vpn-service", "vpn-id"))
     sites = (access.site(entry) for entry in root.child("sites").entries("site", "site-id"))
     intent = Intent({vpn.id: vpn for vpn in sorted(vpns, key=lambda v: v.id)}, tuple(sorted(sites, key=lambda s: s.id)))
@@ -120,21 +131,23 @@ def _vpn(entry: Cursor) -> Vpn:
     if not tenant:
         raise entry.refusal("a VPN belongs to somebody: give the tenant's name", "customer-name", INVALID)
     entry.only("vpn-service-topology", "any-to-any", "any-to-any", "all sites of a VPN reach each other")
-    internet = None
-    for cloud in entry.child("cloud-accesses").entries("cloud-access", "cloud-identifier"):
-        internet = _internet(cloud)
-    return Vpn(str(entry.value("vpn-id")), str(tenant), internet)
+    id_ = str(entry.value("vpn-id"))
+    internet, clouds = None, []
+    for one in entry.child("cloud-accesses").entries("cloud-access", "cloud-identifier"):
+        if one.value("cloud-identifier") == INTERNET:
+            internet = _internet(one)
+        else:
+            clouds.append(cloud.read(one, id_, _vpn_path(id_)))
+    clouds.sort(key=lambda c: c.identifier)
+    direct = bool(entry.value("elasticlab-access:direct-paths", False))
+    return Vpn(id_, str(tenant), internet, tuple(clouds), direct)
 
 
-def _internet(cloud: Cursor) -> Internet:
+def _internet(entry: Cursor) -> Internet:
     """RFC 8299, section 6.2.2."""
-    if cloud.value("cloud-identifier") != INTERNET:
-        raise cloud.refusal(f"the only cloud here is {INTERNET!r}", "cloud-identifier", UNSUPPORTED)
-    translation = cloud.child("address-translation").child("nat44")
+    translation = entry.child("address-translation").child("nat44")
     if not translation.value("enabled", False):
         raise translation.refusal(
             "private addresses need translation on their way to the Internet: set it to true", "enabled", UNSUPPORTED
         )
-    cloud.information("permit-any")
-    permitted, denied = cloud.value("permit-site"), cloud.value("deny-site", ())
-    return Internet(frozenset(permitted) if permitted else None, frozenset(denied))
+    return Internet.read(entry)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 
 from controller import drivers
+from controller.drivers.peering import CloudEnd, Link
 from controller.drivers.work import Attachment, End, Flow
+from controller.service import joins
 from controller.service.allocation import Allocations, branch_line, branch_loopback, pop_line, pop_loopback
 from controller.service.facts import DeviceFacts
 from controller.service.intent import Intent
@@ -24,6 +26,10 @@ class Network:
     """By site."""
     waiting: Mapping[str, str] = field(default_factory=dict)
     """By site: what it waits for."""
+    clouds: Mapping[str, CloudEnd] = field(default_factory=dict)
+    """Ends of cloud accesses, by their keys."""
+    links: Mapping[str, tuple[Link, ...]] = field(default_factory=dict)
+    """Direct paths, by device."""
 
     def of_device(self, name: str) -> tuple[Attachment, ...]:
         """The attachments that a device has an end of."""
@@ -31,8 +37,14 @@ class Network:
 
 
 def without(network: Network, sites: Collection[str]) -> Network:
-    """The network as if these sites waited."""
-    return replace(network, attachments={id_: a for id_, a in network.attachments.items() if id_ not in sites})
+    """The network as if these sites and ends of clouds waited."""
+    attachments = {id_: a for id_, a in network.attachments.items() if id_ not in sites}
+    return replace(
+        network,
+        attachments=attachments,
+        clouds=joins.remaining_ends({key: e for key, e in network.clouds.items() if key not in sites}, attachments),
+        links=joins.remaining_links(network.links, attachments),
+    )
 
 
 def join(intent: Intent, inventory: Mapping[str, DeviceFacts], allocations: Allocations) -> Network:
@@ -48,7 +60,8 @@ def join(intent: Intent, inventory: Mapping[str, DeviceFacts], allocations: Allo
             attachments[site.id] = _attachment(intent, site, inventory[site.device], ends[home], allocations)
         else:
             waiting[site.id] = reason or "waits"
-    return Network(attachments, waiting)
+    clouds = joins.cloud_ends(intent, attachments, allocations)
+    return Network(attachments, waiting, clouds, joins.links(intent, attachments, allocations))
 
 
 def pops(inventory: Mapping[str, DeviceFacts]) -> list[str]:
@@ -123,6 +136,7 @@ def _attachment(intent: Intent, site: Site, box: DeviceFacts, pop: End, allocati
         branch_if_id=None if site.on_line else allocations.if_id(box.name, pop.name),
         pop_if_id=None if site.on_line else allocations.if_id(pop.name, box.name),
         vni=allocations.vni(site.id),
+        clouds=joins.segments(intent, site, allocations),
         flow=_flow(site, box.name, pop.name, everything(site) if internet else peers, allocations),
         peers=peers if site.local_internet is not None else (),
     )

@@ -9,7 +9,7 @@ from typing import Literal
 from yangkit import Schema, Tree
 from yangkit.paths import parse
 
-from controller.service.entries import drift, entries, entry_xml
+from controller.service.entries import drift, entries, public_xml
 
 Operation = Literal["create", "replace", "delete"]
 _WORDS = {
@@ -60,7 +60,7 @@ def _of_device(device: str, before: Tree, after: Tree, schema: Schema) -> Iterat
     for target, entry in will.items():
         if target in differing:
             operation: Operation = "replace" if target in was else "create"
-            yield Edit(device, operation, target, entry_xml(entry), _words(operation, target))
+            yield Edit(device, operation, target, public_xml(entry), _words(operation, target))
     for target in was:
         if target not in will:
             yield Edit(device, "delete", target, None, _words("delete", target))

@@ -24,6 +24,8 @@ MIGRATION_IPV6 = """
 ALTER TABLE device ADD COLUMN wan6_address TEXT;
 ALTER TABLE device ADD COLUMN wan6_gateway TEXT;
 """
+#: Where a device's calls come from, which says whether it can be called.
+MIGRATION_CALLS = "ALTER TABLE device ADD COLUMN called_from TEXT;"
 
 
 class Inventory:

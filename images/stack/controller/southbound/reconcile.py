@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
@@ -23,11 +24,14 @@ from yangkit import ApplyError, Schema, Tree
 from yangkit.errors import RpcError
 
 from controller import drivers
+from controller.drivers.peering import CloudEnd
 from controller.drivers.work import Attachment
-from controller.service.compile import DOMAIN, compile_network
+from controller.service import peerings
+from controller.service.compile import compile_network
 from controller.service.entries import edit, is_empty_edit, owned_keys
-from controller.service.intent import Intent, changed_sites
+from controller.service.intent import DOMAIN, Intent, changed_sites
 from controller.service.network import Network, without
+from controller.service.secrets import revealed
 from controller.southbound import reading
 from controller.southbound.attached import Attached, Place
 from controller.southbound.executor import Executor
@@ -36,9 +40,11 @@ from controller.southbound.journal import Journal
 from controller.southbound.sessions import Held, Sessions
 
 log = logging.getLogger(__name__)
-Sync = Literal["in-sync", "pending", "drifted", "unreachable", "failed"]
+Sync = Literal["in-sync", "pending", "drifted", "unreachable", "failed", "unmanaged"]
 FIRST_WAIT, LAST_WAIT = 1.0, 60.0
 PROBE_SECONDS = 10.0
+Ordered = Attachment | CloudEnd
+"""What is ordered and carried by devices."""
 Numbered = Callable[[Intent], Network]
 """Gives numbers to an intent, durably, and joins it with the devices there are."""
 
@@ -56,7 +62,7 @@ class Status:
     #: What was intended when it was last as intended.
     has: Tree | None = None
     #: The sites that it had then, as it had them; None when somebody else may have changed that, or nobody can ask.
-    carries: Mapping[str, Attachment] | None = None
+    carries: Mapping[str, Ordered] | None = None
     failures: int = 0
     not_before: float = 0.0
 
@@ -83,7 +89,7 @@ class _Intended:
     """What a device shall have, and the sites that this is for."""
 
     tree: Tree
-    sites: Mapping[str, Attachment]
+    sites: Mapping[str, Ordered]
 
 
 @dataclass(frozen=True)
@@ -149,7 +155,8 @@ class Reconciler:
 
     def follow(self, intent: Intent) -> None:
         """From now on this is intended. It is durable already."""
-        self._stale |= changed_sites(self._intent, intent) if self._intent is not None else frozenset()
+        if self._intent is not None:
+            self._stale |= changed_sites(self._intent, intent) | peerings.changed(self._intent, intent)
         self._intent = intent
         order = logs.order.get()
         if order is not None and order not in self._orders:
@@ -201,7 +208,7 @@ class Reconciler:
         trees = compile_network(building, self._inventory.facts, self._domain)
         intended = {name: _Intended(tree, _sites_of(building, name)) for name, tree in trees.items()}
         # Before anything is written: whatever happens then, we know what may be where.
-        places = [_place(attachment) for attachment in building.attachments.values()]
+        places = [_place(one) for one in _ordered(building).values()]
         await asyncio.to_thread(self._attached.change, begun=places)
         found = await asyncio.gather(
             *(self._compare(held[name], intended[name]) for name in sorted(ready & trees.keys()))
@@ -212,8 +219,8 @@ class Reconciler:
     def _withheld(self, network: Network, ready: set[str]) -> dict[str, str]:
         """Sites that have never been on both of their devices, and one of these cannot have it now."""
         found: dict[str, str] = {}
-        for site, attachment in network.attachments.items():
-            place = _place(attachment)
+        for site, one in _ordered(network).items():
+            place = _place(one)
             missing = [name for name in place.devices if name not in ready]
             if missing and not self._attached.built(place):
                 found[site] = missing[0]
@@ -234,24 +241,23 @@ class Reconciler:
             status = self._status.get(name)
             return status is not None and status.problem is None and status.has == trees.get(name)
 
-        def right(name: str, attachment: Attachment) -> bool:
+        def right(name: str, id_: str, one: Ordered) -> bool:
             # A device that refuses another site still has this one.
             carried = self._of(name).carries
-            return settled(name) or (carried is not None and carried.get(attachment.site.id) == attachment)
+            return settled(name) or (carried is not None and carried.get(id_) == one)
 
         def rid(name: str, site: str) -> bool:
             carried = self._of(name).carries
             return name not in trees or settled(name) or (carried is not None and site not in carried)
 
-        places = {site: _place(attachment) for site, attachment in building.attachments.items()}
+        ordered = _ordered(building)
+        places = {id_: _place(one) for id_, one in ordered.items()}
         built = {
-            site: place
-            for site, place in places.items()
-            if all(right(name, building.attachments[site]) for name in place.devices)
+            id_: place for id_, place in places.items() if all(right(name, id_, ordered[id_]) for name in place.devices)
         }
         gone: list[Place] = []
         leaving: dict[str, str] = {}
-        wanted = {_place(attachment) for attachment in network.attachments.values()}
+        wanted = {_place(one) for one in _ordered(network).values()}
         for place in self._attached.records.keys() - wanted:
             having = [name for name in place.devices if not rid(name, place.site)]
             if having:
@@ -285,7 +291,7 @@ class Reconciler:
                     self._failed(name, problem)
                     return
             # Asked again each time: an address may change, by DHCP for example.
-            facts = await reading.facts(held.client, held.identity)
+            facts = replace(await reading.facts(held.client, held.identity), called_from=_plain(held.address))
             await asyncio.to_thread(self._inventory.learn, facts)
             status.met = held
         except (RpcError, OSError, TimeoutError, reading.NotUsable) as error:
@@ -294,12 +300,15 @@ class Reconciler:
     async def _compare(self, held: Held, intended: _Intended) -> tuple[str, _Change | None]:
         """What a device lacks; None when it is as intended (noted), or cannot be asked (noted, too)."""
         name, tree = held.identity.name, intended.tree
+        if not tree and await asyncio.to_thread(self._is_anothers, name):
+            self._well(name, intended, "unmanaged")
+            return name, None
         try:
             schema = self._schema(name)
             actual = await reading.configuration(held.client, schema, self._inventory.facts[name])
             owned = await asyncio.to_thread(self._inventory.owned, name)
             wanted = owned_keys(tree, schema)
-            config = edit(owned, tree, schema, actual)
+            config = edit(owned, tree, schema, revealed(actual, self._of(name).has, schema))
         except (RpcError, OSError, TimeoutError, reading.NotUsable) as error:
             self._failed(name, str(error) or type(error).__name__, carries=False)
             return name, None
@@ -316,6 +325,11 @@ class Reconciler:
         # Before it is written: whatever happens then, we know what may be there and is ours.
         await asyncio.to_thread(self._inventory.own, name, owned | wanted)
         return name, _Change(intended, wanted, config)
+
+    def _is_anothers(self, name: str) -> bool:
+        """A box without a driver, such as a gateway of the cloud platform's: taken in, and left alone."""
+        facts = self._inventory.facts[name]
+        return drivers.find(facts.model, facts.personality) is None and not self._inventory.owned(name)
 
     def _is_right(self, name: str, wanted: frozenset[str]) -> None:
         self._inventory.own(name, wanted)
@@ -376,11 +390,11 @@ class Reconciler:
         self._set(name, "pending" if connected else "unreachable", None, always=True)
         self._wake.set()
 
-    def _well(self, name: str, intended: _Intended) -> None:
+    def _well(self, name: str, intended: _Intended, sync: Sync = "in-sync") -> None:
         status = self._of(name)
         status.has, status.carries = intended.tree, intended.sites
         status.failures, status.not_before = 0, 0.0
-        self._set(name, "in-sync", None)
+        self._set(name, sync, None)
 
     def _failed(self, name: str, problem: str, *, carries: bool = True) -> None:
         """Leave a device alone for a while; twice as long each time. Does it carry what it did, as far as we know?"""
@@ -407,9 +421,25 @@ def _inside(config: str) -> str:
     return "".join(etree.tostring(child, encoding="unicode") for child in etree.fromstring(config))
 
 
-def _sites_of(network: Network, name: str) -> dict[str, Attachment]:
-    return {attachment.site.id: attachment for attachment in network.of_device(name)}
+def _plain(address: str) -> str:
+    """An IPv4 address as such, though a socket for both families gave it (RFC 4291, section 2.5.5.2)."""
+    try:
+        mapped = getattr(ip_address(address), "ipv4_mapped", None)
+    except ValueError:
+        return address
+    return address if mapped is None else str(mapped)
 
 
-def _place(attachment: Attachment) -> Place:
-    return Place(attachment.site.id, attachment.branch.name, attachment.pop.name)
+def _ordered(network: Network) -> dict[str, Ordered]:
+    """Sites and ends of clouds by their ids, which never clash."""
+    return {**network.attachments, **network.clouds}
+
+
+def _sites_of(network: Network, name: str) -> dict[str, Ordered]:
+    return {id_: one for id_, one in _ordered(network).items() if name in _place(one).devices}
+
+
+def _place(one: Ordered) -> Place:
+    if isinstance(one, CloudEnd):
+        return Place(one.key, one.pop.name, one.pop.name)
+    return Place(one.site.id, one.branch.name, one.pop.name)

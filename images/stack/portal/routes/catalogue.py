@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from portal import fields, ordering, pages
+from portal import ordering, pages
 from portal.desk import CATALOGUE
-from portal.failures import Failure, Refused
-from portal.ordering import Form
-from portal.sessions import Session
 
-from .plans import propose
-from .shared import Desk, Json, go, safe_id
+from . import forms
+from .shared import Desk
 
 
 def router(desk: Desk) -> APIRouter:
@@ -31,61 +26,15 @@ def router(desk: Desk) -> APIRouter:
     async def form(offer_id: str, request: Request) -> Response:
         """A new form, or the one that a plan was made from (`?plan=`)."""
         session = await desk.keeper.viewer(request)
-        offer = await _offer(desk, session, offer_id)
+        offer = await forms.offer_of(desk, session, offer_id)
         plan = desk.plans.get(session, request.query_params.get("plan", ""))
-        filled = ordering.from_body(offer, plan.body) if plan else ordering.blank(offer)
-        return await _page(desk, session, filled)
+        return await forms.page(desk, session, ordering.from_body(offer, plan.body) if plan else ordering.blank(offer))
 
     @routes.post("/catalogue/{offer_id}")
     async def send(offer_id: str, request: Request) -> Response:
-        """One more site, one less, or the plan of what is filled in; without scripts, too."""
         session, pairs = await desk.keeper.poster(request)
-        offer = await _offer(desk, session, offer_id)
         given = dict(pairs)
-        filled = ordering.from_pairs(offer, given)
-        if "_add" in given or "_remove" in given:
-            _resize(filled, given)
-            return await _page(desk, session, filled)
-        body = filled.body()
-        try:
-            return go(f"/plans/{await propose(desk, session, body)}")
-        except Refused as refusal:
-            if refusal.status not in (400, 403, 409):
-                raise
-            filled.blame(body, refusal.faults)
-            return await _page(desk, session, filled, 400)
+        offer = await forms.offer_of(desk, session, offer_id)
+        return await forms.answer(desk, session, forms.filled(session, offer, given), given)
 
     return routes
-
-
-async def _offer(desk: Desk, session: Session, id_: str) -> Json:
-    return await desk.gro.get(session, f"{CATALOGUE}/serviceSpecification/{safe_id(id_)}")
-
-
-def _resize(form: Form, given: dict[str, str]) -> None:
-    schemas = {name: one["valueSchema"] for name, one in form.characteristics}
-    name, _, number = given.get("_add", given.get("_remove", "")).partition(".")
-    draft = form.drafts.get(name)
-    if not isinstance(draft, list):
-        return
-    if "_add" in given:
-        if len(draft) < fields.MAX_ENTRIES:
-            draft.append(fields.empty(schemas[name]["items"]))
-    elif number.isascii() and number.isdigit() and len(number) < 6 and int(number) < len(draft):
-        del draft[int(number)]
-
-
-async def _page(desk: Desk, session: Session, form: Form, status: int = 200) -> Response:
-    sites = await desk.gro.get(session, "/sites")
-    known = sorted({site["name"] for site in sites})
-    tenants = await _tenants(desk, session) if session.person.is_admin else []
-    return pages.page("order_form.html", session, status, form=form, known_sites=known, tenants=tenants)
-
-
-async def _tenants(desk: Desk, session: Session) -> Sequence[tuple[str, str]]:
-    """Whom an administrator may order for; an order can name one that the list does not."""
-    try:
-        content = await desk.identity.get(session, "/scim/v2/Tenants", {"count": "1000"})
-    except (Refused, Failure):
-        return []
-    return sorted((one["name"], one.get("displayName", one["name"])) for one in content.get("Resources", []))

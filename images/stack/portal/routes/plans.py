@@ -29,13 +29,14 @@ def router(desk: Desk) -> APIRouter:
         if plan is None:
             raise not_found()
         item = plan.body["serviceOrderItem"][0]
-        ends = item["action"] == "delete"
-        leaving = await desk.gro.get(session, f"{SERVICES}/{safe_id(item['service']['id'])}") if ends else None
+        there = item["action"] != "add"
+        service = await desk.gro.get(session, f"{SERVICES}/{safe_id(item['service']['id'])}") if there else None
         by_device = itemgetter("device")
         devices = [(name, list(edits)) for name, edits in groupby(sorted(plan.edits["edit"], key=by_device), by_device)]
         return pages.page(
             "plan.html", session, plan=plan, item=item, devices=devices, intent=plan.edits["intent"],
-            customer=ordering.customer_of(plan.body), leaving=leaving,
+            notes=plan.edits.get("note", []),
+            customer=ordering.customer_of(plan.body), there=service,
         )  # fmt: skip
 
     @routes.post("/plans/{plan_id}")

@@ -7,7 +7,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from portal import ordering, pages
+from portal.sessions import Session
 
+from . import forms
 from .plans import SERVICES, propose
 from .shared import Desk, go, number, safe_id
 
@@ -27,6 +29,24 @@ def router(desk: Desk) -> APIRouter:
         found = await desk.gro.get(session, f"{SERVICES}/{safe_id(service_id)}")
         return pages.page("service.html", session, service=found, customer=ordering.customer_of(found))
 
+    @routes.get("/services/{service_id}/change")
+    async def change(service_id: str, request: Request) -> Response:
+        """The form with the service as it is, or as it is in a plan (`?plan=`)."""
+        session = await desk.keeper.viewer(request)
+        form = await _change(desk, session, service_id)
+        if plan := desk.plans.get(session, request.query_params.get("plan", "")):
+            form = ordering.from_body(form.offer, plan.body)
+        return await forms.page(desk, session, form)
+
+    @routes.post("/services/{service_id}/change")
+    async def send(service_id: str, request: Request) -> Response:
+        session, pairs = await desk.keeper.poster(request)
+        given = dict(pairs)
+        now = await _change(desk, session, service_id)
+        form = forms.filled(session, now.offer, given)
+        form.service, form.customer = now.service, now.customer
+        return await forms.answer(desk, session, form, given)
+
     @routes.post("/services/{service_id}/delete")
     async def delete(service_id: str, request: Request) -> Response:
         """Plan the end of a service; it is ordered on the plan's page."""
@@ -36,3 +56,11 @@ def router(desk: Desk) -> APIRouter:
         return go(f"/plans/{await propose(desk, session, ordering.deletion(found, customer))}")
 
     return routes
+
+
+async def _change(desk: Desk, session: Session, service_id: str) -> ordering.Form:
+    found = await desk.gro.get(session, f"{SERVICES}/{safe_id(service_id)}")
+    owner = ordering.customer_of(found)
+    offer = await forms.offer_of(desk, session, found["serviceSpecification"]["id"])
+    sites = [one for one in await desk.gro.get(session, "/sites") if one["tenant"] == owner]
+    return ordering.change(offer, found, sites, owner if session.person.is_admin else "")

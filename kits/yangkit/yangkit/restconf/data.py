@@ -55,7 +55,7 @@ class DataResources:
     def access(self, user: str) -> Access:
         """What a user may do now."""
         rules = Rules.of(self._schema, self._stores.running_tree)
-        return Access(rules, user, user in self._server.recovery_users)
+        return self._server.access(rules, user)
 
     async def handle(self, request: Request, path: str) -> Response:
         """Any method."""

@@ -15,6 +15,13 @@ from yangkit.paths import parse
 MODELS = Path(__file__).parents[4] / "models" / "yang"
 ROOT = "ietf-l3vpn-svc:l3vpn-svc"
 UNSUPPORTED, INVALID = "operation-not-supported", "invalid-value"
+GATEWAY: Tree = {
+    "elasticlab-access:gateway": {
+        "address": "198.51.100.9",
+        "identity": "gateway.cloud.example",
+        "remote-prefix": ["172.16.0.0/16"],
+    }
+}
 
 
 def _vpn(tree: Tree, index: int) -> Tree:
@@ -71,11 +78,11 @@ WRONG: dict[str, tuple[Change, str, str, str]] = {
         "all sites",
     ),
     "multicast": (lambda t: _vpn(t, 2).update({"multicast": {"enabled": True}}), UNSUPPORTED, "multicast", "leave"),
-    "another cloud": (
-        lambda t: _cloud(t).update({"cloud-identifier": "x"}),
+    "a cloud that is translated": (
+        lambda t: _cloud(t).update({"cloud-identifier": "x", **GATEWAY}),
         UNSUPPORTED,
-        "cloud-identifier",
-        "internet",
+        "address-translation",
+        "leave it out",
     ),
     "no translation": (lambda t: _cloud(t).pop("address-translation"), UNSUPPORTED, "nat44/enabled", "true"),
     "own address": (

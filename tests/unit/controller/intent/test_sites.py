@@ -214,8 +214,10 @@ class TestPlainIpsec:
         tree = orders.plain_between()
         other = tree[ROOT]["sites"]["site"][1]["site-network-accesses"]["site-network-access"][0]
         del other["ip-connection"]["ipv6"]
-        flow = flows(built(tree)[0]["ucpe-1"])["vmsr-1 site-one_2"]
-        assert (flow["local-prefix"], flow["remote-prefix"]) == (["10.1.0.0/24"], ["10.2.0.0/24"])
+        trees, _ = built(tree)
+        one, two = flows(trees["ucpe-1"])["vmsr-1 site-one_2"], flows(trees["ucpe-2"])["vmsr-1 site-two_2"]
+        assert (one["local-prefix"], one["remote-prefix"]) == (["10.1.0.0/24"], ["10.2.0.0/24"])
+        assert (two["local-prefix"], two["remote-prefix"]) == (["10.2.0.0/24"], ["10.1.0.0/24"])
 
 
 class TestPrivateLines:

@@ -48,16 +48,21 @@ device_schema = reconcile.device_schema
 
 
 class Wires(reconcile.Box):  # type: ignore[misc, name-defined]
-    """A box's system that tells its connections: established while ``up``, answering pings while ``answers``."""
+    """A box's system that tells its connections: established while ``up`` and not ``broken``, answering pings while
+    ``answers``."""
 
     def __init__(self, model: str) -> None:
         super().__init__(model)
         self.up = self.answers = True
+        self.broken: set[str] = set()
 
     async def state(self) -> Any:
         running = self.applied[-1] if self.applied else {}
         entries = running.get("elasticlab-ipsec:ipsec", {}).get("conn-entry", [])
-        told = [{"name": one["name"], "state": {"established": self.up}} for one in entries]
+        told = [
+            {"name": one["name"], "state": {"established": self.up and one["name"] not in self.broken}}
+            for one in entries
+        ]
         return await super().state() | {"elasticlab-ipsec:ipsec": {"conn-entry": told}}
 
     async def ping(self, call: RpcCall) -> Any:

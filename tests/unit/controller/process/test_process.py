@@ -36,8 +36,8 @@ async def test_an_order_becomes_a_network_and_its_end_leaves_nothing(lab: Lab) -
     assert {name: one["serial"] for name, one in devices.items()} == BOXES
     assert devices["ucpe-1"]["sync"] == "in-sync"
     assert devices["vmsr-1"]["tunnel"] == [
-        {"name": "ucpe-1", "peer": "ucpe-1", "established": True, "sent-packets": "0", "received-packets": "0"},
-        {"name": "ucpe-2", "peer": "ucpe-2", "established": True, "sent-packets": "0", "received-packets": "0"},
+        {"name": name, "peer": name, "kind": "pop", "established": True, "sent-packets": "0", "received-packets": "0"}
+        for name in ("ucpe-1", "ucpe-2")
     ]
     site = (await lab.sites())["branch-1"]
     assert site["round-trip-time"] == "1.5"
@@ -49,9 +49,11 @@ async def test_an_order_becomes_a_network_and_its_end_leaves_nothing(lab: Lab) -
     assert (await lab.network())["healthy"] is True
 
 
-async def test_the_operators_cloud_is_there_before_anybody_orders(lab: Lab) -> None:
+async def test_the_operators_clouds_are_there_before_anybody_orders(lab: Lab) -> None:
     (cloud,) = (await lab.get("ietf-l3vpn-svc:l3vpn-svc")).json().values()
-    assert cloud == {"vpn-profiles": {"valid-provider-identifiers": {"cloud-identifier": [{"id": "internet"}]}}}
+    assert cloud == {
+        "vpn-profiles": {"valid-provider-identifiers": {"cloud-identifier": [{"id": "internet"}, {"id": "vpc"}]}}
+    }
 
 
 async def test_a_change_is_seen_at_once(lab: Lab) -> None:

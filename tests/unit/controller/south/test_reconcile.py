@@ -111,7 +111,7 @@ class Controller:
 
     async def start(self) -> None:
         migrations = [journal.MIGRATION, quarantine.MIGRATION, NUMBERS, inventory.MIGRATION, attached.MIGRATION]
-        migrations.append(inventory.MIGRATION_IPV6)
+        migrations += [inventory.MIGRATION_IPV6, inventory.MIGRATION_CALLS]
         self.database = Database(self.directory / "controller.sqlite", migrations)
         revocation = Revocation(
             x509.load_pem_x509_certificate(self.authority.ca.read_bytes()), self.directory / "crl.der"
@@ -121,6 +121,7 @@ class Controller:
             await revocation.fetch(http, "https://manager.test/crl")
         self.sessions = Sessions(revocation, quarantine.Quarantine(self.database), known=anybody, alarm=lambda *_: None)
         notes, known = journal.Journal(self.database), inventory.Inventory(self.database)
+        self.inventory = known
         backend = IntentBackend(known, AllocationStore(self.database))
         self.reconciler = Reconciler(
             self.sessions,
@@ -247,6 +248,23 @@ async def test_what_others_change_is_put_back_and_theirs_is_left(
     assert ("ucpe-1", "drifted") in seen
     assert "mine" not in str(devices["ucpe-1"].stores.running)
     assert "lan7" in devices["ucpe-1"].interfaces
+
+
+async def test_a_box_without_a_driver_is_taken_in_and_left_alone(
+    controller: Controller, devices: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A gateway that the cloud platform configures: no edit, no complaint, and nobody waits for it."""
+    gateway = devices["ucpe-2"]
+    gateway.system.model = "vpcgw-x86"
+    calls(devices, controller, *NAMES)
+    await until(lambda: controller.synced("ucpe-1", "vmsr-1"))
+    await until(lambda: controller.reconciler.status["ucpe-2"].sync == "unmanaged")
+    before = gateway.stores.running
+    with pytest.raises(RpcError, match="no driver for model 'vpcgw-x86'"):
+        await controller.stores.replace_running(orders.demo_order())
+    assert controller.reconciler.status["ucpe-2"].problem is None
+    assert gateway.stores.running == before
+    assert "ucpe-2: " not in caplog.text
 
 
 async def test_one_that_refuses_does_not_hold_up_the_others(controller: Controller, devices: dict[str, Any]) -> None:
@@ -376,3 +394,23 @@ async def test_killed_on_the_way(
         await until(lambda: all(device.interfaces == {"wan"} for device in devices.values()))
     finally:
         await controller.stop()
+
+
+async def test_a_device_tells_its_addresses_of_both_families(controller: Controller, devices: dict[str, Any]) -> None:
+    """The link-local one is nobody's to call."""
+    tree = day0("vmsr-1")
+    wan = tree["ietf-interfaces:interfaces"]["interface"][0]
+    wan["ietf-ip:ipv6"] = {
+        "address": [{"ip": "fe80::1", "prefix-length": 64}, {"ip": "2001:db8:1::2", "prefix-length": 64}]
+    }
+    (underlay,) = tree["ietf-routing:routing"]["control-plane-protocols"]["control-plane-protocol"]
+    route = {"destination-prefix": "::/0", "next-hop": {"next-hop-address": "2001:db8:1::1"}}
+    underlay["static-routes"]["ietf-ipv6-unicast-routing:ipv6"] = {"route": [route]}
+    await devices["vmsr-1"].stores.replace_running(tree)
+    calls(devices, controller, "vmsr-1")
+    await until(lambda: "vmsr-1" in controller.inventory.facts)
+    facts = controller.inventory.facts["vmsr-1"]
+    assert (facts.wan6_address, facts.wan6_gateway) == ("2001:db8:1::2", "2001:db8:1::1")
+    await controller.stop()
+    await controller.start()
+    assert controller.inventory.facts["vmsr-1"] == facts

@@ -90,6 +90,11 @@ WRONG = {
         '<name>overlay</name><dhcp xmlns="urn:elasticlab:yang:elasticlab-interface"/>',
         "dhcp",
     ),
+    "one identity twice": (
+        "<identity>ucpe-2.elasticlab.example<",
+        "<identity>ucpe-1.elasticlab.example<",
+        "Two entries have the same identity",
+    ),
     "long interface name": ("<name>wan<", "<name>a-name-that-is-too-long<", "1 to 15 characters"),
 }
 

@@ -152,6 +152,7 @@ class Lab:
         self.server = NetconfServer(
             self.stores,
             rpcs={"kit-test:echo": self._echo, "/kit-test:machine/restart": self._restart},
+            write_only=("kit-test:key",),
             limits=limits,
         )
         self.ssh_port = await self.server.listen_ssh(

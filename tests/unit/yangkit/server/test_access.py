@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from lxml import etree
 from yangkit.errors import RpcError
 
 KT = "urn:example:kit-test"
@@ -148,6 +149,32 @@ async def test_rules_take_effect_at_once_and_can_be_disabled(guest, lab):
     await lab.stores.replace_running({**DATA, **nacm([], **{"enable-nacm": False})})
     assert "s" in await seen(guest)
     await guest.edit_config(top("<name>b</name>"), "running")
+
+
+SECOND = '<second xmlns="urn:example:kit-test"><key>{}</key></second>'
+
+
+async def test_what_is_write_only_is_read_back_by_nobody(client, guest, lab):
+    await client.edit_config(SECOND.format("abcdefgh"), "running")
+    assert lab.stores.running["kit-test:second"] == {"key": "abcdefgh"}
+    await rules(lab, {"module-name": "kit-test", "access-operations": "*", "action": "permit"})
+    await guest.edit_config(SECOND.format("hgfedcba"), "running")
+    assert lab.stores.running["kit-test:second"]["key"] == "hgfedcba"
+    for reader in (client, guest):
+        assert "hgfedcba" not in await seen(reader)
+        for ask in (SECOND.format(""), SECOND.format("hgfedcba")):
+            assert "key" not in etree.tostring(await reader.get(filter=ask)).decode()
+
+
+@pytest.mark.parametrize("wrong", ["abc", "ABCDEFGH"])
+async def test_a_wrong_secret_is_not_repeated(wrong, client, lab):
+    with pytest.raises(RpcError) as caught:
+        await client.edit_config(SECOND.format(wrong))
+    assert caught.value.path.endswith("key")
+    assert wrong not in str(caught.value)
+    with pytest.raises(RpcError) as caught:
+        await client.edit_config(top("<count>abc</count>"))
+    assert "abc" in str(caught.value)  # what is no secret is
 
 
 # -- monitoring ------------------------------------------------------------------------------------------------------

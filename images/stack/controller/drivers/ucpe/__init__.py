@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from yangkit import Tree
 
 from controller import drivers
-from controller.drivers import parts
+from controller.drivers import direct, parts
 from controller.drivers.ucpe.breakout import breakout
 from controller.drivers.ucpe.bridges import bridges
 from controller.drivers.work import Attachment, Work
@@ -29,8 +29,8 @@ def build(work: Work) -> Tree:
         own = [parts.branch_flow(a.flow) for a in tunnelled if a.flow is not None]
         address = pop.facts.address_for(here.facts)
         ipsec = {
-            "pad": parts.pad(here.name, [pop], work.domain),
-            "conn-entry": [parts.connection(here, pop, address, own)],
+            "pad": parts.pad(here.name, [pop, *direct.peers(work.links)], work.domain),
+            "conn-entry": [parts.connection(here, pop, address, own), *direct.connections(work.links)],
         }
     if port is not None and len(tunnelled) < len(work.attachments):
         interfaces.append(parts.line(port, here))
@@ -39,7 +39,8 @@ def build(work: Work) -> Tree:
     for attachment in work.attachments:
         if attachment.site.mode is Mode.ROUTED:
             interfaces += _routed(attachment)
-            routes = list(_routes(attachment))
+            interfaces += direct.interfaces(work.links)
+            routes = [*_routes(attachment), *direct.routes(work.links)]
             protocols += [parts.static_routes(attachment.tenant, routes)] if routes else []
             breakouts += breakout(attachment)
     interfaces += bridges([a for a in work.attachments if a.site.mode is Mode.BRIDGED], port)
@@ -48,11 +49,11 @@ def build(work: Work) -> Tree:
 
 def _routed(attachment: Attachment) -> list[Tree]:
     """The LAN's gateway is here, and everything else is beyond the tunnel."""
-    lan = parts.ethernet(attachment.site.port) | parts.gateway(attachment)
+    here, flow = attachment.branch, attachment.flow
+    lan = parts.ethernet(attachment.site.port) | parts.gateway(attachment, here)
     if not attachment.site.plain:
-        return [parts.gre_interface(attachment, attachment.branch, attachment.pop), lan]
-    flow = attachment.flow
-    return [lan] if flow is None else [parts.flow_interface(attachment, flow, flow.branch_if_id), lan]
+        return [parts.gre_interface(attachment, here, attachment.pop), lan]
+    return [lan] if flow is None else [parts.flow_interface(attachment, flow, flow.branch_if_id, here), lan]
 
 
 def _routes(attachment: Attachment) -> Iterable[tuple[str, Tree]]:

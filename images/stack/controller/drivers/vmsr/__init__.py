@@ -8,7 +8,7 @@ from itertools import groupby
 from yangkit import Tree
 
 from controller import drivers
-from controller.drivers import parts
+from controller.drivers import clouds, parts
 from controller.drivers.work import Attachment, Work
 from controller.service.allocation import gateway_mac
 from controller.service.facts import DeviceFacts
@@ -30,6 +30,7 @@ def build(work: Work) -> Tree:
             tunnelled.add(branch.name)
             interfaces.append(parts.ipsec_interface(branch, attachment.pop_if_id))
         interfaces += _site(attachment, port)
+    interfaces += clouds.interfaces(work.clouds)
     protocols: list[Tree] = []
     breakouts: list[Tree] = []
     for tenant, group in groupby(sorted(work.attachments, key=lambda a: (a.tenant, a.site.id)), lambda a: a.tenant):
@@ -52,16 +53,19 @@ def _boxes(attachments: Iterable[Attachment]) -> list[list[Attachment]]:
 
 
 def _ipsec(work: Work, boxes: list[list[Attachment]]) -> Tree | None:
-    if not boxes:
+    if not boxes and not work.clouds:
         return None
     here = work.attachments[0].pop
+    pad = parts.pad(here.name, [sites[0].branch for sites in boxes], work.domain)
+    pad["pad-entry"] += clouds.pad(work.clouds, work.domain)
     return {
-        "pad": parts.pad(here.name, [sites[0].branch for sites in boxes], work.domain),
+        "pad": pad,
         # Sites call, wherever they are (wire.md): no address is asked of them.
         "conn-entry": [
             parts.connection(here, sites[0].branch, None, [parts.pop_flow(a.flow) for a in sites if a.flow is not None])
             for sites in boxes
-        ],
+        ]
+        + clouds.connections(work.clouds),
     }
 
 
@@ -71,11 +75,11 @@ def _site(attachment: Attachment, line_port: str | None) -> list[Tree]:
         if not site.plain:
             return [parts.gre_interface(attachment, here, branch)]
         flow = attachment.flow
-        return [] if flow is None else [parts.flow_interface(attachment, flow, flow.pop_if_id)]
+        return [] if flow is None else [parts.flow_interface(attachment, flow, flow.pop_if_id, here)]
     bridge = f"br-{attachment.number}"
     gateway = (
         parts.interface(bridge, "iana-if-type:bridge", mtu=parts.BRIDGED_MTU, description=f"Gateway of {site.id}")
-        | parts.gateway(attachment)
+        | parts.gateway(attachment, here)
         | {"elasticlab-bridge:bridge": {"mac-address": gateway_mac(attachment.number)}}
     )
     return [parts.vxlan_interface(attachment, here, branch, {"bridge": bridge}, line_port), gateway]
