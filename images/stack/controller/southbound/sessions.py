@@ -17,6 +17,7 @@ from yangkit.client import NetconfClient
 from yangkit.client_transport import Wire, WireListener
 from yangkit.errors import RpcError
 
+from controller.southbound import steps
 from controller.southbound.identity import Identity, NotBelieved, RevocationList, identity_of
 from controller.southbound.quarantine import Clone, Quarantine
 from controller.southbound.revocation import Revocation
@@ -212,11 +213,15 @@ class Sessions:
         try:
             while not closed.done():
                 await asyncio.wait([closed], timeout=self._timing.keepalive)
-                if not closed.done() and not await self._lives(held.client):
+                if not closed.done() and await self._is_silent(held.client):
                     break
         finally:
             closed.cancel()
             self._end(held)
+
+    async def _is_silent(self, client: NetconfClient) -> bool:
+        """A commit that takes long is no silence: it has a deadline of its own, and ends the session then."""
+        return client not in steps.engaged and not await self._lives(client) and client not in steps.engaged
 
     def _end(self, held: Held) -> None:
         held.client.abort()
