@@ -45,12 +45,15 @@ class Series:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Ours beside its floor. `bound` is what the median of ours must not exceed, if anybody promised one."""
+    """Ours beside its floor. `bound` is what the median of ours must not exceed, if anybody promised one; or the ratio
+    has a bound: from above where less is better, from below for rates."""
 
     name: str
     ours: Series
     floor: Series
     bound: float | None = None
+    most_ratio: float | None = None
+    least_ratio: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -69,7 +72,13 @@ class Comparison:
     @property
     def kept(self) -> bool | None:
         """Whether the bound holds; None without one. Seconds that a user waits count also on a noisy machine."""
-        return None if self.bound is None else self.ours.median <= self.bound
+        if self.bound is self.most_ratio is self.least_ratio is None:
+            return None
+        return (
+            (self.bound is None or self.ours.median <= self.bound)
+            and (self.most_ratio is None or self.ratio <= self.most_ratio)
+            and (self.least_ratio is None or self.ratio >= self.least_ratio)
+        )
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -78,6 +87,8 @@ class Comparison:
             "floor": self.floor.as_json(),
             "ratio": round(self.ratio, 3),
             "bound": self.bound,
+            "most_ratio": self.most_ratio,
+            "least_ratio": self.least_ratio,
             "kept": self.kept,
             "void": self.void,
         }

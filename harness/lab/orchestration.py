@@ -10,6 +10,8 @@ from harness.topology import Topology
 from harness.wait import Deadline
 
 SECONDS = 120
+SECONDS_A_BOX = 6
+"""Boxes start at once, on one processor: the more there are, the longer each takes."""
 
 
 def is_orchestrated(topology: Topology) -> bool:
@@ -30,7 +32,7 @@ def bring_up(lab: Lab, topology: Topology, timings: Timings, orders: bool) -> No
     from harness.orchestrator.client import Orchestrator  # noqa: PLC0415
 
     wanted = plug.wiring(topology, lab.factory)
-    far, deadline = Orchestrator.of(lab), Deadline(SECONDS)
+    far, deadline = Orchestrator.of(lab), Deadline(SECONDS + SECONDS_A_BOX * len(wanted.devices))
     with timings.phase("nodes"):
         lab.engine.build(later=[device.name for device in wanted.devices])
     with timings.phase("orchestrator"):

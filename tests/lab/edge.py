@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import random
 from collections.abc import Sequence
 
 from harness.lab import Lab
@@ -17,17 +19,19 @@ STARTUP = "/var/lib/element/startup.xml"
 INTERNET, ROUTED = "internet", "far"
 
 Entry = dict[str, str]
+_MARKS = itertools.count(random.randrange(250))
+"""Each configuration has an address of its own, by which it is seen to be in force."""
 
 
 def _tenant(name: str) -> str:
     return f'<tenant xmlns="urn:elasticlab:yang:elasticlab-tenant">{name}</tenant>'
 
 
-def _interface(name: str, *, address: str | None, more: str = "") -> str:
+def _interface(name: str, *, address: str | None, more: str = "", kind: str = "ethernetCsmacd") -> str:
     given = f"<address><ip>{address}</ip><prefix-length>24</prefix-length></address>" if address else ""
     return (
         f"<interface><name>{name}</name>"
-        '<type xmlns:i="urn:ietf:params:xml:ns:yang:iana-if-type">i:ethernetCsmacd</type>'
+        f'<type xmlns:i="urn:ietf:params:xml:ns:yang:iana-if-type">i:{kind}</type>'
         f'<ipv4 xmlns="urn:ietf:params:xml:ns:yang:ietf-ip"><forwarding>true</forwarding>{given}</ipv4>'
         f"{more}</interface>"
     )
@@ -60,10 +64,10 @@ def _breakout(name: str, policy: Sequence[Entry]) -> str:
     return f"<breakout><tenant>{name}</tenant><external-interface>wan</external-interface>{inside}{entries}</breakout>"
 
 
-def configuration(policy: Sequence[Entry] | None, lan: str = "") -> str:
+def configuration(policy: Sequence[Entry] | None, lan: str, mark: str) -> str:
     """Two tenants, each with a LAN and a default route elsewhere; with this policy of local breakout, or with none."""
     dhcp = '<dhcp xmlns="urn:elasticlab:yang:elasticlab-interface"/>'
-    interfaces = _interface("wan", address=None, more=dhcp)
+    interfaces = _interface("wan", address=None, more=dhcp) + _interface("mark", address=mark, kind="softwareLoopback")
     for name in TENANTS:
         interfaces += _interface(f"lan-{name}", address=GATEWAY, more=_tenant(name) + lan)
         interfaces += _interface(f"far-{name}", address="10.9.0.1", more=_tenant(name))
@@ -89,25 +93,13 @@ class Edge:
 
     def configure(self, policy: Sequence[Entry] | None, lan: str = "") -> None:
         """Start the box's software with this configuration, and wait until it is in force."""
-        before = self._revision()
-        self.box.exec(
-            "sh", "-c", f"cat > {STARTUP}.new && mv {STARTUP}.new {STARTUP}", stdin=configuration(policy, lan)
-        )
-        same = self.box.sh(f"cmp -s {STARTUP} {STARTUP}.before && echo same || true").strip()
-        self.box.exec("cp", STARTUP, f"{STARTUP}.before")
+        mark = f"100.127.255.{next(_MARKS) % 250 + 1}"
+        text = configuration(policy, lan, mark)
+        self.box.exec("sh", "-c", f"cat > {STARTUP}.new && mv {STARTUP}.new {STARTUP}", stdin=text)
         self.box.exec("sv", "restart", "element")
-        if not same:
-            wait_for("the box's filter to change", lambda: self._revision() != before, 15)
-        wait_for("the box to have its lease", lambda: WAN in self.box.exec("ip", "-4", "address", "show", "wan"), 15)
-        wait_for("the default route", lambda: "192.0.2.1" in self.box.exec("ip", "route"), 15)
-        for name in TENANTS:
-            self._reached(f"host-{name}", GATEWAY)
-
-    def _reached(self, node: str, address: str) -> None:
-        wait_for(f"{node} to reach {address}", lambda: self.lab[node].reaches(address), 15)
-
-    def _revision(self) -> str:
-        return self.box.sh("nft list chains | grep -o 'revision-[0-9a-f]*' || true").strip()
+        wait_for("the configuration", lambda: mark in self.box.exec("ip", "-4", "address"), 30)
+        wait_for("the box to have its lease", lambda: WAN in self.box.exec("ip", "-4", "address", "show", "wan"), 30)
+        wait_for("the default route", lambda: "default via 192.0.2.1" in self.box.exec("ip", "route"), 30)
 
     def static_hosts(self) -> None:
         """Hosts with equal addresses."""

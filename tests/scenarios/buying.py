@@ -12,7 +12,7 @@ from harness.lab import Lab
 from harness.orchestrator import accounts, ordering, plug, registry
 from harness.orchestrator.client import Orchestrator
 from harness.orchestrator.registry import Device
-from tests.system.lifecycle import Life
+from tests.system.lifecycle import SECONDS, Life
 
 Json = Any
 
@@ -59,16 +59,16 @@ class Shop:
         document: dict[str, Json] = answer.json()
         return document
 
-    def order(self, tenant: str, *services: Json) -> list[str]:
+    def order(self, tenant: str, *services: Json, seconds: float = SECONDS) -> list[str]:
         """Order and wait until it is completed; the services' ids."""
         order = self.life.post(_body(tenant, services)["serviceOrderItem"], tenant)
-        document = self.life.completed(order)
+        document = self.life.completed(order, seconds)
         return [item["service"]["id"] for item in document["serviceOrderItem"]]
 
-    def end(self, tenant: str, ids: Sequence[str]) -> None:
+    def end(self, tenant: str, ids: Sequence[str], seconds: float = SECONDS) -> None:
         """Order the end of services and wait until it is completed."""
         items = [{"id": str(n), "action": "delete", "service": {"id": id_}} for n, id_ in enumerate(ids, 1)]
-        self.life.completed(self.life.post(items, tenant))
+        self.life.completed(self.life.post(items, tenant), seconds)
 
     @contextmanager
     def bought(self, tenant: str, *services: Json) -> Iterator[list[str]]:

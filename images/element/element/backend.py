@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from yangkit import ApplyError, Tree
+from yangkit.backend import Wanted
 
 from element import state
 from element.apply.ipsec import CharonError, CharonGoneError
 from element.apply.system import OperationError, System
 from element.dhcp.lease import Lease, granted
 from element.factory import Identity
+from element.lan.daemons import Folders
 from element.model import Config, read
 from element.plan.desired import desired
 from element.plan.resources import Table
@@ -38,6 +40,8 @@ SETTLE = 0.1
 AUDIT = 30.0
 """The machine is compared this often even if nothing was announced."""
 RECONNECT = 0.2
+RENEW_AFTER = 66
+"""Default of ``renew-after`` (elasticlab-element)."""
 
 CHARON_NEWS = (b"ike-updown", b"child-updown")
 EVENT_REGISTER = 3
@@ -56,10 +60,11 @@ def _registration(event: bytes) -> bytes:
 class ElementBackend:
     """Implements ``yangkit.Backend``."""
 
-    def __init__(self, system: System, vici: Path, identity: Identity) -> None:
+    def __init__(self, system: System, vici: Path, identity: Identity, stations: Folders) -> None:
         self._system = system
         self._vici = vici
         self._identity = identity
+        self._stations = stations
         self._config = Config()
         self._wanted: Table | None = None
         self._waiting: set[str] = set()
@@ -69,6 +74,10 @@ class ElementBackend:
         self._poke = asyncio.Event()
         self.on_credentials: Callable[[], None] = lambda: None
         """Called when files of the credentials, or the revocation list in force, have changed."""
+        self.more_state: Callable[[], Tree] = dict
+        """State that is not the machine's."""
+        self.renew_after = RENEW_AFTER
+        """Per cent of a certificate's life."""
         # One thread: the vici session and netlink are used by one at a time, and state waits for changes.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="system")
 
@@ -82,7 +91,7 @@ class ElementBackend:
             config = self._known(read(new))
             wanted = desired(config)
         except UnsupportedError as error:
-            raise ApplyError(str(error), error.path, "operation-not-supported") from error
+            raise ApplyError(str(error), error.path, error.tag) from error
         async with self._lock:
             try:
                 await self._converge(wanted)
@@ -90,6 +99,7 @@ class ElementBackend:
                 await self._go_back()
                 raise ApplyError(str(error), error.path) from error
             self._config, self._wanted = config, wanted
+            self.renew_after = int(new.get("elasticlab-element:certificates", {}).get("renew-after", RENEW_AFTER))
 
     async def _go_back(self) -> None:
         """After a failure: what was wanted before. Right after a start nothing is known, and nothing is cut."""
@@ -107,9 +117,11 @@ class ElementBackend:
             log.info("waiting for links or charon: %s", ", ".join(sorted(waiting)) or "nothing")
         self._waiting = waiting
 
-    async def state(self) -> Tree:
+    async def state(self, wanted: Wanted = None) -> Tree:
         """Operational data: interfaces, security associations, counters, what hardware this is."""
-        return await self._blocking(state.collect, self._system.charon, self._config, self._identity, self._leases)
+        known = (self._config, self._identity, self._leases, self._stations)
+        found = await self._blocking(state.collect, wanted, self._system.charon, *known)
+        return found | self.more_state()
 
     async def admit(self, contacts: Sequence[tuple[str, int]]) -> None:
         """Let answers in from those whom the box calls itself, instead of those before."""
@@ -122,6 +134,11 @@ class ElementBackend:
         async with self._lock:
             self._leases = dict(leases)
             await self._learn()
+
+    @property
+    def known(self) -> Config | None:
+        """The configuration in force; None until there is one."""
+        return self._config if self._wanted is not None else None
 
     @property
     def leased(self) -> frozenset[str]:

@@ -15,6 +15,7 @@ from element.apply.system import System
 from element.backend import ElementBackend
 from element.box import Box
 from element.dhcp.client import Clients
+from element.lan.servers import Servers
 from element.model import Config
 from element.places import Places
 from element.plan import firewall
@@ -38,7 +39,7 @@ async def serve(places: Places) -> None:
     revocations = Revocations(folder / "ca.pem", folder / "crl.pem", places.state / "crl.pem")
     close_doors()
     schema = Schema([places.yang], [Module(offer.module, offer.features) for offer in offers])
-    backend = ElementBackend(System(Charon(places.vici, folder, revocations)), places.vici, identity)
+    backend = ElementBackend(System(Charon(places.vici, folder, revocations)), places.vici, identity, places.stations)
     storage.folder(places.state)
     # Only who translates to the Internet forwards there.
     forwarding = "elasticlab-nat" in {offer.module for offer in offers}
@@ -49,14 +50,15 @@ async def serve(places: Places) -> None:
     await stores.start()
     keeper = asyncio.create_task(backend.run())
     leases = asyncio.create_task(clients.run())
+    servers = asyncio.create_task(Servers(places.stations, lambda: backend.known).run())
     box = Box(places, identity, stores, backend, beginning)
     life = asyncio.create_task(box.live(folder, revocations))
     stop = asyncio.create_task(_told_to_stop())
-    await asyncio.wait({keeper, leases, stop, life}, return_when=asyncio.FIRST_COMPLETED)
-    ended = [task for task in (keeper, leases, life) if task.done()]
-    for task in (life, leases):
+    await asyncio.wait({keeper, leases, servers, stop, life}, return_when=asyncio.FIRST_COMPLETED)
+    ended = [task for task in (keeper, leases, servers, life) if task.done()]
+    for task in (life, leases, servers):
         task.cancel()
-    await asyncio.gather(life, leases, return_exceptions=True)
+    await asyncio.gather(life, leases, servers, return_exceptions=True)
     await stores.close()
     keeper.cancel()
     for task in ended:

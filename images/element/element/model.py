@@ -14,6 +14,7 @@ from typing import Any
 
 from element import nat
 from element.connections import Connection, Secret, connections, secrets
+from element.lan import model as lan
 from element.nat import Breakout
 from element.unsupported import UnsupportedError
 
@@ -108,6 +109,11 @@ class Interface:
     if_id: int | None = None
     dhcp: bool = False
     """Its address and the default route of the underlay come from a lease."""
+    dhcp_server: lan.DhcpServer | None = None
+    dns: lan.Dns | None = None
+    advertisements: lan.Advertisements | None = None
+    serves: str | None = None
+    """The interface whose DNS server is at the other end: then it is not configured, and there while that runs."""
     private_line: bool = False
     """VXLAN may travel here in clear, and nothing else but pings."""
 
@@ -145,7 +151,7 @@ class Config:
     contacts: tuple[tuple[str, int], ...] = ()
     """Addresses and TCP ports that the box itself calls over the underlay; not configured, but known to it."""
     granted: tuple[Granted, ...] = ()
-    _by_name: dict[str, Interface] = field(default_factory=dict, compare=False, repr=False)
+    _by_name: dict[str, Interface] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         self._by_name.update({i.name: i for i in self.interfaces})
@@ -225,6 +231,9 @@ def _interface(tree: Tree) -> Interface:
         tunnel=_tunnel(tree.get("elasticlab-gre:gre") or tree.get("elasticlab-vxlan:vxlan")),
         if_id=tree.get("elasticlab-ipsec:ipsec-tunnel", {}).get("if-id"),
         dhcp=_dhcp(tree, path),
+        dhcp_server=lan.dhcp_server(tree),
+        dns=lan.dns(tree),
+        advertisements=lan.advertisements(tree),
         private_line=tree.get("elasticlab-interface:private-line", False),
     )
 

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from element.lan.daemons import Folders
+
 
 @dataclass(frozen=True, slots=True)
 class Places:
@@ -18,6 +20,10 @@ class Places:
     leases: Path
     dhcp_event: Path
     """What udhcpc runs at each event."""
+    stations: Folders
+    """Of the servers for LANs."""
+    set_clock: str | None
+    """What sets the clock to its argument (seconds since 1970), where the kernel's is not ours."""
 
     @property
     def startup(self) -> Path:
@@ -35,4 +41,10 @@ class Places:
             Path(get("ELEMENT_VICI", "/run/charon.vici")),
             Path(get("ELEMENT_LEASES", "/run/element")),
             Path(get("ELEMENT_DHCP_EVENT", "/usr/libexec/elasticlab/dhcp-event")),
+            Folders(
+                Path(get("ELEMENT_SERVERS", "/run/element-servers")),
+                Path(get("ELEMENT_STATIONS", "/var/lib/element-stations")),
+                Path(get("ELEMENT_BEHIND", "/usr/libexec/elasticlab/behind")),
+            ),
+            get("ELEMENT_SET_CLOCK"),
         )

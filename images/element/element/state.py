@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pyroute2 import IPRoute
+from yangkit.backend import Wanted
 
 from element.apply import nft
 from element.apply.ipsec import Charon, CharonError, CharonGoneError, Message, established
 from element.connections import Connection
 from element.dhcp.lease import Lease
 from element.factory import Identity
+from element.lan.daemons import Folders, lease_list
+from element.lan.leases import Given
 from element.model import Config, Interface, Kind
 from element.plan.resources import MANAGEMENT
 
@@ -34,22 +37,28 @@ _COUNTERS = {
 _TYPES = {MANAGEMENT: Kind.ETHERNET}
 
 
-def collect(charon: Charon, config: Config, identity: Identity, leases: Mapping[str, Lease]) -> Tree:
-    """Everything that is state."""
-    return {
-        "ietf-interfaces:interfaces": {"interface": interfaces(config, leases)},
-        "elasticlab-ipsec:ipsec": {"conn-entry": connections(charon, config)},
-        "elasticlab-firewall:firewall": {"counter": counters()},
-        "ietf-hardware:hardware": {"component": [_chassis(identity)]},
+def collect(
+    wanted: Wanted, charon: Charon, config: Config, identity: Identity, leases: Mapping[str, Lease], stations: Folders
+) -> Tree:
+    """Everything that is state, or what is wanted of it: each part costs a question to the kernel or to charon."""
+    parts: dict[str, Callable[[], Tree]] = {
+        "ietf-interfaces:interfaces": lambda: {"interface": interfaces(config, leases, stations)},
+        "elasticlab-ipsec:ipsec": lambda: {"conn-entry": connections(charon, config)},
+        "elasticlab-firewall:firewall": lambda: {"counter": counters()},
+        "ietf-hardware:hardware": lambda: {"component": [_chassis(identity)]},
     }
+    return {name: part() for name, part in parts.items() if wanted is None or name in wanted}
 
 
-def interfaces(config: Config, leases: Mapping[str, Lease]) -> list[Tree]:
+def interfaces(config: Config, leases: Mapping[str, Lease], stations: Folders) -> list[Tree]:
     """Configured interfaces, there or not, and the management's."""
     boot = _boot_time()
     with IPRoute() as ipr:
         links = {m.get_attr("IFLA_IFNAME"): m for m in ipr.get_links()}
     result = [_interface(i, links.get(i.name), boot) for i in config.interfaces]
+    for interface, tree in zip(config.interfaces, result, strict=True):
+        if given := [_given(lease) for lease in lease_list(interface, stations)]:
+            tree["elasticlab-lan:dhcp-server"] = {"lease": given}
     taken = {grant.interface for grant in config.granted}
     for tree in result:
         if tree["name"] in taken & leases.keys():
@@ -69,6 +78,17 @@ def _lease(lease: Lease) -> Tree:
     if lease.router:
         tree["router"] = str(lease.router)
     return tree | ({"bootstrap-server": list(lease.servers)} if lease.servers else {})
+
+
+def _given(lease: Given) -> Tree:
+    """What a station has; without an end it expires never, which has no date."""
+    tree: Tree = {"address": str(lease.address), "mac-address": lease.mac}
+    tree |= {"host-name": lease.host_name} if lease.host_name else {}
+    return tree | ({"expires": _date(lease.expires)} if lease.expires else {})
+
+
+def _date(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _fixed(name: str, message: Any, boot: str) -> Tree:
@@ -180,4 +200,4 @@ def _boot_time() -> str:
     """When this machine started: /proc/stat, btime."""
     lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
     seconds = next(int(line.split()[1]) for line in lines if line.startswith("btime"))
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _date(seconds)

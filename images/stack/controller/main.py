@@ -97,8 +97,8 @@ async def running(
     )
     watcher = Watcher(reconciler, sessions)
     state = NetworkState(registry, devices, reconciler, watcher, configuration.domain)
-    backend.states.append(state.tree)
-    backend.stored_states.append(desk.tree)
+    backend.states["elasticlab-network:network"] = state.tree
+    backend.stored_states["ietf-alarms:alarms"] = desk.tree
     stores = doors.datastores(configuration, backend)
     operations = Operations(stores, backend, devices, yang)
     netconf = doors.netconf(

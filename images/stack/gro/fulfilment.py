@@ -5,8 +5,10 @@ A step is done again after a crash: each computes from the inventory what is to 
 """
 
 import asyncio
-from collections.abc import Collection
+import contextlib
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -45,6 +47,8 @@ class Fulfilment:
     controller: Controller
     manager: Manager
     waiting: Waiting = field(default_factory=Waiting)
+    told: Callable[[], Mapping[str, Json] | None] = lambda: None
+    """Sites as the controller's events have told; None while nobody tells."""
 
     def __post_init__(self) -> None:
         # Two orders of one tenant may share a site: what one computes must be in the network before the other computes.
@@ -184,20 +188,19 @@ class Fulfilment:
         concerned = [sites[name] for name in (*wanted, *touched)]
         devices = {of_device(one.device_name) for one in concerned if one.device_name}
         self.waiting.expect(context.saga, {*devices, *(of_site(one.id) for one in concerned), *more})
-        live = await self.controller.sites({one.id for one in concerned})
-        evidence: dict[str, Json] = {}
-        for name in sorted(wanted):
-            evidence[name] = _up(f"site {name}", live.get(sites[name].id, {}), settled=name in before)
-        for name in sorted(gone):
-            if sites[name].id in live:
-                raise Held(f"site {name} is {live[sites[name].id].get('state', 'there')} still")
-            evidence[name] = {"state": "gone"}
-        for name in sorted(staying):
-            # Not necessarily up: that is not this order's affair.
-            if live.get(sites[name].id, {}).get("in-sync") is not True:
-                raise Held(f"site {name} is being changed")
-            evidence[name] = {"state": "changed"}
-        return evidence
+        looked = partial(_evidence, sites, sorted(wanted), sorted(gone), sorted(staying), before)
+        self._not_yet(context.saga, looked)
+        return looked(await self.controller.sites({one.id for one in concerned}))
+
+    def _not_yet(self, order: str, looked: Callable[[Mapping[str, Json]], Json]) -> None:
+        """Raises Held while the events say that there is something to wait for: of many that wait, each event wakes
+        some, and they need not all ask the controller. That all is well it says itself: events may be behind."""
+        now = asyncio.get_running_loop().time()
+        told = self.told()
+        if told is not None and now - self.waiting.asked.get(order, -VERIFY_RECHECK) < VERIFY_RECHECK:
+            with contextlib.suppress(RefusedError):
+                looked(told)
+        self.waiting.asked[order] = now
 
     async def _finish(self, context: Context) -> Json:
         with self.database.begin() as connection:
@@ -242,7 +245,7 @@ def observer(notices: Notices, waiting: Waiting) -> durable.Observer:
             values["started"] = documents.now()
         if saga.state.terminal:
             values["completed"] = documents.now()
-            waiting.forget(saga.id)
+            waiting.over(saga.id)
         if saga.problem is not None:
             values["problem"] = saga.problem
         connection.execute(sa.update(store.orders).where(store.orders.c.id == saga.id).values(**values))
@@ -251,6 +254,30 @@ def observer(notices: Notices, waiting: Waiting) -> durable.Observer:
         notices.tell_soon(saga.id, SITES, OUTBOX)
 
     return observe
+
+
+def _evidence(
+    sites: Mapping[str, Site],
+    wanted: list[str],
+    gone: list[str],
+    staying: list[str],
+    before: Collection[str],
+    live: Mapping[str, Json],
+) -> dict[str, Json]:
+    """Of each site of an order, by name; raises Held or RefusedError where it is not as it shall be."""
+    evidence: dict[str, Json] = {}
+    for name in wanted:
+        evidence[name] = _up(f"site {name}", live.get(sites[name].id, {}), settled=name in before)
+    for name in gone:
+        if sites[name].id in live:
+            raise Held(f"site {name} is {live[sites[name].id].get('state', 'there')} still")
+        evidence[name] = {"state": "gone"}
+    for name in staying:
+        # Not necessarily up: that is not this order's affair.
+        if live.get(sites[name].id, {}).get("in-sync") is not True:
+            raise Held(f"site {name} is being changed")
+        evidence[name] = {"state": "changed"}
+    return evidence
 
 
 def _up(what: str, state: Json, *, settled: bool = False) -> Json:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from stackkit.durable import Later
@@ -44,6 +44,8 @@ class Waiting:
     def __init__(self) -> None:
         self._subjects: dict[str, frozenset[str]] = {}
         self._orders: defaultdict[str, set[str]] = defaultdict(set)
+        #: When an order has last asked the controller how things are, on the loop's clock.
+        self.asked: dict[str, float] = {}
 
     def expect(self, order: str, subjects: Collection[str]) -> None:
         """From now on, and instead of what was expected before."""
@@ -57,6 +59,11 @@ class Waiting:
             self._orders[subject].discard(order)
             if not self._orders[subject]:
                 del self._orders[subject]
+
+    def over(self, order: str) -> None:
+        """The order has ended."""
+        self.forget(order)
+        self.asked.pop(order, None)
 
     def orders(self, *subjects: str) -> set[str]:
         return {order for subject in subjects for order in self._orders.get(subject, ())}
@@ -113,6 +120,11 @@ class Watch:
             follow(self._manager.restconf, "manager", self._registry_begin, self._registry_happened, lambda: None),
         )
 
+    def told(self) -> Mapping[str, Site] | None:
+        """Sites as the events have told so far, which may be behind what the controller would answer now; None while
+        nobody tells."""
+        return self.sites if self.following.is_set() else None
+
     # -- the network --
 
     async def _begin(self) -> None:
@@ -134,10 +146,11 @@ class Watch:
             self._wake_for(of_cloud(cloud["vpn-id"]))
         if (site := event.get("elasticlab-network:site-state-changed")) is not None:
             id_ = site["site-id"]
+            if "gone" in site:
+                self.sites.pop(id_, None)
+            else:
+                self.sites[id_] = site
             self._wake_for(of_site(id_))
-            found = await self._controller.sites({id_})
-            self.sites.pop(id_, None)
-            self.sites.update(found)
             self._notices.tell(SITES)
 
     # -- the registry --

@@ -33,6 +33,7 @@ async def at_work(
     engine = durable.Engine(database, {KIND: fulfilment.steps}, [observer(notices, fulfilment.waiting)])
     courier = hub.Courier(database, outside, notices, allow_internal=internal_callbacks)
     watch = Watch(controller, manager, fulfilment.waiting, engine.wake, notices)
+    fulfilment.told = watch.told
     await engine.start()
     tasks = [asyncio.create_task(courier.run(), name="courier"), asyncio.create_task(watch.run(), name="watch")]
     try:

@@ -9,6 +9,7 @@ from typing import Any
 from stackkit.database import Database
 from stackkit.restconf import ADMIN
 from yangkit import ApplyError, RpcCall, Tree
+from yangkit.backend import Wanted
 
 from manager.alarms import Alarms
 from manager.enrolment import Enrolment, Entry
@@ -17,6 +18,7 @@ from manager.store import Devices
 RELEASE = "/elasticlab-devices:devices/device/release"
 QUARANTINE = "/elasticlab-devices:devices/device/quarantine"
 #: Who may tell that a key is used twice: whom devices call, beside administrators.
+_STATE = frozenset({"elasticlab-devices:devices", "ietf-alarms:alarms"})
 _WITNESSES = (ADMIN, "service:controller")
 
 
@@ -46,8 +48,10 @@ class Registry:
         assert self.office is not None
         await asyncio.to_thread(self.office.reconcile)
 
-    async def state(self) -> Tree:
+    async def state(self, wanted: Wanted = None) -> Tree:
         """Operational data of devices and the alarm list."""
+        if wanted is not None and wanted.isdisjoint(_STATE):
+            return {}
         return await asyncio.to_thread(self._state)
 
     def _state(self) -> Tree:
@@ -91,7 +95,7 @@ class Registry:
         assert self.office is not None
         serial = call.path["device"]["serial"]
         if not await asyncio.to_thread(self.office.release, serial):
-            message = f"{serial} is in no quarantine: there is nothing to release"
+            message = f"{serial} is in no quarantine, and its certificates hold: there is nothing to release"
             raise ApplyError(message, f"/elasticlab-devices:devices/device[serial='{serial}']")
         return {}
 

@@ -8,6 +8,10 @@ Tree = dict[str, Any]
 """A data tree as an RFC 7951 JSON object: names are qualified where the module changes."""
 
 
+Wanted = frozenset[str] | None
+"""Top-level nodes by their qualified names; None means all."""
+
+
 class ApplyError(Exception):
     """The backend refuses a configuration; nothing has changed.
 
@@ -27,8 +31,9 @@ class Backend(Protocol):
     async def apply(self, old: Tree, new: Tree) -> None:
         """Make the system be ``new``, as a whole or not at all; ``ApplyError`` refuses."""
 
-    async def state(self) -> Tree:
-        """Operational data (config false), merged into the replies to <get>."""
+    async def state(self, wanted: Wanted = None) -> Tree:
+        """Operational data (config false), merged into the replies to <get>. Of other top-level nodes than the
+        ``wanted`` ones nothing will be read: they need not be told."""
         ...
 
 
@@ -38,6 +43,6 @@ class NullBackend:
     async def apply(self, old: Tree, new: Tree) -> None:
         """Accept."""
 
-    async def state(self) -> Tree:
+    async def state(self, wanted: Wanted = None) -> Tree:
         """No operational data."""
         return {}

@@ -10,7 +10,7 @@ from lxml import etree
 
 from yangkit import xmlutil
 from yangkit.errors import RpcError
-from yangkit.schema import SchemaNode
+from yangkit.schema import Schema, SchemaNode
 from yangkit.tree import AnyData, Container, Leaf, List, Node, empty, instances
 from yangkit.treexml import dump
 from yangkit.xmlutil import nc, split
@@ -40,6 +40,17 @@ def select(tree: Container, element: etree._Element | None) -> Container:
         return xpath(tree, expression, {prefix: ns for prefix, ns in element.nsmap.items() if prefix})
     info = {"bad-attribute": "type", "bad-element": "filter"}
     raise RpcError("bad-attribute", f"{kind!r} is no type of filter", type="protocol", info=info)
+
+
+def wanted(schema: Schema, element: etree._Element | None) -> frozenset[str] | None:
+    """The top-level nodes that a filter can select something of (qualified names); None where only it can tell."""
+    if element is None or (element.get("type") or element.get(nc("type")) or "subtree") != "subtree":
+        return None
+    found = [schema.root.children.get(child.tag) for child in element if isinstance(child.tag, str)]
+    # A name without a namespace means that of every module (RFC 6241, section 6.2.1).
+    if any(one is None for one in found):
+        return None
+    return frozenset(one.json_name for one in found if one is not None)
 
 
 # -- subtree filters -------------------------------------------------------------------------------------------------

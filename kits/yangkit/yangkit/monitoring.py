@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yangkit import defaults, treejson, xmlutil
+from yangkit.backend import Wanted
 from yangkit.edit import Editor
 from yangkit.errors import RpcError
 from yangkit.schema import ModuleInfo, Schema
@@ -73,6 +74,9 @@ def timestamp(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+_MONITORING = "ietf-netconf-monitoring:netconf-state"
+
+
 class State:
     """The operational data that <get> adds to running."""
 
@@ -85,17 +89,30 @@ class State:
         #: What further front ends tell about themselves.
         self.providers: list[Callable[[], dict[str, Any]]] = []
 
-    async def tree(self) -> Container:
-        """The state of the backend and of the server."""
+    async def tree(self, wanted: Wanted = None) -> Container:
+        """The state of the backend and of the server; at least of the ``wanted`` top-level nodes."""
         try:
-            theirs = treejson.load(self._schema, await self._server.stores.backend.state())
+            told = await self._server.stores.backend.state(wanted)
+            if wanted is not None:
+                told = {name: node for name, node in told.items() if name in wanted}
+            theirs = treejson.load(self._schema, told)
         except RpcError as error:
             raise RpcError("operation-failed", f"the system's state does not fit its schema: {error}") from None
-        told: dict[str, Any] = {"ietf-netconf-monitoring:netconf-state": self._monitoring()}
+        if wanted is not None and wanted.isdisjoint(self._own):
+            return theirs
+        return merge(merge(self._fixed, treejson.load(self._schema, self._told())), theirs)
+
+    @property
+    def _own(self) -> frozenset[str]:
+        """What the server itself tells of, by its modules."""
+        fixed = (schema.json_name for schema in self._fixed.children)
+        return frozenset((*fixed, _MONITORING, *(name for provider in self.providers for name in provider())))
+
+    def _told(self) -> dict[str, Any]:
+        told: dict[str, Any] = {_MONITORING: self._monitoring()}
         for provider in self.providers:
             told |= provider()
-        ours = treejson.load(self._schema, told)
-        return merge(merge(self._fixed, ours), theirs)
+        return told
 
     def _yang_library(self) -> Container:
         text = self._schema.library.yang_library(self._schema.content_id)

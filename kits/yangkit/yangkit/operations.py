@@ -15,7 +15,7 @@ from yangkit.edit import Editor
 from yangkit.errors import RpcError
 from yangkit.params import Params, bad
 from yangkit.schema import SchemaNode
-from yangkit.tree import Container, List, empty, merge
+from yangkit.tree import Container, List, empty, merge, only
 from yangkit.xmlutil import MONITORING, NC, NOTIFICATION, YANG1, escape, nc, split, text_of
 
 if TYPE_CHECKING:
@@ -103,8 +103,9 @@ class Operations:
     async def _get(self, session: Session, element: etree._Element) -> Reply:
         params = Params(element, ("filter", "with-defaults"))
         mode = params.mode()
-        state = await self._server.state.tree()
-        config = defaults.apply_mode(self._schema, self._stores.running_tree, mode)
+        wanted = filters.wanted(self._schema, params.get("filter"))
+        state = await self._server.state.tree(wanted)
+        config = defaults.apply_mode(self._schema, only(self._stores.running_tree, wanted), mode)
         return _data(filters.select(session.access().readable(merge(config, state)), params.get("filter")))
 
     def _get_schema(self, session: Session, element: etree._Element) -> Reply:

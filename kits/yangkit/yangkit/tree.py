@@ -123,6 +123,15 @@ def instances(node: Node) -> Iterator[Leaf | AnyData | Container]:
         yield node
 
 
+def only(tree: Container, wanted: frozenset[str] | None) -> Container:
+    """A whole tree without other top-level nodes than these (qualified names); None means all."""
+    if wanted is None:
+        return tree
+    return Container(
+        tree.schema, {schema: node for schema, node in tree.children.items() if schema.json_name in wanted}
+    )
+
+
 def merge(first: Container, second: Container) -> Container:
     """Both trees in one; the second wins where they meet."""
     if not second.children:

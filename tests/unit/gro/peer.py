@@ -49,7 +49,7 @@ class _Server:
     async def apply(self, old: Tree, new: Tree) -> None:
         """Accept."""
 
-    async def state(self) -> Tree:
+    async def state(self, wanted: frozenset[str] | None = None) -> Tree:
         return {}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -101,7 +101,7 @@ class Controller(_Server):
         if self.reads:
             read(new)
 
-    async def state(self) -> Tree:
+    async def state(self, wanted: frozenset[str] | None = None) -> Tree:
         network: Tree = {"healthy": True}
         if self.sites:
             network["site"] = list(self.sites.values())
@@ -154,7 +154,7 @@ class Controller(_Server):
         since = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         told = {"site-id": id_, "state": state, "in-sync": in_sync, "since": since, "round-trip-time": "1.5"}
         self.sites[id_] = {**told, **why}
-        self._publish("elasticlab-network:site-state-changed", {"site-id": id_, "state": state, **why})
+        self._publish("elasticlab-network:site-state-changed", {**told, **why})
 
     def _wanted_clouds(self) -> set[str]:
         vpns = self.intent.get("vpn-services", {}).get("vpn-service", [])
@@ -174,7 +174,7 @@ class Controller(_Server):
 
     def gone(self, id_: str) -> None:
         del self.sites[id_]
-        content = {"site-id": id_, "state": "removing", "reason": "gone from every device"}
+        content = {"site-id": id_, "state": "removing", "reason": "gone from every device", "gone": [None]}
         self._publish("elasticlab-network:site-state-changed", content)
 
     def device(self, name: str, *, connected: bool) -> None:
@@ -197,7 +197,7 @@ class Manager(_Server):
         super().__init__(folder, [Module("ietf-alarms"), Module("elasticlab-devices")])
         self.status: dict[str, str] = {}
 
-    async def state(self) -> Tree:
+    async def state(self, wanted: frozenset[str] | None = None) -> Tree:
         entries = [{"serial": serial, "status": status} for serial, status in self.status.items()]
         return {REGISTRY: {"device": entries}} if entries else {}
 

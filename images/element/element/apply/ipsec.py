@@ -12,12 +12,14 @@ import json
 import socket
 from collections.abc import Collection, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import vici
 from cryptography import x509
 
+from element.apply.succession import Succession
 from element.plan.resources import Credential, Ike, Resource, SharedKey
 from element.revocation import Revocations, is_revoked
 
@@ -50,6 +52,7 @@ class Charon:
         self._credentials: dict[tuple[str, bool], Credential] = {}
         self._keys: dict[str, str] = {}
         self._shared: dict[str, SharedKey] = {}
+        self._succession = Succession()
 
     def close(self) -> None:
         """Forget the session and what was loaded through it."""
@@ -60,6 +63,7 @@ class Charon:
         self._credentials.clear()
         self._keys.clear()
         self._shared.clear()
+        self._succession.clear()
 
     def call(self, command: str, message: Message | None = None) -> Any:
         """One command; ``CharonGoneError`` when charon is not there (any more)."""
@@ -118,8 +122,7 @@ class Charon:
         """Load a key, or an authority with its revocation list; end SAs of certificates that the list revokes."""
         certificate, other = (p.read_text() for p in self._files(credential))
         if credential.own:
-            answer = self.call("load_key", {"type": "any", "data": other})
-            self._keys[credential.name] = answer["id"].decode()
+            self._load_own(credential.name, certificate, other)
         else:
             self.call("load_cert", {"type": "X509", "flag": "CA", "data": certificate})
             self.call("load_cert", {"type": "X509_CRL", "flag": "NONE", "data": other})
@@ -127,6 +130,22 @@ class Charon:
             self.call("flush_certs", {"type": "X509_CRL"})
             self._end_revoked(x509.load_pem_x509_crl(other.encode()))
         self._credentials[credential.name, credential.own] = credential
+
+    def _load_own(self, name: str, certificate: str, key: str) -> None:
+        """A key and its certificate; charon takes the certificate that it has the key for (``load``).
+
+        Former keys go: SAs that they proved stay until they are made anew, at once where that is ours to do.
+        """
+        before = self._keys.get(name)
+        self.call("load_cert", {"type": "X509", "flag": "NONE", "data": certificate})
+        now = self._keys[name] = self.call("load_key", {"type": "any", "data": key})["id"].decode()
+        for other in {k.decode() for k in self.call("get_keys").get("keys", ())} - set(self._keys.values()):
+            self.call("unload_key", {"id": other})
+        if before not in (None, now):
+            for ike in self._loaded.values():
+                if any(_started(ike)) and name in json.loads(ike.message)["local"].get("certs", ()):
+                    with suppress(CharonError):  # there is no SA: the next has the new key
+                        self.call("rekey", {"ike": ike.name, "reauth": "yes"})
 
     def unload_credential(self, credential: Credential) -> None:
         """Unload a key; authorities go only all at once, when there is none left to keep."""
@@ -157,9 +176,12 @@ class Charon:
         message = json.loads(ike.message)
         if before := self._loaded.get(ike.name):
             self._end_what_contradicts(ike.name, json.loads(before.message), message)
-        for end, key in (("local", "certs"), ("remote", "cacerts")):
-            if key in message[end]:
-                message[end][key] = [(self._store / f"{name}.pem").read_text() for name in message[end][key]]
+        # By identity, not by certificate: a connection that is loaded with another certificate loses its SAs.
+        message["local"].pop("certs", None)
+        if "cacerts" in message["remote"]:
+            authorities = message["remote"]["cacerts"]
+            message["remote"]["cacerts"] = [(self._store / f"{name}.pem").read_text() for name in authorities]
+        self._succession.order(ike.name, message)
         self.call("load_conn", {ike.name: message})
         self._loaded[ike.name] = ike
 
@@ -194,11 +216,14 @@ class Charon:
 
     def _end_revoked(self, crl: x509.CertificateRevocationList) -> None:
         """RFC 5280: a certificate on the list is void now, also for SAs that were authenticated with it before."""
-        names = set()
+        names, valid = set[str](), set[str]()
         for item in self.call("list_certs", {"type": "X509"}):
             certificate = x509.load_der_x509_certificate(item["data"])
             if is_revoked(crl, certificate):
                 names |= _dns_names(certificate)
+            elif certificate.not_valid_after_utc > datetime.now(UTC):
+                valid |= _dns_names(certificate)
+        names -= valid  # who has been given another one since
         for sa in self.associations():
             if sa["remote-id"] in names:
                 self.call("terminate", {"ike-id": sa["uniqueid"], "timeout": "2000", "force": "yes"})
@@ -224,6 +249,9 @@ class Charon:
 
     def keep(self) -> None:
         """Start what is ours to start and has no SA: traps and retries of charon do not cover a refused attempt."""
+        for name in self._succession.outdated(self.associations() if self._loaded else ()):
+            if name in self._loaded:
+                self.load(self._loaded[name])
         wanted = {(name, child) for name, ike in self._loaded.items() for child in _started(ike)}
         if not wanted:
             return

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address, ip_interface, ip_network
 
 from element.connections import PATH, Connection, Flow
+from element.lan import checks, resolver
 from element.model import Config, Interface, Kind, StaticRoute
 from element.plan import firewall, firewall6, ike
 from element.plan.breakout import BREAK_OUT
@@ -79,8 +80,9 @@ _KERNEL_KIND = {
 
 def desired(config: Config) -> Table:
     """All resources that the configuration asks for."""
+    checks.check(config)
     found: Table = {}
-    for resource in _resources(config):
+    for resource in _resources(resolver.attach(config)):
         if resource.key in found:
             what = " ".join(str(part) for part in resource.key)
             raise UnsupportedError(f"{what} is asked for twice", resource.path or "/")

@@ -12,7 +12,7 @@ from ipaddress import ip_address, ip_network
 
 from element.connections import Flow
 from element.model import BridgePort, Config, Interface, Kind
-from element.plan import breakout, firewall6, firewall_line
+from element.plan import breakout, firewall6, firewall_line, stations
 from element.plan.resources import MANAGEMENT, Ruleset
 
 TABLE = "elastic"
@@ -35,7 +35,7 @@ _VNI = "@th,96,24"
 """The VNI of RFC 7348, section 5. Not nft's ``vxlan vni``: it looks into the inner packet and, with Linux 7.3, matches
 nothing unless that is IP, so that ARP would be lost."""
 
-BRIDGE_COUNTERS = ("bpdu-filtered", "broadcast-limited", "gateway-spoofed", "router-imitated")
+BRIDGE_COUNTERS = ("bpdu-filtered", "broadcast-limited", "gateway-spoofed", "router-imitated", *stations.COUNTERS)
 MSS_DIFFERENCE = 20
 """So much longer is an IPv6 header than one of IPv4."""
 
@@ -53,9 +53,8 @@ def ruleset(config: Config) -> Ruleset:
             *_chain("input", "input priority filter; policy drop", _input(config)),
             *_chain("forwarding", "forward priority filter; policy drop", _forward(config)),
             *_chain("leaks", "postrouting priority mangle; policy accept", _leaks(config)),
-            *_chain(
-                "translation", "postrouting priority srcnat; policy accept", breakout.translation(config), kind="nat"
-            ),
+            *_chain("redirection", "prerouting priority dstnat; policy accept", stations.redirection(config), "nat"),
+            *_chain("translation", "postrouting priority srcnat; policy accept", _translation(config), "nat"),
             "}",
             f"table bridge {TABLE} {{",
             *(f"  counter {name} {{ }}" for name in BRIDGE_COUNTERS),
@@ -133,6 +132,7 @@ def _input(config: Config) -> Iterator[str]:
                 yield f"iifname {ports} {family} saddr . tcp sport {called} ct state established accept"
     if config.tenants:
         # A gateway answers pings and is told of errors; it offers tenants nothing else.
+        yield from stations.listen(config)
         vrfs = _names(t.name for t in config.tenants)
         yield f"iifname {vrfs} icmp type echo-request limit rate 100/second accept"
         yield from firewall6.tenants(config)
@@ -194,6 +194,7 @@ def _forward(config: Config) -> Iterator[str]:
             for family, _, prefixes in _by_family(p for p in remote if not p.endswith("/0")):
                 came = f'iifname "{tenant.name}" {family} daddr {_set(prefixes)}'
                 yield f"{came} oifname {_names(underlay)} {_drop('overlay-leak')}"
+    yield from stations.forward(config)
     for tenant in config.tenants:
         # A packet that came in through a VRF has the VRF as its interface, the real one is its slave device.
         for members in config.segments(tenant.name).values():
@@ -201,6 +202,11 @@ def _forward(config: Config) -> Iterator[str]:
                 yield f'iifname "{tenant.name}" meta sdifname {_names(inside)} oifname {_names(inside)} accept'
     yield from breakout.forward(config)
     yield _drop("forwarding-denied")
+
+
+def _translation(config: Config) -> Iterator[str]:
+    yield from breakout.translation(config)
+    yield from stations.translation(config)
 
 
 def _leaks(config: Config) -> Iterator[str]:
@@ -238,6 +244,7 @@ def _frames(config: Config) -> Iterator[str]:
             yield from firewall6.of_a_station(source, mac, addresses)
         if _guarded(config, interface, port):
             yield from firewall6.of_a_router(source)
+            yield stations.guard(source)
         limit = f"limit rate over {port.broadcast_limit}/second burst {max(port.broadcast_limit // 4, 5)} packets"
         yield f"{source} meta pkttype {{ broadcast, multicast }} {limit} {_drop('broadcast-limited')}"
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 from yangkit import Tree
+from yangkit.backend import Wanted
 
 from controller.intent import (
     DOMAIN,
@@ -37,9 +38,9 @@ class IntentBackend:
         self._inventory, self._numbers, self._domain = inventory, numbers, domain
         # A commit and a pass over the devices may number at the same time, each in a thread.
         self._turn = threading.Lock()
-        #: State data of the modules: on the loop, and what reads the disk.
-        self.states: list[State] = []
-        self.stored_states: list[State] = []
+        #: State data by their top-level nodes: on the loop, and what reads the disk.
+        self.states: dict[str, State] = {}
+        self.stored_states: dict[str, State] = {}
 
     async def apply(self, old: Tree, new: Tree) -> None:
         """Check, and give numbers; ApplyError (place and remedy) refuses."""
@@ -71,11 +72,13 @@ class IntentBackend:
         intent = read(after)
         return list(notes(intent, self._inventory.facts, changed_sites(read(before), intent)))
 
-    async def state(self) -> Tree:
+    async def state(self, wanted: Wanted = None) -> Tree:
         """Operational data, each module's from who knows it."""
         tree: Tree = {}
-        for state in self.states:
-            tree |= state()
-        for stored in self.stored_states:
-            tree |= await asyncio.to_thread(stored)
+        for name, state in self.states.items():
+            if wanted is None or name in wanted:
+                tree |= state()
+        for name, stored in self.stored_states.items():
+            if wanted is None or name in wanted:
+                tree |= await asyncio.to_thread(stored)
         return tree

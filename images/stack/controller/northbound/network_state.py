@@ -157,11 +157,8 @@ class Announcer:
 
     def site(self, name: str, state: SiteState | None) -> None:
         """``Watcher.on_site``; of a site that is gone its last words are that it was being removed."""
-        if state is None:
-            content: dict[str, Any] = {"site-id": name, "state": "removing", "reason": "gone from every device"}
-        else:
-            content = {"site-id": name} | _words(state.judged)
-        self._publish("elasticlab-network:site-state-changed", content)
+        gone: Tree = {"site-id": name, "state": "removing", "reason": "gone from every device", "gone": [None]}
+        self._publish("elasticlab-network:site-state-changed", gone if state is None else _site(name, state))
 
     def cloud(self, vpn: str, identifier: str, state: CloudState | None) -> None:
         """``Watcher.on_cloud``."""

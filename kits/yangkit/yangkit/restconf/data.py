@@ -16,7 +16,7 @@ from yangkit.restconf.media import ACCEPT_PATCH, DATA, PATCH, Encoding, encoding
 from yangkit.restconf.messages import Headers, Request, Response, bad_request, not_allowed, not_found
 from yangkit.restconf.problems import status_of
 from yangkit.restconf.resources import Target, exists, find, parse
-from yangkit.tree import Container, List, merge
+from yangkit.tree import Container, List, merge, only
 
 if TYPE_CHECKING:
     from yangkit.server import NetconfServer
@@ -82,9 +82,10 @@ class DataResources:
         view = query.view(request)
         chosen = query.fields(target.schema, view.fields) if view.fields is not None else None
         running, modified = self._stores.running_tree, self._modified
-        tree = defaults.apply_mode(self._schema, running, view.with_defaults)
+        wanted = frozenset({target.steps[0].schema.json_name}) if target.steps else None
+        tree = defaults.apply_mode(self._schema, only(running, wanted), view.with_defaults)
         if view.content != "config":
-            tree = merge(tree, await self._server.state.tree())
+            tree = merge(tree, await self._server.state.tree(wanted))
         node = find(self.access(request.user).readable(tree), target)
         if node is not None and view.content == "nonconfig":
             node = reading.nonconfig(node)

@@ -56,7 +56,7 @@ class Wires(reconcile.Box):  # type: ignore[misc, name-defined]
         self.up = self.answers = True
         self.broken: set[str] = set()
 
-    async def state(self) -> Any:
+    async def state(self, wanted: frozenset[str] | None = None) -> Any:
         running = self.applied[-1] if self.applied else {}
         entries = running.get("elasticlab-ipsec:ipsec", {}).get("conn-entry", [])
         told = [

@@ -119,7 +119,7 @@ class System:
             raise ApplyError(self.refuse, f"/{INTERFACES}")
         self.applied.append(new)
 
-    async def state(self) -> Tree:
+    async def state(self, wanted: frozenset[str] | None = None) -> Tree:
         return {}
 
 

@@ -59,7 +59,7 @@ class Box(south.System):
         self.model = model
         self.lease: Any = None
 
-    async def state(self) -> Any:
+    async def state(self, wanted: frozenset[str] | None = None) -> Any:
         component = {"name": "box", "class": "iana-hardware:chassis", "model-name": self.model}
         tree: Any = {"ietf-hardware:hardware": {"component": [component]}}
         if self.lease is not None:

@@ -16,6 +16,7 @@ from element import factory
 from element.apply.ipsec import Charon
 from element.apply.system import System
 from element.backend import ElementBackend
+from element.lan.daemons import Folders
 from element.revocation import Revocations
 from element.rpc import Rpcs
 from yangkit import Datastores, Module, NameRule, NetconfServer, NullBackend, RpcError, Schema
@@ -55,7 +56,8 @@ async def box(authority: Callable[[str], Any], tmp_path: Path) -> AsyncIterator[
     identity = factory.Identity("EL-1", "test", "vmsr")
     # charon is not there, as it may be in a box; nothing was configured, so the machine is left alone.
     charon = tmp_path / "no-charon"
-    backend = ElementBackend(System(Charon(charon, tmp_path, revocations)), charon, identity)
+    stations = Folders(tmp_path / "told", tmp_path / "given", tmp_path / "behind")
+    backend = ElementBackend(System(Charon(charon, tmp_path, revocations)), charon, identity, stations)
     rpcs = Rpcs(backend, revocations)
     stores = Datastores(schema, NullBackend(), startup=tmp_path / "startup.xml")
     await stores.start()

@@ -55,7 +55,7 @@ class Recorder:
             raise self.refuse
         self.applied.append(new)
 
-    async def state(self) -> Tree:
+    async def state(self, wanted: frozenset[str] | None = None) -> Tree:
         return self.operational
 
 

@@ -1,0 +1,281 @@
+"""B7 and B10: the tunnels that the product builds, beside the same tunnels made by hand on the same kernel.
+
+    .venv/bin/python -m perf.tunnels [--rounds 5] [--seconds 2] [--seed N]
+
+One lab (topology `handmade`) holds both: a site and a POP that GRO, controller and boxes have configured as ordered,
+and a site and a POP that `perf.peers.handmade` has. Each round measures, in an order that the seed decides:
+
+- *forwarding*, TCP from a host to the Internet's server and back (iperf3, Mbit/s): ours, by hand;
+- *tunnel up*: from the NETCONF commit that brings the connection until its SAs are there, beside `swanctl --initiate`
+  and a NETCONF commit that changes a description;
+- *one more site*: from the order until it is completed, which is when GRO has seen the controller's probe cross the
+  new tunnel; less what its devices take: the two commits (POP and box) and the tunnel.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lxml import etree
+
+from harness import topology
+from harness.build.progress import Lines
+from harness.lab import Lab, down, up
+from harness.lab.netconf import session
+from harness.lab.timings import Timings
+from harness.orchestrator import accounts, ordering, plug, registry
+from harness.orchestrator.client import Orchestrator
+from harness.wait import Deadline
+from perf import conditions
+from perf.peers import handmade
+from perf.statistics import LEAST_ROUNDS, Comparison, Series
+
+RESULTS = Path(__file__).parent / "results"
+SERVER = "198.51.100.80"
+TENANT = "acme"
+SITE = {"name": "ours", "access": "routed", "gateway": "10.1.0.1/24"}
+FORWARDING_LEAST = 0.98
+TUNNEL_MOST = 1.2
+SITE_MOST_SECONDS = 2.0
+_IPSEC = "urn:elasticlab:yang:elasticlab-ipsec"
+_NC = "urn:ietf:params:xml:ns:netconf:base:1.0"
+_ESTABLISHED = """
+import sys, vici
+session = vici.Session()
+print("listening", flush=True)
+for label, event in session.listen(["child-updown"]):
+    if event.get("up") == b"yes":
+        break
+"""
+
+
+@dataclass
+class Rounds:
+    """What was measured, round by round."""
+
+    mbits: dict[str, list[float]] = field(default_factory=dict)
+    tunnel: list[float] = field(default_factory=list)
+    by_hand: list[float] = field(default_factory=list)
+    commit: list[float] = field(default_factory=list)
+    order: list[float] = field(default_factory=list)
+
+    def comparisons(self) -> list[Comparison]:
+        found = [
+            Comparison(
+                f"forwarding {way}", Series.of(self.mbits[f"ours {way}"]), Series.of(self.mbits[f"hand {way}"]),
+                least_ratio=FORWARDING_LEAST,
+            )
+            for way in ("up", "down")
+        ]  # fmt: skip
+        floor = Series.of(a + b for a, b in zip(self.by_hand, self.commit, strict=True))
+        return [*found, Comparison("tunnel up", Series.of(self.tunnel), floor, most_ratio=TUNNEL_MOST)]
+
+
+class Benchmark:
+    """One lab with both, and what is measured on it."""
+
+    def __init__(self, lab: Lab, seconds: int) -> None:
+        self.lab = lab
+        self.seconds = seconds
+        self.far = Orchestrator.of(lab)
+        self.rounds = Rounds()
+
+    # -- forwarding ---------------------------------------------------------------------------------------------------
+
+    def forward(self, who: str, way: str) -> None:
+        """TCP for some seconds; Mbit/s at the receiver."""
+        host = {"ours": "host-1", "hand": "host-2"}[who]
+        reverse = ["--reverse"] if way == "down" else []
+        said = self.lab[host].exec(
+            "iperf3", "--client", SERVER, "--time", str(self.seconds), "--omit", "1", "--json", *reverse,
+            timeout=self.seconds + 30,
+        )  # fmt: skip
+        bits: float = json.loads(said)["end"]["sum_received"]["bits_per_second"]
+        self.rounds.mbits.setdefault(f"{who} {way}", []).append(bits / 1e6)
+
+    # -- the tunnel ---------------------------------------------------------------------------------------------------
+
+    def initiate_by_hand(self) -> None:
+        handmade.terminate(self.lab)
+        begun = time.monotonic()
+        handmade.initiate(self.lab)
+        self.rounds.by_hand.append(time.monotonic() - begun)
+
+    async def commit_and_tunnel(self) -> None:
+        """Take our connection out of the box and give it back. The controller, which would do so, stands still."""
+        self.lab["stack"].exec("sv", "pause", "controller")
+        try:
+            async with await session(self.lab, "ucpe-1") as box:
+                data = await box.get_config("running")
+                found = next(iter(data.iter(f"{{{_IPSEC}}}conn-entry")))
+                connection = etree.tostring(found, encoding="unicode")
+                name = found.findtext(f"{{{_IPSEC}}}name")
+                gone = f'<ipsec xmlns="{_IPSEC}" xmlns:nc="{_NC}"><conn-entry nc:operation="delete"><name>{name}</name>'
+                await box.edit_config(f"{gone}</conn-entry></ipsec>")
+                await box.commit()
+                self.rounds.commit.append(await self._committed(box, self._description()))
+                with ThreadPoolExecutor(1) as pool:
+                    up_now = pool.submit(self._established)
+                    begun = time.monotonic()
+                    await self._committed(box, f'<ipsec xmlns="{_IPSEC}">{connection}</ipsec>')
+                    await asyncio.get_running_loop().run_in_executor(None, up_now.result)
+                self.rounds.tunnel.append(time.monotonic() - begun)
+        finally:
+            self.lab["stack"].exec("sv", "cont", "controller")
+
+    def _established(self) -> None:
+        """Returns when the POP's daemon says that a child SA is up."""
+        self.lab["ucpe-1"].exec("/opt/element/bin/python", "-c", _ESTABLISHED, timeout=60)
+
+    @staticmethod
+    def _description() -> str:
+        text = f"seen {secrets.token_hex(4)}"
+        inside = f"<interface><name>wan</name><description>{text}</description></interface>"
+        return f'<interfaces xmlns="urn:ietf:params:xml:ns:yang:ietf-interfaces">{inside}</interfaces>'
+
+    @staticmethod
+    async def _committed(box: Any, edit: str) -> float:
+        """Seconds of one edit and its commit."""
+        begun = time.monotonic()
+        await box.edit_config(edit)
+        await box.commit()
+        return time.monotonic() - begun
+
+    # -- orders -------------------------------------------------------------------------------------------------------
+
+    def order(self) -> float:
+        """Buy the site's Internet access; seconds until the order is completed."""
+        site = {**SITE, "device": self._device().serial}
+        spec = {
+            "serviceSpecification": {"id": "site-to-internet"},
+            "serviceCharacteristic": [{"name": "site", "value": site}],
+        }
+        begun = time.monotonic()
+        self._carried_out({"id": "1", "action": "add", "service": spec})
+        return time.monotonic() - begun
+
+    def end(self) -> None:
+        """Give back all that the tenant has."""
+        services = self.far.call("gro", "GET", "/tmf-api/serviceInventory/v4/service?limit=100").json()
+        for one in services:
+            if one["state"] == "active":
+                self._carried_out({"id": "1", "action": "delete", "service": {"id": one["id"]}})
+
+    def _carried_out(self, item: dict[str, Any]) -> None:
+        body = {"relatedParty": [{"role": "customer", "id": TENANT}], "serviceOrderItem": [item]}
+        made = self.far.call("gro", "POST", f"{ordering.ORDERING}/serviceOrder", body).json()
+        done = ordering.follow(self.far, made["id"], Deadline(60))
+        if done["state"] != "completed":
+            raise RuntimeError(f"an order ended otherwise: {ordering.standing(done)}")
+
+    def give_box(self) -> None:
+        accounts.ensure_tenant(self.far, TENANT)
+        registry.register(self.far, replace(self._device(), owner=TENANT))
+
+    def _device(self) -> registry.Device:
+        return next(d for d in plug.wiring(self.lab.topology, self.lab.factory).devices if d.name == "ucpe-1")
+
+    # -- a round ------------------------------------------------------------------------------------------------------
+
+    def round(self, order: random.Random) -> None:
+        self.rounds.order.append(self.order())
+        steps: list[Callable[[], None]] = [
+            *(lambda who=who, way=way: self.forward(who, way) for who in ("ours", "hand") for way in ("up", "down")),
+        ]
+        for step in order.sample(steps, len(steps)):
+            step()
+        tunnel: list[Callable[[], None]] = [self.initiate_by_hand, lambda: asyncio.run(self.commit_and_tunnel())]
+        for step in order.sample(tunnel, 2):
+            step()
+        self.end()
+
+
+def run(count: int, seconds: int, seed: int, name: str) -> dict[str, Any]:
+    """All rounds on a lab of their own; the result as it is stored."""
+    order = random.Random(seed)  # noqa: S311 - the order of a benchmark is no secret
+    started = datetime.now(UTC)
+    skies: list[dict[str, object]] = []
+    lab = up(topology.load("handmade"), name=name, progress=Lines(), timings=Timings())
+    try:
+        with tempfile.TemporaryDirectory(prefix="handmade-") as folder:
+            handmade.build(lab, Path(folder))
+        handmade.initiate(lab)
+        lab["host-2"].must_reach(SERVER)
+        benchmark = Benchmark(lab, seconds)
+        benchmark.give_box()
+        for number in range(-1, count):
+            skies.append({"round": number, **conditions.weather()})
+            benchmark.round(order)
+            if number < 0:
+                benchmark.rounds = Rounds()  # the first is not counted: it warms up
+            print(f"round {number + 1} of {count} done", file=sys.stderr, flush=True)
+    finally:
+        lab.close()
+        down(name)
+    skies.append({"round": "end", **conditions.weather()})
+    rounds = benchmark.rounds
+    devices = [2 * commit + tunnel for commit, tunnel in zip(rounds.commit, rounds.tunnel, strict=True)]
+    over = Series.of(taken - device for taken, device in zip(rounds.order, devices, strict=True))
+    return {
+        "benchmark": "B7 forwarding and B10 tunnels",
+        "started": started.isoformat(timespec="seconds"),
+        "seed": seed,
+        "subject": conditions.subject(),
+        "weather": skies,
+        "comparisons": [one.as_json() for one in rounds.comparisons()],
+        "parts": {
+            part: Series.of(values).as_json()
+            for part, values in (("commit", rounds.commit), ("by hand", rounds.by_hand), ("order", rounds.order))
+        },
+        "one more site over its devices": {
+            **over.as_json(), "bound": SITE_MOST_SECONDS, "kept": over.median <= SITE_MOST_SECONDS
+        },
+    }  # fmt: skip
+
+
+def table(result: dict[str, Any]) -> str:
+    """What a person reads."""
+    lines = [f"{'':<18}{'ours':>9}{'by hand':>9}{'ratio':>7}  bound"]
+    for one in result["comparisons"]:
+        verdict = f"  VOID: {one['void']}" if one["void"] else "" if one["kept"] else "  BOUND MISSED"
+        bound = f"≤ {one['most_ratio']}" if one["most_ratio"] else f"≥ {one['least_ratio']}"
+        lines.append(
+            f"{one['name']:<18}{one['ours']['median']:>9.3f}{one['floor']['median']:>9.3f}{one['ratio']:>7.3f}  {bound}"
+            f"{verdict}"
+        )
+    over = result["one more site over its devices"]
+    lines.append(f"one more site, over its devices: {over['median']:.2f} s (bound {over['bound']:.0f})")
+    lines += [f"{part}: {found['median']:.3f} s" for part, found in result["parts"].items()]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m perf.tunnels", description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS)
+    parser.add_argument("--seconds", type=int, default=2, help="of each transfer")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
+    asked = parser.parse_args()
+    result = run(asked.rounds, asked.seconds, asked.seed, f"perf-tunnels-{os.getpid()}")
+    stamp = str(result["started"]).replace(":", "").replace("+0000", "Z").replace("-", "")
+    (RESULTS / f"tunnels-{stamp}.json").write_text(json.dumps(result, indent=1) + "\n")
+    print(table(result))
+    kept = [one["kept"] for one in result["comparisons"]]
+    return int(not (all(kept) and result["one more site over its devices"]["kept"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
