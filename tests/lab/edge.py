@@ -12,6 +12,7 @@ from harness.wait import wait_for
 
 TENANTS = {"a": 1, "b": 2}
 GATEWAY, HOST, FAR = "10.1.0.1", "10.1.0.10", "10.9.0.2"
+GATEWAY_MAC = "02:e1:00:00:00:01"
 WAN = "192.0.2.10"
 SERVERS = ("198.51.100.80", "198.51.100.81")
 """Addresses that are both in the Internet and where the tenants' routes lead; who answers says where it went."""
@@ -64,15 +65,26 @@ def _breakout(name: str, policy: Sequence[Entry]) -> str:
     return f"<breakout><tenant>{name}</tenant><external-interface>wan</external-interface>{inside}{entries}</breakout>"
 
 
-def configuration(policy: Sequence[Entry] | None, lan: str, mark: str) -> str:
+def _bridged(lan: str) -> str:
+    """Tenant a's two links as one LAN, whose gateway is a bridge with these servers."""
+    module = 'xmlns="urn:elasticlab:yang:elasticlab-bridge"'
+    port = f"<bridge-port {module}><bridge>br</bridge></bridge-port>"
+    own = f"<bridge {module}><mac-address>{GATEWAY_MAC}</mac-address></bridge>"
+    ports = "".join(_interface(name, address=None, more=port) for name in ("lan-a", "far-a"))
+    return ports + _interface("br", address=GATEWAY, more=own + _tenant("a") + lan, kind="bridge")
+
+
+def configuration(policy: Sequence[Entry] | None, lan: str, mark: str, *, bridged: bool = False) -> str:
     """Two tenants, each with a LAN and a default route elsewhere; with this policy of local breakout, or with none."""
     dhcp = '<dhcp xmlns="urn:elasticlab:yang:elasticlab-interface"/>'
     interfaces = _interface("wan", address=None, more=dhcp) + _interface("mark", address=mark, kind="softwareLoopback")
-    for name in TENANTS:
+    interfaces += _bridged(lan) if bridged else ""
+    apart = [name for name in TENANTS if not (bridged and name == "a")]
+    for name in apart:
         interfaces += _interface(f"lan-{name}", address=GATEWAY, more=_tenant(name) + lan)
         interfaces += _interface(f"far-{name}", address="10.9.0.1", more=_tenant(name))
     tenants = "".join(f"<tenant><name>{name}</name><id>{number}</id></tenant>" for name, number in TENANTS.items())
-    routes = "".join(_routes(name) for name in TENANTS)
+    routes = "".join(_routes(name) for name in apart)
     nat = "".join(_breakout(name, policy) for name in TENANTS) if policy is not None else ""
     return (
         '<config xmlns="urn:ietf:params:xml:ns:netconf:base:1.0">'
@@ -91,10 +103,10 @@ class Edge:
         self.lab = lab
         self.box = lab["edge"]
 
-    def configure(self, policy: Sequence[Entry] | None, lan: str = "") -> None:
+    def configure(self, policy: Sequence[Entry] | None, lan: str = "", *, bridged: bool = False) -> None:
         """Start the box's software with this configuration, and wait until it is in force."""
         mark = f"100.127.255.{next(_MARKS) % 250 + 1}"
-        text = configuration(policy, lan, mark)
+        text = configuration(policy, lan, mark, bridged=bridged)
         self.box.exec("sh", "-c", f"cat > {STARTUP}.new && mv {STARTUP}.new {STARTUP}", stdin=text)
         self.box.exec("sv", "restart", "element")
         wait_for("the configuration", lambda: mark in self.box.exec("ip", "-4", "address"), 30)

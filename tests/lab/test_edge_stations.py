@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 import pytest
 
@@ -22,6 +23,14 @@ DNS = (
 BOTH = DHCP + DNS
 MAC = "02:00:00:00:00:aa"
 FORWARDER = "198.51.100.53"
+PREFIX, GATEWAY6 = "2001:db8:1:", "2001:db8:1::1"
+IPV6 = (
+    '<ipv6 xmlns="urn:ietf:params:xml:ns:yang:ietf-ip"><forwarding>true</forwarding>'
+    f"<address><ip>{GATEWAY6}</ip><prefix-length>64</prefix-length></address>"
+    '<ipv6-router-advertisements xmlns="urn:ietf:params:xml:ns:yang:ietf-ipv6-unicast-routing">'
+    "<send-advertisements>true</send-advertisements><max-rtr-adv-interval>10</max-rtr-adv-interval>"
+    "</ipv6-router-advertisements></ipv6>"
+)
 RUNNING = "pgrep -x dnsmasq || true"
 
 
@@ -176,3 +185,43 @@ def test_servers_end_with_their_configuration(edge: Edge) -> None:
     wait_for("DHCP to end", lambda: not edge.box.sh(RUNNING).split(), 10)
     assert "dns-" not in edge.box.exec("ip", "-br", "link")
     assert ask(edge.lab["host-a"], "printer.office.example") == ["no answer"]
+
+
+def test_stations_learn_their_router_prefix_and_dns_server(edge: Edge) -> None:
+    with edge.lab.capture("host-a:lan") as heard:
+        edge.configure(None, DNS + IPV6)
+        for name in TENANTS:
+            host = edge.lab[f"host-{name}"]
+            wait_for(f"{name}'s address", lambda h=host: PREFIX in h.exec("ip", "-6", "address", "show", "lan"), 30)
+            assert "default via fe80::" in host.exec("ip", "-6", "route", "show", "dev", "lan")
+            _wait_for_names_by_ipv6(host)
+    assert heard.count("icmp6 and ip6[40] = 134") > 0
+    # RFC 8106, section 5.1: type, length and zeros before the lifetime of three intervals.
+    assert heard.contains(bytes([25, 3, 0, 0, 0, 0, 0, 30]) + ip_address(GATEWAY6).packed)
+    edge.configure(None)
+    wait_for("radvd to end", lambda: not edge.box.run("pgrep", "-x", "radvd").ok, 10)
+
+
+def _wait_for_names_by_ipv6(host: Node) -> None:
+    asked = "printer.office.example"
+    wait_for(f"names by IPv6 at {host.name}", lambda: ask(host, asked, GATEWAY6) == ["10.1.0.9"], 30)
+
+
+def test_no_station_gives_others_addresses(edge: Edge) -> None:
+    """On a bridge with its gateway on the box: the gateway's server answers, a station's does not reach anybody."""
+    edge.configure(None, DHCP, bridged=True)
+    rogue, victim = edge.lab["host-a"], edge.lab["far-a"]
+    before = edge.counter("dhcp-imitated")
+    rogue.sh(
+        "ip address replace 10.1.0.66/24 dev lan; dnsmasq --conf-file=/dev/null --port=0 --interface=lan "
+        "--bind-interfaces --dhcp-authoritative --no-ping --dhcp-range=10.1.0.60,10.1.0.69,255.255.255.0,120 "
+        "--dhcp-leasefile=/run/rogue --pid-file=/run/rogue.pid"
+    )
+    try:
+        with edge.lab.capture("far-a:lan") as heard:
+            victim.exec("busybox", "udhcpc", "-i", "lan", "-n", "-q", "-t", "5", "-T", "1", "-s", "/bin/true")
+        assert heard.count(f"udp src port 67 and src host {GATEWAY}") > 0
+        assert heard.count("udp src port 67 and src host 10.1.0.66") == 0
+        assert edge.counter("dhcp-imitated") > before
+    finally:
+        rogue.sh("kill $(cat /run/rogue.pid)")

@@ -1,7 +1,7 @@
 """What of a cloud must fit together and into the tenant's network, beyond what its schema can say."""
 
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from gro.formats import Network
 from gro.ordered import Service, Site
@@ -48,13 +48,14 @@ def place(
             yield where, f"no site of the service has addresses of the family of {one}"
 
 
-def overlaps(service: Service, site: Site) -> Iterator[Fault]:
-    """Of a new site with the cloud of a service."""
-    for network in site.networks:
-        for one in _networks(service.cloud["remotePrefixes"]):
-            if _overlap(one, network):
-                member = "gateway" if network.version == 4 else "gateway6"
-                yield f"/{member}", f"{network} overlaps {one} of the cloud of service {service.id}"
+def overlaps(service: Service, fresh: Mapping[str, Site]) -> Iterator[tuple[str, Fault]]:
+    """Of new sites (by name) with the cloud of a service; with the name of the site to blame."""
+    for one in _networks(service.cloud["remotePrefixes"]):
+        for name, site in fresh.items():
+            for network in site.networks:
+                if _overlap(one, network):
+                    member = "gateway" if network.version == 4 else "gateway6"
+                    yield name, (f"/{member}", f"{network} overlaps {one} of the cloud of service {service.id}")
 
 
 def _networks(texts: Iterable[str]) -> Iterator[Network]:

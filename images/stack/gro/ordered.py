@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any, Self
 
 Json = Any
@@ -48,11 +49,11 @@ class Site:
         """Site ids share one name space in the model: the tenant's name (a label without dots) keeps them apart."""
         return f"{self.tenant}.{self.name}"
 
-    @property
+    @cached_property
     def network(self) -> ipaddress.IPv4Network:
         return ipaddress.IPv4Interface(self.gateway).network
 
-    @property
+    @cached_property
     def networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
         """All prefixes of the site."""
         more = (ipaddress.IPv6Interface(self.gateway6).network,) if self.gateway6 is not None else ()

@@ -67,7 +67,9 @@ class Restconf:
             raise Later(f"the {self._name} does not answer: {error or type(error).__name__}") from error
         # A 409 is also in-use or lock-denied (RFC 8040 section 7): someone else is at it.
         locked = response.status_code == 409 and ("lock-denied" in response.text or "in-use" in response.text)
-        if locked or response.status_code in (401, 408, 423, 425, 429) or response.status_code >= 500:
+        # 501 is operation-not-supported: a refusal, whoever asks again.
+        late = response.status_code in (401, 408, 423, 425, 429) or response.status_code >= 500
+        if locked or (late and response.status_code != 501):
             raise Later(f"the {self._name} is not ready: {explain(response)}")
         if response.is_error and not (response.status_code == 404 and method == "GET"):
             raise RefusedError(f"the {self._name} refused: {explain(response)}")

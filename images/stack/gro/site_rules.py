@@ -3,13 +3,16 @@ and what would mend it.
 """
 
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 
+from gro.formats import Network
 from gro.ordered import Json, Site
 
 Fault = tuple[str, str]
 """JSON pointer within the site's value, and text."""
 
+_Place = tuple[Site, Network]
 _PORTS = ("tcp", "udp", 6, 17, 132)
 
 
@@ -20,22 +23,45 @@ def faults(site: Site) -> Iterator[Fault]:
         yield from _rules(site.local_internet.get("rules", []))
 
 
-def neighbours(site: Site, others: Iterable[Site]) -> Iterator[Fault]:
-    """What keeps it from a place beside the tenant's other sites."""
-    for other in others:
-        if other.device == site.device:
-            yield from _same_device(site, other)
-        for own in site.networks:
-            for theirs in other.networks:
-                if own.version == theirs.version and own.overlaps(theirs):
-                    member = "gateway" if own.version == 4 else "gateway6"
-                    yield f"/{member}", f"{own} overlaps {theirs} of site {other.name}"
+def neighbours(fresh: Mapping[str, Site], others: Iterable[Site]) -> Iterator[tuple[str, Fault]]:
+    """What keeps new or changed sites (by name) from their places beside each other and beside the tenant's others,
+    of which there may be several versions; with the name of the site to blame."""
+    sites = [*others, *fresh.values()]
+    at_device: defaultdict[str, list[Site]] = defaultdict(list)
+    for site in sites:
+        for other in at_device[site.device]:
+            if site.name in fresh and other.name != site.name:
+                yield from ((site.name, fault) for fault in _same_device(site, other))
+        at_device[site.device].append(site)
+    order = {site.name: number for number, site in enumerate(sites)}
+    for pair in _overlapping(sites):
+        (site, own), (other, theirs) = sorted(pair, key=lambda one: order[one[0].name], reverse=True)
+        if site.name in fresh:
+            member = "gateway" if own.version == 4 else "gateway6"
+            yield site.name, (f"/{member}", f"{own} overlaps {theirs} of site {other.name}")
+
+
+def _overlapping(sites: Iterable[Site]) -> Iterator[tuple[_Place, _Place]]:
+    """Prefixes are nested or apart (RFC 4632, section 3.1): in their order, what is around one is on the stack."""
+    places = [(site, network) for site in sites for network in site.networks]
+    around: list[_Place] = []
+    for place in sorted(places, key=lambda one: (one[1].version, one[1].network_address.packed, one[1].prefixlen)):
+        network = place[1]
+        while around and not (around[-1][1].version == network.version and network.network_address in around[-1][1]):
+            around.pop()
+        for other in around:
+            if other[0].name != place[0].name:
+                yield other, place
+        around.append(place)
 
 
 def _same_device(site: Site, other: Site) -> Iterator[Fault]:
     if site.access == other.access == "routed":
         text = f"this device serves a site already: {other.name} is routed, and a device has one routed site; "
         yield "/device", f"{text}give another device, or access bridged"
+    elif site.port == other.port and site.access != other.access:
+        text = f"port {site.port} of this device serves the {other.access} site {other.name} already"
+        yield "/port", f"{text}: a routed site has its port to itself, give another port"
     elif (site.port, site.vlan) == (other.port, other.vlan):
         vlan = "untagged" if site.vlan is None else f"VLAN {site.vlan}"
         text = f"port {site.port} ({vlan}) of this device serves site {other.name} already"

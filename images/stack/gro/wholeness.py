@@ -19,10 +19,10 @@ def check(connection: sa.Connection, checked: Checked) -> None:
 
 def _places(checked: Checked, sites: dict[str, Site], pending: list[Site]) -> None:
     """Each site has a place of its own, at its device and among the prefixes; also if what is pending comes, or not."""
-    seen = [site for name, site in sites.items() if name not in checked.fresh_sites]
-    for name, site in checked.fresh_sites.items():
-        blame(site_rules.neighbours(site, [*seen, *pending]), checked.places[name])
-        seen.append(site)
+    fresh = checked.fresh_sites
+    others = [*(site for name, site in sites.items() if name not in fresh), *pending]
+    for name, fault in site_rules.neighbours(fresh, others):
+        blame([fault], checked.places[name])
 
 
 def _clouds(checked: Checked, sites: dict[str, Site], clouds: list[Service]) -> None:
@@ -32,8 +32,8 @@ def _clouds(checked: Checked, sites: dict[str, Site], clouds: list[Service]) -> 
             members = [sites[name] for name in service.sites]
             others = [one for one in clouds if one is not service]
             blame(cloud_rules.place(service, members, sites.values(), others), checked.places[service.id])
-        for name, site in checked.fresh_sites.items():
-            blame(cloud_rules.overlaps(service, site), checked.places[name])
+        for name, fault in cloud_rules.overlaps(service, checked.fresh_sites):
+            blame([fault], checked.places[name])
 
 
 def _exits(checked: Checked, sites: dict[str, Site], before: dict[str, Service], after: list[Service]) -> None:

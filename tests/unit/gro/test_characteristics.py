@@ -3,12 +3,15 @@ pointer of its member before anything is reserved; and what is secret stays so.
 """
 
 import asyncio
+import ipaddress
+import random
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from gro import ordered, sdno
+from gro import ordered, sdno, site_rules
 from gro.ordered import Service, Site
 
 from tests.unit.gro.test_orders import S, V, add, services, site
@@ -204,7 +207,6 @@ async def test_a_bad_cloud_is_refused_by_the_pointer_of_its_member(gro: Any, ite
 
 
 async def test_clouds_and_sites_of_a_tenant_do_not_share_addresses(gro: Any) -> None:
-    gro.network.controller.reads = False
     await gro.finished(await gro.order(dc()))
     again = await gro.order(dc(sites=[site(2)], remotePrefixes=["10.100.7.0/24"]))
     assert again.json()["errors"][0]["pointer"] == f"{C}/remotePrefixes/0"
@@ -213,7 +215,6 @@ async def test_clouds_and_sites_of_a_tenant_do_not_share_addresses(gro: Any) -> 
 
 
 async def test_to_leave_at_the_pop_needs_the_internet_there(gro: Any) -> None:
-    gro.network.controller.reads = False
     split = {"default": "local", "rules": [RULES[0]]}
     mesh = add("1", "Site to Site", [site(1, localInternet=split), site(2)])
     refused = await gro.order(mesh)
@@ -231,16 +232,15 @@ async def test_to_leave_at_the_pop_needs_the_internet_there(gro: Any) -> None:
 
 
 async def test_a_device_serves_several_sites_of_a_tenant(gro: Any) -> None:
-    gro.network.controller.reads = False
     sites = [
         site(1),
         bridged(2, device="S1", port="lan2"),
         bridged(3, device="S1", port="lan2", vlan=7),
-        bridged(4, device="S1", vlan=7),
+        bridged(4, device="S1", port="lan3", vlan=7),
     ]
     done = await gro.finished(await gro.order(add("1", "Site to Site", sites)))
     assert done["state"] == "completed", done
-    more = bridged(5, device="S1", vlan=8)
+    more = bridged(5, device="S1", port="lan3", vlan=8)
     assert (await gro.finished(await gro.order(add("1", "Site to Internet", more))))["state"] == "completed"
     assert {one["device"] for one in (await gro.call("GET", "/sites")).json()} == {"S1"}
     first, second = await services(gro)
@@ -255,13 +255,14 @@ async def test_a_device_serves_several_sites_of_a_tenant(gro: Any) -> None:
     [
         (site(3, device="S1", port="lan3"), "/device"),
         (bridged(3, device="S1", port="lan2"), "/port"),
-        (bridged(3, device="S1", vlan=7), "/vlan"),
+        (bridged(3, device="S1", port="lan3", vlan=7), "/vlan"),
+        (bridged(3, device="S1", vlan=7), "/port"),
     ],
 )
 async def test_a_place_at_a_device_is_one_sites(gro: Any, value: dict[str, Any], place: str) -> None:
     """Held or not: who has ordered it first has it, until it is cancelled."""
     await gro.network.unplug_all()
-    sites = [site(1), bridged(2, device="S1", port="lan2"), bridged(4, device="S1", vlan=7)]
+    sites = [site(1), bridged(2, device="S1", port="lan2"), bridged(4, device="S1", port="lan3", vlan=7)]
     held = await gro.order(add("1", "Site to Site", sites))
     await gro.until(held, "held")
     refused = await gro.order(add("1", "Site to Internet", value))
@@ -286,7 +287,7 @@ async def test_of_two_orders_for_a_port_at_once_one_has_it(gro: Any) -> None:
 
 async def test_an_order_of_a_cloud_waits_until_it_is_reached_and_until_it_is_gone(gro: Any) -> None:
     network = gro.network.controller
-    network.reads, network.cloud_state = False, "down"
+    network.cloud_state = "down"
     order = await gro.order(dc())
     waiting = await gro.until(order, "inProgress", "verify", "held")
     service = order.json()["serviceOrderItem"][0]["service"]["id"]
@@ -302,7 +303,7 @@ async def test_an_order_of_a_cloud_waits_until_it_is_reached_and_until_it_is_gon
 
 async def test_a_cloud_that_cannot_be_fails_its_order_and_leaves_nothing(gro: Any) -> None:
     network = gro.network.controller
-    network.reads, network.cloud_state = False, "failed"
+    network.cloud_state = "failed"
     failed = await gro.finished(await gro.order(dc(sharedKey=KEY)))
     assert (failed["state"], network.ordered) == ("failed", {"vpns": set(), "sites": set()})
     assert "the cloud of service" in failed["errorMessage"][0]["reason"]
@@ -326,7 +327,6 @@ async def test_a_plan_passes_on_what_the_controller_notes(gro: Any) -> None:
 
 async def test_a_shared_key_goes_to_the_controller_and_to_nobody_else(gro: Any, tmp_path: Path, caplog: Any) -> None:
     caplog.set_level("DEBUG")
-    gro.network.controller.reads = False
     for api in ("serviceOrdering", "serviceInventory"):
         await gro.call("POST", f"/tmf-api/{api}/v4/hub", {"callback": gro.listener.url})
     order = dc(sharedKey=KEY)
@@ -374,3 +374,36 @@ async def test_a_controller_that_repeats_a_key_is_not_repeated(gro: Any) -> None
     assert failed["state"] == "failed"
     assert "invalid value" in failed["errorMessage"][0]["reason"]
     assert "nobodys" not in str(failed)
+
+
+def test_overlaps_are_those_that_comparing_each_with_each_finds() -> None:
+    chance = random.Random(20261121)
+    for _ in range(50):
+        prefixes = [ipaddress.ip_network((chance.getrandbits(5) << 27, chance.randint(2, 5)), strict=False)
+                    for _ in range(8)]  # fmt: skip
+        sites = {
+            f"s{n}": Site.of("acme", bridged(1, name=f"s{n}", device=f"D{n}", gateway=f"{one[1]}/{one.prefixlen}"))
+            for n, one in enumerate(prefixes)
+        }
+        fresh = dict(list(sites.items())[4:])
+        others = [site for name, site in sites.items() if name not in fresh]
+        found = {name for name, _ in site_rules.neighbours(fresh, others)}
+        before = list(others)
+        wanted = set()
+        for name, one in fresh.items():
+            if any(one.network.overlaps(other.network) for other in before):
+                wanted.add(name)
+            before.append(one)
+        assert found == wanted
+
+
+async def test_a_thousand_sites_are_checked_in_no_time(gro: Any) -> None:
+    sites = [
+        site(1, name=f"s{n}", device=f"D{n}", gateway=f"10.{n // 250}.{n % 250}.1/24", gateway6=f"2001:db8:{n:x}::1/64")
+        for n in range(1000)
+    ]
+    sites[-1]["gateway"] = sites[0]["gateway"]
+    begun = time.monotonic()
+    refused = await gro.order(add("1", "Site to Site", sites))
+    assert refused.json()["errors"][0]["pointer"] == f"{V}/999/gateway"
+    assert time.monotonic() - begun < 10, "all of it; comparing each with each takes minutes"

@@ -36,11 +36,6 @@ async def state(gro: Any) -> Any:
     return [gro.network.controller.intent, await services(gro), (await gro.call("GET", "/sites")).json()]
 
 
-@pytest.fixture(autouse=True)
-def _lenient(gro: Any) -> None:
-    gro.network.controller.reads = False
-
-
 async def test_a_policy_changes_without_the_service_ending(gro: Any) -> None:
     (service,) = await bought(gro, add("1", "Site to Internet", site(1)))
     changed = site(1, localInternet={"default": "pop", "rules": [RULES[0]]}, dns={})
@@ -135,23 +130,25 @@ async def test_a_change_that_ends_badly_leaves_everything_as_it_was(gro: Any, en
 async def test_as_long_as_an_order_is_open_no_other_touches_what_it_changes(gro: Any) -> None:
     mesh, internet = await bought(
         gro,
-        add("1", "Site to Site", [site(1), bridged(2, device="S1", vlan=7)]),
+        add("1", "Site to Site", [site(1), bridged(2, device="S1", port="lan2", vlan=7)]),
         add("2", "Site to Internet", {"name": "branch-1"}),
     )
     gro.network.controller.slow.add("acme.branch-2")
-    moved = [{"name": "branch-1"}, bridged(2, device="S1", vlan=8)]
+    moved = [{"name": "branch-1"}, bridged(2, device="S1", port="lan2", vlan=8)]
     order = await gro.order(modify(mesh, sites=moved))
     await gro.until(order, "inProgress", "verify", "held")
     for item in (modify(mesh, directPaths=True), {"id": "1", "action": "delete", "service": {"id": mesh}}):
         answer = await gro.order(item)
         assert (answer.status_code, answer.json()["title"]) == (409, "Service is being changed")
     for vlan in (7, 8):
-        taken = await gro.order(add("1", "Site to Internet", bridged(5, device="S1", vlan=vlan)))
+        taken = await gro.order(add("1", "Site to Internet", bridged(5, device="S1", port="lan2", vlan=vlan)))
         assert taken.json()["errors"][0]["pointer"] == f"{V}/vlan", "what was may come again"
     gro.network.controller.slow.clear()
     gro.network.controller.site("acme.branch-2", "up")
     assert (await gro.finished(order))["state"] == "completed"
-    assert (await gro.order(add("1", "Site to Internet", bridged(5, device="S1", vlan=7)))).status_code == 201
+    assert (
+        await gro.order(add("1", "Site to Internet", bridged(5, device="S1", port="lan2", vlan=7)))
+    ).status_code == 201
     assert (await gro.order(modify(internet, site=site(1, dns={})))).status_code == 201
 
 

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 POLL = 0.25
 """Configuration, leases and ended programs are noticed this soon."""
 RESTART = 1.0
+_PROGRAMS = (b"dnsmasq", b"radvd")
 PATIENCE = 3.0
 """After so many seconds a program that was asked to end is ended."""
 
@@ -53,8 +54,8 @@ class Servers:
         ours = f"{self._folders.told}/".encode()
         for entry in Path("/proc").glob("[0-9]*"):
             try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-                if int(entry.name) != os.getpid() and any(ours in word for word in words):
+                program, *words = (entry / "cmdline").read_bytes().split(b"\0")
+                if program in _PROGRAMS and any(ours in word for word in words):
                     os.kill(int(entry.name), signal.SIGKILL)
             except (OSError, ValueError):
                 continue  # it has ended
@@ -101,10 +102,9 @@ class Servers:
         self._folders.told.chmod(0o755)
         daemon.file.write_text(daemon.text, encoding="ascii")
         daemon.file.chmod(0o644)
-        if daemon.given:
-            self._folders.given.mkdir(mode=0o700, parents=True, exist_ok=True)
-            user = pwd.getpwnam(USER)
-            os.chown(self._folders.given, user.pw_uid, user.pw_gid)
+        self._folders.given.mkdir(mode=0o700, parents=True, exist_ok=True)
+        user = pwd.getpwnam(USER)
+        os.chown(self._folders.given, user.pw_uid, user.pw_gid)
 
     def _names(self, config: Config) -> None:
         for interface in config.interfaces:
