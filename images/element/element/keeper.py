@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from random import uniform
 from typing import Any
@@ -54,7 +55,9 @@ class Keeper:
             found = self._look()
             phase = found.phase(self._clock.now(), self._percent())
             if phase is Phase.GOOD:
-                self.problem, wait = None, FIRST
+                if self.problem is not None:
+                    await self._all_is_well(found)
+                wait = FIRST
                 await asyncio.sleep(LOOK)
                 continue
             try:
@@ -76,8 +79,18 @@ class Keeper:
             await self._taken()
             return found
 
+    async def _all_is_well(self, found: Validity) -> None:
+        """It is again: whoever was asked hears that the clock is right."""
+        log.info("the certificates are good until %s", found.end)
+        self.problem = None
+        with suppress(*Failures):
+            await asyncio.to_thread(self._ask_time)
+        await self._taken()
+
     async def _resort(self, phase: Phase, found: Validity) -> None:
         if await asyncio.to_thread(self._ask_time):
+            with suppress(*Failures):
+                await asyncio.to_thread(self._ask_time)
             await self._taken()
         elif phase is Phase.ENDED:
             async with self._turn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import sqlalchemy as sa
 from cryptography import x509
@@ -19,6 +20,7 @@ from manager.store import Devices, Issued
 
 log = logging.getLogger(__name__)
 
+CLOCK_TOLERANCE = timedelta(minutes=5)
 #: Certificates of one device that hold at the same time: two keys, and what renewal and lost keys need.
 LIVE_LIMIT = 16
 
@@ -179,6 +181,22 @@ class Enrolment:
             text = f"{address} came with the operational certificate {serial_number:x}, which is revoked or not known"
             self._alarms.raise_(Refusal.REVOKED.value, resource, text, connection)
         raise Denied(Refusal.REVOKED)
+
+    def clock(self, serial_number: int, off: timedelta) -> None:
+        """A device says what time it is by its clock; ``off`` is what has to be added."""
+        with self._database.begin() as connection:
+            issued = Devices(connection).issued(serial_number)
+            if issued is None or issued.revoked:
+                return
+            resource, kind = alarms.device(issued.serial), "wrong-clock"
+            if abs(off) <= CLOCK_TOLERANCE:
+                self._alarms.clear(resource, (kind,), connection)
+                return
+            text = (
+                f"The clock of {issued.serial} is {abs(off).days} days {abs(off).seconds // 60} minutes"
+                f" {'behind' if off > timedelta() else 'ahead of'} ours, and certificates make no sense by it: set it."
+            )
+            self._alarms.raise_(kind, resource, text, connection)
 
     def _active(self, devices: Devices, serial: str) -> bool:
         entry, known = self._registry().get(serial), devices.known(serial)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -88,3 +89,18 @@ async def test_a_renewed_certificate_stands_beside_the_old_one_until_both_are_re
     assert "its certificates hold: there is nothing to release" in refused.text
     await world.register("SN1", **{"administrative-state": "revoked"})
     assert {f"{entry.serial_number:x}" for entry in await world.crl()} == numbers
+
+
+async def test_a_device_that_says_a_wrong_time_is_an_alarm_until_it_says_the_right_one(world):
+    await world.register("SN1")
+    box = world.visitor("SN1")
+    await box.join()
+    async with world.client(world.anchor, box.operational, base_url=world.wan) as client:
+        for off, alarmed in ((timedelta(days=-365), True), (timedelta(minutes=1), False)):
+            date = format_datetime(datetime.now(UTC) + off, usegmt=True)
+            assert (await client.get("/crl", headers={"Date": date})).status_code == 200
+            found = (await world.alarms())["wrong-clock"]
+            assert found["is-cleared"] is not alarmed
+            assert "365 days" in found["alarm-text"]
+        assert (await client.get("/crl", headers={"Date": "yesterday"})).status_code == 200
+    assert (await world.alarms())["wrong-clock"]["is-cleared"]

@@ -7,6 +7,7 @@ import socket
 import ssl
 from dataclasses import dataclass
 from email.message import Message
+from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -44,8 +45,8 @@ class Https:
     """Whether certificates count only from their first day to their last; not while our clock is in question."""
 
     def get(self, url: str) -> Response:
-        """One request on a connection of its own."""
-        return self._ask("GET", url, None, {})
+        """One request on a connection of its own; it says what time it is here (RFC 9110, section 6.6.1)."""
+        return self._ask("GET", url, None, {"Date": formatdate(usegmt=True)})
 
     def post(self, url: str, body: bytes, headers: dict[str, str]) -> Response:
         """One request on a connection of its own."""

@@ -1,0 +1,166 @@
+"""Certificates that are over or not yet good, and clocks that are wrong ("Keys": expired and future certificates,
+clock off by a year): refused with the reason and the remedy, nobody else is touched, and it heals within seconds when
+the clock or the certificate is right.
+
+    host-1 ── ucpe-1 ── NAT ── internet ── vmsr-1
+    host-2 ── ucpe-2 ─────────────┘             (ucpe-2 is the one in trouble)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from harness.lab import Lab
+from harness.orchestrator import registry
+from harness.orchestrator.client import Orchestrator
+from harness.wait import wait_for
+from tests.scenarios.clocks import DAY, BoxClock, clock_of
+from tests.scenarios.keys import SERIALS, alarms, problem, registered, renew
+from tests.scenarios.stream import carried, streams
+
+pytestmark = pytest.mark.topology("demo")
+
+BOX, SERIAL = "ucpe-2", SERIALS["ucpe-2"]
+HOST_1, SERVER = "10.1.0.10", "198.51.100.80"
+YEAR = 366 * DAY
+HEAL = 40
+
+
+@contextmanager
+def others_untouched(lab: Lab) -> Iterator[None]:
+    """Within the block branch 1 loses nothing on its way through the POP."""
+    with streams(lab, ("host-1", "internet", SERVER), rate=200) as ways:
+        carried(0.5)
+        yield
+        carried(0.5)
+    assert (ways[0].lost, ways[0].doubled) == (0, []), str(ways[0])
+
+
+@pytest.fixture
+def healed(lab: Lab) -> Iterator[None]:
+    """Whatever becomes of the test, both branches reach each other after it."""
+    yield
+    lab["host-2"].must_reach(HOST_1, HEAL)
+
+
+def log(lab: Lab, box: str, service: str) -> str:
+    return lab[box].exec("tail", "-n", "300", f"/var/log/{service}/current")
+
+
+@pytest.mark.usefixtures("healed")
+@pytest.mark.parametrize(("offset", "said"), [(YEAR, "ahead"), (-YEAR, "behind")], ids=["ahead", "behind"])
+def test_a_box_whose_clock_is_a_year_off_says_so_and_heals_when_it_is_right(lab: Lab, offset: int, said: str) -> None:
+    with others_untouched(lab), clock_of(lab, BOX, offset) as clock:
+        wait_for("the box to say what is wrong", lambda: problem(lab, BOX), 30)
+        found = problem(lab, BOX)
+        assert re.search(rf"36[56] days {said} .*cannot be set .*: set it$", found), found
+        assert f"days {said}" in log(lab, BOX, "element")
+        assert f"{said} " in raised(lab)["wrong-clock"]
+        lab["host-2"].must_not_reach(HOST_1)
+        clock.show(0)
+        lab["host-2"].must_reach(HOST_1, HEAL)
+        wait_for("the box to be content", lambda: problem(lab, BOX) == "", 20)
+        wait_for("the alarm to be over", lambda: "wrong-clock" not in raised(lab), 10)
+
+
+@pytest.mark.usefixtures("healed")
+@pytest.mark.parametrize("offset", [YEAR, -YEAR], ids=["ahead", "behind"])
+def test_a_box_that_may_puts_its_clock_right_by_itself(lab: Lab, offset: int) -> None:
+    with others_untouched(lab), clock_of(lab, BOX, offset, settable=True) as clock:
+        lab["host-2"].must_reach(HOST_1, HEAL)
+        wait_for("the clock to be right", lambda: abs(clock.offset) < 10, 20)
+        assert problem(lab, BOX) == ""
+
+
+@pytest.mark.usefixtures("healed")
+def test_a_box_without_a_battery_comes_up_in_1970_with_what_it_holds(lab: Lab) -> None:
+    with clock_of(lab, BOX, since_1970(lab), settable=True) as clock:
+        lab["host-2"].must_reach(HOST_1, HEAL)
+        assert clock.offset > -30 * DAY, "it rose to what was signed last"
+
+
+@pytest.mark.usefixtures("healed")
+def test_a_new_box_without_a_battery_is_taken_in(lab: Lab) -> None:
+    """From the factory, in 1970: the bootstrap server says what time it is."""
+    before = registered(lab, BOX)
+    with clock_of(lab, BOX, since_1970(lab), settable=True) as clock:
+        administer(lab, "revoked")
+        administer(lab, "legal")
+        lab[BOX].sh("sv -w 10 force-stop element || true; rm -rf /var/lib/element/*")
+        clock.show(since_1970(lab))
+        lab[BOX].sh("sv start element")
+        lab["host-2"].must_reach(HOST_1, 60)
+        assert abs(clock.offset) < 2 * 3600
+    assert len([number for number, revoked in registered(lab, BOX).items() if not revoked]) == 2
+    assert all(registered(lab, BOX)[number] for number in before)
+
+
+def since_1970(lab: Lab) -> int:
+    return 1000 - int(lab[BOX].exec("date", "+%s"))
+
+
+def administer(lab: Lab, state: str) -> None:
+    body = {registry.LIST: [{"serial": SERIAL, "administrative-state": state}]}
+    path = f"{registry.DEVICES}/device={SERIAL}"
+    Orchestrator.of(lab).call("manager", "PATCH", path, body, media=registry.YANG)
+
+
+@contextmanager
+def certificates_live(lab: Lab, seconds: int) -> Iterator[None]:
+    """Within the block the manager makes certificates that are good for so long."""
+    settings = "/usr/lib/elasticlab/settings"
+    stack = lab["stack"]
+    stack.sh(f'sed -i \'s/"wan_listen": \\[wan\\],/& "certificate_life": {seconds},/\' {settings}; sv restart manager')
+    wait_for_manager(lab)
+    try:
+        yield
+    finally:
+        stack.sh(f"sed -i 's/ \"certificate_life\": {seconds},//' {settings}; sv restart manager")
+        wait_for_manager(lab)
+
+
+def wait_for_manager(lab: Lab) -> None:
+    lab.wait_until("stack", "tcp:8442", 30)
+    wait_for("the manager to serve devices", lambda: lab["stack"].run("nc", "-z", "203.0.113.6", "8572").ok, 30)
+
+
+@pytest.mark.usefixtures("healed")
+def test_a_box_renews_short_lived_certificates_by_itself(lab: Lab) -> None:
+    with certificates_live(lab, 60):
+        renew(lab, BOX)
+        known = registered(lab, BOX).keys()
+        wait_for("certificates that nobody asked for", lambda: registered(lab, BOX).keys() - known, 90)
+        lab["host-2"].must_reach(HOST_1)
+    renew(lab, BOX)
+
+
+@pytest.mark.usefixtures("healed")
+def test_a_box_whose_certificates_have_ended_is_refused_and_taken_in_again_when_released(lab: Lab) -> None:
+    with certificates_live(lab, 20):
+        renew(lab, BOX)
+        lab["stack"].sh("sv down manager")
+        wait_for("the certificates to have ended", lambda: "have ended" in problem(lab, BOX), 60)
+    # The manager was away, so nothing was renewed; it is back.
+    clock = BoxClock(lab, BOX)
+    with others_untouched(lab):
+        clock.restart()
+        wait_for("the operator to be told", lambda: "certificate-expired" in raised(lab), 40)
+        lab["host-2"].must_not_reach(HOST_1)
+        wait_for("the box to say what is wrong", lambda: "refuses" in problem(lab, BOX), 40)
+        text = raised(lab)["certificate-expired"]
+        assert "ended" in text or "key" in text
+        path = f"{registry.DEVICES}/device={SERIAL}/release"
+        assert Orchestrator.of(lab).call("manager", "POST", path).status == 204
+        lab["host-2"].must_reach(HOST_1, HEAL)
+    assert problem(lab, BOX) == ""
+    assert "certificate-expired" not in raised(lab)
+
+
+def raised(lab: Lab) -> dict[str, str]:
+    """The manager's alarms about the box, by kind."""
+    mine = [one for one in alarms(lab, "manager") if SERIAL in one["resource"]]
+    return {one["alarm-type-id"].rpartition(":")[2]: one["alarm-text"] for one in mine}
