@@ -55,7 +55,7 @@ def log(lab: Lab, box: str, service: str) -> str:
 @pytest.mark.parametrize(("offset", "said"), [(YEAR, "ahead"), (-YEAR, "behind")], ids=["ahead", "behind"])
 def test_a_box_whose_clock_is_a_year_off_says_so_and_heals_when_it_is_right(lab: Lab, offset: int, said: str) -> None:
     with others_untouched(lab), clock_of(lab, BOX, offset) as clock:
-        wait_for("the box to say what is wrong", lambda: problem(lab, BOX), 30)
+        wait_for("the box to say what is wrong", lambda: problem(lab, BOX), 60, retry_on=(OSError,))
         found = problem(lab, BOX)
         assert re.search(rf"36[56] days {said} .*cannot be set .*: set it$", found), found
         assert f"days {said}" in log(lab, BOX, "element")
@@ -63,7 +63,7 @@ def test_a_box_whose_clock_is_a_year_off_says_so_and_heals_when_it_is_right(lab:
         lab["host-2"].must_not_reach(HOST_1)
         clock.show(0)
         lab["host-2"].must_reach(HOST_1, HEAL)
-        wait_for("the box to be content", lambda: problem(lab, BOX) == "", 20)
+        wait_for("the box to be content", lambda: problem(lab, BOX) == "", 60, retry_on=(OSError,))
         wait_for("the alarm to be over", lambda: "wrong-clock" not in raised(lab), 10)
 
 
@@ -143,14 +143,14 @@ def test_a_box_whose_certificates_have_ended_is_refused_and_taken_in_again_when_
     with certificates_live(lab, 20):
         renew(lab, BOX)
         lab["stack"].sh("sv down manager")
-        wait_for("the certificates to have ended", lambda: "have ended" in problem(lab, BOX), 60)
+        wait_for("the certificates to have ended", lambda: "have ended" in problem(lab, BOX), 60, retry_on=(OSError,))
     # The manager was away, so nothing was renewed; it is back.
     clock = BoxClock(lab, BOX)
     with others_untouched(lab):
         clock.restart()
         wait_for("the operator to be told", lambda: "certificate-expired" in raised(lab), 40)
         lab["host-2"].must_not_reach(HOST_1)
-        wait_for("the box to say what is wrong", lambda: "refuses" in problem(lab, BOX), 40)
+        wait_for("the box to say what is wrong", lambda: "refuses" in problem(lab, BOX), 60, retry_on=(OSError,))
         text = raised(lab)["certificate-expired"]
         assert "ended" in text or "key" in text
         path = f"{registry.DEVICES}/device={SERIAL}/release"

@@ -57,14 +57,12 @@ class Box:
         rpcs.server = server
         self._backend.on_credentials = rpcs.end_revoked_sessions
         self._backend.more_state = keeper.state
-        keeping = asyncio.create_task(keeper.run())
         try:
             await _offer(server, own)
             log.info("%s %s is %s, serving NETCONF", self._identity.model, self._identity.serial, own.name)
             await self._call_home(server, own)
-            await keeping
+            await keeper.run()  # now that the manager's answers are let in
         finally:
-            keeping.cancel()
             await server.close()
 
     def _keeper(self, own: Credentials, rpcs: Rpcs) -> Keeper:

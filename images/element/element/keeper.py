@@ -24,7 +24,8 @@ LOOK = 2.0
 """Seconds between two looks at the clock: it may be put right at any time."""
 FIRST, LAST = 1.0, 3600.0
 """Seconds between attempts to renew; no longer than a tenth of what is left."""
-RESORT_FIRST, RESORT_LAST = 1.0, 10.0
+RESORT_LAST = 5.0
+"""Seconds between attempts when certificates are of no use: the box has nothing else to do."""
 Failures = (EnrolmentError, OSError, ValueError)
 
 
