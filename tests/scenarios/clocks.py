@@ -44,7 +44,7 @@ class BoxClock:
 
     def restart(self) -> None:
         """As after a power cut: nothing is remembered but what is on disk."""
-        self.lab[self.box].sh("sv restart charon element", timeout=60)
+        self.lab[self.box].sh("sv -w 30 restart charon element", timeout=60)
 
 
 @contextmanager

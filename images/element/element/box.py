@@ -28,6 +28,8 @@ LOOK = 0.1
 """Seconds between two looks for the address of an uplink."""
 LAST_ANSWERS = 2.0
 """Seconds until a session that began with former certificates ends: whoever had them renewed hears of it."""
+PATIENCE = 4.0
+"""Seconds for somebody to say what time it is. A box that is told to stop waits so long."""
 LONGEST_WAIT = 5.0
 """A controller that is back is called within so many seconds."""
 
@@ -108,7 +110,8 @@ class Box:
         """Put the clock right by what a server says; whether that was necessary."""
         from element.enrolment.https import Https  # noqa: PLC0415 - as below
 
-        https = Https(self._places.factory / "trust-anchor.pem", cert, key, self._beginning.interface, dates=False)
+        trust, device = self._places.factory / "trust-anchor.pem", self._beginning.interface
+        https = Https(trust, cert, key, device, dates=False, patience=PATIENCE)
         return self._clock.correct(clock.told(https, server), self._floor())
 
     def _floor(self) -> datetime:
