@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 CLOCK_TOLERANCE = timedelta(minutes=5)
 #: Certificates of one device that hold at the same time: two keys, and what renewal and lost keys need.
 LIVE_LIMIT = 16
+#: Of these for one use. Whoever renews once more loses the oldest: it was superseded long ago (RFC 5280, 5.3.1).
+USE_LIMIT = 7
 
 
 class Denied(Exception):
@@ -157,6 +159,7 @@ class Enrolment:
             life = there.not_valid_after_utc - there.not_valid_before_utc
             if there.not_valid_after_utc - now() > life / 2:
                 return there
+        devices.supersede(entry.serial, purpose, USE_LIMIT - 1, self._authority)
         if devices.live(entry.serial) >= LIVE_LIMIT:
             raise TooMany(f"{entry.serial} has {LIVE_LIMIT} certificates that hold")
         certificate = self._authority.issue(entry.name, entry.serial, self._domain, purpose, public_key)

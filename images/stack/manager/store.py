@@ -172,6 +172,25 @@ class Devices:
             now=stamp(),
         )
 
+    def supersede(self, serial: str, purpose: Purpose, kept: int, authority: Authority) -> None:
+        """Revoke a device's certificates for a use but the newest; what has ended needs no revocation."""
+        rows = self._run(
+            "SELECT serial_number FROM certificate WHERE serial = :serial AND purpose = :purpose AND revoked IS NULL"
+            " AND not_after > :now ORDER BY issued DESC, rowid DESC LIMIT -1 OFFSET :kept",
+            serial=serial,
+            purpose=purpose,
+            now=stamp(),
+            kept=kept,
+        ).all()
+        for row in rows:
+            self._run(
+                "UPDATE certificate SET revoked = :now WHERE serial_number = :number",
+                now=stamp(),
+                number=row.serial_number,
+            )
+        if rows:
+            self.renew_crl(authority)
+
     def revoke(self, serial: str, authority: Authority) -> int:
         """Revoke all certificates of a device; the CRL in the same transaction says so. How many they were."""
         changed = self._run(

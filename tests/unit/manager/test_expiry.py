@@ -9,6 +9,7 @@ from email.utils import format_datetime
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from manager.authority import Authority
+from manager.enrolment import USE_LIMIT
 from manager.expiry import judge
 
 RELEASE = "/restconf/data/elasticlab-devices:devices/device=SN1/release"
@@ -104,3 +105,16 @@ async def test_a_device_that_says_a_wrong_time_is_an_alarm_until_it_says_the_rig
             assert "365 days" in found["alarm-text"]
         assert (await client.get("/crl", headers={"Date": "yesterday"})).status_code == 200
     assert (await world.alarms())["wrong-clock"]["is-cleared"]
+
+
+async def test_whoever_renews_again_and_again_loses_the_oldest_and_never_the_newest(world):
+    await world.register("SN1")
+    box = world.visitor("SN1")
+    made = [await box.join()]
+    for _ in range(USE_LIMIT + 1):
+        key = ec.generate_private_key(ec.SECP256R1())
+        (one,) = world.certificates_of(await box.est("simplereenroll", world.request_for(key, made[-1].subject)))
+        box.own = key
+        made.append(box.keep(one))
+    revoked = {entry.serial_number for entry in await world.crl()}
+    assert revoked == {one.serial_number for one in made[:-USE_LIMIT]}
