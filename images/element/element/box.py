@@ -47,11 +47,12 @@ class Box:
         self._beginning = beginning
         self._clock = clock.Clock(places.set_clock)
         self._home: CallHome | None = None
+        self._lost = False
 
     async def live(self, folder: Path, revocations: Revocations) -> None:
         """Never ends by itself."""
         if self._clock.now() < clock.floor(self._places.factory):  # it is not slow, it has been lost
-            self._clock.rise(self._floor())
+            self._lost = self._clock.rise(self._floor())
         own = await self._credentials(folder, revocations)
         rpcs = Rpcs(self._backend, revocations)
         keeper = rpcs.keeper = self._keeper(own, rpcs)
@@ -101,6 +102,7 @@ class Box:
             ask_time=ask_time,
             enrol=enrol,
             taken=taken,
+            doubt=self._lost,
         )
 
     def _servers(self) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import datetime, timedelta
 from random import uniform
 from typing import Any
@@ -42,12 +41,15 @@ class Keeper:
         ask_time: Callable[[], bool],
         enrol: Callable[[], Awaitable[None]],
         taken: Callable[[], Awaitable[None]],
+        doubt: bool = False,
     ) -> None:
         self._look, self._clock, self._percent = look, clock, percent
         self._renew, self._ask_time, self._enrol, self._taken = renew, ask_time, enrol, taken
         self._turn = asyncio.Lock()
         #: Why certificates are not as they should be; None when they are.
         self.problem: str | None = None
+        #: Whether the clock may be wrong though certificates are good by it.
+        self.doubt = doubt
 
     async def run(self) -> None:
         """Never ends by itself."""
@@ -56,8 +58,8 @@ class Keeper:
             found = self._look()
             phase = found.phase(self._clock.now(), self._percent())
             if phase is Phase.GOOD:
-                if self.problem is not None:
-                    await self._all_is_well(found)
+                if self.doubt:
+                    await self._settle(found)
                 wait = FIRST
                 await asyncio.sleep(LOOK)
                 continue
@@ -80,18 +82,23 @@ class Keeper:
             await self._taken()
             return found
 
-    async def _all_is_well(self, found: Validity) -> None:
-        """It is again: whoever was asked hears that the clock is right."""
-        log.info("the certificates are good until %s", found.end)
+    async def _settle(self, found: Validity) -> None:
+        """All is well (again): the clock is made exact, and who was told that it is wrong hears that it is right."""
+        if self.problem is not None:
+            log.info("the certificates are good until %s", found.end)
         self.problem = None
-        with suppress(*Failures):
-            await asyncio.to_thread(self._ask_time)
+        try:
+            if await asyncio.to_thread(self._ask_time):
+                await asyncio.to_thread(self._ask_time)
+        except Failures as error:
+            log.debug("nobody says what time it is: %s", error)
+            return
+        self.doubt = False
         await self._taken()
 
     async def _resort(self, phase: Phase, found: Validity) -> None:
         if await asyncio.to_thread(self._ask_time):
-            with suppress(*Failures):
-                await asyncio.to_thread(self._ask_time)
+            self.doubt = True
             await self._taken()
         elif phase is Phase.ENDED:
             async with self._turn:
@@ -111,7 +118,7 @@ class Keeper:
         said = f"{text}: {reason}"
         if self.problem is None or self.problem.rpartition(": ")[2] != reason.rpartition(": ")[2]:
             log.log(logging.WARNING if phase is Phase.DUE else logging.ERROR, "%s", said)
-        self.problem = said
+        self.problem, self.doubt = said, True
 
     def state(self) -> dict[str, Any]:
         """For <get>."""

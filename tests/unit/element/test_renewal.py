@@ -257,7 +257,16 @@ class TestClock:
 class Life:
     """What a keeper does, in its order."""
 
-    def __init__(self, box: Path, mine: Clock, *, percent: int = 66, fails: str = "", right: bool = True) -> None:
+    def __init__(
+        self,
+        box: Path,
+        mine: Clock,
+        *,
+        percent: int = 66,
+        fails: str = "",
+        right: bool = True,
+        doubt: bool = False,
+    ) -> None:
         self.did: list[str] = []
         self.fails, self.right, self.box = fails, right, box
 
@@ -275,6 +284,7 @@ class Life:
             ask_time=lambda: self._do("time") or not right,
             enrol=enrol,
             taken=taken,
+            doubt=doubt,
         )
 
     def look(self) -> Validity:
@@ -310,6 +320,18 @@ class TestKeeper:
                 await life.keeper.run()
         assert (life.did, life.keeper.problem) == ([], None)
 
+    async def test_a_clock_that_was_lost_is_made_exact_though_certificates_are_good_by_it(self, box: Path) -> None:
+        life = Life(box, self.after(box, 0.5), doubt=True)
+        assert await life.some() == ["time", "taken"]
+        assert not life.keeper.doubt
+
+    async def test_it_stays_in_doubt_until_somebody_says_what_time_it_is(self, box: Path) -> None:
+        life = Life(box, self.after(box, 0.5), doubt=True, fails="time")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await life.keeper.run()
+        assert (life.did, life.keeper.doubt, life.keeper.problem) == (["time"], True, None)
+
     async def test_a_failure_is_told_with_its_reason(self, box: Path) -> None:
         life = Life(box, self.after(box, 0.8), fails="renew")
         assert await life.some() == ["renew"]
@@ -321,7 +343,7 @@ class TestKeeper:
     async def test_what_is_out_of_date_by_a_wrong_clock_is_taken_up_when_that_is_right(
         self, box: Path, part: float
     ) -> None:
-        assert (await Life(box, self.after(box, part), right=False).some()) == ["time", "time", "taken"]
+        assert (await Life(box, self.after(box, part), right=False).some()) == ["time", "taken"]
 
     async def test_what_has_ended_makes_the_box_ask_to_be_taken_in_anew(self, box: Path) -> None:
         assert (await Life(box, self.after(box, 1.5)).some()) == ["time", "enrol", "taken"]
