@@ -107,20 +107,19 @@ def since_1970(lab: Lab) -> int:
 @contextmanager
 def certificates_live(lab: Lab, seconds: int) -> Iterator[None]:
     """Within the block the manager makes certificates that are good for so long."""
-    settings = "/usr/lib/elasticlab/settings"
-    stack = lab["stack"]
-    stack.sh(f'sed -i \'s/"wan_listen": \\[wan\\],/& "certificate_life": {seconds},/\' {settings}; sv restart manager')
-    wait_for_manager(lab)
+    stack, settings, more = lab["stack"], "/usr/lib/elasticlab/settings", f'"certificate_life": {seconds}, '
     try:
+        stack.sh(f"sed -i 's/\"est_url\"/{more}&/' {settings}; sv -w 60 restart manager", timeout=90)
+        wait_for_manager(lab)
         yield
     finally:
-        stack.sh(f"sed -i 's/ \"certificate_life\": {seconds},//' {settings}; sv restart manager")
+        stack.sh(f"sed -i 's/{more}//' {settings}; sv -w 60 restart manager", timeout=90)
         wait_for_manager(lab)
 
 
 def wait_for_manager(lab: Lab) -> None:
     lab.wait_until("stack", "tcp:8442", 30)
-    wait_for("the manager to serve devices", lambda: lab["stack"].run("nc", "-z", "203.0.113.6", "8572").ok, 30)
+    wait_for("the manager to serve devices", lambda: lab["internet"].run("nc", "-z", "-w1", "203.0.113.6", "8572").ok, 30)
 
 
 @pytest.mark.usefixtures("healed")
