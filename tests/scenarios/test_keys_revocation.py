@@ -43,7 +43,7 @@ def test_a_revoked_site_is_silent_within_ten_seconds_and_others_lose_nothing(lab
         deadline = Deadline(SECONDS)
         administer(lab, BOX, "revoked")
         wait_for("the tunnel to end at the POP", lambda: NAT not in associations(lab, "vmsr-1"), deadline)
-        wait_for("the tunnel to end at the site", lambda: "203.0.113.2" not in associations(lab, BOX), deadline)
+        wait_for("the tunnel to end at the site", lambda: "INSTALLED" not in children(lab, BOX), deadline)
         with lab.capture("vmsr-1:wan", ESP) as after, lab.capture(f"{BOX}:wan", "udp port 4500 or esp") as own:
             carried(3.0)
         assert NAT not in associations(lab, "vmsr-1"), "it came back"
@@ -53,6 +53,11 @@ def test_a_revoked_site_is_silent_within_ten_seconds_and_others_lose_nothing(lab
     assert revoked.lost > 500, str(revoked)
     assert (other.lost, other.doubled) == (0, []), str(other)
     assert set(registered(lab, BOX).values()) == {True}
+
+
+def children(lab: Lab, box: str) -> str:
+    """Child SAs by charon; what the kernel lists are attempts, too."""
+    return lab[box].exec("swanctl", "--list-sas")
 
 
 def associations(lab: Lab, box: str) -> str:

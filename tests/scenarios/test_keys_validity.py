@@ -119,7 +119,9 @@ def certificates_live(lab: Lab, seconds: int) -> Iterator[None]:
 
 def wait_for_manager(lab: Lab) -> None:
     lab.wait_until("stack", "tcp:8442", 30)
-    wait_for("the manager to serve devices", lambda: lab["internet"].run("nc", "-z", "-w1", "203.0.113.6", "8572").ok, 30)
+    wait_for(
+        "the manager to serve devices", lambda: lab["internet"].run("nc", "-z", "-w1", "203.0.113.6", "8572").ok, 30
+    )
 
 
 @pytest.mark.usefixtures("healed")

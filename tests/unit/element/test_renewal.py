@@ -113,10 +113,19 @@ def test_a_refusal_leaves_the_old_set(box: Path, manager: Est) -> None:
     assert (numbers(box), whole(box)) == (before, True)
 
 
-def test_a_certificate_that_ends_no_later_is_not_taken(box: Path, manager: Est) -> None:
+def test_a_certificate_that_ends_sooner_is_taken(box: Path, manager: Est) -> None:
+    """The operator may want shorter lives from now on."""
     before = numbers(box)
-    manager.later = -1
-    with pytest.raises(EnrolmentError, match="no later"):
+    manager.later = -10
+    renewal(box).renew()
+    assert not set(before) & set(numbers(box))
+    assert whole(box)
+
+
+def test_a_certificate_that_has_ended_is_not_taken(box: Path, manager: Est) -> None:
+    before = numbers(box)
+    manager.later = -61
+    with pytest.raises(EnrolmentError, match="ended already"):
         renewal(box).renew()
     assert (numbers(box), whole(box)) == (before, True)
 
