@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 #: Seconds for TCP alone. Who answers, answers the first or second SYN; the next attempt may have another way out.
 _CONNECT = 4.0
+#: Octets of TCP in a packet, either way: what fits the least that any way must take (RFC 8200, section 5: 1280). A way
+#: that is narrower than its ends, and where nobody says so (RFC 4821, section 1), would swallow what is larger.
+LARGEST_SEGMENT = 1220
 TLS = "ietf-netconf-monitoring:netconf-tls"
 
 
@@ -113,6 +116,7 @@ async def _connect(host: str, port: int, seconds: float, device: str | None) -> 
         try:
             if device is not None:
                 tcp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+            tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, LARGEST_SEGMENT)
             async with asyncio.timeout(seconds):
                 await loop.sock_connect(tcp, address)
         except (OSError, TimeoutError) as error:
