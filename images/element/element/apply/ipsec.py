@@ -18,6 +18,7 @@ from typing import Any
 import vici
 from cryptography import x509
 
+from element.apply.succession import Succession
 from element.plan.resources import Credential, Ike, Resource
 from element.revocation import Revocations, is_revoked
 
@@ -46,6 +47,7 @@ class Charon:
         self._loaded: dict[str, Ike] = {}
         self._credentials: dict[tuple[str, bool], Credential] = {}
         self._keys: dict[str, str] = {}
+        self._succession = Succession()
 
     def close(self) -> None:
         """Forget the session and what was loaded through it."""
@@ -55,6 +57,7 @@ class Charon:
         self._loaded.clear()
         self._credentials.clear()
         self._keys.clear()
+        self._succession.clear()
 
     def call(self, command: str, message: Message | None = None) -> Any:
         """One command; ``CharonGoneError`` when charon is not there (any more)."""
@@ -137,6 +140,7 @@ class Charon:
         message = json.loads(ike.message)
         message["local"]["certs"] = [(self._store / f"{n}.pem").read_text() for n in message["local"]["certs"]]
         message["remote"]["cacerts"] = [(self._store / f"{n}.pem").read_text() for n in message["remote"]["cacerts"]]
+        self._succession.order(ike.name, message)
         self.call("load_conn", {ike.name: message})
         self._loaded[ike.name] = ike
 
@@ -180,6 +184,9 @@ class Charon:
 
     def keep(self) -> None:
         """Start what is ours to start and has no SA: traps and retries of charon do not cover a refused attempt."""
+        for name in self._succession.outdated(self.associations() if self._loaded else ()):
+            if name in self._loaded:
+                self.load(self._loaded[name])
         wanted = [name for name, ike in self._loaded.items() if '"start_action": "trap|start"' in ike.message]
         if not wanted:
             return

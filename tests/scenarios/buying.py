@@ -1,0 +1,85 @@
+"""How scenarios begin and end: a tenant buys services through GRO's public API, and gives them back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from harness.lab import Lab
+from harness.orchestrator import accounts, ordering, plug, registry
+from harness.orchestrator.client import Orchestrator
+from harness.orchestrator.registry import Device
+from tests.system.lifecycle import Life
+
+Json = Any
+
+
+def service(specification: str, name: str | None = None, **characteristics: Json) -> dict[str, Json]:
+    """A service to be ordered (TMF641), with its characteristics by name."""
+    named = {} if name is None else {"name": name}
+    values = [{"name": key, "value": value} for key, value in characteristics.items()]
+    return {**named, "serviceSpecification": {"id": specification}, "serviceCharacteristic": values}
+
+
+@dataclass
+class Shop:
+    """A lab where tenants order what a test wants to see."""
+
+    lab: Lab
+
+    @cached_property
+    def far(self) -> Orchestrator:
+        return Orchestrator.of(self.lab)
+
+    @cached_property
+    def life(self) -> Life:
+        return Life(self.lab, self.far)
+
+    @cached_property
+    def devices(self) -> dict[str, Device]:
+        """The topology's boxes by name."""
+        return {one.name: one for one in plug.wiring(self.lab.topology, self.lab.factory).devices}
+
+    def give(self, tenant: str, *boxes: str) -> None:
+        """The boxes are this tenant's from now on."""
+        accounts.ensure_tenant(self.far, tenant)
+        for box in boxes:
+            registry.register(self.far, replace(self.devices[box], owner=tenant))
+
+    def serial(self, box: str) -> str:
+        """What orders call a box."""
+        return self.devices[box].serial
+
+    def plan(self, tenant: str, *services: Json) -> dict[str, Json]:
+        """What the order would do."""
+        answer = self.far.call("gro", "POST", f"{ordering.ORDERING}/orderPlan", _body(tenant, services))
+        document: dict[str, Json] = answer.json()
+        return document
+
+    def order(self, tenant: str, *services: Json) -> list[str]:
+        """Order and wait until it is completed; the services' ids."""
+        order = self.life.post(_body(tenant, services)["serviceOrderItem"], tenant)
+        document = self.life.completed(order)
+        return [item["service"]["id"] for item in document["serviceOrderItem"]]
+
+    def end(self, tenant: str, ids: Sequence[str]) -> None:
+        """Order the end of services and wait until it is completed."""
+        items = [{"id": str(n), "action": "delete", "service": {"id": id_}} for n, id_ in enumerate(ids, 1)]
+        self.life.completed(self.life.post(items, tenant))
+
+    @contextmanager
+    def bought(self, tenant: str, *services: Json) -> Iterator[list[str]]:
+        """The tenant has these services while the context lasts."""
+        ids = self.order(tenant, *services)
+        try:
+            yield ids
+        finally:
+            self.end(tenant, ids)
+
+
+def _body(tenant: str, services: Sequence[Json]) -> dict[str, Json]:
+    items = [{"id": str(n), "action": "add", "service": one} for n, one in enumerate(services, 1)]
+    return {"relatedParty": [{"role": "customer", "id": tenant}], "serviceOrderItem": items}

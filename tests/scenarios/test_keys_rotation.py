@@ -1,0 +1,147 @@
+"""Keys are changed under load, and nobody notices ("Keys": rekey and make-before-break rotation, zero lost packets).
+
+    host-1 ── ucpe-1 ── NAT ── internet ── vmsr-1
+    host-2 ── ucpe-2 ─────────────┘
+
+2,000 numbered packets a second go each way between the branches, through both tunnels. Each is counted where it
+arrives: one that is missing, doubled or overtaken fails the test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from harness.lab import Lab
+from harness.wait import wait_for
+from tests.scenarios.stream import Stream, carried, streams
+
+pytestmark = pytest.mark.topology("demo")
+
+HOST_1, HOST_2 = "10.1.0.10", "10.2.0.10"
+WAYS = (("host-1", "host-2", HOST_2), ("host-2", "host-1", HOST_1))
+RATE = 2000
+SITES = ["ucpe-1", "ucpe-2"]
+POP = "vmsr-1"
+
+
+@contextmanager
+def load(lab: Lab) -> Iterator[list[Stream]]:
+    """Packets go both ways within the block, and some time before and after."""
+    with streams(lab, *WAYS, rate=RATE) as ways:
+        carried(1.0)
+        yield ways
+        carried(1.0)
+
+
+@contextmanager
+def without_loss(lab: Lab) -> Iterator[list[Stream]]:
+    """Whatever happens within the block costs no packet."""
+    with load(lab) as ways:
+        yield ways
+    for way in ways:
+        assert way.sent > 2 * RATE, f"the load was not carried: {way}"
+        assert (way.lost, way.refused, way.doubled, way.late) == (0, 0, [], 0), str(way)
+
+
+def spis(lab: Lab, box: str) -> frozenset[str]:
+    """Of the ESP SAs that the kernel has."""
+    said = lab[box].exec("ip", "xfrm", "state", "list", "nokeys")
+    return frozenset(line.split("spi ")[1].split()[0] for line in said.splitlines() if "spi " in line)
+
+
+def in_use(lab: Lab, box: str) -> frozenset[str]:
+    """Of the SAs that packets leave by: the policies name them."""
+    said = lab[box].exec("ip", "xfrm", "policy", "list", "nosock", "dir", "out")
+    return frozenset(line.split("spi ")[1].split()[0] for line in said.splitlines() if "spi " in line)
+
+
+def ike_sas(lab: Lab, box: str, peer: str) -> frozenset[str]:
+    """Cookies of the IKE SAs with a peer."""
+    said = lab[box].exec("swanctl", "--list-sas", "--ike", peer)
+    lines = [line for line in said.splitlines() if line.startswith(f"{peer}: ")]
+    return frozenset(line.split("IKEv2, ")[1].replace("*", "") for line in lines)
+
+
+def settled(lab: Lab, box: str, peer: str) -> bool:
+    """One IKE SA with the peer, and the traffic in one child SA, at both ends."""
+    ends = ike_sas(lab, box, peer), ike_sas(lab, peer, box)
+    return len(ends[0]) == 1 and ends[0] == ends[1]
+
+
+def swanctl(lab: Lab, box: str, *words: str) -> None:
+    lab[box].exec("swanctl", *words)
+
+
+@pytest.mark.parametrize("site", SITES)
+@pytest.mark.parametrize("who", ["site", "pop"])
+def test_a_child_rekey_changes_the_spis_and_costs_nothing(lab: Lab, site: str, who: str) -> None:
+    box, peer = (site, POP) if who == "site" else (POP, site)
+    before = in_use(lab, site), ike_sas(lab, site, POP)
+    with without_loss(lab):
+        swanctl(lab, box, "--rekey", "--child", peer)
+        wait_for("packets to leave by another SA", lambda: in_use(lab, site).isdisjoint(before[0]), 10)
+    assert ike_sas(lab, site, POP) == before[1]
+
+
+@pytest.mark.parametrize("site", SITES)
+@pytest.mark.parametrize("who", ["site", "pop"])
+def test_an_ike_rekey_changes_its_cookies_and_costs_nothing(lab: Lab, site: str, who: str) -> None:
+    box, peer = (site, POP) if who == "site" else (POP, site)
+    before = ike_sas(lab, site, POP), in_use(lab, site)
+    with without_loss(lab):
+        swanctl(lab, box, "--rekey", "--ike", peer)
+        wait_for(
+            "another IKE SA", lambda: settled(lab, site, POP) and ike_sas(lab, site, POP).isdisjoint(before[0]), 10
+        )
+    assert in_use(lab, site) == before[1]
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_reauthentication_makes_before_it_breaks(lab: Lab, site: str) -> None:
+    """Several times: what would be lost is what the POP sends before the site is ready, which is luck each time."""
+    with without_loss(lab):
+        for _ in range(4):
+            before = spis(lab, site), ike_sas(lab, site, POP)
+            swanctl(lab, site, "--rekey", "--ike", POP, "--reauth")
+            wait_for(
+                "only new SAs",
+                lambda b=before: (  # type: ignore[misc]
+                    settled(lab, site, POP)
+                    and ike_sas(lab, site, POP).isdisjoint(b[1])
+                    and spis(lab, site).isdisjoint(b[0])
+                ),
+                10,
+            )
+            carried(2.5)
+
+
+@pytest.fixture
+def breaks_before_it_makes(lab: Lab) -> Iterator[str]:
+    """A site that ends its tunnel before it makes another one."""
+    site = "ucpe-2"
+    edit = "sed -i 's/make_before_break = {}/make_before_break = {}/' /etc/strongswan.conf; swanctl --reload-settings"
+
+    def renew() -> None:  # the setting is taken up by the next IKE SA
+        before = ike_sas(lab, site, POP)
+        swanctl(lab, site, "--rekey", "--ike", POP, "--reauth")
+        wait_for("another IKE SA", lambda: settled(lab, site, POP) and ike_sas(lab, site, POP).isdisjoint(before), 15)
+
+    lab[site].sh(edit.format("yes", "no"))
+    renew()
+    yield site
+    lab[site].sh(edit.format("no", "yes"))
+    renew()
+    lab["host-2"].must_reach(HOST_1)
+
+
+def test_breaking_before_making_is_seen_as_loss(lab: Lab, breaks_before_it_makes: str) -> None:
+    """The twin of the test above: the same, the other way round, loses packets both ways, and they are counted."""
+    site = breaks_before_it_makes
+    before = ike_sas(lab, site, POP)
+    with load(lab) as ways:
+        swanctl(lab, site, "--rekey", "--ike", POP, "--reauth")
+        wait_for("another IKE SA", lambda: settled(lab, site, POP) and ike_sas(lab, site, POP).isdisjoint(before), 15)
+    assert any(way.lost for way in ways), [str(way) for way in ways]
