@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import math
 import re
 import time
 from collections.abc import Iterator
@@ -27,6 +26,8 @@ class Echoes:
         self.sent = 0
         self.answers: list[float] = []
         """When each answer came; what a queue on the way held back came late."""
+        self.span = (0.0, 0.0)
+        """When the first was sent and the last answer was waited for."""
 
     @property
     def lost(self) -> int:
@@ -35,7 +36,8 @@ class Echoes:
     @property
     def outage(self) -> float:
         """The longest time without an answer, in seconds."""
-        return max((after - before for before, after in itertools.pairwise(self.answers)), default=math.inf)
+        moments = (self.span[0], *self.answers, self.span[1])
+        return max(after - before for before, after in itertools.pairwise(moments))
 
     def __repr__(self) -> str:
         return f"<{self.lost} of {self.sent} lost, {self.outage:.2f} s without an answer>"
@@ -45,18 +47,24 @@ class Echoes:
 def echoes(node: Node, target: str) -> Iterator[Echoes]:
     """Ask `target` twenty times a second for the length of a `with` block; the last answer is waited for."""
     file = f"/tmp/echoes-{target}"
+    seen = Echoes()
+    seen.span = (_clock(node), 0.0)
     ping = f"setsid ping -n -D -i{INTERVAL} {target} >{file} 2>&1 & echo $!"
     process = node.sh(ping).strip()
-    seen = Echoes()
     try:
         yield seen
     finally:
+        seen.span = (seen.span[0], _clock(node))
         time.sleep(2 * INTERVAL)  # for the last answer
         node.sh(f"kill -INT {process}; while kill -0 {process} 2>/dev/null; do sleep 0.05; done")
         said = node.sh(f"cat {file}; rm {file}")
         if found := _SENT.search(said):
             seen.sent = int(found[1])
         seen.answers = [float(moment) for moment in _ANSWER.findall(said)]
+
+
+def _clock(node: Node) -> float:
+    return float(node.sh("date +%s.%N"))
 
 
 @dataclass(frozen=True)

@@ -83,14 +83,14 @@ class TlsEndpoint:
         for context in self._listening if crl is not None else ():
             context.load_verify_locations(crl)
 
-    async def call(self, host: str, port: int, device: str | None = None) -> None:
+    async def call(self, host: str, port: int, device: str | Callable[[], str] | None = None) -> None:
         """Make one connection to a client and serve it to its end; the TLS server stays who it is (RFC 8071).
 
         It leaves by the interface ``device`` only, if one is given.
         """
         loop = asyncio.get_running_loop()
         # A socket of our own: the client may speak before any protocol would be ready for TLS.
-        tcp = await _connect(host, port, min(_CONNECT, self.server.limits.handshake_seconds), device)
+        tcp = await _connect(host, port, min(_CONNECT, self.server.limits.handshake_seconds), _name(device))
         try:
             transport, protocol = await loop.connect_accepted_socket(
                 lambda: _Protocol(self),
@@ -105,6 +105,10 @@ class TlsEndpoint:
             await protocol.closed
         finally:
             transport.abort()
+
+
+def _name(device: str | Callable[[], str] | None) -> str | None:
+    return device() if callable(device) else device
 
 
 async def _connect(host: str, port: int, seconds: float, device: str | None) -> socket.socket:
