@@ -16,6 +16,7 @@ import pytest
 
 from harness.lab import Lab
 from harness.wait import wait_for
+from tests.scenarios.keys import alarms, connected_since, install_crl, registered, renew, seen_by, shown
 from tests.scenarios.stream import Stream, carried, streams
 
 pytestmark = pytest.mark.topology("demo")
@@ -145,3 +146,54 @@ def test_breaking_before_making_is_seen_as_loss(lab: Lab, breaks_before_it_makes
         swanctl(lab, site, "--rekey", "--ike", POP, "--reauth")
         wait_for("another IKE SA", lambda: settled(lab, site, POP) and ike_sas(lab, site, POP).isdisjoint(before), 15)
     assert any(way.lost for way in ways), [str(way) for way in ways]
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_a_site_takes_new_keys_without_loss_and_everybody_sees_them(lab: Lab, site: str) -> None:
+    """Asked by the operator: new certificates at the POP, in TLS and in the registry, the old ones still good."""
+    before, since, old = ike_sas(lab, site, POP), connected_since(lab, site), registered(lab, site)
+    with without_loss(lab):
+        new = renew(lab, site)
+        wait_for(
+            "the tunnel to be authenticated anew",
+            lambda: settled(lab, site, POP) and ike_sas(lab, site, POP).isdisjoint(before),
+            20,
+        )
+        wait_for("another call to the controller", lambda: connected_since(lab, site) not in (None, since), 20)
+    assert sorted(new) == ["ike", "netconf"]
+    assert not old.keys() & set(new.values())
+    assert new["ike"] in seen_by(lab, POP, site)
+    assert shown(lab, site) == new["netconf"]
+    assert registered(lab, site) == old | dict.fromkeys(new.values(), False)
+    assert [one["alarm-type-id"] for one in alarms(lab, "controller") if site in one["resource"]] == []
+
+
+def test_the_pop_takes_new_keys_and_its_sites_see_them_when_they_authenticate_next(lab: Lab) -> None:
+    before = {site: ike_sas(lab, site, POP) for site in SITES}
+    with without_loss(lab):
+        new = renew(lab, POP)
+        assert {site: ike_sas(lab, site, POP) for site in SITES} == before, "who is called waits to be called"
+        for site in SITES:
+            assert new["ike"] not in seen_by(lab, site, POP)
+            swanctl(lab, site, "--rekey", "--ike", POP, "--reauth")
+            wait_for("another IKE SA", lambda s=site: ike_sas(lab, s, POP).isdisjoint(before[s]), 10)  # type: ignore[misc]
+            wait_for("one IKE SA", lambda s=site: settled(lab, s, POP), 10)  # type: ignore[misc]
+    for site in SITES:
+        assert new["ike"] in seen_by(lab, site, POP)
+
+
+def test_a_box_that_loses_power_after_it_has_new_keys_comes_back_with_them(lab: Lab) -> None:
+    new = renew(lab, "ucpe-2")
+    lab["ucpe-2"].power.cycle()
+    lab["host-2"].must_reach(HOST_1, 60)
+    assert new["ike"] in seen_by(lab, POP, "ucpe-2")
+    assert shown(lab, "ucpe-2") == new["netconf"]
+
+
+def test_a_revocation_list_costs_nothing(lab: Lab) -> None:
+    """The boxes take one while they carry load; tunnels of those that are not on it stay as they are."""
+    before = {site: (ike_sas(lab, site, POP), spis(lab, site)) for site in SITES}
+    with without_loss(lab):
+        for box in (*SITES, POP):
+            install_crl(lab, box)
+    assert {site: (ike_sas(lab, site, POP), spis(lab, site)) for site in SITES} == before

@@ -38,6 +38,8 @@ SETTLE = 0.1
 AUDIT = 30.0
 """The machine is compared this often even if nothing was announced."""
 RECONNECT = 0.2
+RENEW_AFTER = 66
+"""Default of ``renew-after`` (elasticlab-element)."""
 
 RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE = 0x1, 0x10, 0x40
 
@@ -59,6 +61,10 @@ class ElementBackend:
         self._poke = asyncio.Event()
         self.on_credentials: Callable[[], None] = lambda: None
         """Called when files of the credentials, or the revocation list in force, have changed."""
+        self.more_state: Callable[[], Tree] = dict
+        """State that is not the machine's."""
+        self.renew_after = RENEW_AFTER
+        """Per cent of a certificate's life."""
         # One thread: the vici session and netlink are used by one at a time, and state waits for changes.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="system")
 
@@ -80,6 +86,7 @@ class ElementBackend:
                 await self._go_back()
                 raise ApplyError(str(error), error.path) from error
             self._config, self._wanted = config, wanted
+            self.renew_after = int(new.get("elasticlab-element:certificates", {}).get("renew-after", RENEW_AFTER))
 
     async def _go_back(self) -> None:
         """After a failure: what was wanted before. Right after a start nothing is known, and nothing is cut."""
@@ -99,7 +106,8 @@ class ElementBackend:
 
     async def state(self) -> Tree:
         """Operational data: interfaces, security associations, counters, what hardware this is."""
-        return await self._blocking(state.collect, self._system.charon, self._config, self._identity, self._leases)
+        found = await self._blocking(state.collect, self._system.charon, self._config, self._identity, self._leases)
+        return found | self.more_state()
 
     async def admit(self, contacts: Sequence[tuple[str, int]]) -> None:
         """Let answers in from those whom the box calls itself, instead of those before."""

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from yangkit import Datastores, NetconfServer
+from yangkit.callhome import CallHome
 
-from element import credentials
+from element import clock, credentials, validity
 from element.backend import ElementBackend
 from element.credentials import Credentials
 from element.day0 import Day0
 from element.factory import Identity
+from element.keeper import Keeper
 from element.places import Places
 from element.revocation import Revocations
 from element.rpc import Rpcs
@@ -21,6 +26,8 @@ log = logging.getLogger(__name__)
 
 LOOK = 0.1
 """Seconds between two looks for the address of an uplink."""
+LAST_ANSWERS = 2.0
+"""Seconds until a session that began with former certificates ends: whoever had them renewed hears of it."""
 LONGEST_WAIT = 5.0
 """A controller that is back is called within so many seconds."""
 
@@ -36,38 +43,97 @@ class Box:
         self._stores = stores
         self._backend = backend
         self._beginning = beginning
+        self._clock = clock.Clock(places.set_clock)
+        self._home: CallHome | None = None
 
     async def live(self, folder: Path, revocations: Revocations) -> None:
         """Never ends by itself."""
+        if self._clock.now() < clock.floor(self._places.factory):  # it is not slow, it has been lost
+            self._clock.rise(self._floor())
         own = await self._credentials(folder, revocations)
         rpcs = Rpcs(self._backend, revocations)
+        keeper = rpcs.keeper = self._keeper(own, rpcs)
         server = NetconfServer(self._stores, rpcs=rpcs.handlers, recovery_users=own.clients)
         rpcs.server = server
         self._backend.on_credentials = rpcs.end_revoked_sessions
+        self._backend.more_state = keeper.state
+        keeping = asyncio.create_task(keeper.run())
         try:
             await _offer(server, own)
             log.info("%s %s is %s, serving NETCONF", self._identity.model, self._identity.serial, own.name)
             await self._call_home(server, own)
-            await asyncio.Event().wait()
+            await keeping
         finally:
+            keeping.cancel()
             await server.close()
+
+    def _keeper(self, own: Credentials, rpcs: Rpcs) -> Keeper:
+        trust, device, folder = self._places.factory / "trust-anchor.pem", self._beginning.interface, own.folder
+
+        def renew() -> None:
+            from element.enrolment.renewal import Renewal  # noqa: PLC0415 - as below
+
+            Renewal(folder.parent, trust, device).renew()
+
+        def ask_time() -> bool:
+            return self._ask_time(own.cert, own.key, own.est_server)
+
+        async def taken() -> None:
+            await self._backend.renew_credentials()
+            rpcs.show_new_certificates()
+            if self._home is not None:
+                asyncio.get_running_loop().call_later(LAST_ANSWERS, self._home.again)
+
+        async def enrol() -> None:
+            from element.enrolment import client  # noqa: PLC0415 - as below
+
+            async def admit(contacts: Sequence[tuple[str, int]]) -> None:
+                await self._backend.admit([*own.contacts, *contacts])
+
+            enrolment = client.Enrolment(self._identity, self._places.factory, folder.parent, device, again=True)
+            await client.enrol_once(enrolment, self._servers(), admit)
+
+        return Keeper(
+            lambda: validity.read(folder),
+            self._clock,
+            percent=lambda: self._backend.renew_after,
+            renew=renew,
+            ask_time=ask_time,
+            enrol=enrol,
+            taken=taken,
+        )
+
+    def _servers(self) -> tuple[str, ...]:
+        return self._beginning.ask(self._backend.bootstrap_servers())
+
+    def _ask_time(self, cert: Path, key: Path, server: str) -> bool:
+        """Put the clock right by what a server says; whether that was necessary."""
+        from element.enrolment.https import Https  # noqa: PLC0415 - as below
+
+        https = Https(self._places.factory / "trust-anchor.pem", cert, key, self._beginning.interface, dates=False)
+        return self._clock.correct(clock.told(https, server), self._floor())
+
+    def _floor(self) -> datetime:
+        state = self._places.state
+        return clock.floor(self._places.factory, state, credentials.place(state))
 
     async def _credentials(self, folder: Path, revocations: Revocations) -> Credentials:
         if credentials.unfinished(folder):
             # Imported now: it is needed once in a box's life, and would cost at each start.
             from element.enrolment import client  # noqa: PLC0415
 
-            factory, day0 = self._places.factory, self._beginning
-            enrolment = client.Enrolment(self._identity, factory, folder.parent, day0.interface)
-            await client.enrol(enrolment, lambda: day0.ask(self._backend.bootstrap_servers()), self._backend.admit)
+            factory = self._places.factory
+            enrolment = client.Enrolment(self._identity, factory, folder.parent, self._beginning.interface)
+            correct = partial(self._ask_time, factory / "idevid.pem", factory / "idevid.key")
+            await client.enrol(enrolment, self._servers, self._backend.admit, correct)
         return credentials.read(folder, revocations)
 
     async def _call_home(self, server: NetconfServer, own: Credentials) -> None:
         # A call without an address of the uplink's would go out with another interface's, and wait for an answer.
         while not self._backend.way_out():  # noqa: ASYNC110 - leases are polled for, too
             await asyncio.sleep(LOOK)
-        await self._backend.admit([own.controller])
-        server.call_home_tls(
+        await self._backend.admit(own.contacts)
+        self._home = server.call_home_tls(
             *own.controller,
             cert=own.cert,
             key=own.key,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from yangkit import NameRule
 
@@ -32,12 +33,20 @@ class Credentials:
     """Who may come in over SSH, with their public keys."""
     controller: tuple[str, int]
     """Whom to call (RFC 8071)."""
+    est_server: str
+    """Where certificates are renewed (RFC 7030), and who says what time it is."""
     revocations: Revocations
 
     def __post_init__(self) -> None:
         needed = (*(self.folder / name for name in _FILES), self.client_ca, *self.users.values())
         if missing := [path.name for path in needed if not path.is_file()]:
             raise FactoryError(f"{self.folder} lacks {', '.join(missing)}")
+
+    @property
+    def contacts(self) -> tuple[tuple[str, int], ...]:
+        """Whom the box calls: their answers are let in."""
+        manager = urlsplit(self.est_server)
+        return self.controller, (str(manager.hostname), manager.port or 443)
 
     @property
     def cert(self) -> Path:
@@ -79,6 +88,7 @@ def read(folder: Path, revocations: Revocations) -> Credentials:
             clients=frozenset(clients),
             users={name: folder / f"authorized_keys.{name}" for name in facts["users"]},
             controller=(facts["controller"][0], facts["controller"][1]),
+            est_server=facts["est-server"],
             revocations=revocations,
         )
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:

@@ -18,6 +18,8 @@ class Places:
     leases: Path
     dhcp_event: Path
     """What udhcpc runs at each event."""
+    set_clock: str | None
+    """What sets the clock to its argument (seconds since 1970), where the kernel's is not ours."""
 
     @property
     def startup(self) -> Path:
@@ -35,4 +37,5 @@ class Places:
             Path(get("ELEMENT_VICI", "/run/charon.vici")),
             Path(get("ELEMENT_LEASES", "/run/element")),
             Path(get("ELEMENT_DHCP_EVENT", "/usr/libexec/elasticlab/dhcp-event")),
+            get("ELEMENT_SET_CLOCK"),
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from yangkit import ApplyError, NetconfServer, RpcCall
 
 from element.backend import ElementBackend
+from element.keeper import Failures, Keeper
 from element.ping import Pinger
 from element.revocation import RevocationError, Revocations
 
@@ -27,11 +28,33 @@ class Rpcs:
         self._revocations = revocations
         self._pinger = Pinger()
         self.server: NetconfServer | None = None
+        self.keeper: Keeper | None = None
 
     @property
     def handlers(self) -> Mapping[str, Handler]:
         """By module and name, for the server."""
-        return {"elasticlab-element:install-crl": self.install_crl, "elasticlab-element:ping": self.ping}
+        return {
+            "elasticlab-element:install-crl": self.install_crl,
+            "elasticlab-element:ping": self.ping,
+            "elasticlab-element:renew-certificates": self.renew_certificates,
+        }
+
+    async def renew_certificates(self, call: RpcCall) -> dict[str, Any]:
+        """New keys and certificates now; the answer comes when they are in use."""
+        assert self.keeper is not None  # it is there before the server is
+        log.info("%s has the certificates renewed", call.user)
+        try:
+            await self.keeper.renew()
+        except Failures as error:
+            raise ApplyError(
+                f"the certificates are as before: {error}", "/elasticlab-element:renew-certificates"
+            ) from None
+        return {"certificate": self.keeper.state()["elasticlab-element:certificates"]["certificate"]}
+
+    def show_new_certificates(self) -> None:
+        """To clients still to come; those that are here see the new one when they come again, which they soon do."""
+        if self.server is not None:
+            self.server.reload_certificates()
 
     async def install_crl(self, call: RpcCall) -> dict[str, Any]:
         """Store the operator's revocation list and carry it out: first sessions, which needs nobody else."""

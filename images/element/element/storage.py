@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from pathlib import Path
 
 PRIVATE = 0o600
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 def write(path: Path, content: bytes, mode: int = PRIVATE) -> None:
@@ -32,6 +34,18 @@ def move(source: Path, target: Path) -> None:
     sync(source if source.is_dir() else source.parent)
     source.rename(target)
     sync(target.parent)
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Let two folders change names, durably and at once: renameat2(2)."""
+    sync(one)
+    sync(other)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(_AT_FDCWD, bytes(one), _AT_FDCWD, bytes(other), _RENAME_EXCHANGE) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(one), None, str(other))
+    for parent in {one.parent, other.parent}:
+        sync(parent)
 
 
 def remove(path: Path) -> None:

@@ -13,9 +13,11 @@ _SEVERITIES = {
     "quarantined-device": "minor",
     "revoked-device": "major",
     "copied-device-key": "critical",
+    "certificate-expiring": "major",
+    "certificate-expired": "critical",
 }
 #: What is over once a device may come: that it was not registered, revoked, or not yet released.
-OVER = ("unknown-device", "revoked-device", "quarantined-device")
+OVER = ("unknown-device", "revoked-device", "quarantined-device", "certificate-expired")
 _STRANGERS = ("unknown-device", "foreign-certificate")
 
 

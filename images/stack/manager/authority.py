@@ -30,7 +30,7 @@ from stackkit.files import write_durably
 Purpose = Literal["netconf", "ike"]
 
 SKEW = timedelta(hours=1)
-"""Certificates and CRLs are valid from one hour before they are made: devices' clocks differ."""
+"""Certificates and CRLs are valid from one hour before they are made (short-lived ones less): clocks differ."""
 CA_LIFE = timedelta(days=3650)
 CERTIFICATE_LIFE = timedelta(days=365)
 CRL_LIFE = timedelta(days=7)
@@ -88,7 +88,8 @@ def load_request(der: bytes) -> x509.CertificateSigningRequest:
 class Authority:
     """A CA in a directory: ``ca.key`` and ``ca.pem``. What it issued is the caller's to remember."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, life: timedelta = CERTIFICATE_LIFE) -> None:
+        self._life = life
         self.certificate_path = directory / "ca.pem"
         key_path = directory / "ca.key"
         if not key_path.exists():
@@ -117,8 +118,8 @@ class Authority:
         self, name: str, serial: str, domain: str, purpose: Purpose, public_key: ec.EllipticCurvePublicKey
     ) -> x509.Certificate:
         """The certificate of a device for a key; its serial number has 159 random bits (RFC 5280, 4.1.2.2)."""
-        start = now() - SKEW
-        end = min(start + CERTIFICATE_LIFE, self.certificate.not_valid_after_utc)
+        start = now() - min(SKEW, self._life / 10)
+        end = min(now() + self._life, self.certificate.not_valid_after_utc)
         builder = (
             x509.CertificateBuilder()
             .subject_name(_name(name, serial))

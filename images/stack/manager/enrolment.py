@@ -13,7 +13,7 @@ from stackkit.database import Database
 
 from manager import alarms
 from manager.alarms import Alarms
-from manager.authority import CERTIFICATE_LIFE, CRL_LIFE, Authority, Purpose, key_hash, now
+from manager.authority import CRL_LIFE, Authority, Purpose, key_hash, now
 from manager.legality import Asked, Known, Refusal, Registered, Status, decide
 from manager.store import Devices, Issued
 
@@ -95,7 +95,8 @@ class Enrolment:
             # Read inside of the transaction: whoever revokes changes the registry before he takes the write lock.
             entry = self._registry().get(visitor.serial)
             known = devices.known(visitor.serial)
-            verdict = decide(entry.registered if entry else None, known, Asked(visitor.key, csr_key))
+            asked = Asked(visitor.key, csr_key, holds=devices.live(visitor.serial) > 0)
+            verdict = decide(entry.registered if entry else None, known, asked)
             if verdict.refusal is not None or entry is None:
                 refusal = verdict.refusal or Refusal.UNKNOWN
                 self._refuse(connection, visitor, refusal, verdict.quarantine)
@@ -150,8 +151,10 @@ class Enrolment:
         public_key = request.public_key()
         assert isinstance(public_key, ec.EllipticCurvePublicKey)
         there = devices.issued_for(entry.serial, purpose, key)
-        if there is not None and there.not_valid_after_utc - now() > CERTIFICATE_LIFE / 2:
-            return there
+        if there is not None:
+            life = there.not_valid_after_utc - there.not_valid_before_utc
+            if there.not_valid_after_utc - now() > life / 2:
+                return there
         if devices.live(entry.serial) >= LIVE_LIMIT:
             raise TooMany(f"{entry.serial} has {LIVE_LIMIT} certificates that hold")
         certificate = self._authority.issue(entry.name, entry.serial, self._domain, purpose, public_key)
@@ -236,11 +239,15 @@ class Enrolment:
             self._lock_out(devices, serial)
 
     def release(self, serial: str) -> bool:
-        """End a quarantine: one bootstrap is permitted again. False when the device is in none."""
+        """One bootstrap is permitted again: after a quarantine, or to a device whose certificates have all ended.
+
+        False when the device needs none.
+        """
         with self._database.begin() as connection:
             devices = Devices(connection)
             known = devices.known(serial)
-            if known is None or known.status is not Status.QUARANTINED:
+            ended = known is not None and known.status is Status.MANAGED and not devices.live(serial)
+            if known is None or not (ended or known.status is Status.QUARANTINED):
                 return False
             devices.save(serial, Known(Status.EXPECTED, known.pinned_key))
             self._alarms.clear(alarms.device(serial), connection=connection)

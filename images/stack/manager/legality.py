@@ -25,6 +25,7 @@ class Refusal(StrEnum):
     REVOKED = "revoked-device"
     QUARANTINED = "quarantined-device"
     COPIED = "copied-device-key"
+    EXPIRED = "certificate-expired"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Asked:
 
     key: str
     csr_key: str | None = None
+    #: Has the device a certificate that holds?
+    holds: bool = True
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ def decide(registered: Registered | None, known: Known | None, asked: Asked) -> 
         return PERMITTED
     if known.status is Status.QUARANTINED:
         return Verdict(Refusal.QUARANTINED)
+    if known.status is Status.MANAGED and not asked.holds:
+        return Verdict(Refusal.EXPIRED)  # it has a reason to come, and nothing that a copy could take from it
     if known.status is Status.MANAGED:
         return Verdict(Refusal.COPIED, quarantine=True)
     if asked.csr_key is not None and known.csr_key not in (None, asked.csr_key):

@@ -8,6 +8,7 @@ import logging
 import ssl
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 
 from cryptography import x509
 from stackkit import logs, server, settings, tls, tokens
@@ -15,7 +16,7 @@ from stackkit.database import Database
 from stackkit.restconf import Verify
 from starlette.types import ASGIApp
 
-from manager import north
+from manager import expiry, north
 from manager.alarms import Alarms
 from manager.authority import Authority, AuthorityError
 from manager.enrolment import Enrolment
@@ -39,7 +40,8 @@ async def run(
 ) -> None:
     """Serve until SIGTERM (or ``stop``)."""
     database = Database(configuration.data / "manager.sqlite", MIGRATIONS)
-    authority = Authority(configuration.data / "authority")
+    life = timedelta(seconds=configuration.certificate_life)
+    authority = Authority(configuration.data / "authority", life)
     alarm_list = Alarms(database)
     registry = Registry(database, alarm_list)
     office = Enrolment(database, authority, alarm_list, configuration.domain, lambda: registry.current)
@@ -49,15 +51,15 @@ async def run(
     wan = Wan(configuration, office, authority, alarm_list, makers, limit)
     stores = north.datastores(configuration.yang, registry, configuration.data)
     await stores.start()
-    renewal = asyncio.create_task(_renew(office))
+    duties = asyncio.gather(_renew(office), expiry.follow(database, registry, alarm_list, life))
     strangers = Strangers(alarm_list)
     try:
         inside = north.application(stores, registry, verify, wan.public())
         listeners = _listeners(configuration, authority, wan.app(), inside, strangers)
         await server.serve(None, listeners, ready=ready, stop=stop)
     finally:
-        renewal.cancel()
-        await asyncio.gather(renewal, return_exceptions=True)
+        duties.cancel()
+        await asyncio.gather(duties, return_exceptions=True)
         await strangers.close()
         await stores.close()
         database.close()

@@ -91,7 +91,7 @@ class Registry:
         assert self.office is not None
         serial = call.path["device"]["serial"]
         if not await asyncio.to_thread(self.office.release, serial):
-            message = f"{serial} is in no quarantine: there is nothing to release"
+            message = f"{serial} is in no quarantine, and its certificates hold: there is nothing to release"
             raise ApplyError(message, f"/elasticlab-devices:devices/device[serial='{serial}']")
         return {}
 

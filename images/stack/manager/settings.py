@@ -28,6 +28,8 @@ class Settings(settings.Common):
     admin_keys: Path
     admin_user: str = "admin"
     netconf_clients: list[str] = field(default_factory=lambda: ["controller", "admin"])
+    #: Seconds that an operational certificate is good for.
+    certificate_life: int = 365 * 86_400
     #: Directories of YANG modules beside those that pyang brings.
     yang: list[Path] = field(default_factory=lambda: [Path("/usr/share/elasticlab/yang")])
     #: Requests that one peer may make in a minute, and at once.

@@ -145,6 +145,14 @@ class Devices:
         ).first()
         return None if row is None else x509.load_der_x509_certificate(row.der)
 
+    def newest(self, serial: str) -> list[x509.Certificate]:
+        """The certificate of a device that ends last, for each use; without those that are revoked."""
+        rows = self._run(
+            "SELECT der, max(not_after) FROM certificate WHERE serial = :serial AND revoked IS NULL GROUP BY purpose",
+            serial=serial,
+        )
+        return [x509.load_der_x509_certificate(row.der) for row in rows]
+
     def live(self, serial: str) -> int:
         """How many certificates of a device hold now."""
         count = "SELECT count(*) FROM certificate WHERE serial = :serial AND revoked IS NULL AND not_after > :now"

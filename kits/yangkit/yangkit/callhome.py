@@ -47,6 +47,11 @@ class CallHome:
             await asyncio.sleep(uniform(wait / 2, wait))  # noqa: S311 - no secret
             wait = min(2 * wait, self._last)
 
+    def again(self) -> None:
+        """End the connection that is there and call anew: with files that have changed since."""
+        self._task.cancel()
+        self._task = asyncio.create_task(self._run())
+
     async def stop(self) -> None:
         """Call no more; a connection that is there ends with its sessions."""
         self._task.cancel()

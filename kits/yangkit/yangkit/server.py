@@ -122,6 +122,11 @@ class NetconfServer:
         for endpoint in self._tls:
             endpoint.reload_crl()
 
+    def reload_certificates(self) -> None:
+        """The files with our own certificates and keys have changed: connections still to come show the new ones."""
+        for endpoint in self._tls:
+            endpoint.reload()
+
     def _listening(self, listener: Closable) -> int:
         self._listeners.append(listener)
         return listener.port

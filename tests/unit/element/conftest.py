@@ -180,6 +180,7 @@ class Authority:
     def __init__(self, name: str) -> None:
         self.key = new_key()
         self.name = subject(cn=name)
+        self.life = -HOUR, HOUR
         self.certificate = self._sign(self.name, self.key.public_key(), ca=True)
         self.pem = self.certificate.public_bytes(Encoding.PEM)
 
@@ -194,8 +195,8 @@ class Authority:
             .issuer_name(self.name)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - HOUR)
-            .not_valid_after(now + HOUR)
+            .not_valid_before(now + self.life[0])
+            .not_valid_after(now + self.life[1])
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         )

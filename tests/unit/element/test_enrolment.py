@@ -137,6 +137,11 @@ def serve(manager: Manager) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def do_GET(self) -> None:
+            self.send_response(404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
         def do_POST(self) -> None:
             subject = dict(pair[0] for pair in self.connection.getpeercert()["subject"])
             manager.peers.append(subject.get("commonName", subject["serialNumber"]))

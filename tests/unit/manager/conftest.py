@@ -178,7 +178,7 @@ class World:
             raise tokens.Unauthorized("no such token")
         return tokens.Caller(token, None, frozenset({role}), client or "test", frozenset())
 
-    async def start(self) -> None:
+    async def start(self, **other: Any) -> None:
         """Serve; a second time at the ports of the first."""
         ports = [int(url.rpartition(":")[2] or 0) for url in (self.north, self.wan)]
         up, self.stop = asyncio.Event(), asyncio.Event()
@@ -187,7 +187,7 @@ class World:
             self.ready(running)
             up.set()
 
-        settings = self.settings(port=ports[0], wan_port=ports[1])
+        settings = self.settings(port=ports[0], wan_port=ports[1], **other)
         self.task = asyncio.create_task(main.run(settings, self.verify, ready, self.stop))
         waiting = asyncio.create_task(up.wait())
         await asyncio.wait([self.task, waiting], return_when=asyncio.FIRST_COMPLETED, timeout=20)

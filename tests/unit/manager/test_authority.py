@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -37,6 +38,18 @@ def test_names_of_the_request_do_not_count(tmp_path):
     assert not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     with pytest.raises(RequestError):
         load_request(b"\x30\x00")
+
+
+@pytest.mark.parametrize("life", [timedelta(seconds=30), timedelta(days=365)])
+def test_a_certificate_lives_as_long_as_is_set_from_now_on(tmp_path, life):
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    certificate = Authority(tmp_path / "ca", life).issue("box", "SN1", "example", "ike", key)
+    left = certificate.not_valid_after_utc - datetime.now(UTC)
+    assert life - timedelta(seconds=5) <= left <= life
+    before = datetime.now(UTC) - certificate.not_valid_before_utc
+    assert before <= min(timedelta(hours=1), life / 10) + timedelta(seconds=5), (
+        "its middle is near the middle of its use"
+    )
 
 
 def test_conveyed_information_is_cms_and_nothing_else_is_taken():

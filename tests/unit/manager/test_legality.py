@@ -26,6 +26,18 @@ CASES = {
     "copy at the same time": (OURS, BUSY, Asked("k", "other"), COPIED),
     "copy later": (OURS, Known(Status.MANAGED, "k", "c"), Asked("k", "other"), COPIED),
     "replay": (OURS, Known(Status.MANAGED, "k", "c"), Asked("k", "c"), COPIED),
+    "managed, nothing holds any more": (
+        OURS,
+        Known(Status.MANAGED, "k", "c"),
+        Asked("k", "new", holds=False),
+        Verdict(Refusal.EXPIRED),
+    ),
+    "nothing holds, another key": (
+        OURS,
+        Known(Status.MANAGED, "k", "c"),
+        Asked("x", holds=False),
+        Verdict(Refusal.WRONG_KEY),
+    ),
     "question of a managed one": (OURS, Known(Status.MANAGED, "k", "c"), Asked("k"), COPIED),
     "managed, another key": (OURS, Known(Status.MANAGED, "k", "c"), Asked("x"), Verdict(Refusal.WRONG_KEY)),
     "quarantined": (OURS, Known(Status.QUARANTINED, "k", "c"), Asked("k", "c"), Verdict(Refusal.QUARANTINED)),

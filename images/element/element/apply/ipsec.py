@@ -12,6 +12,7 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +114,7 @@ class Charon:
         """Load a key, or an authority with its revocation list; end SAs of certificates that the list revokes."""
         certificate, other = (p.read_text() for p in self._files(credential))
         if credential.own:
-            answer = self.call("load_key", {"type": "any", "data": other})
-            self._keys[credential.name] = answer["id"].decode()
+            self._load_own(credential.name, certificate, other)
         else:
             self.call("load_cert", {"type": "X509", "flag": "CA", "data": certificate})
             self.call("load_cert", {"type": "X509_CRL", "flag": "NONE", "data": other})
@@ -122,6 +122,22 @@ class Charon:
             self.call("flush_certs", {"type": "X509_CRL"})
             self._end_revoked(x509.load_pem_x509_crl(other.encode()))
         self._credentials[credential.name, credential.own] = credential
+
+    def _load_own(self, name: str, certificate: str, key: str) -> None:
+        """A key and its certificate; charon takes the certificate that it has the key for (``load``).
+
+        Former keys go: SAs that they proved stay until they are made anew, at once where that is ours to do.
+        """
+        before = self._keys.get(name)
+        self.call("load_cert", {"type": "X509", "flag": "NONE", "data": certificate})
+        now = self._keys[name] = self.call("load_key", {"type": "any", "data": key})["id"].decode()
+        for other in {k.decode() for k in self.call("get_keys").get("keys", ())} - set(self._keys.values()):
+            self.call("unload_key", {"id": other})
+        if before not in (None, now):
+            for ike in self._loaded.values():
+                if _starts(ike) and name in json.loads(ike.message)["local"].get("certs", ()):
+                    with suppress(CharonError):  # there is no SA: the next has the new key
+                        self.call("rekey", {"ike": ike.name, "reauth": "yes"})
 
     def unload_credential(self, credential: Credential) -> None:
         """Unload a key; authorities go only all at once, when there is none left to keep."""
@@ -138,7 +154,8 @@ class Charon:
         if before and before.selectors != ike.selectors:
             self._terminate(ike.name)
         message = json.loads(ike.message)
-        message["local"]["certs"] = [(self._store / f"{n}.pem").read_text() for n in message["local"]["certs"]]
+        # By identity, not by certificate: a connection that is loaded with another certificate loses its SAs.
+        message["local"].pop("certs", None)
         message["remote"]["cacerts"] = [(self._store / f"{n}.pem").read_text() for n in message["remote"]["cacerts"]]
         self._succession.order(ike.name, message)
         self.call("load_conn", {ike.name: message})
@@ -165,11 +182,14 @@ class Charon:
 
     def _end_revoked(self, crl: x509.CertificateRevocationList) -> None:
         """RFC 5280: a certificate on the list is void now, also for SAs that were authenticated with it before."""
-        names = set()
+        names, valid = set[str](), set[str]()
         for item in self.call("list_certs", {"type": "X509"}):
             certificate = x509.load_der_x509_certificate(item["data"])
             if is_revoked(crl, certificate):
                 names |= _dns_names(certificate)
+            elif certificate.not_valid_after_utc > datetime.now(UTC):
+                valid |= _dns_names(certificate)
+        names -= valid  # who has been given another one since
         for sa in self.associations():
             if sa["remote-id"] in names:
                 self.call("terminate", {"ike-id": sa["uniqueid"], "timeout": "2000", "force": "yes"})
@@ -187,7 +207,7 @@ class Charon:
         for name in self._succession.outdated(self.associations() if self._loaded else ()):
             if name in self._loaded:
                 self.load(self._loaded[name])
-        wanted = [name for name, ike in self._loaded.items() if '"start_action": "trap|start"' in ike.message]
+        wanted = [name for name, ike in self._loaded.items() if _starts(ike)]
         if not wanted:
             return
         alive = {sa["name"] for sa in self.associations() if sa["state"] == "CONNECTING" or _installed(sa)}
@@ -195,6 +215,10 @@ class Charon:
             if name not in alive:
                 with suppress(CharonError):
                     self.call("initiate", {"child": name, "ike": name, "timeout": "-1"})
+
+
+def _starts(ike: Ike) -> bool:
+    return '"start_action": "trap|start"' in ike.message
 
 
 def _installed(sa: Message) -> bool:

@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import shutil
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from random import uniform
@@ -22,6 +23,7 @@ from element.enrolment import est, keys, onboarding, sztp
 from element.enrolment.conveyed import configuration
 from element.enrolment.errors import EnrolmentError
 from element.enrolment.https import Https, address
+from element.enrolment.renewal import put
 from element.factory import Identity
 
 Contacts = Sequence[tuple[str, int]]
@@ -30,18 +32,24 @@ Admit = Callable[[Contacts], None]
 log = logging.getLogger(__name__)
 
 FIRST, LAST = 0.5, 10.0
+_DATES = (9, 10)
+"""X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL (X509_STORE_CTX_get_error(3))."""
 _KEYS = ("netconf.key", "ike.key", "ssh_host_ed25519_key")
 
 
 class Enrolment:
     """A box that has its factory identity and wants an operational one. Blocking; for a thread."""
 
-    def __init__(self, identity: Identity, factory: Path, state: Path, device: str | None) -> None:
+    def __init__(
+        self, identity: Identity, factory: Path, state: Path, device: str | None, *, again: bool = False
+    ) -> None:
+        """``again``: to be taken in anew, with new keys; what there is stays until that is done."""
         self._identity = identity
         self._factory = factory
         self._state = state
         self._device = device
-        self._keys = state / "keys"
+        self._keys = state / ("keys-again" if again else "keys")
+        self._again = again
 
     @property
     def unreported(self) -> str | None:
@@ -61,6 +69,8 @@ class Enrolment:
             server.report("config-initiated")
             admit([address(url), address(new.est_server)])
             self._install(new, url)
+            if self._again:
+                shutil.rmtree(self._keys)  # asked with once; whoever is taken in a third time makes others
             server.report("config-complete")
         except EnrolmentError as error:
             if not isinstance(error.__cause__, OSError):  # who cannot be reached cannot be told
@@ -116,7 +126,7 @@ class Enrolment:
         onboarding.check_certificate(certificate, new.operational_ca, key.public_key())
         storage.write(staging / "ike.pem", certificate.public_bytes(Encoding.PEM))
         storage.write(self._state / UNREPORTED, url.encode())
-        storage.move(staging, self._state / CURRENT)
+        put(staging, self._state / CURRENT)
 
 
 def _files(new: onboarding.Onboarding) -> dict[str, bytes]:
@@ -143,13 +153,12 @@ async def enrol(
     enrolment: Enrolment,
     servers: Callable[[], Sequence[str]],
     admit: Callable[[Contacts], Awaitable[None]],
+    correct: Callable[[str], bool] = lambda _: False,
 ) -> None:
-    """Try the servers in their order, again and again, until one has enrolled the box (RFC 8572, section 5)."""
-    loop = asyncio.get_running_loop()
+    """Try the servers in their order, again and again, until one has enrolled the box (RFC 8572, section 5).
 
-    def admit_now(contacts: Contacts) -> None:
-        asyncio.run_coroutine_threadsafe(_awaited(admit, contacts), loop).result()
-
+    ``correct`` asks a server whose certificate seems to be out of date what time it is (section 9.1).
+    """
     wait = FIRST
     while True:
         if (url := enrolment.unreported) is not None:
@@ -158,17 +167,53 @@ async def enrol(
             await asyncio.to_thread(enrolment.report, url)
             return
         known = servers()
-        for url in known:
-            try:
-                await asyncio.to_thread(enrolment.attempt, url, admit_now)
-            except (EnrolmentError, OSError) as error:
+        try:
+            await enrol_once(enrolment, known, admit, correct)
+        except (EnrolmentError, OSError) as error:
+            if known:
                 log.warning("not enrolled: %s", error)
-            else:
-                log.info("enrolled by %s", url)
-                return
+        else:
+            return
         await asyncio.sleep(uniform(wait / 2, wait))  # noqa: S311 - no secret
         if known:  # who knows nobody yet bothers nobody, and begins as soon as it does
             wait = min(2 * wait, LAST)
+
+
+async def enrol_once(
+    enrolment: Enrolment,
+    servers: Sequence[str],
+    admit: Callable[[Contacts], Awaitable[None]],
+    correct: Callable[[str], bool] = lambda _: False,
+) -> None:
+    """Try each server once, until one has enrolled the box; otherwise raise what the last one said."""
+    loop = asyncio.get_running_loop()
+
+    def admit_now(contacts: Contacts) -> None:
+        asyncio.run_coroutine_threadsafe(_awaited(admit, contacts), loop).result()
+
+    problem: Exception = EnrolmentError("nobody has named a bootstrap server")
+    for url in servers:
+        try:
+            await asyncio.to_thread(_attempt, enrolment, url, admit_now, correct)
+        except (EnrolmentError, OSError) as error:
+            if url != servers[-1]:
+                log.warning("not enrolled: %s", error)
+            problem = error
+        else:
+            log.info("enrolled by %s", url)
+            return
+    raise problem
+
+
+def _attempt(enrolment: Enrolment, url: str, admit: Admit, correct: Callable[[str], bool]) -> None:
+    try:
+        enrolment.attempt(url, admit)
+    except EnrolmentError as error:
+        cause = error.__cause__
+        dated = isinstance(cause, ssl.SSLCertVerificationError) and cause.verify_code in _DATES
+        if not dated or not correct(url):
+            raise
+        enrolment.attempt(url, admit)
 
 
 async def _awaited(admit: Callable[[Contacts], Awaitable[None]], contacts: Contacts) -> None:

@@ -1,4 +1,4 @@
-"""Enrolment over secure transport: RFC 7030, section 4.2, for the key of IKE."""
+"""Enrolment over secure transport: RFC 7030, section 4.2, for the key of IKE and for renewal."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from element.enrolment.errors import EnrolmentError
 from element.enrolment.https import Https
 
 
-def simple_enroll(https: Https, server: str, csr: bytes) -> x509.Certificate:
-    """A certificate for the request (PKCS #10, DER)."""
-    url = f"{server.rstrip('/')}/.well-known/est/simpleenroll"
+def simple_enroll(https: Https, server: str, csr: bytes, operation: str = "simpleenroll") -> x509.Certificate:
+    """A certificate for the request (PKCS #10, DER); ``simplereenroll`` for what there is already (section 4.2.2)."""
+    url = f"{server.rstrip('/')}/.well-known/est/{operation}"
     headers = {"Content-Type": "application/pkcs10", "Content-Transfer-Encoding": "base64"}
     answer = https.post(url, base64.encodebytes(csr), headers)
     if answer.status == 202:

@@ -51,10 +51,11 @@ def request(key: ec.EllipticCurvePrivateKey, serial: str) -> bytes:
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
-def request_like(key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> bytes:
-    """The request for IKE's certificate: the names of the one that there is already (RFC 7030, section 4.2.1)."""
+def request_like(key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate, *, ike: bool = True) -> bytes:
+    """The request with the names of a certificate that there is already (RFC 7030, section 4.2.1), by default IKE's."""
     builder = x509.CertificateSigningRequestBuilder().subject_name(certificate.subject)
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     builder = builder.add_extension(names, critical=False)
-    builder = builder.add_extension(x509.ExtendedKeyUsage([IPSEC_IKE]), critical=False)
+    if ike:
+        builder = builder.add_extension(x509.ExtendedKeyUsage([IPSEC_IKE]), critical=False)
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)

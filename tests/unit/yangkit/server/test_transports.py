@@ -178,3 +178,31 @@ async def test_a_call_home_sends_and_wants_segments_that_pass_everywhere():
         for tcp in (await _connect("127.0.0.1", client.getsockname()[1], 5, None), client.accept()[0]):
             with tcp:
                 assert tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) <= LARGEST_SEGMENT
+
+
+async def test_a_new_certificate_is_shown_to_whoever_comes_next(lab, keys):
+    """On the listener after it is told, in calls from the next one on; sessions that are there stay."""
+    old = {part: path.read_bytes() for part, path in keys.server_tls.items()}
+    settings = {**keys.admin_tls, "ca": keys.pki.ca}
+    here = await lab.tls(**keys.admin_tls)
+    async with await listen_call_home_tls("127.0.0.1", 0, **settings) as listener:
+        home = lab.server.call_home_tls(
+            "127.0.0.1", listener.port, **keys.server_tls, ca=keys.pki.ca, names=[NameRule("san-any")]
+        )
+        called = await listener.accept(10)
+        try:
+            for part, path in keys.pki.issue("renewed", san="server.example").items():
+                keys.server_tls[part].write_bytes(path.read_bytes())
+            new = ssl.PEM_cert_to_DER_cert(keys.server_tls["cert"].read_text())
+            assert (await lab.tls(**keys.admin_tls)).peer_certificate != new, "nobody has told it"
+            lab.server.reload_certificates()
+            assert (await lab.tls(**keys.admin_tls)).peer_certificate == new
+            await here.get_config()
+            assert called.peer_certificate != new
+            home.again()
+            assert (await listener.accept(10)).peer_certificate == new
+            await called.wait_closed()
+        finally:
+            for part, content in old.items():
+                keys.server_tls[part].write_bytes(content)
+            await home.stop()
