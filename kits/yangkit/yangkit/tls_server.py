@@ -83,16 +83,12 @@ class TlsEndpoint:
         for context in self._listening if crl is not None else ():
             context.load_verify_locations(crl)
 
-<<<<<<< HEAD
-    async def call(self, host: str, port: int, device: str | Callable[[], str] | None = None) -> None:
-=======
     def reload(self) -> None:
         """Take up a newer certificate with its key for connections still to come; calls read the files each time."""
         for context in self._listening:
             context.load_cert_chain(self._files[0], self._files[1])
 
-    async def call(self, host: str, port: int, device: str | None = None) -> None:
->>>>>>> main
+    async def call(self, host: str, port: int, device: str | Callable[[], str] | None = None) -> None:
         """Make one connection to a client and serve it to its end; the TLS server stays who it is (RFC 8071).
 
         It leaves by the interface ``device`` only, if one is given.
