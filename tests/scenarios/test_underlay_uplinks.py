@@ -65,13 +65,11 @@ def test_the_tunnel_moves_to_the_second_uplink_and_back(lab: Lab, fault: Fault, 
     with echoes(lab["host-3"], HOSTS["host-1"]) as away, lab.capture("ucpe-3:wan2") as second, fault(lab):
         wait_for("the tunnel at the second uplink", lambda: at(lab, SECOND), bound + 5)
         lab["host-3"].must_reach(HOSTS["host-1"], bound)
-    print("OUTAGE", fault.__name__, away)
     assert away.outage <= bound, away
     assert second.count(f"src host {SECOND} and dst host {POP} and (esp or udp port 4500)") > 0
     assert second.frames(IN_CLEAR) == []
     with echoes(lab["host-3"], HOSTS["host-1"]) as back:
         wait_for("the tunnel at the first uplink", lambda: at(lab, FIRST), BACK)
-    print("BACK", back)
     assert back.outage <= 1.0, back
     assert associations(lab, "vmsr-1") == before, "the security association was made anew"
 

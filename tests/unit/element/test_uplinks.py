@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from element import day0, uplinks
+from element.factory import FactoryError
 from element.model import Config, Granted, read
 from element.plan import uplinks as plan
 from element.plan.desired import desired
@@ -53,6 +55,19 @@ def test_a_lease_is_an_uplink_too() -> None:
     leased = replace(config, granted=(Granted("wan", "192.168.1.10/24", "192.168.1.1"),))
     assert plan.order(leased) == ("wan", "wan2")
     assert (254, 0, "wan") in defaults(leased)
+
+
+def test_day_0_may_name_a_second(tmp_path: Path) -> None:
+    written = {"wan": {"interface": "wan", "dhcp": True}, "bootstrap-servers": []}
+    path = tmp_path / "day0.json"
+    path.write_text(json.dumps(written))
+    assert day0.read(tmp_path).second is None
+    second = {"interface": "wan2", "address": "198.51.100.2/30", "gateway": "198.51.100.1"}
+    path.write_text(json.dumps(written | {"wan2": second}))
+    assert day0.read(tmp_path).second == ("wan2", SECOND)
+    path.write_text(json.dumps(written | {"wan2": second | {"gateway": "198.51.100.9"}}))
+    with pytest.raises(FactoryError, match=r"198\.51\.100\.9 is not on the network"):
+        day0.read(tmp_path)
 
 
 class Ways:
