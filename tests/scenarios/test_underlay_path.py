@@ -175,7 +175,7 @@ class TestLossyAndSlow:
         alarms = _alarms(lab)
         with echoes(lab["host-1"], HOSTS["host-2"]) as seen:
             time.sleep(self.CALM_SECONDS)
-        assert seen.outage < 1, seen
+        assert seen.outage < 2, seen  # a tunnel that is given up is away for longer
         # Each echo crosses the POP's link four times.
         assert 0 < seen.lost < 0.12 * seen.sent, seen
         assert associations(lab, "vmsr-1") == before, "a tunnel did not stay"
