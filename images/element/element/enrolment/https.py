@@ -10,6 +10,8 @@ from email.message import Message
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from yangkit.tls_server import LARGEST_SEGMENT
+
 from element.enrolment.errors import EnrolmentError
 
 TIMEOUT = 10.0
@@ -102,6 +104,7 @@ class _Bound(http.client.HTTPSConnection):
             tcp.settimeout(TIMEOUT)
             if self._device:
                 tcp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._device.encode())
+            tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, LARGEST_SEGMENT)
             tcp.connect((self.host, self.port))
             tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.sock = self._tls.wrap_socket(tcp, server_hostname=self.host)
