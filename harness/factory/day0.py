@@ -9,15 +9,16 @@ from ipaddress import IPv4Address, IPv4Interface
 
 @dataclass(frozen=True, slots=True)
 class Wan:
-    """How the interface `wan` gets its address: as given here, or, without any, by DHCP."""
+    """How an uplink gets its address: as given here, or, without any, by DHCP."""
 
     address: IPv4Interface | None = None
     gateway: IPv4Address | None = None
+    interface: str = "wan"
 
     def as_json(self) -> dict[str, object]:
         if self.address is None:
-            return {"interface": "wan", "dhcp": True}
-        return {"interface": "wan", "address": str(self.address), "gateway": str(self.gateway)}
+            return {"interface": self.interface, "dhcp": True}
+        return {"interface": self.interface, "address": str(self.address), "gateway": str(self.gateway)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,14 @@ class Day0:
 
     wan: Wan = Wan()
     bootstrap_servers: tuple[str, ...] = ()
+    second: Wan | None = None
+    """Another uplink; the first is used while it leads somewhere."""
 
     def encoded(self) -> bytes:
-        content = {"wan": self.wan.as_json(), "bootstrap-servers": list(self.bootstrap_servers)}
+        content: dict[str, object] = {
+            "wan": self.wan.as_json(),
+            "bootstrap-servers": list(self.bootstrap_servers),
+        }
+        if self.second:
+            content["wan2"] = self.second.as_json()
         return json.dumps(content, indent=2).encode() + b"\n"

@@ -28,7 +28,7 @@ from harness.lab.ready import wait_until_ready
 from harness.lab.record import LabError, LabRecord
 from harness.lab.timings import Timings
 from harness.paths import labs_dir
-from harness.topology import Topology
+from harness.topology import Node, Topology
 from harness.wait import DeadlineError
 
 READY_SECONDS = 60
@@ -134,6 +134,12 @@ def _images(topology: Topology, host: str, progress: Progress) -> dict[str, buil
     return build.ensure(names, progress)
 
 
+def _second_uplink(node: Node) -> Wan | None:
+    if node.wan2 is None:
+        return None
+    return Wan(interface="wan2") if node.wan2 == "dhcp" else Wan(node.wan2.address, node.wan2.gateway, "wan2")
+
+
 def _identities(topology: Topology, known: LabRecord, slot: Slot) -> dict[str, Path]:
     """What each node sees at /factory."""
     factory = Factory.open(known.place.folder / "factory")
@@ -141,7 +147,7 @@ def _identities(topology: Topology, known: LabRecord, slot: Slot) -> dict[str, P
     for number, node in enumerate(topology.nodes.values()):
         wan = Wan(node.wan.address, node.wan.gateway) if node.wan else Wan()
         if node.personality:
-            day0 = Day0(wan, node.bootstrap)
+            day0 = Day0(wan, node.bootstrap, _second_uplink(node))
             found[node.name] = factory.box(
                 node.name, node.personality, node.model or node.personality, node.serial, day0
             )

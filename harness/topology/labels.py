@@ -8,6 +8,7 @@
 | `elasticlab.model` | up to 64 printable characters | the device model in its identity |
 | `elasticlab.serial` | 3 to 32 of A-Z, 0-9, hyphen | its serial number; none: drawn at the first `up` |
 | `elasticlab.wan` | `dhcp` (default), `ADDRESS/LENGTH via GATEWAY` | how `wan` of a box or stack gets its address |
+| `elasticlab.wan2` | as `elasticlab.wan`; none by default | the same for `wan2`, a box's second uplink |
 | `elasticlab.bootstrap` | comma list of `https://ADDRESS:PORT` | a box's preset bootstrap servers |
 | `elasticlab.requires` | comma list of the features below | kernel needs beside what the role implies |
 | `elasticlab.ready` | comma list of `tcp:PORT`, `file:/PATH`, `ping:ADDRESS` | ready when all hold |
@@ -21,6 +22,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, ip_address
+from typing import Literal
 
 PREFIX = "elasticlab."
 
@@ -51,7 +53,7 @@ _READY = re.compile(r"tcp:(?P<port>[1-9][0-9]{0,4})|file:/[^\s,]+|ping:(?P<addre
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """An address of interface `wan`, and the router behind it."""
+    """An address of interface `wan` or `wan2`, and the router behind it."""
 
     address: IPv4Interface
     gateway: IPv4Address
@@ -67,6 +69,7 @@ class Decoded:
     model: str | None = None
     serial: str | None = None
     wan: Way | None = None
+    wan2: Way | Literal["dhcp"] | None = None
     bootstrap: tuple[str, ...] = ()
     requires: frozenset[str] = frozenset()
     ready: tuple[str, ...] = ()
@@ -118,7 +121,7 @@ def _serial(value: str) -> str | None:
 
 
 def _way(value: str) -> Way | None:
-    """The value of `elasticlab.wan`; None is DHCP. Raises ValueError."""
+    """The value of `elasticlab.wan` or `elasticlab.wan2`; None is DHCP. Raises ValueError."""
     if value == "dhcp":
         return None
     if not (match := _WAN.fullmatch(value)):
@@ -152,6 +155,7 @@ LABELS: Mapping[str, Callable[[str], str | None]] = {
     "elasticlab.model": _model,
     "elasticlab.serial": _serial,
     "elasticlab.wan": _wan,
+    "elasticlab.wan2": _wan,
     "elasticlab.bootstrap": _bootstrap,
     "elasticlab.requires": _requires,
     "elasticlab.ready": _ready,
@@ -171,6 +175,7 @@ def decode(labels: Mapping[str, str]) -> Decoded:
         model=ours.get("elasticlab.model"),
         serial=ours.get("elasticlab.serial"),
         wan=_way(ours.get("elasticlab.wan", "dhcp")),
+        wan2=(_way(ours["elasticlab.wan2"]) or "dhcp") if "elasticlab.wan2" in ours else None,
         bootstrap=listed(ours["elasticlab.bootstrap"]) if "elasticlab.bootstrap" in ours else (),
         requires=wanted | (ROLES[role] if role else frozenset()),
         ready=listed(ours["elasticlab.ready"]) if "elasticlab.ready" in ours else (),

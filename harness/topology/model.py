@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 from harness.topology.labels import Way
 
@@ -72,6 +73,7 @@ class Node:
     model: str | None = None
     serial: str | None = None
     wan: Way | None = None
+    wan2: Way | Literal["dhcp"] | None = None
     bootstrap: tuple[str, ...] = ()
     requires: frozenset[str] = frozenset()
     ready: tuple[str, ...] = ()

@@ -143,7 +143,8 @@ class Box:
             ca=own.client_ca,
             names=own.client_names,
             users=own.clients,
-            device=self._beginning.interface,
+            # Bound to an uplink, or it would take the management network where that leads somewhere.
+            device=lambda: next(iter(self._backend.uplinks), self._beginning.interface),
             longest_wait=LONGEST_WAIT,
         )
 

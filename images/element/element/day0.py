@@ -29,6 +29,8 @@ class Day0:
     uplink: Uplink | None
     """None: the address comes by DHCP."""
     servers: tuple[str, ...]
+    second: tuple[str, Uplink | None] | None = None
+    """Another interface to the outside, used while the first leads nowhere; None as its uplink: by DHCP."""
 
     def ask(self, leased: tuple[str, ...] | None) -> tuple[str, ...]:
         """Whom to ask now: servers of the lease before those of the factory (RFC 8572, section 4), each once.
@@ -40,24 +42,36 @@ class Day0:
         return tuple(dict.fromkeys((*(leased or ()), *self.servers)))
 
     def configuration(self, forwarding: bool) -> Tree:
-        """The configuration that the box starts with: its way out, and nothing else."""
-        ipv4: Tree = {"forwarding": forwarding}
-        wan: Tree = {"name": self.interface, "type": "iana-if-type:ethernetCsmacd", "ietf-ip:ipv4": ipv4}
-        if self.uplink is None:
-            wan["elasticlab-interface:dhcp"] = {}
-            return {"ietf-interfaces:interfaces": {"interface": [wan]}}
-        own = self.uplink.address
-        ipv4["address"] = [{"ip": str(own.ip), "prefix-length": own.network.prefixlen}]
-        route = {"destination-prefix": "0.0.0.0/0", "next-hop": {"next-hop-address": str(self.uplink.gateway)}}
-        underlay = {
-            "type": "ietf-routing:static",
-            "name": "underlay",
-            "static-routes": {"ietf-ipv4-unicast-routing:ipv4": {"route": [route]}},
+        """The configuration that the box starts with: its ways out, and nothing else."""
+        ways = [("underlay", self.interface, self.uplink)]
+        if self.second:
+            ways.append((f"underlay-{self.second[0]}", *self.second))
+        tree: Tree = {
+            "ietf-interfaces:interfaces": {"interface": [_interface(name, way, forwarding) for _, name, way in ways]}
         }
-        return {
-            "ietf-interfaces:interfaces": {"interface": [wan]},
-            "ietf-routing:routing": {"control-plane-protocols": {"control-plane-protocol": [underlay]}},
-        }
+        if protocols := [_default_route(protocol, way) for protocol, _, way in ways if way]:
+            tree["ietf-routing:routing"] = {"control-plane-protocols": {"control-plane-protocol": protocols}}
+        return tree
+
+
+def _interface(name: str, uplink: Uplink | None, forwarding: bool) -> Tree:
+    ipv4: Tree = {"forwarding": forwarding}
+    tree: Tree = {"name": name, "type": "iana-if-type:ethernetCsmacd", "ietf-ip:ipv4": ipv4}
+    if uplink is None:
+        tree["elasticlab-interface:dhcp"] = {}
+    else:
+        ipv4["address"] = [{"ip": str(uplink.address.ip), "prefix-length": uplink.address.network.prefixlen}]
+    return tree
+
+
+def _default_route(protocol: str, uplink: Uplink) -> Tree:
+    """In a protocol instance of its own: one has one route to a destination (RFC 8349, appendix A)."""
+    route = {"destination-prefix": "0.0.0.0/0", "next-hop": {"next-hop-address": str(uplink.gateway)}}
+    return {
+        "type": "ietf-routing:static",
+        "name": protocol,
+        "static-routes": {"ietf-ipv4-unicast-routing:ipv4": {"route": [route]}},
+    }
 
 
 def read(factory: Path) -> Day0:
@@ -68,7 +82,8 @@ def read(factory: Path) -> Day0:
         wan, servers = data["wan"], data["bootstrap-servers"]
         if not all(isinstance(url, str) for url in servers):
             raise ValueError("bootstrap-servers is no list of URLs")
-        return Day0(str(wan["interface"]), _uplink(wan), tuple(servers))
+        second = (str(data["wan2"]["interface"]), _uplink(data["wan2"])) if "wan2" in data else None
+        return Day0(str(wan["interface"]), _uplink(wan), tuple(servers), second)
     except FileNotFoundError:
         raise FactoryError(f"{path} is missing: this box does not know its uplink") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -78,7 +93,7 @@ def read(factory: Path) -> Day0:
 def _uplink(wan: Tree) -> Uplink | None:
     if wan.get("dhcp", False) is True:
         if given := {"address", "gateway"} & set(wan):
-            raise ValueError(f"wan has dhcp and {' and '.join(sorted(given))}: one or the other")
+            raise ValueError(f"an uplink has dhcp and {' and '.join(sorted(given))}: one or the other")
         return None
     if wan.get("dhcp", False) is not False:
         raise ValueError("wan/dhcp is neither true nor false")

@@ -19,6 +19,7 @@ from element.model import Config
 from element.places import Places
 from element.plan import firewall
 from element.revocation import Revocations
+from element.uplinks import Uplinks
 
 log = logging.getLogger(__name__)
 
@@ -49,14 +50,15 @@ async def serve(places: Places) -> None:
     await stores.start()
     keeper = asyncio.create_task(backend.run())
     leases = asyncio.create_task(clients.run())
+    ways = asyncio.create_task(Uplinks(backend, places.leases / "uplinks-failed.json").run())
     box = Box(places, identity, stores, backend, beginning)
     life = asyncio.create_task(box.live(folder, revocations))
     stop = asyncio.create_task(_told_to_stop())
-    await asyncio.wait({keeper, leases, stop, life}, return_when=asyncio.FIRST_COMPLETED)
-    ended = [task for task in (keeper, leases, life) if task.done()]
-    for task in (life, leases):
+    await asyncio.wait({keeper, leases, ways, stop, life}, return_when=asyncio.FIRST_COMPLETED)
+    ended = [task for task in (keeper, leases, ways, life) if task.done()]
+    for task in (life, leases, ways):
         task.cancel()
-    await asyncio.gather(life, leases, return_exceptions=True)
+    await asyncio.gather(life, leases, ways, return_exceptions=True)
     await stores.close()
     keeper.cancel()
     for task in ended:

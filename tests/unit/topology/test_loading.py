@@ -3,13 +3,14 @@
 import dataclasses
 import os
 import time
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address
 from pathlib import Path
 
 import pytest
 
 from harness.topology import FEATURES, ROLES, Bind, Endpoint, Topology, TopologyError, load
 from harness.topology.document import MAX_BYTES
+from harness.topology.labels import Way
 
 HEAD = """\
 name: lab
@@ -335,7 +336,10 @@ topology:
         elasticlab.serial: EL-0001
         elasticlab.wan: 192.0.2.6/30 via 192.0.2.5
         elasticlab.bootstrap: https://203.0.113.6:8572, https://203.0.113.10:8572
+        elasticlab.wan2: dhcp
     leased:
+      labels: {elasticlab.wan: dhcp, elasticlab.wan2: 198.51.100.2/30 via 198.51.100.1}
+    single:
       labels: {elasticlab.wan: dhcp}
 """
     )
@@ -346,3 +350,5 @@ topology:
     assert (str(given.wan.address), str(given.wan.gateway)) == ("192.0.2.6/30", "192.0.2.5")
     assert given.bootstrap == ("https://203.0.113.6:8572", "https://203.0.113.10:8572")
     assert (leased.serial, leased.wan, leased.bootstrap) == (None, None, ())
+    assert (given.wan2, nodes["single"].wan2) == ("dhcp", None)
+    assert leased.wan2 == Way(IPv4Interface("198.51.100.2/30"), IPv4Address("198.51.100.1"))

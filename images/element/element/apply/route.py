@@ -40,7 +40,7 @@ class Routes:
                 yield Rule(priority)
             elif message.get_attr("FRA_PROTOCOL") == ROUTE_PROTOCOL:
                 mark, table = message.get_attr("FRA_FWMARK"), message.get_attr("FRA_TABLE")
-                yield Rule(priority, mark, table, message.get_attr("FRA_IIFNAME"))
+                yield Rule(priority, mark, table, message.get_attr("FRA_IIFNAME"), message.get_attr("FRA_SRC"))
 
     def _route(self, message: Any, names: dict[int, str]) -> Route:
         kind = _KINDS.get(message["type"], "other")
@@ -101,9 +101,13 @@ class Routes:
 
     def _rule(self, rule: Rule) -> dict[str, Any]:
         arguments: dict[str, Any] = {"priority": rule.priority}
-        if rule.mark is None:
+        if rule.is_vrfs:
             return arguments | {"FRA_L3MDEV": 1, "table": 0}
-        arguments |= {"fwmark": rule.mark, "table": rule.table, "iifname": rule.link}
+        arguments |= {"table": rule.table}
+        if rule.source:
+            arguments |= {"src": rule.source, "src_len": 32}
+        else:
+            arguments |= {"fwmark": rule.mark, "iifname": rule.link}
         return arguments | {"FRA_PROTOCOL": ROUTE_PROTOCOL}
 
 
@@ -111,5 +115,5 @@ def _families(rule: Rule) -> tuple[int, ...]:
     """The VRFs' own rule is one for each family, and stays until it is removed. IPv4 last: by it the others are known,
     so that what a crash left half done is done again.
     """
-    both = rule.mark is None and _IPV6.exists()
+    both = rule.is_vrfs and _IPV6.exists()
     return (socket.AF_INET6, socket.AF_INET) if both else (socket.AF_INET,)

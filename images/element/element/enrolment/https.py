@@ -11,6 +11,8 @@ from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from yangkit.tls_server import LARGEST_SEGMENT
+
 from element.enrolment.errors import EnrolmentError
 
 TIMEOUT = 10.0
@@ -105,6 +107,7 @@ class _Bound(http.client.HTTPSConnection):
             tcp.settimeout(self.timeout)
             if self._device:
                 tcp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._device.encode())
+            tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, LARGEST_SEGMENT)
             tcp.connect((self.host, self.port))
             tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.sock = self._tls.wrap_socket(tcp, server_hostname=self.host)

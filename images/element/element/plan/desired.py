@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Interface, ip_network
 
 from element.model import Config, Interface, Kind, StaticRoute, UnsupportedError
-from element.plan import firewall, ike
+from element.plan import firewall, ike, uplinks
 from element.plan.resources import (
     MANAGEMENT,
     Address,
@@ -74,11 +74,14 @@ def _resources(config: Config) -> Iterator[Resource]:
     yield from _tenants(config)
     for interface in config.interfaces:
         yield from _interface(config, interface)
+    several = len(uplinks.find(config)) > 1
     for route in config.routes:
-        yield _static(config, route)
+        if not (several and route.tenant is None and route.prefix == uplinks.DEFAULT and route.gateway):
+            yield _static(config, route)
+    yield from uplinks.resources(config)
     for grant in config.granted:
         yield Address(grant.interface, grant.address)
-        if grant.router:
+        if grant.router and not several:
             yield Route(MAIN_TABLE, "0.0.0.0/0", metric=LEASE_METRIC, gateway=grant.router, link=grant.interface)
     for connection in config.connections:
         local = connection.local_prefix.partition("/")[0]

@@ -62,6 +62,9 @@ def _message(connection: Connection, if_id: str) -> dict[str, Any]:
                 "replay_window": str(connection.replay_window),
                 "rekey_time": f"{connection.child_lifetime}s",
                 "policies": "yes",
+                # What is too large for some link on the way is fragmented there, as UDP. With DF it would be lost
+                # wherever the ICMP that tells so is.
+                "copy_df": "no",
                 "start_action": "trap|start" if starts else "none",
                 "close_action": "start" if starts else "none",
                 "dpd_action": "restart" if starts else "clear",
