@@ -16,6 +16,7 @@ from element import clock, credentials, validity
 from element.backend import ElementBackend
 from element.credentials import Credentials
 from element.day0 import Day0
+from element.enrolment.errors import EnrolmentError
 from element.factory import Identity
 from element.keeper import Keeper
 from element.places import Places
@@ -77,7 +78,13 @@ class Box:
             Renewal(folder.parent, trust, device).renew()
 
         def ask_time() -> bool:
-            return self._ask_time(own.cert, own.key, own.est_server)
+            try:
+                return self._ask_time(own.cert, own.key, own.est_server)
+            except clock.ClockError:
+                raise
+            except EnrolmentError:  # what has ended opens no door; the factory's identity does not end
+                factory = self._places.factory
+                return self._ask_time(factory / "idevid.pem", factory / "idevid.key", own.est_server)
 
         async def taken() -> None:
             await self._backend.renew_credentials()
