@@ -15,11 +15,9 @@ from contextlib import contextmanager
 import pytest
 
 from harness.lab import Lab
-from harness.orchestrator import registry
-from harness.orchestrator.client import Orchestrator
 from harness.wait import wait_for
-from tests.scenarios.clocks import DAY, BoxClock, clock_of
-from tests.scenarios.keys import SERIALS, administer, alarms, problem, registered, renew
+from tests.scenarios.clocks import DAY, clock_of
+from tests.scenarios.keys import SERIALS, administer, alarms, problem, registered
 from tests.scenarios.stream import carried, streams
 
 pytestmark = pytest.mark.topology("demo")
@@ -102,58 +100,6 @@ def test_a_new_box_without_a_battery_is_taken_in(lab: Lab) -> None:
 
 def since_1970(lab: Lab) -> int:
     return 1000 - int(lab[BOX].exec("date", "+%s"))
-
-
-@contextmanager
-def certificates_live(lab: Lab, seconds: int) -> Iterator[None]:
-    """Within the block the manager makes certificates that are good for so long."""
-    stack, settings, more = lab["stack"], "/usr/lib/elasticlab/settings", f'"certificate_life": {seconds}, '
-    try:
-        stack.sh(f"sed -i 's/\"est_url\"/{more}&/' {settings}; sv -w 60 restart manager", timeout=90)
-        wait_for_manager(lab)
-        yield
-    finally:
-        stack.sh(f"sed -i 's/{more}//' {settings}; sv -w 60 restart manager", timeout=90)
-        wait_for_manager(lab)
-
-
-def wait_for_manager(lab: Lab) -> None:
-    lab.wait_until("stack", "tcp:8442", 30)
-    wait_for(
-        "the manager to serve devices", lambda: lab["internet"].run("nc", "-z", "-w1", "203.0.113.6", "8572").ok, 30
-    )
-
-
-@pytest.mark.usefixtures("healed")
-def test_a_box_renews_short_lived_certificates_by_itself(lab: Lab) -> None:
-    with certificates_live(lab, 60):
-        renew(lab, BOX)
-        known = registered(lab, BOX).keys()
-        wait_for("certificates that nobody asked for", lambda: registered(lab, BOX).keys() - known, 90)
-        lab["host-2"].must_reach(HOST_1)
-    renew(lab, BOX)
-
-
-@pytest.mark.usefixtures("healed")
-def test_a_box_whose_certificates_have_ended_is_refused_and_taken_in_again_when_released(lab: Lab) -> None:
-    with certificates_live(lab, 20):
-        renew(lab, BOX)
-        lab["stack"].sh("sv down manager")
-        wait_for("the certificates to have ended", lambda: "have ended" in problem(lab, BOX), 90, retry_on=(OSError,))
-    # The manager was away, so nothing was renewed; it is back.
-    clock = BoxClock(lab, BOX)
-    with others_untouched(lab):
-        clock.restart()
-        wait_for("the operator to be told", lambda: "certificate-expired" in raised(lab), 40)
-        lab["host-2"].must_not_reach(HOST_1)
-        wait_for("the box to say what is wrong", lambda: "refuses" in problem(lab, BOX), 90, retry_on=(OSError,))
-        text = raised(lab)["certificate-expired"]
-        assert "ended" in text or "key" in text
-        path = f"{registry.DEVICES}/device={SERIAL}/release"
-        assert Orchestrator.of(lab).call("manager", "POST", path).status == 204
-        lab["host-2"].must_reach(HOST_1, HEAL)
-    assert problem(lab, BOX) == ""
-    assert "certificate-expired" not in raised(lab)
 
 
 def raised(lab: Lab) -> dict[str, str]:

@@ -99,7 +99,7 @@ class Enrolment:
             # Read inside of the transaction: whoever revokes changes the registry before he takes the write lock.
             entry = self._registry().get(visitor.serial)
             known = devices.known(visitor.serial)
-            asked = Asked(visitor.key, csr_key, holds=devices.live(visitor.serial) > 0)
+            asked = Asked(visitor.key, csr_key, holds=devices.holds(visitor.serial))
             verdict = decide(entry.registered if entry else None, known, asked)
             if verdict.refusal is not None or entry is None:
                 refusal = verdict.refusal or Refusal.UNKNOWN
@@ -267,7 +267,7 @@ class Enrolment:
         with self._database.begin() as connection:
             devices = Devices(connection)
             known = devices.known(serial)
-            ended = known is not None and known.status is Status.MANAGED and not devices.live(serial)
+            ended = known is not None and known.status is Status.MANAGED and not devices.holds(serial)
             if known is None or not (ended or known.status is Status.QUARANTINED):
                 return False
             devices.save(serial, Known(Status.EXPECTED, known.pinned_key))

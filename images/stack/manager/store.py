@@ -153,6 +153,14 @@ class Devices:
         )
         return [x509.load_der_x509_certificate(row.der) for row in rows]
 
+    def holds(self, serial: str) -> bool:
+        """Does the certificate that a device was given last for NETCONF hold now? It uses no other."""
+        last = (
+            "SELECT not_after > :now FROM certificate WHERE serial = :serial AND purpose = 'netconf'"
+            " AND revoked IS NULL ORDER BY issued DESC, rowid DESC LIMIT 1"
+        )
+        return bool(self._run(last, serial=serial, now=stamp()).scalar())
+
     def live(self, serial: str) -> int:
         """How many certificates of a device hold now."""
         count = "SELECT count(*) FROM certificate WHERE serial = :serial AND revoked IS NULL AND not_after > :now"
