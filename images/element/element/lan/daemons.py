@@ -102,7 +102,7 @@ def _router(interface: Interface, folders: Folders) -> Daemon:
     if interface.advertisements is None:
         raise ValueError(interface.name)
     file = folders.told / f"{interface.name}.ra"
-    radvd_ = ("radvd", "--nodaemon", "--config", str(file), "--logmethod", "stderr")
+    radvd_: tuple[str, ...] = ("radvd", "--nodaemon", "--config", str(file), "--logmethod", "stderr")
     radvd_ = (*radvd_, "--pidfile", str(folders.given / f".{interface.name}.pid"))
     text = radvd.text(interface, interface.advertisements)
     return Daemon(
