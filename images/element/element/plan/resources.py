@@ -210,17 +210,8 @@ class Rule(Resource):
 
     @property
     def key(self) -> Key:
-        return (
-            "rule",
-            self.priority,
-            self.mark,
-            self.table,
-            self.link,
-            self.family,
-            self.mask,
-            self.protocol,
-            self.source,
-        )
+        which = (self.mark, self.mask, self.link, self.protocol, self.source)
+        return ("rule", self.priority, self.table, self.family, *which)
 
     @property
     def is_vrfs(self) -> bool:
