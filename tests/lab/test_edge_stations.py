@@ -9,7 +9,7 @@ import pytest
 
 from harness.lab import Lab, Node
 from harness.wait import wait_for
-from tests.lab.edge import GATEWAY, TENANTS, Edge
+from tests.lab.edge import GATEWAY, TENANTS, Edge, ipv6
 
 pytestmark = pytest.mark.topology("edge")
 
@@ -24,12 +24,11 @@ BOTH = DHCP + DNS
 MAC = "02:00:00:00:00:aa"
 FORWARDER = "198.51.100.53"
 PREFIX, GATEWAY6 = "2001:db8:1:", "2001:db8:1::1"
-IPV6 = (
-    '<ipv6 xmlns="urn:ietf:params:xml:ns:yang:ietf-ip"><forwarding>true</forwarding>'
-    f"<address><ip>{GATEWAY6}</ip><prefix-length>64</prefix-length></address>"
+IPV6 = ipv6(
+    GATEWAY6,
     '<ipv6-router-advertisements xmlns="urn:ietf:params:xml:ns:yang:ietf-ipv6-unicast-routing">'
     "<send-advertisements>true</send-advertisements><max-rtr-adv-interval>10</max-rtr-adv-interval>"
-    "</ipv6-router-advertisements></ipv6>"
+    "</ipv6-router-advertisements>",
 )
 RUNNING = "pgrep -x dnsmasq || true"
 
