@@ -106,7 +106,7 @@ def test_a_tenants_questions_go_where_its_packets_go(edge: Edge) -> None:
                 assert ask(edge.lab[f"host-{name}"], "where.example", GATEWAY, *options) == [f"203.0.113.{number}"]
     assert routed.count(f"udp port 53 and src host {GATEWAY}") > 0
     assert routed.count("net 169.254.0.0/16") == 0
-    edge.configure([{}], BOTH)
+    edge.configure([{"source-prefix": "10.1.0.0/24"}], BOTH)
     wait_for_names(edge, *TENANTS)
     with edge.lab.capture("internet:lan") as outside:
         for name in TENANTS:
