@@ -55,7 +55,7 @@ def edge(lab: Lab) -> Iterator[Edge]:
 
 def ask_for_address(node: Node, name: str = "pc") -> str:
     """What a station gets by DHCP that calls itself so; it configures itself with it."""
-    node.exec("busybox", "udhcpc", "-i", "lan", "-n", "-q", "-t", "5", "-T", "1", "-O", "mtu", "-x", f"hostname:{name}")
+    node.exec("busybox", "udhcpc", "-i", "lan", "-n", "-q", "-t", "12", "-T", "1", "-O", "mtu", "-x", f"hostname:{name}")
     return node.sh("ip -4 -o address show lan | awk '{print $4}'").strip()
 
 
