@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from cryptography import x509
@@ -42,7 +42,7 @@ class Subject:
     common_name: str
     serial_number: str | None = None
     dns_names: tuple[str, ...] = ()
-    addresses: tuple[IPv4Address, ...] = ()
+    addresses: tuple[IPv4Address | IPv6Address, ...] = ()
     uses: tuple[ObjectIdentifier, ...] = ()
     not_after: datetime | None = None
 

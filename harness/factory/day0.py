@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
 
 @dataclass(frozen=True, slots=True)
 class Wan:
-    """How the interface `wan` gets its address: as given here, or, without any, by DHCP."""
+    """How the interface `wan` gets its addresses: as given here; by DHCP if it is told to, or told nothing."""
 
     address: IPv4Interface | None = None
     gateway: IPv4Address | None = None
+    address6: IPv6Interface | None = None
+    gateway6: IPv6Address | None = None
+    dhcp: bool = False
+
+    @property
+    def reached(self) -> tuple[IPv4Address | IPv6Address, ...]:
+        """The addresses that are known beforehand."""
+        return tuple(one.ip for one in (self.address, self.address6) if one is not None)
 
     def as_json(self) -> dict[str, object]:
-        if self.address is None:
-            return {"interface": "wan", "dhcp": True}
-        return {"interface": "wan", "address": str(self.address), "gateway": str(self.gateway)}
+        content: dict[str, object] = {"interface": "wan"}
+        if self.dhcp or not self.reached:
+            content |= {"dhcp": True}
+        if self.address is not None:
+            content |= {"address": str(self.address), "gateway": str(self.gateway)}
+        if self.address6 is not None:
+            content |= {"address6": str(self.address6), "gateway6": str(self.gateway6)}
+        return content
 
 
 @dataclass(frozen=True, slots=True)

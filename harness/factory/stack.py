@@ -46,9 +46,8 @@ class Stack:
         """Each certificate's subject, by the stem of its files."""
         own = {name: self._component(name) for name in COMPONENTS}
         # Devices know no name of the operator's before they are bootstrapped, only where to call.
-        reached = (self.wan.address.ip,) if self.wan.address else ()
         name = f"manager.{DOMAIN}"
-        return own | {_BOOTSTRAP: Subject(name, dns_names=(name,), addresses=reached, uses=SERVER)}
+        return own | {_BOOTSTRAP: Subject(name, dns_names=(name,), addresses=self.wan.reached, uses=SERVER)}
 
     def _component(self, component: str) -> Subject:
         name = f"{component}.{DOMAIN}"

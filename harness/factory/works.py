@@ -103,7 +103,7 @@ class Factory:
         """The directory to mount read-only at /factory of the orchestrator's node, made when there is none yet."""
         if not _NODE.fullmatch(node):
             raise FactoryError(f"{node!r} is no node name: use a-z, 0-9 and inner hyphens, at most 40")
-        if wan.address is None:
+        if not wan.reached:
             raise FactoryError(f"{node!r}: devices must find the stack: give its wan an address, not DHCP")
         path = self.directory / "stacks" / node
         described = Stack(node, management, wan)

@@ -33,7 +33,12 @@ class Unencrypted(AssertionError):
 
 def from_operator(lab: Lab) -> list[str]:
     """What boxes and their orchestrator say to each other, in TLS: bootstrap (RFC 8572) and call home (RFC 8071)."""
-    stacks = [node.wan.address.ip for node in lab.topology.nodes.values() if node.role == "stack" and node.wan]
+    stacks = [
+        way.address.ip
+        for node in lab.topology.nodes.values()
+        for way in (node.wan.ipv4, node.wan.ipv6)
+        if node.role == "stack" and way
+    ]
     return [f"(host {address} and tcp and (port {_BOOTSTRAP} or port {_CALL_HOME}))" for address in stacks]
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from harness.lab.ready import wait_until_ready
 from harness.lab.record import LabError, LabRecord
 from harness.lab.timings import Timings
 from harness.paths import labs_dir
-from harness.topology import Topology
+from harness.topology import Topology, labels
 from harness.wait import DeadlineError
 
 READY_SECONDS = 60
@@ -139,7 +140,7 @@ def _identities(topology: Topology, known: LabRecord, slot: Slot) -> dict[str, P
     factory = Factory.open(known.place.folder / "factory")
     found = {}
     for number, node in enumerate(topology.nodes.values()):
-        wan = Wan(node.wan.address, node.wan.gateway) if node.wan else Wan()
+        wan = _wan(node.wan)
         if node.personality:
             day0 = Day0(wan, node.bootstrap)
             found[node.name] = factory.box(
@@ -148,6 +149,18 @@ def _identities(topology: Topology, known: LabRecord, slot: Slot) -> dict[str, P
         elif node.role == "stack":
             found[node.name] = factory.stack(node.name, slot.node_address(number).ip, wan)
     return found
+
+
+def _wan(given: labels.Wan) -> Wan:
+    """What a topology's label says, as the factory writes it down."""
+    ipv4, ipv6 = given.ipv4, given.ipv6
+    return Wan(
+        address=IPv4Interface(ipv4.address) if ipv4 else None,
+        gateway=IPv4Address(ipv4.gateway) if ipv4 else None,
+        address6=IPv6Interface(ipv6.address) if ipv6 else None,
+        gateway6=IPv6Address(ipv6.gateway) if ipv6 else None,
+        dhcp=given.dhcp and not ipv4,
+    )
 
 
 def _world(

@@ -7,7 +7,7 @@
 | `elasticlab.tier` | `embedded` `access` `aio` `rack` | the hardware tier it emulates |
 | `elasticlab.model` | up to 64 printable characters | the device model in its identity |
 | `elasticlab.serial` | 3 to 32 of A-Z, 0-9, hyphen | its serial number; none: drawn at the first `up` |
-| `elasticlab.wan` | `dhcp` (default), `ADDRESS/LENGTH via GATEWAY` | how `wan` of a box or stack gets its address |
+| `elasticlab.wan` | `dhcp` (default), `ADDRESS/LENGTH via GATEWAY`, one a family | addresses of `wan` |
 | `elasticlab.bootstrap` | comma list of `https://ADDRESS:PORT` | a box's preset bootstrap servers |
 | `elasticlab.requires` | comma list of the features below | kernel needs beside what the role implies |
 | `elasticlab.ready` | comma list of `tcp:PORT`, `file:/PATH`, `ping:ADDRESS` | ready when all hold |
@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, ip_address
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_interface
 
 PREFIX = "elasticlab."
 
@@ -45,8 +45,8 @@ TIERS = ("embedded", "access", "aio", "rack")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # X.520 serialNumber; also fit for file names and command lines.
 _SERIAL = re.compile(r"[A-Z0-9](?:[A-Z0-9-]{1,30}[A-Z0-9])")
-_WAN = re.compile(r"(?P<address>[0-9.]+/[0-9]+) via (?P<gateway>[0-9.]+)")
-_SERVER = re.compile(r"https://(?P<address>[0-9.]+):(?P<port>[1-9][0-9]{0,4})")
+_WAY = re.compile(r"(?P<address>[0-9A-Fa-f.:]+/[0-9]+) via (?P<gateway>[0-9A-Fa-f.:]+)")
+_SERVER = re.compile(r"https://(?:(?P<address>[0-9.]+)|\[(?P<address6>[0-9A-Fa-f:]+)\]):(?P<port>[1-9][0-9]{0,4})")
 _READY = re.compile(r"tcp:(?P<port>[1-9][0-9]{0,4})|file:/[^\s,]+|ping:(?P<address>[0-9A-Fa-f.:]+)")
 
 
@@ -54,8 +54,17 @@ _READY = re.compile(r"tcp:(?P<port>[1-9][0-9]{0,4})|file:/[^\s,]+|ping:(?P<addre
 class Way:
     """An address of interface `wan`, and the router behind it."""
 
-    address: IPv4Interface
-    gateway: IPv4Address
+    address: IPv4Interface | IPv6Interface
+    gateway: IPv4Address | IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Wan:
+    """What interface `wan` is given; nothing at all is DHCP."""
+
+    dhcp: bool = True
+    ipv4: Way | None = None
+    ipv6: Way | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,7 @@ class Decoded:
     tier: str | None = None
     model: str | None = None
     serial: str | None = None
-    wan: Way | None = None
+    wan: Wan = Wan()
     bootstrap: tuple[str, ...] = ()
     requires: frozenset[str] = frozenset()
     ready: tuple[str, ...] = ()
@@ -118,13 +127,20 @@ def _serial(value: str) -> str | None:
     return None if _SERIAL.fullmatch(value) else "use 3 to 32 of A-Z, 0-9 and inner hyphens"
 
 
-def _way(value: str) -> Way | None:
-    """The value of `elasticlab.wan`; None is DHCP. Raises ValueError."""
-    if value == "dhcp":
-        return None
-    if not (match := _WAN.fullmatch(value)):
+def _wan_of(value: str) -> Wan:
+    """The value of `elasticlab.wan`. Raises ValueError."""
+    parts = listed(value)
+    ways = {way.address.version: way for way in map(_way, (part for part in parts if part != "dhcp"))}
+    dhcp = "dhcp" in parts
+    if len(ways) + dhcp != len(parts) or (dhcp and 4 in ways):
+        raise ValueError("two of one family")
+    return Wan(dhcp, ways.get(4), ways.get(6))
+
+
+def _way(value: str) -> Way:
+    if not (match := _WAY.fullmatch(value)):
         raise ValueError("neither dhcp nor ADDRESS/LENGTH via GATEWAY")
-    way = Way(IPv4Interface(match["address"]), IPv4Address(match["gateway"]))
+    way = Way(ip_interface(match["address"]), ip_address(match["gateway"]))
     if way.gateway not in way.address.network or way.gateway == way.address.ip:
         raise ValueError("the gateway is no neighbour")
     return way
@@ -132,17 +148,17 @@ def _way(value: str) -> Way | None:
 
 def _wan(value: str) -> str | None:
     try:
-        _way(value)
+        _wan_of(value)
     except ValueError:
-        return "use dhcp, or ADDRESS/LENGTH via GATEWAY with a gateway of the same network"
+        return "use dhcp, or ADDRESS/LENGTH via GATEWAY with a gateway of the same network, one a family"
     return None
 
 
 def _bootstrap(value: str) -> str | None:
     for item in listed(value):
         match = _SERVER.fullmatch(item)
-        if not match or int(match["port"]) > 65535 or not _is_address(match["address"]):
-            return "use a comma list of https://ADDRESS:PORT with IPv4 addresses"
+        if not match or int(match["port"]) > 65535 or not _is_address(match["address"] or match["address6"]):
+            return "use a comma list of https://ADDRESS:PORT, an IPv6 address in brackets"
     return None
 
 
@@ -171,7 +187,7 @@ def decode(labels: Mapping[str, str]) -> Decoded:
         tier=ours.get("elasticlab.tier"),
         model=ours.get("elasticlab.model"),
         serial=ours.get("elasticlab.serial"),
-        wan=_way(ours.get("elasticlab.wan", "dhcp")),
+        wan=_wan_of(ours.get("elasticlab.wan", "dhcp")),
         bootstrap=listed(ours["elasticlab.bootstrap"]) if "elasticlab.bootstrap" in ours else (),
         requires=wanted | (ROLES[role] if role else frozenset()),
         ready=listed(ours["elasticlab.ready"]) if "elasticlab.ready" in ours else (),

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from types import MappingProxyType
 
-from harness.topology.labels import Way
+from harness.topology.labels import Wan
 
 
 def _no_entries() -> Mapping[str, str]:
@@ -71,7 +71,7 @@ class Node:
     tier: str | None = None
     model: str | None = None
     serial: str | None = None
-    wan: Way | None = None
+    wan: Wan = field(default_factory=Wan)
     bootstrap: tuple[str, ...] = ()
     requires: frozenset[str] = frozenset()
     ready: tuple[str, ...] = ()

@@ -61,7 +61,7 @@ class Shop:
 
     def order(self, tenant: str, *services: Json, seconds: float = SECONDS) -> list[str]:
         """Order and wait until it is completed; the services' ids."""
-        order = self.life.post(_body(tenant, services)["serviceOrderItem"], tenant)
+        order = self.life.post(items(*services), tenant)
         document = self.life.completed(order, seconds)
         return [item["service"]["id"] for item in document["serviceOrderItem"]]
 
@@ -73,8 +73,8 @@ class Shop:
 
     def end(self, tenant: str, ids: Sequence[str], seconds: float = SECONDS) -> None:
         """Order the end of services and wait until it is completed."""
-        items = [{"id": str(n), "action": "delete", "service": {"id": id_}} for n, id_ in enumerate(ids, 1)]
-        self.life.completed(self.life.post(items, tenant), seconds)
+        ends = [{"id": str(n), "action": "delete", "service": {"id": id_}} for n, id_ in enumerate(ids, 1)]
+        self.life.completed(self.life.post(ends, tenant), seconds)
 
     @contextmanager
     def bought(self, tenant: str, *services: Json) -> Iterator[list[str]]:
@@ -86,6 +86,10 @@ class Shop:
             self.end(tenant, ids)
 
 
+def items(*services: Json) -> list[Json]:
+    """What an order of these services holds (TMF641)."""
+    return [{"id": str(n), "action": "add", "service": one} for n, one in enumerate(services, 1)]
+
+
 def _body(tenant: str, services: Sequence[Json]) -> dict[str, Json]:
-    items = [{"id": str(n), "action": "add", "service": one} for n, one in enumerate(services, 1)]
-    return {"relatedParty": [{"role": "customer", "id": tenant}], "serviceOrderItem": items}
+    return {"relatedParty": [{"role": "customer", "id": tenant}], "serviceOrderItem": items(*services)}

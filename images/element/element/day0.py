@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_interface
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ Tree = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Uplink:
-    """A static uplink."""
+    """A static uplink, of one family."""
 
-    address: IPv4Interface
-    gateway: IPv4Address
+    address: IPv4Interface | IPv6Interface
+    gateway: IPv4Address | IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,9 @@ class Day0:
     """The uplink, and bootstrap servers that are asked if nobody names others (RFC 8572, section 4)."""
 
     interface: str
-    uplink: Uplink | None
-    """None: the address comes by DHCP."""
+    uplinks: tuple[Uplink, ...]
+    dhcp: bool
+    """The IPv4 address comes by DHCP."""
     servers: tuple[str, ...]
 
     def ask(self, leased: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -35,29 +36,35 @@ class Day0:
 
         Nobody before the lease (None) that brings the address: a question without one hangs until its time is over.
         """
-        if leased is None and self.uplink is None:
-            return ()
-        return tuple(dict.fromkeys((*(leased or ()), *self.servers)))
+        servers = dict.fromkeys((*(leased or ()), *self.servers))
+        if leased is None and self.dhcp:
+            return tuple(url for url in servers if "[" in url and self.uplinks)
+        return tuple(servers)
 
     def configuration(self, forwarding: bool) -> Tree:
         """The configuration that the box starts with: its way out, and nothing else."""
-        ipv4: Tree = {"forwarding": forwarding}
-        wan: Tree = {"name": self.interface, "type": "iana-if-type:ethernetCsmacd", "ietf-ip:ipv4": ipv4}
-        if self.uplink is None:
-            wan["elasticlab-interface:dhcp"] = {}
+        wan: Tree = {"name": self.interface, "type": "iana-if-type:ethernetCsmacd"}
+        routes: Tree = {}
+        if self.dhcp:
+            wan |= {"ietf-ip:ipv4": {"forwarding": forwarding}, "elasticlab-interface:dhcp": {}}
+        for uplink in self.uplinks:
+            own, family = uplink.address, f"ipv{uplink.address.version}"
+            address = {"ip": str(own.ip), "prefix-length": own.network.prefixlen}
+            wan[f"ietf-ip:{family}"] = {"forwarding": forwarding, "address": [address]}
+            anywhere = "0.0.0.0/0" if own.version == 4 else "::/0"
+            route = {"destination-prefix": anywhere, "next-hop": {"next-hop-address": str(uplink.gateway)}}
+            routes[f"ietf-{family}-unicast-routing:{family}"] = {"route": [route]}
+        if not routes:
             return {"ietf-interfaces:interfaces": {"interface": [wan]}}
-        own = self.uplink.address
-        ipv4["address"] = [{"ip": str(own.ip), "prefix-length": own.network.prefixlen}]
-        route = {"destination-prefix": "0.0.0.0/0", "next-hop": {"next-hop-address": str(self.uplink.gateway)}}
-        underlay = {
-            "type": "ietf-routing:static",
-            "name": "underlay",
-            "static-routes": {"ietf-ipv4-unicast-routing:ipv4": {"route": [route]}},
-        }
+        underlay = {"type": "ietf-routing:static", "name": "underlay", "static-routes": routes}
         return {
             "ietf-interfaces:interfaces": {"interface": [wan]},
             "ietf-routing:routing": {"control-plane-protocols": {"control-plane-protocol": [underlay]}},
         }
+
+
+_FAMILIES = {"": 4, "6": 6}
+"""Versions of IP by what the file's names end in."""
 
 
 def read(factory: Path) -> Day0:
@@ -68,21 +75,29 @@ def read(factory: Path) -> Day0:
         wan, servers = data["wan"], data["bootstrap-servers"]
         if not all(isinstance(url, str) for url in servers):
             raise ValueError("bootstrap-servers is no list of URLs")
-        return Day0(str(wan["interface"]), _uplink(wan), tuple(servers))
+        uplinks = tuple(_uplink(wan, family) for family in _FAMILIES if f"address{family}" in wan)
+        return Day0(str(wan["interface"]), uplinks, _dhcp(wan, uplinks), tuple(servers))
     except FileNotFoundError:
         raise FactoryError(f"{path} is missing: this box does not know its uplink") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FactoryError(f"{path} makes no sense: {error!r}") from None
 
 
-def _uplink(wan: Tree) -> Uplink | None:
-    if wan.get("dhcp", False) is True:
-        if given := {"address", "gateway"} & set(wan):
-            raise ValueError(f"wan has dhcp and {' and '.join(sorted(given))}: one or the other")
-        return None
-    if wan.get("dhcp", False) is not False:
+def _dhcp(wan: Tree, uplinks: tuple[Uplink, ...]) -> bool:
+    dhcp = wan.get("dhcp", False)
+    if not isinstance(dhcp, bool):
         raise ValueError("wan/dhcp is neither true nor false")
-    address, gateway = IPv4Interface(wan["address"]), IPv4Address(wan["gateway"])
+    if dhcp and (given := {"address", "gateway"} & set(wan)):
+        raise ValueError(f"wan has dhcp and {' and '.join(sorted(given))}: one or the other")
+    if not dhcp and not uplinks:
+        raise ValueError("wan has no address")
+    return dhcp
+
+
+def _uplink(wan: Tree, family: str) -> Uplink:
+    address, gateway = ip_interface(wan[f"address{family}"]), ip_address(wan[f"gateway{family}"])
+    if address.version != _FAMILIES[family]:
+        raise ValueError(f"{address} is not of IPv{_FAMILIES[family]}")
     if gateway not in address.network:
         raise ValueError(f"the gateway {gateway} is not on the network {address.network}")
     return Uplink(address, gateway)

@@ -25,6 +25,9 @@ class Settings(settings.Common):
     controller_address: str
     controller_port: int = 4335
     est_url: str
+    #: The same for devices that come in over IPv6; without them they are told the others.
+    controller_address6: str | None = None
+    est_url6: str | None = None
     admin_keys: Path
     admin_user: str = "admin"
     netconf_clients: list[str] = field(default_factory=lambda: ["controller", "admin"])

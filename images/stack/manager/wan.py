@@ -157,12 +157,16 @@ class Wan:
         if taken is None:
             raise sztp.request_wanted(asked)
         entry, certificate = taken
-        configuration = await asyncio.to_thread(self._enrolment, entry, certificate)
+        configuration = await asyncio.to_thread(self._enrolment, entry, certificate, ":" in visitor.address)
         output = sztp.output(conveyed.onboarding(configuration.xml(), answer), answer)
         return Response(output, 200, None, sztp.MEDIA[answer])
 
-    def _enrolment(self, entry: Entry, certificate: x509.Certificate) -> Enrolment:
+    def _enrolment(self, entry: Entry, certificate: x509.Certificate, ipv6: bool) -> Enrolment:
+        """What a device is told; it may have no other family than the one that it came by."""
         settings = self.settings
+        est_url, address = settings.est_url, settings.controller_address
+        if ipv6:
+            est_url, address = settings.est_url6 or est_url, settings.controller_address6 or address
         return Enrolment(
             name=entry.name,
             domain=settings.domain,
@@ -170,8 +174,8 @@ class Wan:
             operational_ca=self.authority.pem,
             service_ca=settings.service_ca.read_text(),
             crl=self.office.crl(),
-            est_server=settings.est_url,
-            controller=(settings.controller_address, settings.controller_port),
+            est_server=est_url,
+            controller=(address, settings.controller_port),
             users={settings.admin_user: _keys(settings.admin_keys.read_text())},
             netconf_clients=settings.netconf_clients,
         )

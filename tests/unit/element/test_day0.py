@@ -37,12 +37,35 @@ def test_the_first_configuration_is_the_way_out(tmp_path: Path, forwarding: bool
     ]
 
 
+NEW = {"interface": "wan", "address6": "2001:db8::2/64", "gateway6": "2001:db8::1"}
+
+
+@pytest.mark.parametrize("old", [{}, {"dhcp": True}, GOOD["wan"]], ids=["alone", "dhcp", "static"])
+def test_a_way_out_over_ipv6(tmp_path: Path, old: dict[str, Any]) -> None:
+    beginning = day0.read(given(tmp_path, GOOD | {"wan": old | NEW}))
+    config = read(beginning.configuration(forwarding=False))
+    wan = config.interface("wan")
+    assert (wan.ipv6, wan.forwarding6, wan.dhcp) == (True, False, "dhcp" in old)
+    wanted = list(desired(config).values())
+    assert Address("wan", "2001:db8::2/64") in wanted
+    assert ("::/0", "2001:db8::1") in [(r.prefix, r.gateway) for r in wanted if isinstance(r, Route)]
+    assert ("0.0.0.0/0" in [r.prefix for r in wanted if isinstance(r, Route)]) is ("address" in old)
+    new = "https://[2001:db8:f::6]:8572"
+    both = day0.read(given(tmp_path, {"wan": old | NEW, "bootstrap-servers": [*GOOD["bootstrap-servers"], new]}))
+    assert both.ask(None)[-1] == new
+    assert len(both.ask(None)) == (1 if "dhcp" in old else 2)
+
+
 @pytest.mark.parametrize(
     ("part", "value"),
     [
         ("wan", {"interface": "wan", "address": "203.0.113.2/30", "gateway": "198.51.100.1"}),
         ("wan", {"interface": "wan", "address": "nowhere", "gateway": "203.0.113.1"}),
         ("wan", {"interface": "wan"}),
+        ("wan", {"interface": "wan", "address6": "2001:db8::2/64", "gateway6": "2001:db8:1::1"}),
+        ("wan", {"interface": "wan", "address6": "192.0.2.2/30", "gateway6": "192.0.2.1"}),
+        ("wan", {"interface": "wan", "address": "2001:db8::2/64", "gateway": "2001:db8::1"}),
+        ("wan", {"interface": "wan", "dhcp": True, "address": "203.0.113.2/30", "gateway": "203.0.113.1"}),
         ("wan", None),
         ("bootstrap-servers", [1]),
         ("bootstrap-servers", None),

@@ -87,6 +87,14 @@ class TestWhatIsWanted:
             link(changed(lambda tree: _interface(tree, "gre-1").update({"ietf-ip:ipv6": {}})), "gre-1").ipv6 == "host"
         )
 
+    def test_a_tenant_in_tunnels_only_has_an_address_for_errors(self, changed: Edit) -> None:
+        def tunnels(tree: Tree) -> None:
+            dual(tree)
+            del _interface(tree, "br-2")["ietf-ip:ipv6"]
+
+        assert ("address", "acme", "fd65:6c61:7374:1::647f:1/128") in desired(changed(tunnels))
+        assert not [r for r in desired(changed(dual)).values() if isinstance(r, Address) and r.link == "acme"]
+
     def test_addresses_are_written_as_the_kernel_does(self, changed: Edit) -> None:
         wanted = desired(changed(dual))
         assert wanted["address", "wan", "2001:db8:f::2/64"].path == (

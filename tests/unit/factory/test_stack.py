@@ -3,7 +3,8 @@
 import json
 import stat
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv4Interface
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,16 @@ def test_day_0_is_what_the_topology_says_now(factory: Factory) -> None:
         "bootstrap-servers": ["https://203.0.113.6:8572"],
     }
     assert (first / "idevid.pem").read_bytes() == idevid
+
+
+def test_a_wan_has_either_family_or_both(factory: Factory) -> None:
+    new = {"address6": IPv6Interface("2001:db8::6/64"), "gateway6": IPv6Address("2001:db8::1")}
+    written = {"address6": "2001:db8::6/64", "gateway6": "2001:db8::1"}
+    assert Wan(**new).as_json() == {"interface": "wan", **written}
+    assert Wan(**new, dhcp=True).as_json() == {"interface": "wan", "dhcp": True, **written}
+    both = replace(WAN, **new)
+    assert both.as_json() == WAN.as_json() | written
+    path = factory.stack("stack", HERE, both)
+    certificate = x509.load_pem_x509_certificate((path / "bootstrap.pem").read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.IPAddress) == [IPv4Address("203.0.113.6"), IPv6Address("2001:db8::6")]

@@ -10,6 +10,7 @@ import pytest
 
 from harness.topology import FEATURES, ROLES, Bind, Endpoint, Topology, TopologyError, load
 from harness.topology.document import MAX_BYTES
+from harness.topology.labels import Wan
 
 HEAD = """\
 name: lab
@@ -337,12 +338,24 @@ topology:
         elasticlab.bootstrap: https://203.0.113.6:8572, https://203.0.113.10:8572
     leased:
       labels: {elasticlab.wan: dhcp}
+    dual:
+      labels:
+        elasticlab.wan: "192.0.2.6/30 via 192.0.2.5, 2001:db8:2::2/64 via 2001:db8:2::1"
+        elasticlab.bootstrap: "https://[2001:db8::6]:8572"
+    new:
+      labels: {elasticlab.wan: "2001:db8:2::2/64 via 2001:db8:2::1"}
+    both:
+      labels: {elasticlab.wan: "dhcp, 2001:db8:2::2/64 via 2001:db8:2::1"}
 """
     )
     nodes = load(path).nodes
     given, leased = nodes["given"], nodes["leased"]
     assert given.serial == "EL-0001"
-    assert given.wan is not None
-    assert (str(given.wan.address), str(given.wan.gateway)) == ("192.0.2.6/30", "192.0.2.5")
+    assert given.wan.ipv4 is not None
+    assert (str(given.wan.ipv4.address), str(given.wan.ipv4.gateway)) == ("192.0.2.6/30", "192.0.2.5")
     assert given.bootstrap == ("https://203.0.113.6:8572", "https://203.0.113.10:8572")
-    assert (leased.serial, leased.wan, leased.bootstrap) == (None, None, ())
+    assert (leased.serial, leased.wan, leased.bootstrap) == (None, Wan(), ())
+    families = {name: (nodes[name].wan.dhcp, nodes[name].wan.ipv4 is not None) for name in ("dual", "new", "both")}
+    assert families == {"dual": (False, True), "new": (False, False), "both": (True, False)}
+    assert all(str(getattr(nodes[name].wan.ipv6, "address", None)) == "2001:db8:2::2/64" for name in families)
+    assert nodes["dual"].bootstrap == ("https://[2001:db8::6]:8572",)

@@ -99,14 +99,14 @@ def test_every_box_finds_its_bootstrap_server_and_every_order_its_device(name: s
     """By a preset address, or by what the DHCP server on the other end of its WAN tells (RFC 8572, section 4)."""
     topology = load(name)
     stack = topology.nodes["stack"]
-    assert stack.wan is not None
-    server = f"https://{stack.wan.address.ip}:8572"
+    assert stack.wan.ipv4 is not None
+    server = f"https://{stack.wan.ipv4.address.ip}:8572"
     boxes = [node for node in topology.nodes.values() if node.personality]
     for box in boxes:
         far = next(e.node for e in topology.link_at(box.name, "wan").endpoints if e.node != box.name)
         told = topology.nodes[far].env.get("DHCP_BOOTSTRAP")
-        assert (box.bootstrap == (server,)) is (box.wan is not None)
-        assert (told == server) is (box.wan is None)
+        assert (box.bootstrap == (server,)) is (not box.wan.dhcp)
+        assert (told == server) is box.wan.dhcp
     orders = load_orders(topology.directory)
     assert orders
     assert {serial for order in orders for serial in order.devices()} < {box.serial for box in boxes}

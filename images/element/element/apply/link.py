@@ -37,6 +37,9 @@ IPV6 = {
     "keep_addr_on_down": "1",
 }
 """How IPv6 is where it is configured; below /proc/sys/net/ipv6/conf/."""
+TUNNELS = frozenset({"gre", "xfrm"})
+"""They have no link-local address: errors about what came in by them would be sent from it, and no router forwards
+those (RFC 4291, section 2.5.6)."""
 
 
 class Links:
@@ -79,7 +82,7 @@ class Links:
             mac=message.get_attr("IFLA_ADDRESS"),
             master=self._names.get(message.get_attr("IFLA_MASTER") or 0, ""),
             forwarding=_read(_conf("ipv4", name, "forwarding")) == "1",
-            ipv6=_ipv6(name),
+            ipv6=_ipv6(name, str(kind)),
             learning=bool(slave.get_attr("IFLA_BRPORT_LEARNING")) if slave and over == "bridge" else None,
             **(self._data(str(kind), info.get_attr("IFLA_INFO_DATA")) if info and made else {}),
         )
@@ -215,11 +218,15 @@ class Links:
         return found | ({"vlan": entry.vlan} if entry.vlan else {})
 
 
-def _ipv6(name: str) -> str:
+def _how(kind: str) -> dict[str, str]:
+    return IPV6 | ({"addr_gen_mode": "1"} if kind in TUNNELS else {})
+
+
+def _ipv6(name: str, kind: str) -> str:
     """How a link has IPv6; ``other`` is a way that is never wanted."""
     if _read(_conf("ipv6", name, "disable_ipv6")) != "0":
         return "off"  # or the kernel has none
-    if any(_read(_conf("ipv6", name, what)) != value for what, value in IPV6.items()):
+    if any(_read(_conf("ipv6", name, what)) != value for what, value in _how(kind).items()):
         return "other"
     return "router" if _read(_conf("ipv6", name, "forwarding")) == "1" else "host"
 
@@ -227,7 +234,7 @@ def _ipv6(name: str) -> str:
 def _configure_ipv6(link: Link) -> None:
     if link.ipv6 not in {"host", "router"}:
         return
-    for what, value in (IPV6 | {"forwarding": "1" if link.ipv6 == "router" else "0"}).items():
+    for what, value in (_how(link.kind) | {"forwarding": "1" if link.ipv6 == "router" else "0"}).items():
         _conf("ipv6", link.name, what).write_text(value)
     # Last: with it comes the link-local address.
     _write(_conf("ipv6", link.name, "disable_ipv6"), "0")

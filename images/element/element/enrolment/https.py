@@ -97,7 +97,7 @@ class _Bound(http.client.HTTPSConnection):
         self._device = device
 
     def connect(self) -> None:
-        tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        tcp = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET, socket.SOCK_STREAM)
         try:
             tcp.settimeout(TIMEOUT)
             if self._device:

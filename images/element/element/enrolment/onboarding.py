@@ -6,7 +6,7 @@ import base64
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from typing import TypeVar
 
 from cryptography import x509
@@ -68,7 +68,7 @@ def read(document: bytes) -> Onboarding:
         crl=_leaf(found, "crl", lambda t: x509.load_der_x509_crl(base64.b64decode(t))),
         est_server=_leaf(found, "est-server", str),
         controller=(
-            _leaf(controller, "address", lambda t: str(IPv4Address(t))),
+            _leaf(controller, "address", lambda t: str(ip_address(t))),
             _leaf(controller, "port", _port, "4335"),
         ),
         users={

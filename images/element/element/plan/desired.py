@@ -12,7 +12,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 from element.connections import PATH, Connection, Flow
 from element.lan import checks, resolver
-from element.model import Config, Interface, Kind, StaticRoute
+from element.model import Config, Interface, Kind, StaticRoute, Tenant
 from element.plan import firewall, firewall6, ike
 from element.plan.breakout import BREAK_OUT
 from element.plan.resources import (
@@ -33,6 +33,8 @@ MAIN_TABLE = 254
 RULE_PRIORITY = 900
 """Rules for translated replies, and for what leaves against a tenant's routes, come before the VRFs' own (1000)."""
 VRF_RULE_PRIORITY = 1000
+OURS = "fd65:6c61:7374"
+"""Our unique local prefix."""
 LEASE_METRIC = 100
 """A default route that is configured goes before one of a lease."""
 METRIC6 = 1024
@@ -144,6 +146,8 @@ def _tenants(config: Config) -> Iterator[Resource]:
     for tenant in config.tenants:
         ipv6 = "router" if any(i.ipv6 for i in config.members(tenant.name)) else "off"
         yield Link(tenant.name, "vrf", table=tenant.table, forwarding=True, ipv6=ipv6)
+        if address := _unnumbered(config, tenant):
+            yield Address(tenant.name, address)
         # Without it a packet that finds no route in the VRF goes on to the underlay's table.
         for anywhere in ("0.0.0.0/0", "::/0"):
             yield Route(tenant.table, anywhere, metric=LAST_METRIC, kind="unreachable")
@@ -163,6 +167,17 @@ def _tenants(config: Config) -> Iterator[Resource]:
         # Without it what is to break out would follow the tenant's routes while the uplink leads nowhere.
         for anywhere in ("0.0.0.0/0", "::/0"):
             yield Route(MAIN_TABLE, anywhere, metric=LAST_METRIC, kind="unreachable")
+
+
+def _unnumbered(config: Config, tenant: Tenant) -> str | None:
+    """An address for the errors that are sent to a tenant (RFC 4443, section 2.2) where it has IPv6 in tunnels only:
+    one of our own (RFC 4193), by which a box and a tenant are told apart in traces."""
+    members = [i for i in config.members(tenant.name) if i.ipv6]
+    if not members or any(":" in address for i in members for address in i.addresses):
+        return None
+    loopbacks = (a for i in config.of_kind(Kind.LOOPBACK) if i.tenant is None for a in i.addresses if ":" not in a)
+    own = next(loopbacks, "1").partition("/")[0]
+    return f"{ip_address(f'{OURS}:{tenant.id:x}::{own}')}/128"
 
 
 def _interface(config: Config, interface: Interface) -> Iterator[Resource]:

@@ -17,6 +17,7 @@ from yangkit.client import NetconfClient
 from yangkit.client_transport import Wire, WireListener
 from yangkit.errors import RpcError
 
+from controller.southbound import steps
 from controller.southbound.identity import Identity, NotBelieved, RevocationList, identity_of
 from controller.southbound.quarantine import Clone, Quarantine
 from controller.southbound.revocation import Revocation
@@ -72,7 +73,7 @@ class Sessions:
         self._held: dict[str, Held] = {}
         self._turns: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._wires: WireListener | None = None
+        self._wires: list[WireListener] = []
         self.on_change: list[Callable[[str, bool], None]] = []
         revocation.listeners.append(self._revoked)
 
@@ -80,21 +81,20 @@ class Sessions:
 
     async def listen(self, host: str, port: int, *, cert: Path, key: Path, ca: Path) -> int:
         """Take calls; the bound port."""
-        self._wires = await client_transport.listen_tls(
-            host, port, cert=cert, key=key, ca=ca, on_stranger=self._stranger
-        )
-        self._start(self._take_calls(self._wires))
-        return self._wires.port
+        wires = await client_transport.listen_tls(host, port, cert=cert, key=key, ca=ca, on_stranger=self._stranger)
+        self._wires.append(wires)
+        self._start(self._take_calls(wires))
+        return wires.port
 
     @property
     def port(self) -> int:
         """Where calls are taken."""
-        return self._wires.port if self._wires is not None else 0
+        return self._wires[0].port if self._wires else 0
 
     async def close(self) -> None:
         """End all sessions and take no more."""
-        if self._wires is not None:
-            await self._wires.close()
+        for wires in self._wires:
+            await wires.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -213,11 +213,15 @@ class Sessions:
         try:
             while not closed.done():
                 await asyncio.wait([closed], timeout=self._timing.keepalive)
-                if not closed.done() and not await self._lives(held.client):
+                if not closed.done() and await self._is_silent(held.client):
                     break
         finally:
             closed.cancel()
             self._end(held)
+
+    async def _is_silent(self, client: NetconfClient) -> bool:
+        """A commit that takes long is no silence: it has a deadline of its own, and ends the session then."""
+        return client not in steps.engaged and not await self._lives(client) and client not in steps.engaged
 
     def _end(self, held: Held) -> None:
         held.client.abort()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from weakref import WeakSet
 
 from yangkit.client import NetconfClient
 from yangkit.errors import RpcError
@@ -11,6 +12,8 @@ from controller.southbound.transaction import Answer
 
 Report = tuple[Answer, str]
 DONE: Report = (Answer.DONE, "")
+#: Sessions with an operation under way, whose own deadline says whether the device lives: it answers in their order.
+engaged: WeakSet[NetconfClient] = WeakSet()
 #: A device that does not answer an operation within this many seconds counts as gone.
 DEADLINE = 20.0
 
@@ -25,6 +28,7 @@ async def ask(
     """
     if client is None:
         return Answer.GONE, "it is not connected"
+    engaged.add(client)
     try:
         await operation(client)
     except RpcError as error:
@@ -36,6 +40,8 @@ async def ask(
         return Answer.GONE, f"it did not answer within {client.deadline:g} s"
     except OSError as error:
         return Answer.GONE, str(error)
+    finally:
+        engaged.discard(client)
     return DONE
 
 

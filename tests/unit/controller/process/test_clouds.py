@@ -161,11 +161,13 @@ async def test_a_device_that_does_not_tell_the_key_is_in_sync_and_drift_is_seen(
     router.server.write_only = frozenset({"elasticlab-ipsec:secret"})
     await lab.order(_order())
     await _until_cloud(lab, "up")
+    await lab.until_states(branch_1="up", branch_2="up")
     writes = len(router.system.applied)
     # The next process does not know what the device has: it writes once, and then leaves it alone.
     await lab.stop()
     await lab.start()
     await _until_cloud(lab, "up")
+    await lab.until_states(branch_1="up", branch_2="up")
     assert len(router.system.applied) <= writes + 2
     writes = len(router.system.applied)
     assert (await lab.order(_order(**{"shared-key": f"{SECRET}-2"}))).status_code == 204

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from controller.southbound import steps
 from controller.southbound.identity import Identity, identity_of
 from controller.southbound.quarantine import MIGRATION, Clone, Quarantine
 from controller.southbound.revocation import Revocation
@@ -170,6 +171,28 @@ async def test_it_dies_in_silence(base: Base, fleet: Any) -> None:
     fleet["ucpe-1"].call(port)
     await until(lambda: base.sessions.session("ucpe-1"))
     relay.frozen = True
+    await until(lambda: base.sessions.session("ucpe-1") is None)
+
+
+async def test_one_that_is_busy_with_a_commit_is_not_taken_for_dead(base: Any, fleet: Any) -> None:
+    """It answers in the order of questions: the commit's own deadline says when it has taken too long."""
+    relay, port = await base.relay("127.0.0.1")
+    fleet["ucpe-1"].call(port)
+    await until(lambda: base.sessions.session("ucpe-1"))
+    client = base.sessions.session("ucpe-1")
+    done = asyncio.Event()
+
+    async def commit(_: Any) -> None:
+        await done.wait()
+
+    at_work = asyncio.create_task(steps.ask(client, commit))
+    await until(lambda: client in steps.engaged)
+    relay.frozen = True
+    # Several signs of life are due meanwhile.
+    with pytest.raises(TimeoutError):
+        await until(lambda: base.sessions.session("ucpe-1") is None, 4 * (QUICK.keepalive + QUICK.answer))
+    done.set()
+    await at_work
     await until(lambda: base.sessions.session("ucpe-1") is None)
 
 

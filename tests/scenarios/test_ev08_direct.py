@@ -1,0 +1,146 @@
+"""EV-08: L3 sites that reach each other directly where NAT allows it.
+
+A site's box can be called when it has a public address. Of two sites one must be so: the other calls it, and their
+packets never see the POP. Where both are behind NAT, the plan says that the POP relays.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from harness.lab import Lab, assert_encrypted
+from harness.wait import wait_for
+from tests.scenarios.buying import Json, Shop, service
+from tests.scenarios.hops import overheard
+
+pytestmark = pytest.mark.topology("scenarios")
+
+HOST_1, HOST_3 = "10.1.0.10", "10.5.0.10"
+POP, NAT_1, PUBLIC = "203.0.113.2", "192.0.2.2", "192.0.2.10"
+SECRET = b"nobody-may-read!"
+CALL_3 = "swanctl --list-sas --ike ucpe-3"
+
+
+def routed(shop: Shop, box: str, name: str, gateway: str) -> Json:
+    return {"name": name, "device": shop.serial(box), "access": "routed", "gateway": gateway}
+
+
+def directly(*sites: Json) -> Json:
+    return service("site-to-site", sites=list(sites), directPaths=True)
+
+
+@pytest.fixture
+def acme(shop: Shop) -> Shop:
+    """Boxes 1 (behind NAT), 3 (public) and 4 (behind the same NAT) are acme's."""
+    shop.give("acme", "ucpe-1", "ucpe-3", "ucpe-4")
+    return shop
+
+
+@pytest.fixture
+def direct(lab: Lab, acme: Shop) -> Iterator[Shop]:
+    """A site behind NAT and a public one, with a path of their own that is up."""
+    one, three = routed(acme, "ucpe-1", "branch-1", "10.1.0.1/24"), routed(acme, "ucpe-3", "branch-3", "10.5.0.1/24")
+    with acme.bought("acme", directly(one, three)):
+        until_direct(lab)
+        yield acme
+
+
+def until_direct(lab: Lab, seconds: float = 30) -> None:
+    for box, target, tunnel in (("ucpe-1", HOST_3, "gre-ucpe-3"), ("ucpe-3", HOST_1, "gre-ucpe-1")):
+
+        def routes(box: str = box, target: str = target, tunnel: str = tunnel) -> bool:
+            return by(lab, box, target) == tunnel
+
+        wait_for(f"{box} routes to the other branch by {tunnel}", routes, seconds)
+
+
+def by(lab: Lab, box: str = "ucpe-1", target: str = HOST_3) -> str:
+    """The interface that a tenant's packets to a host leave a box by."""
+    said = lab[box].run("ip", "route", "get", target, "vrf", "acme").stdout
+    found = re.search(r" dev (\S+)", said)
+    return found[1] if found else ""
+
+
+def say(lab: Lab) -> None:
+    """Three echo requests that can be recognised."""
+    lab["host-1"].exec("ping", "-n", "-c3", "-i0.05", "-W3", "-s64", "-p", SECRET.hex(), HOST_3)
+
+
+def test_packets_travel_from_box_to_box_and_the_pop_sees_nothing(lab: Lab, direct: Shop) -> None:
+    say(lab)
+    with (
+        overheard(lab, "ucpe-1", "gre-ucpe-3") as path,
+        overheard(lab, "vmsr-1", "gre-ucpe-1") as relay_1,
+        overheard(lab, "vmsr-1", "gre-ucpe-3") as relay_3,
+        assert_encrypted(lab, "ucpe-1:wan", secrets=[SECRET]),
+        lab.capture("internet:access-3", f"host {PUBLIC} and (udp port 4500 or esp)") as outside,
+        lab.capture("host-3:lan") as far,
+    ):
+        say(lab)
+    for hop in (path, far):
+        assert hop.count(f"src host {HOST_1} and dst host {HOST_3} and icmp[0] = 8") == 3, hop.frames()
+        assert hop.count(f"dst host {HOST_1} and src host {HOST_3} and icmp[0] = 0") == 3, hop.frames()
+    assert relay_1.count("icmp") == relay_3.count("icmp") == 0, "the POP has seen packets of a direct path"
+    assert outside.count(f"src host {NAT_1} and udp port 4500") >= 3, outside.frames()
+
+
+def test_the_box_behind_nat_calls(lab: Lab, direct: Shop) -> None:
+    said = lab["ucpe-1"].sh(CALL_3)
+    assert f"remote 'ucpe-3.elasticlab.example' @ {PUBLIC}" in said, said
+    assert re.search(r"ucpe-3: #\d+, ESTABLISHED, IKEv2, [0-9a-f]+_i\*", said), f"ucpe-1 is not the initiator: {said}"
+
+
+def test_while_the_path_is_down_the_pop_relays_and_it_comes_back(lab: Lab, direct: Shop) -> None:
+    """The path is cut where it is: in the underlay, for the two boxes alone."""
+    pairs = ((NAT_1, PUBLIC), (PUBLIC, NAT_1))
+    cut = [
+        "nft add table ip cut",
+        "nft 'add chain ip cut forward { type filter hook forward priority 0; }'",
+        *(f"nft add rule ip cut forward ip saddr {source} ip daddr {target} drop" for source, target in pairs),
+    ]
+    lab["internet"].sh("; ".join(cut))
+    try:
+        wait_for("the POP relays", lambda: lab["host-1"].reaches(HOST_3), 30)
+        wait_for("ucpe-1 routes by the POP", lambda: by(lab) == "gre-vmsr-1", 30)
+        with overheard(lab, "vmsr-1", "gre-ucpe-1") as relay:
+            say(lab)
+        assert relay.count("icmp") == 6
+    finally:
+        lab["internet"].sh("nft delete table ip cut")
+    until_direct(lab, 60)
+    with overheard(lab, "vmsr-1", "gre-ucpe-1") as relay:
+        say(lab)
+    assert relay.count("icmp") == 0
+
+
+def test_both_behind_nat_are_relayed_and_the_plan_says_so(lab: Lab, acme: Shop) -> None:
+    ordered = directly(
+        routed(acme, "ucpe-1", "branch-1", "10.1.0.1/24"), routed(acme, "ucpe-4", "branch-4", "10.6.0.1/24")
+    )
+    plan = str(acme.plan("acme", ordered))
+    assert "both behind NAT" in plan
+    assert "relayed by the POP" in plan
+    with acme.bought("acme", ordered):
+        lab["host-4"].sh("ip address replace 10.6.0.10/24 dev lan; ip route replace default via 10.6.0.1")
+        try:
+            with overheard(lab, "vmsr-1", "gre-ucpe-4") as relay:
+                lab["host-1"].must_reach("10.6.0.10")
+            assert relay.count("icmp") >= 2
+            assert "gre-ucpe-4" not in lab["ucpe-1"].exec("ip", "-o", "link")
+        finally:
+            lab["host-4"].sh("ip address del 10.6.0.10/24 dev lan; ip route replace default via 10.1.0.1")
+
+
+def test_without_it_nothing_is_direct_and_the_end_takes_both_ends(lab: Lab, acme: Shop) -> None:
+    one, three = routed(acme, "ucpe-1", "branch-1", "10.1.0.1/24"), routed(acme, "ucpe-3", "branch-3", "10.5.0.1/24")
+    with acme.bought("acme", service("site-to-site", sites=[one, three])):
+        lab["host-1"].must_reach(HOST_3)
+        assert "gre-ucpe-3" not in lab["ucpe-1"].exec("ip", "-o", "link")
+    with acme.bought("acme", directly(one, three)):
+        until_direct(lab)
+    for box in ("ucpe-1", "ucpe-3"):
+        assert "gre-" not in lab[box].exec("ip", "-o", "link")
+        assert "ucpe-" not in lab[box].exec("swanctl", "--list-conns")

@@ -1,0 +1,231 @@
+"""EV-17: cloud access.
+
+"The terminal user selects a vPC service and a vPC connection service on the service portal to trigger VPN service
+establishment between the vMSR and the vPC GW. The VPN uses the IPSec tunnel. The vMSR serves as the originating end of
+the IPSec tunnel and the vPC GW as the responding end. The SDN controller sends the configuration information of the
+IPSec tunnel including the interested flow specified by the user, the IP address of the responding end of IPSec and IKE
+mode to the vMSR, to build the IPSec tunnel automatically." (seed 002, section 2.3)
+
+The gateway is configured over its own NETCONF, by the test in the place of the cloud platform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from harness.lab import Lab, assert_encrypted
+from harness.orchestrator import RefusedError
+from harness.wait import wait_for
+from tests.scenarios.buying import Json, Shop, items, service
+from tests.scenarios.clouds import GATEWAY, Cloud, accesses, serving, until_asked
+from tests.scenarios.hops import overheard
+
+pytestmark = pytest.mark.topology("scenarios")
+
+POP = "203.0.113.2"
+VPC = "172.16.0.10"
+KEY, OTHER_KEY = "the-key-of-acme-and-no-others", "the-key-of-globex-and-no-others"
+SECRET = b"nobody-may-read!"
+FIRST, SECOND = "203.0.113.21", "203.0.113.22"
+ASKS, ANSWERS = "icmp[0] = 8", "icmp[0] = 0"
+
+
+@pytest.fixture
+def acme(shop: Shop) -> Shop:
+    """Boxes 1, 2 and 3 are acme's."""
+    shop.give("acme", "ucpe-1", "ucpe-2", "ucpe-3")
+    return shop
+
+
+def routed(shop: Shop, box: str = "ucpe-1", name: str = "branch-1", gateway: str = "10.1.0.1/24") -> Json:
+    return {"name": name, "device": shop.serial(box), "access": "routed", "gateway": gateway}
+
+
+def bridged(shop: Shop) -> Json:
+    """The VLAN of host-2a."""
+    return {
+        "name": "branch-2",
+        "device": shop.serial("ucpe-2"),
+        "access": "bridged",
+        "vlan": 20,
+        "gateway": "10.2.0.1/24",
+    }
+
+
+def to_cloud(cloud: Cloud, *sites: Json, **more: Json) -> Json:
+    return service("site-to-dc", sites=list(sites), cloud=cloud.characteristic(**more))
+
+
+@contextmanager
+def connected(lab: Lab, shop: Shop, *wanted: tuple[Cloud, Json]) -> Iterator[None]:
+    """Tenants order their clouds; the platform lets the POP in; the orders are completed."""
+    orders = []
+    with ExitStack() as stack:
+        for number, (cloud, ordered) in enumerate(wanted, 1):
+            body = items(ordered)
+            orders.append((cloud.tenant, shop.life.post(body, cloud.tenant)))
+            until_asked(shop.far, number)
+        ends = until_asked(shop.far, len(wanted))
+        pairs = []
+        for cloud, _ in wanted:
+            own = [vpn for vpn in accesses(shop.far) if shop_tenant(shop, vpn) == cloud.tenant]
+            pairs.append((cloud, next(accesses(shop.far)[vpn]["end"][0] for vpn in own)))
+        assert len(ends) == len(pairs)
+        stack.enter_context(serving(lab, *pairs))
+        ids = {}
+        for tenant, order in orders:
+            document = shop.life.completed(order, 90)
+            ids[tenant] = [item["service"]["id"] for item in document["serviceOrderItem"]]
+        yield
+        for tenant, of_tenant in ids.items():
+            shop.end(tenant, of_tenant)
+
+
+def shop_tenant(shop: Shop, vpn: str) -> str:
+    """Whose VPN it is."""
+    tree = shop.far.call("controller", "GET", "/restconf/data/ietf-l3vpn-svc:l3vpn-svc/vpn-services").json()
+    services = tree["ietf-l3vpn-svc:vpn-services"]["vpn-service"]
+    return str(next(one["customer-name"] for one in services if one["vpn-id"] == vpn))
+
+
+def say(lab: Lab, host: str, target: str = VPC) -> None:
+    """Three echo requests that can be recognised."""
+    lab[host].exec("ping", "-n", "-c3", "-i0.05", "-W2", "-s64", "-p", SECRET.hex(), target)
+
+
+MODES = {
+    "ikev2 with certificates": Cloud("acme", 1, FIRST),
+    "ikev2 with a shared key": Cloud("acme", 1, FIRST, key=KEY),
+    "ikev1-main with certificates": Cloud("acme", 1, FIRST, mode="ikev1-main"),
+    "ikev1-main with a shared key": Cloud("acme", 1, FIRST, mode="ikev1-main", key=KEY),
+    "ikev1-aggressive with certificates": Cloud("acme", 1, FIRST, mode="ikev1-aggressive"),
+    "ikev1-aggressive with a shared key": Cloud("acme", 1, FIRST, mode="ikev1-aggressive", key=KEY),
+}
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_the_vmsr_calls_the_gateway_in_the_mode_that_was_ordered(name: str, lab: Lab, acme: Shop) -> None:
+    cloud = MODES[name]
+    ordered = to_cloud(cloud, routed(acme))
+    with (
+        lab.capture("internet:clouds", "udp port 500 or udp port 4500 or esp") as outside,
+        connected(lab, acme, (cloud, ordered)),
+    ):
+        say(lab, "host-1")
+        said = lab["vmsr-1"].exec("swanctl", "--list-sas", "--ike", "cloud_1")
+        assert ("IKEv2" if cloud.mode == "ikev2" else "IKEv1") in said, said
+    # The first packet is the vMSR's, and no other is on the way but theirs.
+    first = outside.frames("udp port 500 or udp port 4500")[0]
+    assert f"{POP}.500 > {cloud.address}.500" in first, first
+    assert outside.count(f"not (host {POP} and host {cloud.address})") == 0
+    # RFC 2408, section 3.1: exchange types; RFC 7296, section 3.1: IKE_SA_INIT is 34.
+    exchange = {"ikev2": 34, "ikev1-main": 2, "ikev1-aggressive": 4}[cloud.mode]
+    assert outside.count(f"udp port 500 and udp[26] = {exchange}") >= 2
+
+
+def test_packets_travel_by_the_vmsr_in_ipsec_tunnel_mode(lab: Lab, acme: Shop) -> None:
+    """The document's three steps, behind an L3 and an L2 site."""
+    cloud = Cloud("acme", 1, FIRST, key=KEY)
+    with connected(lab, acme, (cloud, to_cloud(cloud, routed(acme), bridged(acme)))):
+        for host, address, box, inner in (
+            ("host-1", "10.1.0.10", "ucpe-1", "gre-ucpe-1"),
+            ("host-2a", "10.2.0.10", "ucpe-2", "ipsec-ucpe-2"),
+        ):
+            lab[host].must_reach(VPC)
+            with (
+                overheard(lab, "vmsr-1", inner) as from_site,
+                overheard(lab, "vmsr-1", "ipsec-c_1") as interesting,
+                assert_encrypted(lab, "vmsr-1:wan", secrets=[SECRET]),
+                lab.capture("internet:clouds") as outside,
+                lab.capture("vpc-a:lan") as resource,
+            ):
+                say(lab, host)
+            assert from_site.count() >= 6, f"{box}: {from_site.frames()}"
+            for hop in (interesting, resource):
+                assert hop.count(f"src host {address} and dst host {VPC} and {ASKS}") == 3, hop.frames()
+                assert hop.count(f"dst host {address} and src host {VPC} and {ANSWERS}") == 3, hop.frames()
+            esp = f"(esp or udp port 4500) and src host {POP} and dst host {cloud.address}"
+            assert outside.count(esp) >= 3, outside.frames()
+            assert outside.count("net 10.0.0.0/8 or net 172.16.0.0/12") == 0
+
+
+def test_the_interesting_flow_and_nothing_else(lab: Lab, acme: Shop) -> None:
+    """What the user has not named does not travel, in either direction."""
+    cloud = Cloud("acme", 1, FIRST, key=KEY)
+    ordered = to_cloud(
+        cloud, routed(acme), bridged(acme), localPrefixes=["10.1.0.0/24"], remotePrefixes=["172.16.0.0/28"]
+    )
+    with connected(lab, acme, (cloud, ordered)):
+        lab["host-1"].must_reach(VPC)
+        with lab.capture("internet:clouds") as outside, lab.capture("vpc-a:lan") as resource:
+            lab["host-2a"].must_not_reach(VPC)  # another site of the VPN, not in the flow
+            lab["host-1"].must_not_reach("172.16.0.20")  # another address of the cloud's network
+            lab["vpc-a"].must_not_reach("10.2.0.10")
+        assert resource.count("net 10.2.0.0/24 and src net 10.0.0.0/8") == 0
+        assert outside.count("net 10.0.0.0/8 or net 172.16.0.0/12") == 0
+    lab["host-1"].must_not_reach(VPC)
+
+
+@pytest.mark.parametrize("proof", ["keys", "certificates"])
+def test_two_tenants_with_equal_prefixes_on_one_gateway(proof: str, lab: Lab, shop: Shop) -> None:
+    shop.give("acme", "ucpe-1")
+    shop.give("globex", "ucpe-4")
+    keys = (KEY, OTHER_KEY) if proof == "keys" else (None, None)
+    first, second = Cloud("acme", 1, FIRST, key=keys[0]), Cloud("globex", 2, SECOND, key=keys[1])
+    own = routed(shop, "ucpe-4", "branch-4")
+    with connected(lab, shop, (first, to_cloud(first, routed(shop))), (second, to_cloud(second, own))):
+        for host, resource, other in (("host-1", "vpc-a", "vpc-b"), ("host-4", "vpc-b", "vpc-a")):
+            lab[host].must_reach(VPC)
+            with lab.capture(f"{resource}:lan") as mine, lab.capture(f"{other}:lan") as theirs:
+                say(lab, host)
+            assert mine.count(f"src host 10.1.0.10 and {ASKS}") == 3
+            assert theirs.count("icmp") == 0
+
+
+def test_aggressive_mode_with_a_shared_key_is_refused_with_its_reason(lab: Lab, acme: Shop) -> None:
+    cloud = Cloud("acme", 1, FIRST, mode="ikev1-aggressive", key=KEY)
+    ordered = to_cloud(cloud, routed(acme), allowInsecureAggressive=False)
+    with pytest.raises(RefusedError, match="hash") as refused:
+        acme.life.post(items(ordered), "acme")
+    assert KEY not in str(refused.value)
+    assert accesses(acme.far) == {}
+    assert "cloud_" not in lab["vmsr-1"].exec("swanctl", "--list-conns")
+
+
+def test_a_gateway_that_dies_is_told_and_comes_back(lab: Lab, acme: Shop) -> None:
+    cloud = Cloud("acme", 1, FIRST, key=KEY)
+
+    def state() -> str:
+        (one,) = accesses(acme.far).values()
+        return str(one["state"])
+
+    with connected(lab, acme, (cloud, to_cloud(cloud, routed(acme)))):
+        assert state() == "up"
+        lab[GATEWAY].exec("ip", "link", "set", "wan", "down")
+        try:
+            wait_for("the controller tells that the cloud is down", lambda: state() == "down", 60)
+            lab["host-1"].must_not_reach(VPC)
+        finally:
+            lab[GATEWAY].sh("ip link set wan up; ip route replace default via 203.0.113.17")
+        wait_for("the cloud is up again", lambda: state() == "up", 90)
+        lab["host-1"].must_reach(VPC)
+
+
+def test_nobody_reads_the_key_back(lab: Lab, acme: Shop) -> None:
+    cloud = Cloud("acme", 1, FIRST, key=KEY)
+    ordered = to_cloud(cloud, routed(acme))
+    assert KEY not in str(acme.plan("acme", ordered))
+    with connected(lab, acme, (cloud, ordered)):
+        for component, path in (
+            ("controller", "/restconf/data"),
+            ("controller", "/restconf/data/elasticlab-network:network"),
+            ("gro", "/tmf-api/serviceOrdering/v4/serviceOrder"),
+            ("gro", "/tmf-api/serviceInventory/v4/service"),
+        ):
+            assert KEY not in str(acme.far.call(component, "GET", path).json())
+        look = f"grep -rlsF {KEY} /var/log /proc/[0-9]*/cmdline || true"
+        for node in ("stack", "vmsr-1", GATEWAY):
+            assert lab[node].sh(look).strip() == "", node
