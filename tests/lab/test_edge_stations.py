@@ -55,7 +55,9 @@ def edge(lab: Lab) -> Iterator[Edge]:
 
 def ask_for_address(node: Node, name: str = "pc") -> str:
     """What a station gets by DHCP that calls itself so; it configures itself with it."""
-    node.exec("busybox", "udhcpc", "-i", "lan", "-n", "-q", "-t", "12", "-T", "1", "-O", "mtu", "-x", f"hostname:{name}")
+    node.exec(
+        "busybox", "udhcpc", "-i", "lan", "-n", "-q", "-t", "12", "-T", "1", "-O", "mtu", "-x", f"hostname:{name}"
+    )
     return node.sh("ip -4 -o address show lan | awk '{print $4}'").strip()
 
 
@@ -183,6 +185,7 @@ def test_servers_end_with_their_configuration(edge: Edge) -> None:
     edge.configure(None)
     wait_for("DHCP to end", lambda: not edge.box.sh(RUNNING).split(), 10)
     assert "dns-" not in edge.box.exec("ip", "-br", "link")
+    assert edge.box.exec("ls", "/var/lib/element-stations") == "", "who comes next would inherit leases"
     assert ask(edge.lab["host-a"], "printer.office.example") == ["no answer"]
 
 
