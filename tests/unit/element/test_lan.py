@@ -142,6 +142,8 @@ class TestDns:
             in rules
         )
         assert f'oifname "{link.name}" ct direction original counter name "forwarding-denied" drop' in rules
+        away = f'ip daddr {link.far[0]} oifname != "{link.name}" counter name "forwarding-denied" drop'
+        assert away in rules
         assert f'ip saddr {link.far[0]} oifname {{ "gre-1", "br-2" }} snat ip to 10.2.0.1' in rules
         assert f'"{link.name}" : 1' in rules
 
