@@ -33,7 +33,7 @@ def order(lab: Lab, console: Console, path: Path, *, only_plan: bool, following:
     wanted = load_order(path)
     far = Orchestrator.of(lab)
     if only_plan:
-        _show_plan(console, ordering.plan(far, wanted), as_json)
+        show_plan(console, ordering.plan(far, wanted), as_json)
         return 0
     placed = ordering.place(far, wanted, lab.place.folder / "orders.lock")
     if not as_json:
@@ -75,7 +75,7 @@ def _tell(console: Console, kind: str, news: dict[str, Json]) -> None:
     console.print(line.rstrip(), markup=False, soft_wrap=True)
 
 
-def _show_plan(console: Console, plan: dict[str, Json], as_json: bool) -> None:
+def show_plan(console: Console, plan: dict[str, Json], as_json: bool) -> None:
     if as_json:
         console.print_json(data=plan)
         return

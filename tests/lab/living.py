@@ -25,12 +25,14 @@ from element.apply.ipsec import Charon
 from element.apply.system import System
 from element.backend import ElementBackend
 from element.factory import Identity
+from element.lan.daemons import Folders
 from element.revocation import Revocations
 
 store = Path("/var/lib/element/identity/current")
 revocations = Revocations(store / "ca.pem", store / "crl.pem", store.parent.parent / "crl.pem")
 vici = Path("/run/charon.vici")
-backend = ElementBackend(System(Charon(vici, store, revocations)), vici, Identity("S", "M", "P"))
+stations = Folders(Path("/run/element-servers"), Path("/var/lib/element-stations"), Path("/none"))  # no LAN has servers
+backend = ElementBackend(System(Charon(vici, store, revocations)), vici, Identity("S", "M", "P"), stations)
 
 async def answer(reader, writer):
     asked = json.loads(await reader.readline())

@@ -7,8 +7,9 @@ both tenants have 10.1.0.0/24 here and 10.9.0.0/24 there.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import ExitStack
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -218,6 +219,43 @@ class TestTwoTenantsOnOneGateway:
         wait_for("the second flow is gone", lambda: flows_now() == {"flow-0"}, 10)
         assert {sa["unique-id"] for sa in both[0].connection("acme")["ike-sa"]} == before
         lab["host-1"].must_reach(FAR_HOST)
+
+    @pytest.mark.parametrize("first", ["caller", "responder"])
+    def test_a_prefix_more_costs_the_others_nothing(self, lab: Lab, both: Boxes, first: str) -> None:
+        """The flow's next SA is there before its last one goes, whichever box is told first; so again for one less."""
+        near, far = caller("acme"), responder("acme")
+        near["spd"] = {"spd-entry": [flow("acme", [HERE], [THERE, "10.9.64.0/24"])]}
+        far["spd"] = {"spd-entry": [flow("acme", [THERE, "10.9.64.0/24"], [HERE])]}
+        lab["host-1"].must_reach(FAR_HOST)
+        before = {sa["unique-id"] for sa in both[0].connection("acme")["ike-sa"]}
+        with counting(lab, "host-1", FAR_HOST) as lost:
+            for connections in ((near, far), (caller("acme"), responder("acme"))):
+                old = {child["unique-id"] for child in both[0].connection("acme")["child-sa"]}
+                orders = [lambda c=connections: both[0].configure(box_1(c[0], caller("beta")))]
+                orders.insert(
+                    first == "caller", lambda c=connections: both[1].configure(box_2(c[1], responder("beta")))
+                )
+                for order in orders:
+                    order()
+                wait_for("another SA alone", lambda old=old: _only_others(both[0], old), 40)
+        assert lost() <= 5, "hundredths of a second"
+        assert {sa["unique-id"] for sa in both[0].connection("acme")["ike-sa"]} == before
+
+
+def _only_others(box: Living, old: set[int]) -> bool:
+    now = {child["unique-id"] for child in box.connection("acme")["child-sa"]}
+    return len(now) == 1 and not now & old
+
+
+@contextmanager
+def counting(lab: Lab, host: str, target: str) -> Iterator[Callable[[], int]]:
+    """A hundred echo requests a second; how many had no answer, once the `with` block has ended."""
+    lab[host].sh(f"setsid ping -n -q -i0.01 -W2 {target} </dev/null >/run/counting 2>&1 & echo $! >/run/counting.pid")
+    numbers: list[int] = []
+    yield lambda: numbers[0] - numbers[1]
+    lab[host].sh("kill -INT $(cat /run/counting.pid); while kill -0 $(cat /run/counting.pid) 2>/dev/null; do :; done")
+    said = lab[host].exec("cat", "/run/counting")
+    numbers += map(int, re.findall(r"(\d+) packets transmitted, (\d+) received", said)[0])
 
 
 IKEV1 = {

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.topology("boxes")
 
 FAR_HOST = "10.3.0.10"
 KEY = {"pre-shared": {"secret": "of-both-boxes-and-nobody-else"}}
-WANS = (("192.0.2.2/30", "192.0.2.1"), ("192.0.2.6/30", "192.0.2.5"))
+WANS = ((("192.0.2.2/30",), "192.0.2.1"), (("192.0.2.6/30", "192.0.2.65/32"), "192.0.2.5"))
 LANS = ("10.1.0.1/24", "10.3.0.1/24")
 WITHIN = 1.0
 
@@ -53,13 +53,14 @@ def connection(name: str, number: int, here: int, **more: Any) -> Tree:
         "local-prefix": ends[here : here + 1],
         "remote-prefix": ends[1 - here : 2 - here],
     }
-    calls: Tree = {"address": "192.0.2.6"} if here == 0 else {}
+    # What box-1 calls tells box-2 which of the two is meant.
+    called = {"address": ("192.0.2.6", "192.0.2.65")[number - 1]}
     return {
         "name": name,
         "autostartup": "add" if here else "start",
         "unique": "never",
-        "local": {"local-pad-entry-name": "self"},
-        "remote": {"remote-pad-entry-name": "peer"} | calls,
+        "local": {"local-pad-entry-name": "self"} | (called if here else {}),
+        "remote": {"remote-pad-entry-name": "peer"} | ({} if here else called),
         "spd": {"spd-entry": [entry]},
         **more,
     }
@@ -71,7 +72,7 @@ def box(here: int, *names: str) -> Tree:
     own = (100, 101)[here]
     ends = [f"100.127.{number}.{here + 1}/32" for number in numbers.values()]
     interfaces = [
-        ethernet("wan", WANS[here][0]),
+        ethernet("wan", *WANS[here][0]),
         ethernet("lan1", LANS[here], **of("acme")),
         {
             "name": f"loop-{own}",
@@ -82,14 +83,12 @@ def box(here: int, *names: str) -> Tree:
     for name, number in numbers.items():
         interfaces += tunnel(name, number, here)
     far = f"10.{(3, 1)[here]}.0.0"
+    ways = [(f"{far}/16", {"outgoing-interface": "gre-relay"})]
+    if "direct" in names or here == 0:
+        ways.append((f"{far}/24", {"outgoing-interface": "gre-direct"}))
     routes = [
         static("underlay", ("0.0.0.0/0", {"next-hop-address": WANS[here][1]})),
-        static(
-            "acme",
-            (f"{far}/24", {"outgoing-interface": "gre-direct"}),
-            (f"{far}/16", {"outgoing-interface": "gre-relay"}),
-            **of("acme"),
-        ),
+        static("acme", *ways, **of("acme")),
     ]
     tree = configuration(interfaces, routes, ["acme"], [])
     identities = [f"box-{n}.example" for n in (1, 2)]

@@ -98,7 +98,7 @@ def test_who_starts_keeps_trying(changed: Edit) -> None:
 
     found = message(desired(changed(start)), "site-1")
     child = found["children"]["overlay"]
-    assert (child["start_action"], child["dpd_action"], child["close_action"]) == ("trap|start", "restart", "start")
+    assert (child["start_action"], child["dpd_action"], child["close_action"]) == ("trap", "restart", "start")
     assert found["keyingtries"] == "0"
     assert found["remote_addrs"] == ["203.0.113.2"]
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from controller.intent import read
+from controller.intent import MODULES, read
 from yangkit import ApplyError, Datastores, Module, NetconfServer, RpcCall, Schema, Tree
 from yangkit.restconf import RestconfApp
 from yangkit.restconf.messages import Scope
@@ -19,12 +19,6 @@ YANG = Path(__file__).parents[3] / "models" / "yang"
 SITES = "ietf-l3vpn-svc:l3vpn-svc"
 REGISTRY = "elasticlab-devices:devices"
 GRO = "service:gro"
-MODULES = (
-    Module("ietf-l3vpn-svc", ("cloud-access", "ipv4", "ipv6")),
-    Module("elasticlab-access"),
-    Module("elasticlab-network"),
-    Module("ietf-alarms"),
-)
 
 
 async def _gro(_: Scope) -> str:
@@ -74,8 +68,6 @@ class Controller(_Server):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, list(MODULES), {"elasticlab-network:plan": self._plan})
-        #: Whether the real controller's own eyes look at the intent.
-        self.reads = True
         self.states: dict[str, str] = {}
         self.sites: dict[str, dict[str, Any]] = {}
         self.devices: dict[str, dict[str, Any]] = {}
@@ -98,8 +90,7 @@ class Controller(_Server):
         if self.refusal is not None and self.refused in str(new):
             raise ApplyError(self.refusal, f"/{SITES}", "invalid-value")
         self.applied = new
-        if self.reads:
-            read(new)
+        read(new)
 
     async def state(self, wanted: frozenset[str] | None = None) -> Tree:
         network: Tree = {"healthy": True}

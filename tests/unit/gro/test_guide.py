@@ -32,11 +32,13 @@ def test_the_table_names_every_characteristic_and_member() -> None:
 
 
 @pytest.mark.parametrize("number", range(len(ORDERS)))
-async def test_an_order_of_the_guide_can_be_placed(gro: Any, number: int) -> None:
+async def test_an_order_of_the_guide_is_carried_out(gro: Any, number: int) -> None:
     for serial in ("EL-1", "EL-2", "EL-3"):
         await gro.network.plug_in(serial)
     plan = await gro.call("POST", f"{ORDERING}/orderPlan", ORDERS[number]["order"])
     assert plan.status_code == 200, plan.text
+    done = await gro.finished(await gro.call("POST", f"{ORDERING}/serviceOrder", ORDERS[number]["order"]))
+    assert done["state"] == "completed", done
 
 
 def test_there_are_orders_in_the_guide() -> None:

@@ -36,11 +36,6 @@ async def state(gro: Any) -> Any:
     return [gro.network.controller.intent, await services(gro), (await gro.call("GET", "/sites")).json()]
 
 
-@pytest.fixture(autouse=True)
-def _lenient(gro: Any) -> None:
-    gro.network.controller.reads = True
-
-
 async def test_a_policy_changes_without_the_service_ending(gro: Any) -> None:
     (service,) = await bought(gro, add("1", "Site to Internet", site(1)))
     changed = site(1, localInternet={"default": "pop", "rules": [RULES[0]]}, dns={})

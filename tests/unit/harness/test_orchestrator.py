@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from harness.cli.ordering import show_plan
 from harness.factory import Factory
 from harness.orchestrator import RefusedError, UnavailableError, ordering, registry
 from harness.orchestrator.client import Orchestrator
@@ -187,6 +190,15 @@ class TestPlacing:
         server.answers["POST", f"{ordering.ORDERING}/orderPlan"] = [(503, {"detail": "no controller"})]
         with pytest.raises(UnavailableError, match=r"branch\.json: gro cannot do it now \(503\): no controller"):
             ordering.plan(far, order)
+
+
+def test_a_plan_is_shown_with_its_notes() -> None:
+    edit = {"device": "ucpe-1", "operation": "create", "target": "/x", "description": "an edit"}
+    note = {"site": "acme.b1", "peer": "acme.b2", "text": "both behind NAT: relayed by the POP"}
+    said = io.StringIO()
+    show_plan(Console(file=said, width=100), {"edit": [edit], "note": [note]}, as_json=False)
+    assert "an edit" in said.getvalue()
+    assert "note  acme.b1 – acme.b2: both behind NAT: relayed by the POP" in said.getvalue()
 
 
 def stream(*events: tuple[str, dict[str, Any]]) -> bytes:

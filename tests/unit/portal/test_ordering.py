@@ -104,7 +104,6 @@ class TestSecret:
     KEY = "a-key-of-nobody-0001"
 
     async def test_it_is_typed_once_and_shown_never(self, ann, site, world, tmp_path):
-        world.south.controller.reads = False
         sent = {name.replace("site.", "sites.0."): value for name, value in site().items()} | CLOUD
         form = await ann.post("/catalogue/site-to-dc", {**sent, "cloud.sharedKey": self.KEY, "_add": "sites"})
         assert re.search(r'<input id="field-cloud-sharedKey"[^>]*type="password"', form.text)

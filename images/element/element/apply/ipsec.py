@@ -19,6 +19,7 @@ from typing import Any
 import vici
 from cryptography import x509
 
+from element.apply.exchange import Exchanges
 from element.apply.succession import Succession
 from element.plan.resources import Credential, Ike, Resource, SharedKey
 from element.revocation import Revocations, is_revoked
@@ -52,6 +53,7 @@ class Charon:
         self._credentials: dict[tuple[str, bool], Credential] = {}
         self._keys: dict[str, str] = {}
         self._shared: dict[str, SharedKey] = {}
+        self._exchanges = Exchanges(self._initiate, lambda number: self._terminate({"child-id": number}))
         self._succession = Succession()
 
     def close(self) -> None:
@@ -63,6 +65,7 @@ class Charon:
         self._credentials.clear()
         self._keys.clear()
         self._shared.clear()
+        self._exchanges.clear()
         self._succession.clear()
 
     def call(self, command: str, message: Message | None = None) -> Any:
@@ -173,9 +176,7 @@ class Charon:
 
     def load(self, ike: Ike) -> None:
         """Load a connection. Its SAs stay unless they contradict it."""
-        message = json.loads(ike.message)
-        if before := self._loaded.get(ike.name):
-            self._end_what_contradicts(ike.name, json.loads(before.message), message)
+        message, before = json.loads(ike.message), self._loaded.get(ike.name)
         # By identity, not by certificate: a connection that is loaded with another certificate loses its SAs.
         message["local"].pop("certs", None)
         if "cacerts" in message["remote"]:
@@ -184,15 +185,26 @@ class Charon:
         self._succession.order(ike.name, message)
         self.call("load_conn", {ike.name: message})
         self._loaded[ike.name] = ike
+        # Only now: a peer that is told calls again at once, and must meet what is new.
+        if before:
+            self._end_what_contradicts(ike.name, json.loads(before.message), json.loads(ike.message))
+        self._start()
 
     def _end_what_contradicts(self, name: str, old: Message, new: Message) -> None:
-        """End the SAs that cannot follow a change: all with other ends, else those of changed and former flows."""
+        """End the SAs that cannot follow a change: all with other ends, else those of changed and former flows.
+
+        With IKEv2 a flow that has got other selectors keeps its SA until another has taken its place.
+        """
         if any(old[key] != new[key] for key in _ENDS):
             self._terminate({"ike": name})
             return
         for child, before in old["children"].items():
             now = new["children"].get(child)
-            if now is None or any(before[key] != now[key] for key in _SELECTORS):
+            if now is not None and all(before[key] == now[key] for key in _SELECTORS):
+                continue
+            if now is not None and before["if_id_in"] == now["if_id_in"] and new["version"] == "2":
+                self._exchanges.begin(name, child)
+            else:
                 self._terminate({"ike": name, "child": child})
 
     def unload(self, ike: Ike) -> None:
@@ -252,18 +264,30 @@ class Charon:
         for name in self._succession.outdated(self.associations() if self._loaded else ()):
             if name in self._loaded:
                 self.load(self._loaded[name])
+        self._start()
+
+    def _start(self) -> None:
+        """Start what has no SA, and bring exchanges of SAs forward."""
         wanted = {(name, child) for name, ike in self._loaded.items() for child in _started(ike)}
-        if not wanted:
+        if not wanted and not self._exchanges:
             return
+        associations = self.associations()
         alive = set()
-        for sa in self.associations():
+        for sa in associations:
             name = sa["name"]
             if sa["state"] == "CONNECTING":  # its children follow
                 alive |= {(name, child) for ours, child in wanted if ours == name}
             alive |= {(name, c["name"]) for c in sa.get("child-sas", {}).values() if c["state"] in _LIVING}
         for name, child in sorted(wanted - alive):
-            with suppress(CharonError):
-                self.call("initiate", {"child": child, "ike": name, "timeout": "-1"})
+            self._initiate(name, child)
+        if self._exchanges:
+            loaded = {name: json.loads(ike.message)["children"] for name, ike in self._loaded.items()}
+            children = {(name, child): message for name, found in loaded.items() for child, message in found.items()}
+            self._exchanges.go_on(children, associations)
+
+    def _initiate(self, name: str, child: str) -> None:
+        with suppress(CharonError):
+            self.call("initiate", {"child": child, "ike": name, "timeout": "-1"})
 
 
 def established(children: Collection[str], associations: list[Message]) -> bool:

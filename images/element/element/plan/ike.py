@@ -74,7 +74,11 @@ def _ends(connection: Connection) -> tuple[dict[str, Any], dict[str, Any]]:
 def _child(config: Config, connection: Connection, child: Child) -> dict[str, Any]:
     starts = connection.start
     if_id = str(config.interface(child.flow.interface).if_id)
+    # SAs of one flow can take each other's place only if they are one to the kernel's policies. IKEv1 has a child for
+    # each pair of prefixes, whose SAs are not to be mixed up.
+    same = {"reqid": if_id} if connection.mode is Mode.IKEV2 else {}
     return {
+        **same,
         "mode": "tunnel",
         "local_ts": list(child.local),
         "remote_ts": list(child.remote),
@@ -84,7 +88,8 @@ def _child(config: Config, connection: Connection, child: Child) -> dict[str, An
         "replay_window": str(connection.replay_window),
         "rekey_time": f"{connection.child_lifetime}s",
         "policies": "yes",
-        "start_action": "trap|start" if starts else "none",
+        # Not "start": charon would end the SAs of a child whose selectors change. Whoever loads it starts it.
+        "start_action": "trap" if starts else "none",
         "close_action": "start" if starts else "none",
         "dpd_action": "restart" if starts else "clear",
     }

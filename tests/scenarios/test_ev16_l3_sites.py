@@ -1,0 +1,208 @@
+"""EV-16: L3 uCPE sites to each other in the cloud. The three steps of the source document (seed 002, section 2.3.2).
+
+Server A is host-1 behind uCPE 1, which is behind a NAT router; server B is host-3 behind uCPE 3. The tunnel of the
+document is IPsec and nothing else; with GRE inside it is the way of EV-13.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from harness.lab import Lab, assert_encrypted
+from tests.scenarios.buying import Json, Shop, service
+from tests.scenarios.hops import overheard
+
+pytestmark = pytest.mark.topology("scenarios")
+
+A, GATEWAY_A = "10.1.0.10", "10.1.0.1"
+B, GATEWAY_B = "10.5.0.10", "10.5.0.1"
+POP, NAT_1, UCPE_3 = "203.0.113.2", "192.0.2.2", "192.0.2.10"
+SECRET = b"nobody-may-read!"
+TUNNELLED = "ip proto gre or udp port 4789"
+IN_CLEAR = f"{TUNNELLED} or net 10.0.0.0/8 or net 100.64.0.0/10"
+ECHO, REPLY = f"icmp[0] = 8 and src host {A} and dst host {B}", f"icmp[0] = 0 and src host {B} and dst host {A}"
+# GRE without options is 4 octets after IP's 20; in the packet inside, its protocol and its ends.
+ECHO_IN_GRE = "ip proto gre and ip[22:2] = 0x0800 and ip[33] = 1 and ip[36:4] = 0x0a01000a and ip[40:4] = 0x0a05000a"
+
+
+@dataclass(frozen=True)
+class Ways:
+    """The interfaces through which the sites' packets go on each box."""
+
+    here: str
+    """Of uCPE 1, to the vMSR."""
+    back: str
+    """Of the vMSR, to uCPE 1."""
+    on: str
+    """Of the vMSR, to uCPE 3."""
+    there: str
+    """Of uCPE 3, to the vMSR."""
+
+
+@pytest.fixture
+def acme(shop: Shop) -> Shop:
+    """Boxes 1 and 3 are acme's."""
+    shop.give("acme", "ucpe-1", "ucpe-3")
+    return shop
+
+
+def sites(shop: Shop, **more: Json) -> Json:
+    """Both sites, to each other."""
+    a = {"name": "site-a", "device": shop.serial("ucpe-1"), "access": "routed", "gateway": f"{GATEWAY_A}/24", **more}
+    b = {"name": "site-b", "device": shop.serial("ucpe-3"), "access": "routed", "gateway": f"{GATEWAY_B}/24", **more}
+    return service("site-to-site", sites=[a, b])
+
+
+def ways(lab: Lab) -> Ways:
+    """By each box's own routes, in the tenant's domain."""
+    return Ways(*(way(lab, *ends) for ends in (("ucpe-1", B), ("vmsr-1", A), ("vmsr-1", B), ("ucpe-3", A))))
+
+
+def way(lab: Lab, box: str, target: str) -> str:
+    [domain] = re.findall(r"^(\S+)", lab[box].exec("ip", "-br", "link", "show", "type", "vrf"))
+    found = re.search(r" dev (\S+)", lab[box].exec("ip", "-o", "route", "get", target, "vrf", domain))
+    assert found is not None
+    return found[1]
+
+
+def mac_of(lab: Lab, node: str) -> str:
+    """Of a node's interface ``lan``."""
+    return lab[node].exec("cat", "/sys/class/net/lan/address").strip()
+
+
+def say(lab: Lab) -> None:
+    """Server A sends server B three echo requests that can be recognised."""
+    lab["host-1"].exec("ping", "-n", "-c3", "-i0.05", "-W3", "-s64", "-p", SECRET.hex(), B)
+
+
+class TestPlain:
+    """As the document has it: the sites' own packets in IPsec."""
+
+    @pytest.fixture
+    def ordered(self, lab: Lab, acme: Shop) -> Iterator[Ways]:
+        with acme.bought("acme", sites(acme, encapsulation="none")):
+            yield ways(lab)
+
+    def test_0_there_is_no_other_tunnel(self, lab: Lab, ordered: Ways) -> None:
+        """And each site has SAs of its own, for its prefix and the other's."""
+        for box in ("ucpe-1", "vmsr-1", "ucpe-3"):
+            assert lab[box].exec("ip", "-o", "link", "show", "type", "gre") == ""
+            assert lab[box].exec("ip", "-o", "link", "show", "type", "vxlan") == ""
+        assert len({ordered.back, ordered.on}) == 2
+        policies = lab["vmsr-1"].exec("ip", "xfrm", "policy", "list", "dir", "out")
+        assert "src 10.5.0.0/24 dst 10.1.0.0/24" in policies
+        assert "src 10.1.0.0/24 dst 10.5.0.0/24" in policies
+
+    def test_1_the_ucpe_forwards_by_route_and_sends_it_in_ipsec_through_its_wan(self, lab: Lab, ordered: Ways) -> None:
+        with (
+            lab.capture("host-1:lan") as access,
+            overheard(lab, "ucpe-1", ordered.here) as routed,
+            assert_encrypted(lab, "ucpe-1:wan", secrets=[SECRET]) as wan,
+        ):
+            say(lab)
+        assert access.count(f"{ECHO} and ether dst {mac_of(lab, 'ucpe-1')} and ip[8] = 64") == 3, access.frames("icmp")
+        assert routed.count(f"{ECHO} and ip[8] = 63") == 3, routed.frames()
+        assert routed.count(TUNNELLED) == 0
+        assert wan.count(f"udp dst port 4500 and dst host {POP} and ip[8] > 60") >= 3
+        assert wan.count(IN_CLEAR) == 0
+
+    def test_2_the_vmsr_decrypts_it_routes_it_and_encrypts_it_for_the_far_ucpe(self, lab: Lab, ordered: Ways) -> None:
+        """ "According to the outer IP route" on both ways: the Internet sees the ends of the tunnels alone."""
+        with (
+            lab.capture("internet:access-1") as from_a,
+            overheard(lab, "vmsr-1", ordered.back) as decrypted,
+            overheard(lab, "vmsr-1", ordered.on) as routed,
+            lab.capture("internet:access-3") as to_b,
+        ):
+            say(lab)
+        assert from_a.count(f"udp and src host {NAT_1} and dst host {POP} and dst port 4500") >= 3
+        assert decrypted.count(f"{ECHO} and ip[8] = 63") == 3, decrypted.frames()
+        assert routed.count(f"{ECHO} and ip[8] = 62") == 3, routed.frames()
+        assert (decrypted.count(REPLY), routed.count(REPLY)) == (3, 3)
+        assert to_b.count(f"esp and src host {POP} and dst host {UCPE_3}") >= 3
+        for hop in (from_a, to_b):
+            assert hop.count(IN_CLEAR) == 0
+            assert not hop.contains(SECRET)
+
+    def test_3_the_far_ucpe_decrypts_it_and_forwards_it_to_the_server(self, lab: Lab, ordered: Ways) -> None:
+        with (
+            overheard(lab, "ucpe-3", ordered.there) as decrypted,
+            lab.capture("host-3:lan") as server,
+        ):
+            say(lab)
+        assert decrypted.count(f"{ECHO} and ip[8] = 62") == 3, decrypted.frames()
+        assert server.count(f"{ECHO} and ether src {mac_of(lab, 'ucpe-3')} and ip[8] = 61") == 3, server.frames("icmp")
+        assert server.count(REPLY) == 3
+
+    def test_what_is_of_neither_site_does_not_pass(self, lab: Lab, ordered: Ways) -> None:
+        """Another source, and another target: the SAs are for two prefixes. Nor does it leave in clear."""
+        lab["host-1"].sh("ip address add 10.1.9.10/32 dev lan")
+        try:
+            with lab.capture("ucpe-1:wan") as wan, lab.capture("host-3:lan") as server:
+                assert not lab["host-1"].reaches(B, source="10.1.9.10")
+                assert not lab["host-1"].reaches("10.77.0.1")
+                assert lab["host-1"].reaches(B)
+        finally:
+            lab["host-1"].sh("ip address del 10.1.9.10/32 dev lan")
+        assert wan.count(IN_CLEAR) == 0
+        assert server.count("src host 10.1.9.10 or dst host 10.77.0.1") == 0
+
+    def test_without_charon_nothing_leaves(self, lab: Lab, ordered: Ways) -> None:
+        with lab.capture("ucpe-1:wan") as wan:
+            lab["ucpe-1"].sh("sv -w 15 down charon; ip xfrm state flush; ip xfrm policy flush")
+            try:
+                lab["host-1"].must_not_reach(B, 1)
+            finally:
+                lab["ucpe-1"].sh("sv up charon")
+        assert wan.count(f"{IN_CLEAR} or icmp") == 0
+        lab["host-1"].must_reach(B, 30)
+
+
+class TestGreInside:
+    """With GRE inside, as by default: the same three steps."""
+
+    @pytest.fixture
+    def ordered(self, lab: Lab, acme: Shop) -> Iterator[Ways]:
+        with acme.bought("acme", sites(acme, encapsulation="gre")):
+            yield ways(lab)
+
+    def test_the_three_steps(self, lab: Lab, ordered: Ways) -> None:
+        assert ordered == Ways("gre-vmsr-1", "gre-ucpe-1", "gre-ucpe-3", "gre-vmsr-1")
+        with (
+            lab.capture("host-1:lan") as access,
+            overheard(lab, "ucpe-1", "ipsec-vmsr-1") as sent,
+            assert_encrypted(lab, "ucpe-1:wan", secrets=[SECRET]),
+            overheard(lab, "vmsr-1", "ipsec-ucpe-1") as decrypted,
+            overheard(lab, "vmsr-1", "gre-ucpe-1") as terminated,
+            overheard(lab, "vmsr-1", "gre-ucpe-3") as routed,
+            overheard(lab, "vmsr-1", "ipsec-ucpe-3") as sent_on,
+            assert_encrypted(lab, "ucpe-3:wan", secrets=[SECRET]),
+            overheard(lab, "ucpe-3", "ipsec-vmsr-1") as arrived,
+            lab.capture("host-3:lan") as server,
+        ):
+            say(lab)
+        # 1: routed, in GRE, in IPsec.
+        assert access.count(f"{ECHO} and ip[8] = 64") == 3
+        assert sent.count(ECHO_IN_GRE) == 3, sent.frames()
+        # 2: out of both, routed, and into both again.
+        assert decrypted.count(ECHO_IN_GRE) == 3, decrypted.frames()
+        assert (terminated.count(f"{ECHO} and ip[8] = 63"), routed.count(f"{ECHO} and ip[8] = 62")) == (3, 3)
+        assert sent_on.count(ECHO_IN_GRE) == 3, sent_on.frames()
+        # 3: out of both, and delivered.
+        assert arrived.count(ECHO_IN_GRE) == 3, arrived.frames()
+        assert server.count(f"{ECHO} and ether src {mac_of(lab, 'ucpe-3')} and ip[8] = 61") == 3
+        assert server.count(REPLY) == 3
+
+
+def test_afterwards_nothing_is_left(lab: Lab, acme: Shop) -> None:
+    with acme.bought("acme", sites(acme, encapsulation="none")):
+        lab["host-1"].must_reach(B)
+    for box in ("ucpe-1", "vmsr-1", "ucpe-3"):
+        assert lab[box].exec("ip", "-o", "link", "show", "type", "xfrm") == ""
+        assert lab[box].exec("ip", "-o", "link", "show", "type", "vrf") == ""
+        assert " dir " not in lab[box].exec("ip", "xfrm", "policy"), "besides those of charon's sockets"
+    assert not lab["host-1"].reaches(B)
