@@ -27,7 +27,7 @@ def arguments(order: Tree) -> list[str]:
     bound = [word for origin in origins if origin for word in ("-I", origin)]
     return [
         "ping",
-        "-4",
+        "-6" if ":" in order["address"] else "-4",
         "-n",
         "-q",
         "-c",

@@ -51,6 +51,11 @@ def test_requests_leave_where_they_are_told_to(order: dict[str, Any], bound: str
     assert command[command.index("-w") + 1] == "2"
 
 
+@pytest.mark.parametrize(("address", "family"), [("10.2.0.10", "-4"), ("2001:db8::10", "-6")])
+def test_it_asks_in_the_addresss_family(address: str, family: str) -> None:
+    assert arguments({"address": address})[1] == family
+
+
 async def test_an_origin_that_is_not_there_is_told() -> None:
     with pytest.raises(ApplyError, match="no-such-vrf"):
         await Pinger()({"address": "127.0.0.1", "tenant": "no-such-vrf", "count": 1, "timeout": 1})

@@ -55,8 +55,7 @@ SETTINGS = {
     "net/ipv4/conf/all/rp_filter": "0",
     "net/ipv4/conf/all/accept_redirects": "0",
     "net/ipv4/conf/all/send_redirects": "0",
-    # Errors that we send are marked as what they are about: so they find their conntrack zone and their way.
-    "net/ipv4/fwmark_reflect": "1",
+    # Errors that we send are marked as what they are about: so they find their way (firewall6.senders).
     "net/ipv6/fwmark_reflect": "1",
     # IPv6 is off unless it is configured: whatever is made or plugged in begins without.
     "net/ipv6/conf/default/disable_ipv6": "1",

@@ -47,7 +47,7 @@ def ruleset(config: Config) -> Ruleset:
             f"table inet {TABLE} {{",
             *(f"  counter {name} {{ }}" for name in COUNTERS),
             *_chain("zones", "prerouting priority raw; policy accept", _zones(config, "iifname")),
-            *_chain("own-zones", "output priority raw; policy accept", _own_zones(config)),
+            *_chain("own-zones", "output priority raw; policy accept", _zones(config, "oifname")),
             *(line for name, rules in breakout.chains(config) for line in _called(name, rules)),
             *_chain("marks", "prerouting priority mangle; policy accept", _marks(config)),
             *_chain("input", "input priority filter; policy drop", _input(config)),
@@ -94,11 +94,6 @@ def _zones(config: Config, direction: str) -> Iterator[str]:
     if names:
         entries = _set(f'"{name}" : {number}' for name, number in names)
         yield f"ct original zone set {direction} map {entries}"
-
-
-def _own_zones(config: Config) -> Iterator[str]:
-    yield from _zones(config, "oifname")
-    yield from firewall6.errors(config)
 
 
 def _marks(config: Config) -> Iterator[str]:

@@ -36,17 +36,6 @@ def senders(config: Config) -> Iterator[str]:
             yield f"meta nfproto ipv6 iifname {_names(inside)} meta mark set meta mark | {mark:#x}"
 
 
-def errors(config: Config) -> Iterator[str]:
-    """Errors about replies, sent back to the Internet, are in the tenant's conntrack zone: there it is known how the
-    reply was translated, and what is in the error is translated back."""
-    for breakout in config.breakouts:
-        number = config.tenant(breakout.tenant).id
-        about = f'oifname "{breakout.interface}" meta mark & 0xfff == {number}'
-        zone = f"ct original zone set {number}"
-        yield f"{about} icmp type {{ destination-unreachable, time-exceeded, parameter-problem }} {zone}"
-        yield f"{about} icmpv6 type {ERRORS} {zone}"
-
-
 def leaks(config: Config, ports: list[Interface]) -> Iterator[str]:
     """Before translation nothing leaves by an uplink that has the gateway's address in a tenant's network."""
     inner = [a.partition("/")[0] for i in config.interfaces if i.tenant for a in i.addresses if ":" in a]

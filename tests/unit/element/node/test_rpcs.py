@@ -132,9 +132,10 @@ async def test_what_is_no_base64_or_missing_is_refused(box: Box) -> None:
             assert refusal.value.tag == tag
 
 
-async def test_a_ping_is_counted(box: Box) -> None:
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+async def test_a_ping_is_counted(box: Box, address: str) -> None:
     async with await box.connect(box.client("admin")) as client:
-        order = f'<ping xmlns="{NAMESPACE}"><address>127.0.0.1</address><count>2</count></ping>'
+        order = f'<ping xmlns="{NAMESPACE}"><address>{address}</address><count>2</count></ping>'
         reply = await client.rpc(order, deadline=10)
         found = {child.tag.partition("}")[2]: child.text for child in reply.iter() if child.text}
         assert (found["sent"], found["received"]) == ("2", "2")
@@ -149,6 +150,7 @@ async def test_a_ping_is_counted(box: Box) -> None:
         "<address>-f</address>",
         "<address>127.0.0.1</address><source-interface>eth0</source-interface>",
         "<address>127.0.0.1</address><tenant>nobody</tenant>",
+        "<address>127.0.0.1</address><source-address>::1</source-address>",
         "<count>1</count>",
     ],
 )
