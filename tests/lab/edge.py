@@ -13,7 +13,7 @@ from harness.wait import wait_for
 TENANTS = {"a": 1, "b": 2}
 GATEWAY, HOST, FAR = "10.1.0.1", "10.1.0.10", "10.9.0.2"
 GATEWAY_MAC = "02:e1:00:00:00:01"
-WAN = "192.0.2.10"
+WAN, WAN6 = "192.0.2.10", "2001:db8:f::"
 SERVERS = ("198.51.100.80", "198.51.100.81")
 """Addresses that are both in the Internet and where the tenants' routes lead; who answers says where it went."""
 STARTUP = "/var/lib/element/startup.xml"
@@ -65,6 +65,23 @@ def _breakout(name: str, policy: Sequence[Entry]) -> str:
     return f"<breakout><tenant>{name}</tenant><external-interface>wan</external-interface>{inside}{entries}</breakout>"
 
 
+def _underlay6() -> str:
+    """The underlay's IPv6 default route."""
+    hop = f"<next-hop><next-hop-address>{WAN6}1</next-hop-address></next-hop>"
+    return (
+        "<control-plane-protocol><type>static</type><name>underlay</name><static-routes>"
+        '<ipv6 xmlns="urn:ietf:params:xml:ns:yang:ietf-ipv6-unicast-routing">'
+        f"<route><destination-prefix>::/0</destination-prefix>{hop}</route></ipv6>"
+        "</static-routes></control-plane-protocol>"
+    )
+
+
+def ipv6(address: str, more: str = "") -> str:
+    """An interface's IPv6 with one address."""
+    given = f"<address><ip>{address}</ip><prefix-length>64</prefix-length></address>"
+    return f'<ipv6 xmlns="urn:ietf:params:xml:ns:yang:ietf-ip"><forwarding>true</forwarding>{given}{more}</ipv6>'
+
+
 def _bridged(lan: str) -> str:
     """Tenant a's two links as one LAN, whose gateway is a bridge with these servers."""
     module = 'xmlns="urn:elasticlab:yang:elasticlab-bridge"'
@@ -77,14 +94,16 @@ def _bridged(lan: str) -> str:
 def configuration(policy: Sequence[Entry] | None, lan: str, mark: str, *, bridged: bool = False) -> str:
     """Two tenants, each with a LAN and a default route elsewhere; with this policy of local breakout, or with none."""
     dhcp = '<dhcp xmlns="urn:elasticlab:yang:elasticlab-interface"/>'
-    interfaces = _interface("wan", address=None, more=dhcp) + _interface("mark", address=mark, kind="softwareLoopback")
+    interfaces = _interface("wan", address=None, more=dhcp + ipv6(f"{WAN6}2")) + _interface(
+        "mark", address=mark, kind="softwareLoopback"
+    )
     interfaces += _bridged(lan) if bridged else ""
     apart = [name for name in TENANTS if not (bridged and name == "a")]
     for name in apart:
         interfaces += _interface(f"lan-{name}", address=GATEWAY, more=_tenant(name) + lan)
         interfaces += _interface(f"far-{name}", address="10.9.0.1", more=_tenant(name))
     tenants = "".join(f"<tenant><name>{name}</name><id>{number}</id></tenant>" for name, number in TENANTS.items())
-    routes = "".join(_routes(name) for name in apart)
+    routes = _underlay6() + "".join(_routes(name) for name in apart)
     nat = "".join(_breakout(name, policy) for name in TENANTS) if policy is not None else ""
     return (
         '<config xmlns="urn:ietf:params:xml:ns:netconf:base:1.0">'

@@ -11,7 +11,7 @@ import pytest
 
 from harness.lab import Lab, Node
 from harness.wait import wait_for
-from tests.lab.edge import GATEWAY, HOST, INTERNET, ROUTED, SERVERS, WAN, Edge, Entry
+from tests.lab.edge import GATEWAY, HOST, INTERNET, ROUTED, SERVERS, TENANTS, WAN, WAN6, Edge, Entry, ipv6
 
 pytestmark = pytest.mark.topology("edge")
 
@@ -196,3 +196,30 @@ def test_large_packets_are_told_of(edge: Edge) -> None:
         assert 1360 in sizes
     finally:
         edge.box.exec("ip", "link", "set", "wan", "mtu", "1500")
+
+
+SERVER6, HOST6, GATEWAY6 = "2001:db8:80::80", "2001:db8:1::10", "2001:db8:1::1"
+SPLITS6: dict[str, tuple[Sequence[Entry], tuple[str, ...], tuple[str, ...]]] = {
+    "by prefix": ([{"destination-prefix": f"{SERVER6}/128"}], (f"[{SERVER6}]",), (f"[{SERVER6[:-1]}1]",)),
+    "by DSCP": ([{"dscp": "46"}], (f"[{SERVER6}]", "--ip-tos", "184"), (f"[{SERVER6}]",)),
+}
+
+
+@pytest.mark.parametrize("split", SPLITS6)
+def test_ipv6_leaves_here_as_well_and_translated(edge: Edge, split: str) -> None:
+    """Of both tenants from one address: outside both are the uplink's (NAPT66)."""
+    policy, local, elsewhere = SPLITS6[split]
+    edge.configure(policy, ipv6(GATEWAY6))
+    internet = edge.lab["internet"]
+    for address in (f"{WAN6}1/64", f"{SERVER6}/128", f"{SERVER6[:-1]}1/128"):
+        internet.exec("ip", "-6", "address", "replace", address, "dev", "lan", "nodad")
+    for name in TENANTS:
+        edge.lab[f"host-{name}"].sh(
+            f"ip -6 address replace {HOST6}/64 dev lan nodad; ip -6 route replace default via {GATEWAY6}"
+        )
+    with edge.lab.capture("internet:lan") as outside:
+        for name in TENANTS:
+            wait_for(f"tenant {name}'s way out", lambda n=name: edge.asked(n, *local) == INTERNET, 15)
+            assert edge.asked(name, *elsewhere).startswith("nobody"), "the tenant has no IPv6 route"
+    assert outside.count(f"ip6 and tcp and src host {WAN6}2") > 0
+    assert outside.count("ip6 and src net 2001:db8:1::/64") == 0

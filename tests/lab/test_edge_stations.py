@@ -9,7 +9,7 @@ import pytest
 
 from harness.lab import Lab, Node
 from harness.wait import wait_for
-from tests.lab.edge import GATEWAY, TENANTS, Edge
+from tests.lab.edge import GATEWAY, TENANTS, Edge, ipv6
 
 pytestmark = pytest.mark.topology("edge")
 
@@ -24,12 +24,11 @@ BOTH = DHCP + DNS
 MAC = "02:00:00:00:00:aa"
 FORWARDER = "198.51.100.53"
 PREFIX, GATEWAY6 = "2001:db8:1:", "2001:db8:1::1"
-IPV6 = (
-    '<ipv6 xmlns="urn:ietf:params:xml:ns:yang:ietf-ip"><forwarding>true</forwarding>'
-    f"<address><ip>{GATEWAY6}</ip><prefix-length>64</prefix-length></address>"
+IPV6 = ipv6(
+    GATEWAY6,
     '<ipv6-router-advertisements xmlns="urn:ietf:params:xml:ns:yang:ietf-ipv6-unicast-routing">'
     "<send-advertisements>true</send-advertisements><max-rtr-adv-interval>10</max-rtr-adv-interval>"
-    "</ipv6-router-advertisements></ipv6>"
+    "</ipv6-router-advertisements>",
 )
 RUNNING = "pgrep -x dnsmasq || true"
 
@@ -56,7 +55,9 @@ def edge(lab: Lab) -> Iterator[Edge]:
 
 def ask_for_address(node: Node, name: str = "pc") -> str:
     """What a station gets by DHCP that calls itself so; it configures itself with it."""
-    node.exec("busybox", "udhcpc", "-i", "lan", "-n", "-q", "-t", "5", "-T", "1", "-O", "mtu", "-x", f"hostname:{name}")
+    node.exec(
+        "busybox", "udhcpc", "-i", "lan", "-n", "-q", "-t", "12", "-T", "1", "-O", "mtu", "-x", f"hostname:{name}"
+    )
     return node.sh("ip -4 -o address show lan | awk '{print $4}'").strip()
 
 
@@ -107,7 +108,7 @@ def test_a_tenants_questions_go_where_its_packets_go(edge: Edge) -> None:
                 assert ask(edge.lab[f"host-{name}"], "where.example", GATEWAY, *options) == [f"203.0.113.{number}"]
     assert routed.count(f"udp port 53 and src host {GATEWAY}") > 0
     assert routed.count("net 169.254.0.0/16") == 0
-    edge.configure([{}], BOTH)
+    edge.configure([{"source-prefix": "10.1.0.0/24"}], BOTH)
     wait_for_names(edge, *TENANTS)
     with edge.lab.capture("internet:lan") as outside:
         for name in TENANTS:
@@ -184,6 +185,7 @@ def test_servers_end_with_their_configuration(edge: Edge) -> None:
     edge.configure(None)
     wait_for("DHCP to end", lambda: not edge.box.sh(RUNNING).split(), 10)
     assert "dns-" not in edge.box.exec("ip", "-br", "link")
+    assert edge.box.exec("ls", "/var/lib/element-stations") == "", "who comes next would inherit leases"
     assert ask(edge.lab["host-a"], "printer.office.example") == ["no answer"]
 
 

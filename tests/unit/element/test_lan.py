@@ -14,6 +14,7 @@ from element.lan import dnsmasq, leases, radvd, resolver
 from element.lan.daemons import Folders, daemons
 from element.lan.model import Dns, HostName
 from element.model import Config
+from element.nat import Matches, Policy
 from element.plan.desired import desired
 from element.plan.firewall import ruleset
 from element.plan.resources import Link
@@ -141,6 +142,8 @@ class TestDns:
             in rules
         )
         assert f'oifname "{link.name}" ct direction original counter name "forwarding-denied" drop' in rules
+        away = f'ip daddr {link.far[0]} oifname != "{link.name}" counter name "forwarding-denied" drop'
+        assert away in rules
         assert f'ip saddr {link.far[0]} oifname {{ "gre-1", "br-2" }} snat ip to 10.2.0.1' in rules
         assert f'"{link.name}" : 1' in rules
 
@@ -153,6 +156,19 @@ class TestDns:
             resolver.links(config)["br-2"].name,
         }
         assert resolver.attach(pop) is pop
+
+    def test_it_asks_as_the_gateway_by_the_policy_too(self, served: Callable[..., Config]) -> None:
+        config = served(dns={})
+        here, elsewhere = Matches(source="10.2.0.0/24", protocol=17), Matches(source="10.9.0.0/24")
+        policy = (Policy(here, break_out=True), Policy(elsewhere, break_out=True))
+        attached = resolver.attach(replace(config, breakouts=(replace(config.breakouts[0], policy=policy),)))
+        far = resolver.links(config)["br-2"].far[0]
+        rules = [line.strip() for line in ruleset(attached).text.splitlines() if "saddr" in line and "0x1000" in line]
+        assert [rule.partition(" ct mark")[0] for rule in rules] == [
+            "ip saddr 10.2.0.0/24 meta l4proto 17",
+            f"ip saddr {far}/32 meta l4proto 17",
+            "ip saddr 10.9.0.0/24",
+        ]
 
     def test_links_do_not_meet(self, pop: Config) -> None:
         many = tuple(replace(pop.interface("br-2"), name=f"lan{n}", dns=Dns()) for n in range(300))

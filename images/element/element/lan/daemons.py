@@ -102,9 +102,8 @@ def _router(interface: Interface, folders: Folders) -> Daemon:
     if interface.advertisements is None:
         raise ValueError(interface.name)
     file = folders.told / f"{interface.name}.ra"
-    radvd_: tuple[str, ...] = ("radvd", "--nodaemon", "--config", str(file), "--logmethod", "stderr")
-    radvd_ = (*radvd_, "--pidfile", str(folders.given / f".{interface.name}.pid"))
+    pid = folders.given / f".{interface.name}.pid"
+    told = ("--nodaemon", "--config", str(file), "--logmethod", "stderr", "--pidfile", str(pid))
     text = radvd.text(interface, interface.advertisements)
-    return Daemon(
-        f"{interface.name}: router advertisements", interface.name, (*_limited("net_raw"), *radvd_), file, text
-    )
+    command = (*_limited("net_raw"), "radvd", *told)
+    return Daemon(f"{interface.name}: router advertisements", interface.name, command, file, text)

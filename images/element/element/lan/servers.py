@@ -61,15 +61,19 @@ class Servers:
                 continue  # it has ended
 
     async def _follow(self, wanted: set[Daemon]) -> None:
-        kept = {daemon.given for daemon in wanted}
         for daemon in self._running.keys() - wanted:
             task = self._running.pop(daemon)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            if daemon.given and daemon.given not in kept:
-                daemon.given.unlink(missing_ok=True)
         for daemon in sorted(wanted - self._running.keys(), key=lambda d: d.name):
             self._running[daemon] = asyncio.create_task(self._supervise(daemon))
+        self._forget({daemon.given for daemon in wanted})
+
+    def _forget(self, kept: set[Path | None]) -> None:
+        """Leases of servers that are no longer wanted: who comes next does not inherit them."""
+        for file in self._folders.given.glob("*.*"):
+            if file not in kept and not file.name.startswith("."):
+                file.unlink(missing_ok=True)
 
     async def _supervise(self, daemon: Daemon) -> None:
         while True:

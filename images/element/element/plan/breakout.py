@@ -8,6 +8,7 @@ also given its translation: whatever changes later, no packet leaves with an add
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_interface, ip_network
 
 from element.model import Config
@@ -28,7 +29,7 @@ def chains(config: Config) -> Iterator[tuple[str, list[str]]]:
     """A chain for each policy, by name: its entries in their order, and nothing for what goes to the gateway itself."""
     for breakout in config.breakouts:
         if breakout.policy:
-            yield _chain(config, breakout), [*_to_gateway(config, breakout), *_entries(breakout)]
+            yield _chain(config, breakout), [*_to_gateway(config, breakout), *_entries(config, breakout)]
 
 
 def marks(config: Config) -> Iterator[str]:
@@ -100,10 +101,22 @@ def _to_gateway(config: Config, breakout: Breakout) -> Iterator[str]:
     yield f"ip6 daddr {{ {', '.join(['fe80::/10', 'ff00::/8', *sorted(v6)])} }} return"
 
 
-def _entries(breakout: Breakout) -> Iterator[str]:
+def _entries(config: Config, breakout: Breakout) -> Iterator[str]:
     for entry in breakout.policy:
-        for match in _matches(entry.matches):
-            yield f"{match} {_verdict(entry)}".strip()
+        for matches in (entry.matches, *_of_resolvers(config, breakout, entry.matches)):
+            for match in _matches(matches):
+                yield f"{match} {_verdict(entry)}".strip()
+
+
+def _of_resolvers(config: Config, breakout: Breakout, matches: Matches) -> Iterator[Matches]:
+    """What a LAN's DNS server asks, it asks as the gateway, although it has another address yet (element/lan)."""
+    if not matches.source:
+        return
+    network = ip_network(matches.source, strict=False)
+    for near in config.insiders(breakout):
+        if near.serves and any(ip_interface(a).ip in network for a in config.interface(near.serves).addresses):
+            ends = [ip_interface(a).ip for a in near.addresses]
+            yield from (replace(matches, source=str(end + 1)) for end in ends if end.version == network.version)
 
 
 def _verdict(entry: Policy) -> str:

@@ -34,6 +34,9 @@ def redirection(config: Config) -> Iterator[str]:
 def forward(config: Config) -> Iterator[str]:
     """A DNS server hears its LAN, as far as that asks the gateway, and answers; nobody else reaches it."""
     for near, served in _resolvers(config):
+        for family, far in _far(near):
+            # While the server is not there, the tenant's routes would take it elsewhere.
+            yield f'{family} daddr {far} oifname != "{near.name}" counter name "forwarding-denied" drop'
         yield f'{_came(served)} oifname "{near.name}" ct status & dnat == dnat accept'
         yield f'{_came(near)} oifname "{served.name}" ct direction reply accept'
         yield f'oifname "{near.name}" ct direction original counter name "forwarding-denied" drop'
@@ -63,6 +66,10 @@ def _families(served: Interface) -> Iterator[tuple[str, list[str]]]:
         yield "ip", old
     if new := [a for a in addresses if ":" in a]:
         yield "ip6", new
+
+
+def _far(near: Interface) -> Iterator[tuple[str, str]]:
+    return (("ip6" if ":" in address else "ip", _other(address)) for address in near.addresses)
 
 
 def _other(near: str) -> str:
