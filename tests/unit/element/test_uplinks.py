@@ -17,12 +17,12 @@ from element.plan.desired import desired
 from element.plan.resources import Route, Rule
 from element.uplinks import SILENT, SOUND, Uplinks, answers
 
-FIRST = day0._uplink({"address": "192.0.2.10/29", "gateway": "192.0.2.9"})
-SECOND = day0._uplink({"address": "198.51.100.2/30", "gateway": "198.51.100.1"})
+FIRST = day0._way_out({"interface": "wan", "address": "192.0.2.10/29", "gateway": "192.0.2.9"})
+SECOND = day0._way_out({"interface": "wan2", "address": "198.51.100.2/30", "gateway": "198.51.100.1"})
 
 
 def box(*, second: bool = True, **more: Any) -> Config:
-    beginning = day0.Day0("wan", FIRST, (), ("wan2", SECOND) if second else None)
+    beginning = day0.Day0(FIRST, (), SECOND if second else None)
     return replace(read(beginning.configuration(False)), **more)
 
 
@@ -49,7 +49,7 @@ def test_one_that_leads_nowhere_comes_last_and_can_still_be_asked() -> None:
 
 
 def test_a_lease_is_an_uplink_too() -> None:
-    beginning = day0.Day0("wan", None, (), ("wan2", SECOND))
+    beginning = day0.Day0(day0._way_out({"interface": "wan", "dhcp": True}), (), SECOND)
     config = read(beginning.configuration(False))
     assert plan.order(config) == ("wan2",)
     leased = replace(config, granted=(Granted("wan", "192.168.1.10/24", "192.168.1.1"),))
@@ -64,7 +64,7 @@ def test_day_0_may_name_a_second(tmp_path: Path) -> None:
     assert day0.read(tmp_path).second is None
     second = {"interface": "wan2", "address": "198.51.100.2/30", "gateway": "198.51.100.1"}
     path.write_text(json.dumps(written | {"wan2": second}))
-    assert day0.read(tmp_path).second == ("wan2", SECOND)
+    assert day0.read(tmp_path).second == SECOND
     path.write_text(json.dumps(written | {"wan2": second | {"gateway": "198.51.100.9"}}))
     with pytest.raises(FactoryError, match=r"198\.51\.100\.9 is not on the network"):
         day0.read(tmp_path)
