@@ -82,7 +82,7 @@ def test_a_child_rekey_changes_the_spis_and_costs_nothing(lab: Lab, site: str, w
     box, peer = (site, POP) if who == "site" else (POP, site)
     before = in_use(lab, site), ike_sas(lab, site, POP)
     with without_loss(lab):
-        swanctl(lab, box, "--rekey", "--child", peer)
+        swanctl(lab, box, "--rekey", "--ike", peer, "--child", "overlay")
         wait_for("packets to leave by another SA", lambda: in_use(lab, site).isdisjoint(before[0]), 10)
     assert ike_sas(lab, site, POP) == before[1]
 

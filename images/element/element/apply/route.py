@@ -10,7 +10,7 @@ from typing import Any
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from element.plan.resources import ROUTE_PROTOCOL, Resource, Route, Rule
+from element.plan.resources import MARK_MASK, ROUTE_PROTOCOL, Resource, Route, Rule
 
 _TYPES = {"unicast": 1, "blackhole": 6, "unreachable": 7, "prohibit": 8}
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
@@ -41,7 +41,7 @@ class Routes:
             elif message.get_attr("FRA_PROTOCOL") == ROUTE_PROTOCOL:
                 names = ("FRA_FWMARK", "FRA_TABLE", "FRA_IIFNAME")
                 mark, table, link = (message.get_attr(name) for name in names)
-                mask, protocol = message.get_attr("FRA_FWMASK"), message.get_attr("FRA_IP_PROTO")
+                mask, protocol = message.get_attr("FRA_FWMASK") or MARK_MASK, message.get_attr("FRA_IP_PROTO")
                 yield Rule(priority, mark, table, link, version, mask, protocol, message.get_attr("FRA_SRC"))
 
     def _route(self, message: Any, names: dict[int, str]) -> Route:

@@ -17,6 +17,9 @@ ROUTE_PROTOCOL = 77
 LINK_GROUP = 4077
 """Group of every link that we made or configured: the mark by which they are found again after a restart."""
 
+MARK_MASK = 0xFFFF
+"""Bits of a packet's mark that rules look at, unless they say otherwise."""
+
 MANAGEMENT = "eth0"
 """The management network's interface: not ours to change."""
 
@@ -204,7 +207,7 @@ class Rule(Resource):
     table: int | None = None
     link: str | None = None
     family: int = 4
-    mask: int = 0xFFFF
+    mask: int = MARK_MASK
     protocol: int | None = None
     source: str | None = None
 

@@ -68,15 +68,15 @@ def overlay(loopback: str, description: str) -> Tree:
     }
 
 
-def ipsec_interface(peer: End, if_id: int | None) -> Tree:
-    """The tunnel interface towards a peer."""
-    return _ipsec(peer.interface("ipsec"), if_id)
+def ipsec_interface(peer: End, if_id: int | None, narrower: int = 0) -> Tree:
+    """The tunnel interface towards a peer; ``narrower`` is by how many octets the way is (``Attachment.narrower``)."""
+    return _ipsec(peer.interface("ipsec"), if_id, narrower)
 
 
-def _ipsec(name: str, if_id: int | None) -> Tree:
+def _ipsec(name: str, if_id: int | None, narrower: int) -> Tree:
     if if_id is None:
         raise ValueError(f"{name} has no number")
-    return interface(name, "elasticlab-ipsec:ipsec-tunnel", mtu=IPSEC_MTU) | {
+    return interface(name, "elasticlab-ipsec:ipsec-tunnel", mtu=IPSEC_MTU - narrower) | {
         "elasticlab-ipsec:ipsec-tunnel": {"if-id": if_id}
     }
 
@@ -84,7 +84,7 @@ def _ipsec(name: str, if_id: int | None) -> Tree:
 def flow_interface(attachment: Attachment, flow: Flow, if_id: int, here: End) -> Tree:
     """The tunnel interface of a site's own flow, in the tenant's VRF; the device routes by the flow's prefixes."""
     ipv6 = attachment.site.gateway6 is not None
-    return _ipsec(flow.interface(if_id), if_id) | routed(ipv6=ipv6) | membership(attachment, here)
+    return _ipsec(flow.interface(if_id), if_id, attachment.narrower) | routed(ipv6=ipv6) | membership(attachment, here)
 
 
 def line(port: str, end: End) -> Tree:
@@ -108,7 +108,7 @@ def inside(here: End, peer: End) -> Tree:
 def gre_interface(attachment: Attachment, here: End, peer: End) -> Tree:
     """GRE towards a peer, in the tenant's VRF."""
     return (
-        interface(peer.interface("gre"), "elasticlab-gre:gre", mtu=GRE_MTU)
+        interface(peer.interface("gre"), "elasticlab-gre:gre", mtu=GRE_MTU - attachment.narrower)
         | routed(ipv6=attachment.site.gateway6 is not None)
         | membership(attachment, here)
         | {"elasticlab-gre:gre": inside(here, peer)}

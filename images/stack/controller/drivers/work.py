@@ -86,6 +86,12 @@ class Attachment:
     """Segments of the POP's interface beside the VPNs': of clouds that not all sites may use."""
 
     @property
+    def narrower(self) -> int:
+        """Octets by which its tunnel carries less than one over IPv4: an IPv6 header outside is 40 long, not 20."""
+        address = self.pop.facts.address_for(self.branch.facts)
+        return 20 if not self.site.on_line and address is not None and ":" in address else 0
+
+    @property
     def number(self) -> int:
         """The VNI of a bridged site."""
         if self.vni is None:

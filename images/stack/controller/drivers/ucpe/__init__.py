@@ -24,7 +24,7 @@ def build(work: Work) -> Tree:
     if tunnelled:
         interfaces += [
             parts.overlay(here.loopback, "Our end of the tunnel"),
-            parts.ipsec_interface(pop, tunnelled[0].branch_if_id),
+            parts.ipsec_interface(pop, tunnelled[0].branch_if_id, tunnelled[0].narrower),
         ]
         own = [parts.branch_flow(a.flow) for a in tunnelled if a.flow is not None]
         address = pop.facts.address_for(here.facts)

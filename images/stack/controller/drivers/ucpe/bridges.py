@@ -29,7 +29,8 @@ def _port(port: str, sites: list[Attachment], line_port: str | None) -> list[Tre
     vlans = [a.site.vlan for a in sites if a.site.vlan is not None]
     untagged = _untagged_vlan(vlans)
     stations = [_gateway(a, a.site.vlan or untagged) for a in sites]
-    bridge: Tree = {"tcp-mss": parts.BRIDGED_MSS, "protected-station": stations}
+    mss = parts.BRIDGED_MSS - max(a.narrower for a in sites)
+    bridge: Tree = {"tcp-mss": mss, "protected-station": stations}
     member: Tree = {"bridge": name}
     if vlans:
         bridge["vlan-aware"] = True

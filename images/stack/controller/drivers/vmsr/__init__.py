@@ -28,7 +28,7 @@ def build(work: Work) -> Tree:
         branch = attachment.branch
         if not attachment.site.on_line and branch.name not in tunnelled:
             tunnelled.add(branch.name)
-            interfaces.append(parts.ipsec_interface(branch, attachment.pop_if_id))
+            interfaces.append(parts.ipsec_interface(branch, attachment.pop_if_id, attachment.narrower))
         interfaces += _site(attachment, port)
     interfaces += clouds.interfaces(work.clouds)
     protocols: list[Tree] = []
@@ -78,7 +78,12 @@ def _site(attachment: Attachment, line_port: str | None) -> list[Tree]:
         return [] if flow is None else [parts.flow_interface(attachment, flow, flow.pop_if_id, here)]
     bridge = f"br-{attachment.number}"
     gateway = (
-        parts.interface(bridge, "iana-if-type:bridge", mtu=parts.BRIDGED_MTU, description=f"Gateway of {site.id}")
+        parts.interface(
+            bridge,
+            "iana-if-type:bridge",
+            mtu=parts.BRIDGED_MTU - attachment.narrower,
+            description=f"Gateway of {site.id}",
+        )
         | parts.gateway(attachment, here)
         | {"elasticlab-bridge:bridge": {"mac-address": gateway_mac(attachment.number)}}
     )
