@@ -117,7 +117,10 @@ class TestNatThatForgets:
         assert session[0].standstill <= 3 * away
         if router == "carrier":
             for box in ("ucpe-1", "ucpe-2"):
-                wait_for(f"{box} at another port", lambda box=box: peers(lab).get(box) not in (None, ports[box]), UNASKED)
+                former = {None, ports[box]}
+                wait_for(
+                    f"{box} at another port", lambda box=box, former=former: peers(lab).get(box) not in former, UNASKED
+                )
         assert associations(lab, "vmsr-1") == before, "the security associations were made anew"
 
     def test_a_branch_that_says_nothing_is_reached_again_and_the_controller_has_its_box_again(self, lab: Lab) -> None:
