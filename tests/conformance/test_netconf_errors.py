@@ -110,7 +110,7 @@ WHEN_VALIDATED = [
 WHEN_COMMITTED = [
     Wrong(
         "what the schema has and the box does not do",
-        f'<interface><name>wan</name><ipv6 xmlns="{IP}"><enabled>true</enabled></ipv6></interface>',
+        f'<interface><name>wan</name><ipv6 xmlns="{IP}"><mtu>1400</mtu></ipv6></interface>',
         "operation-not-supported",
         ("'wan'", "ipv6"),
     ),

@@ -126,7 +126,8 @@ class Edge:
         """Start the box's software with this configuration, and wait until it is in force."""
         mark = f"100.127.255.{next(_MARKS) % 250 + 1}"
         text = configuration(policy, lan, mark, bridged=bridged)
-        self.box.exec("sh", "-c", f"cat > {STARTUP}.new && mv {STARTUP}.new {STARTUP}", stdin=text)
+        write = f"mkdir -p $(dirname {STARTUP}) && cat > {STARTUP}.new && mv {STARTUP}.new {STARTUP}"
+        self.box.exec("sh", "-c", write, stdin=text)
         self.box.exec("sv", "restart", "element")
         wait_for("the configuration", lambda: mark in self.box.exec("ip", "-4", "address"), 30)
         wait_for("the box to have its lease", lambda: WAN in self.box.exec("ip", "-4", "address", "show", "wan"), 30)

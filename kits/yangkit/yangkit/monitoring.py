@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,7 @@ def timestamp(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+_LIBRARY = "{urn:ietf:params:xml:ns:yang:ietf-yang-library}"
 _MONITORING = "ietf-netconf-monitoring:netconf-state"
 
 
@@ -156,21 +158,38 @@ class State:
         return data
 
     def _schemas(self) -> list[dict[str, Any]]:
+        """RFC 6022, section 2.1.3: modules, and submodules with the namespace of theirs."""
+        found = [(module.name, module.revision or "", module.namespace) for module in self._schema.modules.values()]
+        found += [(name, revision, module.namespace) for name, (revision, module) in self._submodules.items()]
         return [
             {
-                "identifier": module.name,
-                "version": module.revision or "",
+                "identifier": name,
+                "version": version,
                 "format": "ietf-netconf-monitoring:yang",
-                "namespace": module.namespace,
+                "namespace": namespace,
                 "location": ["NETCONF"],
             }
-            for module in self._schema.modules.values()
+            for name, version, namespace in found
         ]
+
+    @cached_property
+    def _submodules(self) -> dict[str, tuple[str, ModuleInfo]]:
+        """Submodules by name: their revisions, and the modules that include them."""
+        text = self._schema.library.yang_library(self._schema.content_id)
+        found = {}
+        for entry in xmlutil.parse(f"<data>{text}</data>".encode()).iter(f"{_LIBRARY}submodule"):
+            above = entry.getparent()
+            module = self._schema.modules.get(above.findtext(f"{_LIBRARY}name", "") if above is not None else "")
+            if module is not None:
+                found[entry.findtext(f"{_LIBRARY}name", "")] = (entry.findtext(f"{_LIBRARY}revision", ""), module)
+        return found
 
     def schema_text(self, identifier: str, version: str | None, format_: str) -> str:
         """The text of a module, for <get-schema> (RFC 6022, section 3.1)."""
         if format_.rpartition(":")[2] != "yang":
             raise RpcError("invalid-value", f"schemas are given as yang, not as {format_}")
+        if identifier in self._submodules and version in (None, self._submodules[identifier][0]):
+            return self._submodule_text(identifier)
         module = self._schema.modules.get(identifier)
         if module is None or (version is not None and version != (module.revision or "")):
             what = identifier if version is None else f"{identifier}@{version}"
@@ -179,3 +198,12 @@ class State:
         if file is not None and Path(file).suffix == ".yang" and Path(file).is_file():
             return Path(file).read_text(encoding="utf-8")
         return self._schema.library.source(module.handle)
+
+    def _submodule_text(self, name: str) -> str:
+        """A submodule lies beside its module."""
+        revision, module = self._submodules[name]
+        file = self._schema.library.file_of(module.handle)
+        for candidate in (f"{name}@{revision}.yang", f"{name}.yang"):
+            if file is not None and (path := Path(file).with_name(candidate)).is_file():
+                return path.read_text(encoding="utf-8")
+        raise RpcError("operation-failed", f"the text of {name} cannot be found beside {module.name}")

@@ -105,7 +105,8 @@ class Operations:
         mode = params.mode()
         wanted = filters.wanted(self._schema, params.get("filter"))
         state = await self._server.state.tree(wanted)
-        config = defaults.apply_mode(self._schema, only(self._stores.running_tree, wanted), mode)
+        # Of the whole tree, which knows its defaults from the last time; a part may refer to what it has not.
+        config = only(defaults.apply_mode(self._schema, self._stores.running_tree, mode), wanted)
         return _data(filters.select(session.access().readable(merge(config, state)), params.get("filter")))
 
     def _get_schema(self, session: Session, element: etree._Element) -> Reply:

@@ -83,7 +83,8 @@ class DataResources:
         chosen = query.fields(target.schema, view.fields) if view.fields is not None else None
         running, modified = self._stores.running_tree, self._modified
         wanted = frozenset({target.steps[0].schema.json_name}) if target.steps else None
-        tree = defaults.apply_mode(self._schema, only(running, wanted), view.with_defaults)
+        # Of the whole tree, which knows its defaults from the last time; a part may refer to what it has not.
+        tree = only(defaults.apply_mode(self._schema, running, view.with_defaults), wanted)
         if view.content != "config":
             tree = merge(tree, await self._server.state.tree(wanted))
         node = find(self.access(request.user).readable(tree), target)
