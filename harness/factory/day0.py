@@ -9,13 +9,14 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
 @dataclass(frozen=True, slots=True)
 class Wan:
-    """How the interface `wan` gets its addresses: as given here; by DHCP if it is told to, or told nothing."""
+    """How an uplink gets its addresses: as given here; by DHCP if it is told to, or told nothing."""
 
     address: IPv4Interface | None = None
     gateway: IPv4Address | None = None
     address6: IPv6Interface | None = None
     gateway6: IPv6Address | None = None
     dhcp: bool = False
+    interface: str = "wan"
 
     @property
     def reached(self) -> tuple[IPv4Address | IPv6Address, ...]:
@@ -23,7 +24,7 @@ class Wan:
         return tuple(one.ip for one in (self.address, self.address6) if one is not None)
 
     def as_json(self) -> dict[str, object]:
-        content: dict[str, object] = {"interface": "wan"}
+        content: dict[str, object] = {"interface": self.interface}
         if self.dhcp or not self.reached:
             content |= {"dhcp": True}
         if self.address is not None:
@@ -39,7 +40,14 @@ class Day0:
 
     wan: Wan = Wan()
     bootstrap_servers: tuple[str, ...] = ()
+    second: Wan | None = None
+    """Another uplink; the first is used while it leads somewhere."""
 
     def encoded(self) -> bytes:
-        content = {"wan": self.wan.as_json(), "bootstrap-servers": list(self.bootstrap_servers)}
+        content: dict[str, object] = {
+            "wan": self.wan.as_json(),
+            "bootstrap-servers": list(self.bootstrap_servers),
+        }
+        if self.second:
+            content["wan2"] = self.second.as_json()
         return json.dumps(content, indent=2).encode() + b"\n"

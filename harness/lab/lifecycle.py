@@ -142,7 +142,7 @@ def _identities(topology: Topology, known: LabRecord, slot: Slot) -> dict[str, P
     for number, node in enumerate(topology.nodes.values()):
         wan = _wan(node.wan)
         if node.personality:
-            day0 = Day0(wan, node.bootstrap)
+            day0 = Day0(wan, node.bootstrap, _wan(node.wan2, "wan2") if node.wan2 else None)
             found[node.name] = factory.box(
                 node.name, node.personality, node.model or node.personality, node.serial, day0
             )
@@ -151,7 +151,7 @@ def _identities(topology: Topology, known: LabRecord, slot: Slot) -> dict[str, P
     return found
 
 
-def _wan(given: labels.Wan) -> Wan:
+def _wan(given: labels.Wan, interface: str = "wan") -> Wan:
     """What a topology's label says, as the factory writes it down."""
     ipv4, ipv6 = given.ipv4, given.ipv6
     return Wan(
@@ -160,6 +160,7 @@ def _wan(given: labels.Wan) -> Wan:
         address6=IPv6Interface(ipv6.address) if ipv6 else None,
         gateway6=IPv6Address(ipv6.gateway) if ipv6 else None,
         dhcp=given.dhcp and not ipv4,
+        interface=interface,
     )
 
 

@@ -8,6 +8,7 @@
 | `elasticlab.model` | up to 64 printable characters | the device model in its identity |
 | `elasticlab.serial` | 3 to 32 of A-Z, 0-9, hyphen | its serial number; none: drawn at the first `up` |
 | `elasticlab.wan` | `dhcp` (default), `ADDRESS/LENGTH via GATEWAY`, one a family | addresses of `wan` |
+| `elasticlab.wan2` | as `elasticlab.wan`; none by default | the same for `wan2`, a box's second uplink |
 | `elasticlab.bootstrap` | comma list of `https://ADDRESS:PORT` | a box's preset bootstrap servers |
 | `elasticlab.requires` | comma list of the features below | kernel needs beside what the role implies |
 | `elasticlab.ready` | comma list of `tcp:PORT`, `file:/PATH`, `ping:ADDRESS` | ready when all hold |
@@ -52,7 +53,7 @@ _READY = re.compile(r"tcp:(?P<port>[1-9][0-9]{0,4})|file:/[^\s,]+|ping:(?P<addre
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """An address of interface `wan`, and the router behind it."""
+    """An address of interface `wan` or `wan2`, and the router behind it."""
 
     address: IPv4Interface | IPv6Interface
     gateway: IPv4Address | IPv6Address
@@ -60,7 +61,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Wan:
-    """What interface `wan` is given; nothing at all is DHCP."""
+    """What interface `wan` or `wan2` is given; nothing at all is DHCP."""
 
     dhcp: bool = True
     ipv4: Way | None = None
@@ -77,6 +78,7 @@ class Decoded:
     model: str | None = None
     serial: str | None = None
     wan: Wan = Wan()
+    wan2: Wan | None = None
     bootstrap: tuple[str, ...] = ()
     requires: frozenset[str] = frozenset()
     ready: tuple[str, ...] = ()
@@ -128,7 +130,7 @@ def _serial(value: str) -> str | None:
 
 
 def _wan_of(value: str) -> Wan:
-    """The value of `elasticlab.wan`. Raises ValueError."""
+    """The value of `elasticlab.wan` or `elasticlab.wan2`. Raises ValueError."""
     parts = listed(value)
     ways = {way.address.version: way for way in map(_way, (part for part in parts if part != "dhcp"))}
     dhcp = "dhcp" in parts
@@ -169,6 +171,7 @@ LABELS: Mapping[str, Callable[[str], str | None]] = {
     "elasticlab.model": _model,
     "elasticlab.serial": _serial,
     "elasticlab.wan": _wan,
+    "elasticlab.wan2": _wan,
     "elasticlab.bootstrap": _bootstrap,
     "elasticlab.requires": _requires,
     "elasticlab.ready": _ready,
@@ -188,6 +191,7 @@ def decode(labels: Mapping[str, str]) -> Decoded:
         model=ours.get("elasticlab.model"),
         serial=ours.get("elasticlab.serial"),
         wan=_wan_of(ours.get("elasticlab.wan", "dhcp")),
+        wan2=_wan_of(ours["elasticlab.wan2"]) if "elasticlab.wan2" in ours else None,
         bootstrap=listed(ours["elasticlab.bootstrap"]) if "elasticlab.bootstrap" in ours else (),
         requires=wanted | (ROLES[role] if role else frozenset()),
         ready=listed(ours["elasticlab.ready"]) if "elasticlab.ready" in ours else (),

@@ -297,6 +297,7 @@ def _merge(key: Scalar, kind: str, group: str, image: str, stack: list[Definitio
         model=ours.model,
         serial=ours.serial,
         wan=ours.wan,
+        wan2=ours.wan2,
         bootstrap=ours.bootstrap,
         requires=ours.requires,
         ready=ours.ready,

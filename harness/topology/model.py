@@ -72,6 +72,7 @@ class Node:
     model: str | None = None
     serial: str | None = None
     wan: Wan = field(default_factory=Wan)
+    wan2: Wan | None = None
     bootstrap: tuple[str, ...] = ()
     requires: frozenset[str] = frozenset()
     ready: tuple[str, ...] = ()

@@ -55,6 +55,13 @@ def problem(lab: Lab, box: str) -> str:
     return asyncio.run(ask()).findtext(f".//{{{ELEMENT}}}problem") or ""
 
 
+def administer(lab: Lab, box: str, state: str) -> None:
+    """Make a box legal or revoked."""
+    body = {registry.LIST: [{"serial": SERIALS[box], "administrative-state": state}]}
+    path = f"{registry.DEVICES}/device={SERIALS[box]}"
+    Orchestrator.of(lab).call("manager", "PATCH", path, body, media=registry.YANG)
+
+
 def registered(lab: Lab, box: str) -> dict[str, bool]:
     """All certificates of a box in the registry, and whether they are revoked."""
     entry = registry.read(Orchestrator.of(lab), SERIALS[box])

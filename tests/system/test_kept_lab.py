@@ -20,7 +20,7 @@ from harness.orchestrator.client import Orchestrator
 
 
 def bring_up(name: str) -> Lab:
-    return labs.up(topologies.load("twins"), name=name, progress=Silent(), timings=Timings())
+    return labs.up(topologies.load("demo"), name=name, progress=Silent(), timings=Timings())
 
 
 @pytest.fixture

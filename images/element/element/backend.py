@@ -25,6 +25,7 @@ from element.dhcp.lease import Lease, granted
 from element.factory import Identity
 from element.lan.daemons import Folders
 from element.model import Config, read
+from element.plan import uplinks
 from element.plan.desired import desired
 from element.plan.resources import Table
 from element.unsupported import UnsupportedError
@@ -70,6 +71,7 @@ class ElementBackend:
         self._waiting: set[str] = set()
         self._contacts: tuple[tuple[str, int], ...] = ()
         self._leases: Mapping[str, Lease] = {}
+        self._failed: frozenset[str] = frozenset()
         self._lock = asyncio.Lock()
         self._poke = asyncio.Event()
         self.on_credentials: Callable[[], None] = lambda: None
@@ -135,6 +137,22 @@ class ElementBackend:
             self._leases = dict(leases)
             await self._learn()
 
+    async def fail(self, names: frozenset[str]) -> None:
+        """These uplinks lead nowhere now, and those alone: use others, if there are."""
+        async with self._lock:
+            self._failed = names
+            await self._learn()
+
+    @property
+    def uplinks(self) -> tuple[str, ...]:
+        """The uplinks, the one that is used now first."""
+        return uplinks.order(self._config)
+
+    @property
+    def peers(self) -> tuple[str, ...]:
+        """Addresses of those with whom connections are to be there."""
+        return tuple(sorted({c.remote_address for c in self._config.connections if c.start and c.remote_address}))
+
     @property
     def known(self) -> Config | None:
         """The configuration in force; None until there is one."""
@@ -153,12 +171,12 @@ class ElementBackend:
         return tuple(url for lease in taken for url in lease.servers)
 
     def way_out(self) -> bool:
-        """Has every interface its address that gets it by DHCP?"""
-        return self.leased == {grant.interface for grant in self._config.granted}
+        """Is there an uplink, or has every interface its address that gets it by DHCP?"""
+        return bool(self.uplinks) or self.leased == {grant.interface for grant in self._config.granted}
 
     def _known(self, config: Config) -> Config:
         """A configuration with what is known besides: whom the box calls, and what it was given."""
-        return replace(config, contacts=self._contacts, granted=granted(config, self._leases))
+        return replace(config, contacts=self._contacts, granted=granted(config, self._leases), failed=self._failed)
 
     async def _learn(self) -> None:
         config = self._known(self._config)

@@ -16,6 +16,7 @@ from element import clock, credentials, validity
 from element.backend import ElementBackend
 from element.credentials import Credentials
 from element.day0 import Day0
+from element.enrolment.errors import EnrolmentError
 from element.factory import Identity
 from element.keeper import Keeper
 from element.places import Places
@@ -28,6 +29,8 @@ LOOK = 0.1
 """Seconds between two looks for the address of an uplink."""
 LAST_ANSWERS = 2.0
 """Seconds until a session that began with former certificates ends: whoever had them renewed hears of it."""
+PATIENCE = 4.0
+"""Seconds for somebody to say what time it is. A box that is told to stop waits so long."""
 LONGEST_WAIT = 5.0
 """A controller that is back is called within so many seconds."""
 
@@ -45,11 +48,12 @@ class Box:
         self._beginning = beginning
         self._clock = clock.Clock(places.set_clock)
         self._home: CallHome | None = None
+        self._lost = False
 
     async def live(self, folder: Path, revocations: Revocations) -> None:
         """Never ends by itself."""
         if self._clock.now() < clock.floor(self._places.factory):  # it is not slow, it has been lost
-            self._clock.rise(self._floor())
+            self._lost = self._clock.rise(self._floor())
         own = await self._credentials(folder, revocations)
         rpcs = Rpcs(self._backend, revocations)
         keeper = rpcs.keeper = self._keeper(own, rpcs)
@@ -57,14 +61,12 @@ class Box:
         rpcs.server = server
         self._backend.on_credentials = rpcs.end_revoked_sessions
         self._backend.more_state = keeper.state
-        keeping = asyncio.create_task(keeper.run())
         try:
             await _offer(server, own)
             log.info("%s %s is %s, serving NETCONF", self._identity.model, self._identity.serial, own.name)
             await self._call_home(server, own)
-            await keeping
+            await keeper.run()  # now that the manager's answers are let in
         finally:
-            keeping.cancel()
             await server.close()
 
     def _keeper(self, own: Credentials, rpcs: Rpcs) -> Keeper:
@@ -76,7 +78,13 @@ class Box:
             Renewal(folder.parent, trust, device).renew()
 
         def ask_time() -> bool:
-            return self._ask_time(own.cert, own.key, own.est_server)
+            try:
+                return self._ask_time(own.cert, own.key, own.est_server)
+            except clock.ClockError:
+                raise
+            except EnrolmentError:  # what has ended opens no door; the factory's identity does not end
+                factory = self._places.factory
+                return self._ask_time(factory / "idevid.pem", factory / "idevid.key", own.est_server)
 
         async def taken() -> None:
             await self._backend.renew_credentials()
@@ -101,6 +109,7 @@ class Box:
             ask_time=ask_time,
             enrol=enrol,
             taken=taken,
+            doubt=self._lost,
         )
 
     def _servers(self) -> tuple[str, ...]:
@@ -110,7 +119,8 @@ class Box:
         """Put the clock right by what a server says; whether that was necessary."""
         from element.enrolment.https import Https  # noqa: PLC0415 - as below
 
-        https = Https(self._places.factory / "trust-anchor.pem", cert, key, self._beginning.interface, dates=False)
+        trust, device = self._places.factory / "trust-anchor.pem", self._beginning.interface
+        https = Https(trust, cert, key, device, dates=False, patience=PATIENCE)
         return self._clock.correct(clock.told(https, server), self._floor())
 
     def _floor(self) -> datetime:
@@ -140,7 +150,8 @@ class Box:
             ca=own.client_ca,
             names=own.client_names,
             users=own.clients,
-            device=self._beginning.interface,
+            # Bound to an uplink, or it would take the management network where that leads somewhere.
+            device=lambda: next(iter(self._backend.uplinks), self._beginning.interface),
             longest_wait=LONGEST_WAIT,
         )
 

@@ -22,14 +22,49 @@ class Uplink:
 
 
 @dataclass(frozen=True, slots=True)
-class Day0:
-    """The uplink, and bootstrap servers that are asked if nobody names others (RFC 8572, section 4)."""
+class WayOut:
+    """An interface to the outside."""
 
     interface: str
     uplinks: tuple[Uplink, ...]
     dhcp: bool
     """The IPv4 address comes by DHCP."""
+
+    def link(self, forwarding: bool) -> Tree:
+        """The interface (RFC 8343, RFC 8344)."""
+        tree: Tree = {"name": self.interface, "type": "iana-if-type:ethernetCsmacd"}
+        if self.dhcp:
+            tree |= {"ietf-ip:ipv4": {"forwarding": forwarding}, "elasticlab-interface:dhcp": {}}
+        for uplink in self.uplinks:
+            own = uplink.address
+            address = {"ip": str(own.ip), "prefix-length": own.network.prefixlen}
+            tree[f"ietf-ip:ipv{own.version}"] = {"forwarding": forwarding, "address": [address]}
+        return tree
+
+    def routes(self) -> Tree:
+        """Default routes (RFC 8349, appendix A)."""
+        routes: Tree = {}
+        for uplink in self.uplinks:
+            family = f"ipv{uplink.address.version}"
+            anywhere = "0.0.0.0/0" if family == "ipv4" else "::/0"
+            route = {"destination-prefix": anywhere, "next-hop": {"next-hop-address": str(uplink.gateway)}}
+            routes[f"ietf-{family}-unicast-routing:{family}"] = {"route": [route]}
+        return routes
+
+
+@dataclass(frozen=True, slots=True)
+class Day0:
+    """The ways out, and bootstrap servers that are asked if nobody names others (RFC 8572, section 4)."""
+
+    first: WayOut
     servers: tuple[str, ...]
+    second: WayOut | None = None
+    """Used while the first leads nowhere."""
+
+    @property
+    def interface(self) -> str:
+        """Of the first way out."""
+        return self.first.interface
 
     def ask(self, leased: tuple[str, ...] | None) -> tuple[str, ...]:
         """Whom to ask now: servers of the lease before those of the factory (RFC 8572, section 4), each once.
@@ -37,30 +72,22 @@ class Day0:
         Nobody before the lease (None) that brings the address: a question without one hangs until its time is over.
         """
         servers = dict.fromkeys((*(leased or ()), *self.servers))
-        if leased is None and self.dhcp:
-            return tuple(url for url in servers if "[" in url and self.uplinks)
+        if leased is None and self.first.dhcp:
+            return tuple(url for url in servers if "[" in url and self.first.uplinks)
         return tuple(servers)
 
     def configuration(self, forwarding: bool) -> Tree:
-        """The configuration that the box starts with: its way out, and nothing else."""
-        wan: Tree = {"name": self.interface, "type": "iana-if-type:ethernetCsmacd"}
-        routes: Tree = {}
-        if self.dhcp:
-            wan |= {"ietf-ip:ipv4": {"forwarding": forwarding}, "elasticlab-interface:dhcp": {}}
-        for uplink in self.uplinks:
-            own, family = uplink.address, f"ipv{uplink.address.version}"
-            address = {"ip": str(own.ip), "prefix-length": own.network.prefixlen}
-            wan[f"ietf-ip:{family}"] = {"forwarding": forwarding, "address": [address]}
-            anywhere = "0.0.0.0/0" if own.version == 4 else "::/0"
-            route = {"destination-prefix": anywhere, "next-hop": {"next-hop-address": str(uplink.gateway)}}
-            routes[f"ietf-{family}-unicast-routing:{family}"] = {"route": [route]}
-        if not routes:
-            return {"ietf-interfaces:interfaces": {"interface": [wan]}}
-        underlay = {"type": "ietf-routing:static", "name": "underlay", "static-routes": routes}
-        return {
-            "ietf-interfaces:interfaces": {"interface": [wan]},
-            "ietf-routing:routing": {"control-plane-protocols": {"control-plane-protocol": [underlay]}},
-        }
+        """The configuration that the box starts with: its ways out, and nothing else."""
+        ways = {"underlay": self.first} | ({f"underlay-{self.second.interface}": self.second} if self.second else {})
+        tree: Tree = {"ietf-interfaces:interfaces": {"interface": [way.link(forwarding) for way in ways.values()]}}
+        # Each in a protocol instance of its own: one has one route to a destination (RFC 8349, appendix A).
+        if protocols := [
+            {"type": "ietf-routing:static", "name": name, "static-routes": routes}
+            for name, way in ways.items()
+            if (routes := way.routes())
+        ]:
+            tree["ietf-routing:routing"] = {"control-plane-protocols": {"control-plane-protocol": protocols}}
+        return tree
 
 
 _FAMILIES = {"": 4, "6": 6}
@@ -72,15 +99,20 @@ def read(factory: Path) -> Day0:
     path = factory / "day0.json"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        wan, servers = data["wan"], data["bootstrap-servers"]
+        servers = data["bootstrap-servers"]
         if not all(isinstance(url, str) for url in servers):
             raise ValueError("bootstrap-servers is no list of URLs")
-        uplinks = tuple(_uplink(wan, family) for family in _FAMILIES if f"address{family}" in wan)
-        return Day0(str(wan["interface"]), uplinks, _dhcp(wan, uplinks), tuple(servers))
+        second = _way_out(data["wan2"]) if "wan2" in data else None
+        return Day0(_way_out(data["wan"]), tuple(servers), second)
     except FileNotFoundError:
         raise FactoryError(f"{path} is missing: this box does not know its uplink") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FactoryError(f"{path} makes no sense: {error!r}") from None
+
+
+def _way_out(wan: Tree) -> WayOut:
+    uplinks = tuple(_uplink(wan, family) for family in _FAMILIES if f"address{family}" in wan)
+    return WayOut(str(wan["interface"]), uplinks, _dhcp(wan, uplinks))
 
 
 def _dhcp(wan: Tree, uplinks: tuple[Uplink, ...]) -> bool:

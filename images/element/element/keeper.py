@@ -23,7 +23,8 @@ LOOK = 2.0
 """Seconds between two looks at the clock: it may be put right at any time."""
 FIRST, LAST = 1.0, 3600.0
 """Seconds between attempts to renew; no longer than a tenth of what is left."""
-RESORT_FIRST, RESORT_LAST = 1.0, 10.0
+RESORT_LAST = 5.0
+"""Seconds between attempts when certificates are of no use: the box has nothing else to do."""
 Failures = (EnrolmentError, OSError, ValueError)
 
 
@@ -40,12 +41,15 @@ class Keeper:
         ask_time: Callable[[], bool],
         enrol: Callable[[], Awaitable[None]],
         taken: Callable[[], Awaitable[None]],
+        doubt: bool = False,
     ) -> None:
         self._look, self._clock, self._percent = look, clock, percent
         self._renew, self._ask_time, self._enrol, self._taken = renew, ask_time, enrol, taken
         self._turn = asyncio.Lock()
         #: Why certificates are not as they should be; None when they are.
         self.problem: str | None = None
+        #: Whether the clock may be wrong though certificates are good by it.
+        self.doubt = doubt
 
     async def run(self) -> None:
         """Never ends by itself."""
@@ -54,7 +58,9 @@ class Keeper:
             found = self._look()
             phase = found.phase(self._clock.now(), self._percent())
             if phase is Phase.GOOD:
-                self.problem, wait = None, FIRST
+                if self.doubt:
+                    await self._settle(found)
+                wait = FIRST
                 await asyncio.sleep(LOOK)
                 continue
             try:
@@ -76,8 +82,23 @@ class Keeper:
             await self._taken()
             return found
 
+    async def _settle(self, found: Validity) -> None:
+        """All is well (again): the clock is made exact, and who was told that it is wrong hears that it is right."""
+        if self.problem is not None:
+            log.info("the certificates are good until %s", found.end)
+        self.problem = None
+        try:
+            if await asyncio.to_thread(self._ask_time):
+                await asyncio.to_thread(self._ask_time)
+        except Failures as error:
+            log.debug("nobody says what time it is: %s", error)
+            return
+        self.doubt = False
+        await self._taken()
+
     async def _resort(self, phase: Phase, found: Validity) -> None:
         if await asyncio.to_thread(self._ask_time):
+            self.doubt = True
             await self._taken()
         elif phase is Phase.ENDED:
             async with self._turn:
@@ -97,7 +118,7 @@ class Keeper:
         said = f"{text}: {reason}"
         if self.problem is None or self.problem.rpartition(": ")[2] != reason.rpartition(": ")[2]:
             log.log(logging.WARNING if phase is Phase.DUE else logging.ERROR, "%s", said)
-        self.problem = said
+        self.problem, self.doubt = said, True
 
     def state(self) -> dict[str, Any]:
         """For <get>."""

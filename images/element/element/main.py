@@ -20,6 +20,7 @@ from element.model import Config
 from element.places import Places
 from element.plan import firewall
 from element.revocation import Revocations
+from element.uplinks import Uplinks
 
 log = logging.getLogger(__name__)
 
@@ -51,14 +52,15 @@ async def serve(places: Places) -> None:
     keeper = asyncio.create_task(backend.run())
     leases = asyncio.create_task(clients.run())
     servers = asyncio.create_task(Servers(places.stations, lambda: backend.known).run())
+    ways = asyncio.create_task(Uplinks(backend, places.leases / "uplinks-failed.json").run())
     box = Box(places, identity, stores, backend, beginning)
     life = asyncio.create_task(box.live(folder, revocations))
     stop = asyncio.create_task(_told_to_stop())
-    await asyncio.wait({keeper, leases, servers, stop, life}, return_when=asyncio.FIRST_COMPLETED)
-    ended = [task for task in (keeper, leases, servers, life) if task.done()]
-    for task in (life, leases, servers):
+    await asyncio.wait({keeper, leases, servers, ways, stop, life}, return_when=asyncio.FIRST_COMPLETED)
+    ended = [task for task in (keeper, leases, servers, ways, life) if task.done()]
+    for task in (life, leases, servers, ways):
         task.cancel()
-    await asyncio.gather(life, leases, servers, return_exceptions=True)
+    await asyncio.gather(life, leases, servers, ways, return_exceptions=True)
     await stores.close()
     keeper.cancel()
     for task in ended:

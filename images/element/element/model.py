@@ -151,6 +151,8 @@ class Config:
     contacts: tuple[tuple[str, int], ...] = ()
     """Addresses and TCP ports that the box itself calls over the underlay; not configured, but known to it."""
     granted: tuple[Granted, ...] = ()
+    failed: frozenset[str] = frozenset()
+    """Uplinks that are known to lead nowhere now."""
     _by_name: dict[str, Interface] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ _SEVERITIES = {
     "copied-device-key": "critical",
     "certificate-expiring": "major",
     "certificate-expired": "critical",
+    "wrong-clock": "major",
 }
 #: What is over once a device may come: that it was not registered, revoked, or not yet released.
 OVER = ("unknown-device", "revoked-device", "quarantined-device", "certificate-expired")

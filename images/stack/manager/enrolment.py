@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import sqlalchemy as sa
 from cryptography import x509
@@ -19,8 +20,11 @@ from manager.store import Devices, Issued
 
 log = logging.getLogger(__name__)
 
+CLOCK_TOLERANCE = timedelta(minutes=5)
 #: Certificates of one device that hold at the same time: two keys, and what renewal and lost keys need.
 LIVE_LIMIT = 16
+#: Of these for one use. Whoever renews once more loses the oldest: it was superseded long ago (RFC 5280, 5.3.1).
+USE_LIMIT = 7
 
 
 class Denied(Exception):
@@ -95,7 +99,7 @@ class Enrolment:
             # Read inside of the transaction: whoever revokes changes the registry before he takes the write lock.
             entry = self._registry().get(visitor.serial)
             known = devices.known(visitor.serial)
-            asked = Asked(visitor.key, csr_key, holds=devices.live(visitor.serial) > 0)
+            asked = Asked(visitor.key, csr_key, holds=devices.holds(visitor.serial))
             verdict = decide(entry.registered if entry else None, known, asked)
             if verdict.refusal is not None or entry is None:
                 refusal = verdict.refusal or Refusal.UNKNOWN
@@ -155,6 +159,7 @@ class Enrolment:
             life = there.not_valid_after_utc - there.not_valid_before_utc
             if there.not_valid_after_utc - now() > life / 2:
                 return there
+        devices.supersede(entry.serial, purpose, USE_LIMIT - 1, self._authority)
         if devices.live(entry.serial) >= LIVE_LIMIT:
             raise TooMany(f"{entry.serial} has {LIVE_LIMIT} certificates that hold")
         certificate = self._authority.issue(entry.name, entry.serial, self._domain, purpose, public_key)
@@ -179,6 +184,22 @@ class Enrolment:
             text = f"{address} came with the operational certificate {serial_number:x}, which is revoked or not known"
             self._alarms.raise_(Refusal.REVOKED.value, resource, text, connection)
         raise Denied(Refusal.REVOKED)
+
+    def clock(self, serial_number: int, off: timedelta) -> None:
+        """A device says what time it is by its clock; ``off`` is what has to be added."""
+        with self._database.begin() as connection:
+            issued = Devices(connection).issued(serial_number)
+            if issued is None or issued.revoked:
+                return
+            resource, kind = alarms.device(issued.serial), "wrong-clock"
+            if abs(off) <= CLOCK_TOLERANCE:
+                self._alarms.clear(resource, (kind,), connection)
+                return
+            text = (
+                f"The clock of {issued.serial} is {abs(off).days} days {abs(off).seconds // 60} minutes"
+                f" {'behind' if off > timedelta() else 'ahead of'} ours, and certificates make no sense by it: set it."
+            )
+            self._alarms.raise_(kind, resource, text, connection)
 
     def _active(self, devices: Devices, serial: str) -> bool:
         entry, known = self._registry().get(serial), devices.known(serial)
@@ -246,7 +267,7 @@ class Enrolment:
         with self._database.begin() as connection:
             devices = Devices(connection)
             known = devices.known(serial)
-            ended = known is not None and known.status is Status.MANAGED and not devices.live(serial)
+            ended = known is not None and known.status is Status.MANAGED and not devices.holds(serial)
             if known is None or not (ended or known.status is Status.QUARANTINED):
                 return False
             devices.save(serial, Known(Status.EXPECTED, known.pinned_key))

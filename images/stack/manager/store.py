@@ -153,6 +153,14 @@ class Devices:
         )
         return [x509.load_der_x509_certificate(row.der) for row in rows]
 
+    def holds(self, serial: str) -> bool:
+        """Does the certificate that a device was given last for NETCONF hold now? It uses no other."""
+        last = (
+            "SELECT not_after > :now FROM certificate WHERE serial = :serial AND purpose = 'netconf'"
+            " AND revoked IS NULL ORDER BY issued DESC, rowid DESC LIMIT 1"
+        )
+        return bool(self._run(last, serial=serial, now=stamp()).scalar())
+
     def live(self, serial: str) -> int:
         """How many certificates of a device hold now."""
         count = "SELECT count(*) FROM certificate WHERE serial = :serial AND revoked IS NULL AND not_after > :now"
@@ -171,6 +179,25 @@ class Devices:
             end=stamp(certificate.not_valid_after_utc),
             now=stamp(),
         )
+
+    def supersede(self, serial: str, purpose: Purpose, kept: int, authority: Authority) -> None:
+        """Revoke a device's certificates for a use but the newest; what has ended needs no revocation."""
+        rows = self._run(
+            "SELECT serial_number FROM certificate WHERE serial = :serial AND purpose = :purpose AND revoked IS NULL"
+            " AND not_after > :now ORDER BY issued DESC, rowid DESC LIMIT -1 OFFSET :kept",
+            serial=serial,
+            purpose=purpose,
+            now=stamp(),
+            kept=kept,
+        ).all()
+        for row in rows:
+            self._run(
+                "UPDATE certificate SET revoked = :now WHERE serial_number = :number",
+                now=stamp(),
+                number=row.serial_number,
+            )
+        if rows:
+            self.renew_crl(authority)
 
     def revoke(self, serial: str, authority: Authority) -> int:
         """Revoke all certificates of a device; the CRL in the same transaction says so. How many they were."""

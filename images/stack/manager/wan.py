@@ -8,6 +8,8 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding as X509Encoding
@@ -212,6 +214,8 @@ class Wan:
         return _base64(est.encode(certificate), est.CERTS_ONLY)
 
     async def _crl(self, request: Request, body: bytes) -> Response:
+        if (date := request.headers.get("date")) is not None:
+            await asyncio.to_thread(self._clock_of, request, date)
         der = await asyncio.to_thread(self.office.crl)
         tag = f'"{hashlib.sha256(der).hexdigest()[:32]}"'
         headers = {"ETag": tag, "Cache-Control": "no-cache"}
@@ -219,6 +223,16 @@ class Wan:
         if tag in known or "*" in known:
             return Response(status_code=304, headers=headers)
         return Response(der, 200, headers, "application/pkix-crl")
+
+    def _clock_of(self, request: Request, date: str) -> None:
+        """A device that doubts its clock says what it shows (RFC 9110, section 6.6.1), and reads ours in the answer."""
+        peer = self._peer(request)
+        try:
+            shown = parsedate_to_datetime(date)
+        except ValueError:
+            return
+        if isinstance(peer, Operational) and shown.tzinfo is not None:
+            self.office.clock(peer.serial_number, datetime.now(UTC) - shown)
 
 
 class _TooBig(Exception):

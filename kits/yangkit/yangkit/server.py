@@ -156,12 +156,13 @@ class NetconfServer:
         names: Sequence[NameRule],
         crl: Path | None = None,
         users: Collection[str] | None = None,
-        device: str | None = None,
+        device: str | Callable[[], str] | None = None,
         longest_wait: float = LAST,
     ) -> CallHome:
         """Call a client and serve it over TLS (RFC 8071); again and again, until stopped.
 
-        ``device`` is the interface by which the call leaves; ``longest_wait`` bounds the seconds between two calls.
+        ``device`` is the interface by which the call leaves, or tells it before each call; ``longest_wait`` bounds the
+        seconds between two calls.
         """
         endpoint = TlsEndpoint(self, cert, key, ca, names, crl, users)
         return self._calling(partial(endpoint.call, device=device), host, port, longest_wait)

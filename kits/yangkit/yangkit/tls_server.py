@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 #: Seconds for TCP alone. Who answers, answers the first or second SYN; the next attempt may have another way out.
 _CONNECT = 4.0
+#: Octets of TCP in a packet, either way: what fits the least that any way must take (RFC 8200, section 5: 1280). A way
+#: that is narrower than its ends, and where nobody says so (RFC 4821, section 1), would swallow what is larger.
+LARGEST_SEGMENT = 1220
 TLS = "ietf-netconf-monitoring:netconf-tls"
 
 
@@ -85,14 +88,14 @@ class TlsEndpoint:
         for context in self._listening:
             context.load_cert_chain(self._files[0], self._files[1])
 
-    async def call(self, host: str, port: int, device: str | None = None) -> None:
+    async def call(self, host: str, port: int, device: str | Callable[[], str] | None = None) -> None:
         """Make one connection to a client and serve it to its end; the TLS server stays who it is (RFC 8071).
 
         It leaves by the interface ``device`` only, if one is given.
         """
         loop = asyncio.get_running_loop()
         # A socket of our own: the client may speak before any protocol would be ready for TLS.
-        tcp = await _connect(host, port, min(_CONNECT, self.server.limits.handshake_seconds), device)
+        tcp = await _connect(host, port, min(_CONNECT, self.server.limits.handshake_seconds), _name(device))
         try:
             transport, protocol = await loop.connect_accepted_socket(
                 lambda: _Protocol(self),
@@ -109,6 +112,10 @@ class TlsEndpoint:
             transport.abort()
 
 
+def _name(device: str | Callable[[], str] | None) -> str | None:
+    return device() if callable(device) else device
+
+
 async def _connect(host: str, port: int, seconds: float, device: str | None) -> socket.socket:
     loop = asyncio.get_running_loop()
     problem: Exception = OSError(f"{host} has no address")
@@ -118,6 +125,7 @@ async def _connect(host: str, port: int, seconds: float, device: str | None) -> 
         try:
             if device is not None:
                 tcp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+            tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, LARGEST_SEGMENT)
             async with asyncio.timeout(seconds):
                 await loop.sock_connect(tcp, address)
         except (OSError, TimeoutError) as error:

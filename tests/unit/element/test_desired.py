@@ -82,6 +82,7 @@ def test_connections_are_between_exact_identities_with_strict_revocation(pop: Co
     assert (child["mode"], child["local_ts"], child["remote_ts"]) == ("tunnel", ["100.127.0.1/32"], ["100.127.1.1/32"])
     assert child["if_id_in"] == child["if_id_out"] == "1"
     assert int(child["replay_window"]) >= 1024
+    assert child["copy_df"] == "no", "what is too large for the way would be lost"
     assert all("gcm" in p for p in child["esp_proposals"])
 
 

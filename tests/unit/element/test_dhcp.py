@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 from element import day0
-from element.dhcp import option143
+from element.dhcp import client, option143
 from element.dhcp.client import Clients, command
 from element.dhcp.lease import LARGEST, Lease, LeaseError, granted, parse
 from element.model import Config, Granted, read
@@ -213,6 +214,45 @@ async def test_leases_of_a_former_life_are_held_and_end(tmp_path: Path) -> None:
     (tmp_path / "old.lease").write_bytes(content(at="-1e9"))
     found: dict[str, Lease] = clients.held()
     assert list(found) == ["wan"]
+
+
+def cable(links: Path, carrier: str = "1", ups: int = 1) -> None:
+    for name, value in (("ifindex", "3"), ("carrier", carrier), ("carrier_up_count", str(ups))):
+        (links / "wan").mkdir(exist_ok=True)
+        (links / "wan" / name).write_text(f"{value}\n")
+
+
+async def test_what_is_plugged_in_anew_is_asked_for_a_lease_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def changed(_: object) -> None: ...
+
+    started: list[str] = []
+    monkeypatch.setattr(client, "LINKS", tmp_path)
+    monkeypatch.setattr(client, "POLL", 0.01)
+    monkeypatch.setattr(client, "RESTART", 0.01)
+    monkeypatch.setattr(client, "command", lambda name, _: started.append(name) or ("sleep", "60"))
+    clients = Clients(tmp_path / "leases", Path("/none"), lambda: frozenset({"wan"}), changed)
+    running = asyncio.create_task(clients.run())
+
+    async def times(number: int) -> None:
+        async with asyncio.timeout(10):
+            while len(started) < number:  # noqa: ASYNC110 - processes are started
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        assert len(started) == number
+
+    try:
+        await times(0)  # nobody is asked where nothing is plugged in
+        cable(tmp_path)
+        await times(1)
+        cable(tmp_path, carrier="0")
+        await times(1)  # the lease may be good yet
+        cable(tmp_path, ups=2)
+        await times(2)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 def test_the_client_dies_with_the_element_and_asks_for_servers() -> None:

@@ -104,6 +104,8 @@ def test_day_0_is_what_the_topology_says_now(factory: Factory) -> None:
         "wan": {"interface": "wan", "address": "203.0.113.6/30", "gateway": "203.0.113.5"},
         "bootstrap-servers": ["https://203.0.113.6:8572"],
     }
+    factory.box("ucpe-1", "ucpe", "ucpe-100", day0=Day0(WAN, second=Wan(interface="wan2")))
+    assert json.loads((first / "day0.json").read_text())["wan2"] == {"interface": "wan2", "dhcp": True}
     assert (first / "idevid.pem").read_bytes() == idevid
 
 

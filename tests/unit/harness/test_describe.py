@@ -62,5 +62,5 @@ def test_a_nodes_own_capabilities_are_refused_and_shipped_topologies_are_not(tmp
     file.write_text("name: x\ntopology:\n  nodes:\n    a: {kind: linux, image: e, cap-add: [SYS_TIME]}\n")
     with pytest.raises(EngineError, match="node a: cap-add"):
         refuse_unsupported(load(file))
-    for shipped in ("demo", "twins", "plain"):
+    for shipped in ("demo", "underlay", "plain"):
         refuse_unsupported(load(shipped))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from manager.authority import Authority
+from manager.enrolment import USE_LIMIT
 from manager.expiry import judge
 
 RELEASE = "/restconf/data/elasticlab-devices:devices/device=SN1/release"
@@ -88,3 +90,31 @@ async def test_a_renewed_certificate_stands_beside_the_old_one_until_both_are_re
     assert "its certificates hold: there is nothing to release" in refused.text
     await world.register("SN1", **{"administrative-state": "revoked"})
     assert {f"{entry.serial_number:x}" for entry in await world.crl()} == numbers
+
+
+async def test_a_device_that_says_a_wrong_time_is_an_alarm_until_it_says_the_right_one(world):
+    await world.register("SN1")
+    box = world.visitor("SN1")
+    await box.join()
+    async with world.client(world.anchor, box.operational, base_url=world.wan) as client:
+        for off, alarmed in ((timedelta(days=-365), True), (timedelta(minutes=1), False)):
+            date = format_datetime(datetime.now(UTC) + off, usegmt=True)
+            assert (await client.get("/crl", headers={"Date": date})).status_code == 200
+            found = (await world.alarms())["wrong-clock"]
+            assert found["is-cleared"] is not alarmed
+            assert "365 days" in found["alarm-text"]
+        assert (await client.get("/crl", headers={"Date": "yesterday"})).status_code == 200
+    assert (await world.alarms())["wrong-clock"]["is-cleared"]
+
+
+async def test_whoever_renews_again_and_again_loses_the_oldest_and_never_the_newest(world):
+    await world.register("SN1")
+    box = world.visitor("SN1")
+    made = [await box.join()]
+    for _ in range(USE_LIMIT + 1):
+        key = ec.generate_private_key(ec.SECP256R1())
+        (one,) = world.certificates_of(await box.est("simplereenroll", world.request_for(key, made[-1].subject)))
+        box.own = key
+        made.append(box.keep(one))
+    revoked = {entry.serial_number for entry in await world.crl()}
+    assert revoked == {one.serial_number for one in made[:-USE_LIMIT]}

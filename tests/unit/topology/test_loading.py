@@ -3,14 +3,14 @@
 import dataclasses
 import os
 import time
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address
 from pathlib import Path
 
 import pytest
 
 from harness.topology import FEATURES, ROLES, Bind, Endpoint, Topology, TopologyError, load
 from harness.topology.document import MAX_BYTES
-from harness.topology.labels import Wan
+from harness.topology.labels import Wan, Way
 
 HEAD = """\
 name: lab
@@ -336,7 +336,10 @@ topology:
         elasticlab.serial: EL-0001
         elasticlab.wan: 192.0.2.6/30 via 192.0.2.5
         elasticlab.bootstrap: https://203.0.113.6:8572, https://203.0.113.10:8572
+        elasticlab.wan2: dhcp
     leased:
+      labels: {elasticlab.wan: dhcp, elasticlab.wan2: 198.51.100.2/30 via 198.51.100.1}
+    single:
       labels: {elasticlab.wan: dhcp}
     dual:
       labels:
@@ -359,3 +362,5 @@ topology:
     assert families == {"dual": (False, True), "new": (False, False), "both": (True, False)}
     assert all(str(getattr(nodes[name].wan.ipv6, "address", None)) == "2001:db8:2::2/64" for name in families)
     assert nodes["dual"].bootstrap == ("https://[2001:db8::6]:8572",)
+    assert (given.wan2, nodes["single"].wan2) == (Wan(), None)
+    assert leased.wan2 == Wan(False, Way(IPv4Interface("198.51.100.2/30"), IPv4Address("198.51.100.1")))

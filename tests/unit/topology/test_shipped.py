@@ -94,7 +94,7 @@ def test_links_and_addresses_are_those_of_the_picture(demo: Topology) -> None:
     assert addresses(demo.nodes["host-2"]) == {"lan.20": "10.2.0.10/24"}
 
 
-@pytest.mark.parametrize("name", ["demo", "twins"])
+@pytest.mark.parametrize("name", ["demo", "underlay"])
 def test_every_box_finds_its_bootstrap_server_and_every_order_its_device(name: str) -> None:
     """By a preset address, or by what the DHCP server on the other end of its WAN tells (RFC 8572, section 4)."""
     topology = load(name)

@@ -148,7 +148,8 @@ class Links:
                 arguments |= {"br_stp_state": 0, "br_mcast_snooping": 0, "br_vlan_default_pvid": 0}
             case "gre":
                 arguments |= {"gre_local": link.local, "gre_remote": link.remote, "gre_ttl": 64}
-                arguments |= {"gre_link": self.index(link.underlay or ""), "gre_tos": TOS_INHERIT, "gre_pmtudisc": 1}
+                # DF as in the packet inside: with it always, one that may be fragmented would be lost instead.
+                arguments |= {"gre_link": self.index(link.underlay or ""), "gre_tos": TOS_INHERIT, "gre_pmtudisc": 0}
             case "vxlan":
                 arguments |= {"vxlan_id": link.vni, "vxlan_local": link.local, "vxlan_group": link.remote}
                 arguments |= {"vxlan_port": VXLAN_PORT, "vxlan_learning": 0, "vxlan_tos": TOS_INHERIT}

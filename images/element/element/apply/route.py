@@ -42,7 +42,7 @@ class Routes:
                 names = ("FRA_FWMARK", "FRA_TABLE", "FRA_IIFNAME")
                 mark, table, link = (message.get_attr(name) for name in names)
                 mask, protocol = message.get_attr("FRA_FWMASK"), message.get_attr("FRA_IP_PROTO")
-                yield Rule(priority, mark, table, link, version, mask, protocol)
+                yield Rule(priority, mark, table, link, version, mask, protocol, message.get_attr("FRA_SRC"))
 
     def _route(self, message: Any, names: dict[int, str]) -> Route:
         kind = _KINDS.get(message["type"], "other")
@@ -104,8 +104,10 @@ class Routes:
 
     def _rule(self, rule: Rule) -> dict[str, Any]:
         arguments: dict[str, Any] = {"priority": rule.priority}
-        if rule.mark is None:
+        if rule.is_vrfs:
             return arguments | {"FRA_L3MDEV": 1, "table": 0}
-        arguments |= {"fwmark": rule.mark, "table": rule.table, "iifname": rule.link}
-        arguments |= {"FRA_IP_PROTO": rule.protocol} if rule.protocol else {}
-        return arguments | {"FRA_FWMASK": rule.mask, "FRA_PROTOCOL": ROUTE_PROTOCOL}
+        arguments |= {"table": rule.table, "FRA_PROTOCOL": ROUTE_PROTOCOL}
+        if rule.source:
+            return arguments | {"src": rule.source, "src_len": 32 if rule.family == 4 else 128}
+        arguments |= {"fwmark": rule.mark, "FRA_FWMASK": rule.mask, "iifname": rule.link}
+        return arguments | ({"FRA_IP_PROTO": rule.protocol} if rule.protocol else {})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -21,7 +20,10 @@ RESTART = 1.0
 AGAIN = 5.0
 """After a lease that is not taken another is asked for, without waiting for the refused one's end."""
 
+LINKS = Path("/sys/class/net")
+
 Leases = Mapping[str, Lease]
+Cable = tuple[int, int]
 
 
 def command(interface: str, script: Path) -> tuple[str, ...]:
@@ -82,14 +84,18 @@ class Clients:
 
     async def _supervise(self, name: str) -> None:
         while True:
-            index = _index(name)
-            if index is not None:
-                await self._child(name, index)
-            await asyncio.sleep(AGAIN if name in self._refused else RESTART)
-            self._refused.discard(name)
+            cable = _cable(name)
+            if cable is not None:
+                await self._child(name, cable)
+            if name in self._refused:
+                await asyncio.sleep(AGAIN)
+                self._refused.discard(name)
+            # What was plugged in anew may lead to another network, or to a router that knows no leases any more: it is
+            # asked at once, and the lease that was stays until there is an answer (RFC 2131, sections 3.7 and 4.4.2).
+            await asyncio.sleep(POLL)
 
-    async def _child(self, name: str, index: int) -> None:
-        """One life of udhcpc, which ends with its interface."""
+    async def _child(self, name: str, cable: Cable) -> None:
+        """One life of udhcpc, which ends with its interface, and when that has been plugged in anew."""
         environment = os.environ | {"ELEMENT_LEASES": str(self._folder)}
         quiet = asyncio.subprocess.DEVNULL
         child = await asyncio.create_subprocess_exec(
@@ -97,13 +103,14 @@ class Clients:
         )
         log.info("%s: asking for a lease", name)
         try:
-            while child.returncode is None and _index(name) == index and name not in self._refused:
+            while child.returncode is None and _cable(name) in (cable, None) and name not in self._refused:
                 try:
                     await asyncio.wait_for(child.wait(), RESTART)
                 except TimeoutError:
                     continue
             if child.returncode is not None:
                 log.warning("%s: udhcpc ended with status %s; started again", name, child.returncode)
+                await asyncio.sleep(RESTART)
         finally:
             if child.returncode is None:
                 child.terminate()
@@ -139,8 +146,12 @@ def _read(path: Path) -> bytes:
         return file.read(LARGEST + 1)
 
 
-def _index(name: str) -> int | None:
+def _cable(name: str) -> Cable | None:
+    """What an interface is plugged into: its index, and how often it had a carrier; None while it has none."""
+    link = LINKS / name
     try:
-        return socket.if_nametoindex(name)
-    except OSError:
+        if (link / "carrier").read_text().strip() != "1":
+            return None
+        return int((link / "ifindex").read_text()), int((link / "carrier_up_count").read_text())
+    except (OSError, ValueError):  # it is not there, or down
         return None

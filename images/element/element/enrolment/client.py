@@ -97,6 +97,8 @@ class Enrolment:
         storage.folder(self._keys)
         for name in _KEYS[:2]:
             keys.make(self._keys / name)
+        if self._again:  # people know the box by its host key, which no certificate is for
+            storage.write(self._keys / _KEYS[2], (self._state / CURRENT / _KEYS[2]).read_bytes())
         keys.make_host_key(self._keys / _KEYS[2])
 
     def _ask(self, server: sztp.BootstrapServer) -> onboarding.Onboarding:

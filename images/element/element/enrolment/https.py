@@ -7,8 +7,11 @@ import socket
 import ssl
 from dataclasses import dataclass
 from email.message import Message
+from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from yangkit.tls_server import LARGEST_SEGMENT
 
 from element.enrolment.errors import EnrolmentError
 
@@ -42,10 +45,12 @@ class Https:
     device: str | None
     dates: bool = True
     """Whether certificates count only from their first day to their last; not while our clock is in question."""
+    patience: float = TIMEOUT
+    """Seconds to wait for each step."""
 
     def get(self, url: str) -> Response:
-        """One request on a connection of its own."""
-        return self._ask("GET", url, None, {})
+        """One request on a connection of its own; it says what time it is here (RFC 9110, section 6.6.1)."""
+        return self._ask("GET", url, None, {"Date": formatdate(usegmt=True)})
 
     def post(self, url: str, body: bytes, headers: dict[str, str]) -> Response:
         """One request on a connection of its own."""
@@ -53,7 +58,7 @@ class Https:
 
     def _ask(self, method: str, url: str, body: bytes | None, headers: dict[str, str]) -> Response:
         host, port = address(url)
-        connection = _Bound(host, port, self._context(), self.device)
+        connection = _Bound(host, port, self._context(), self.device, self.patience)
         try:
             connection.request(method, urlsplit(url).path, body, headers)
             answer = connection.getresponse()
@@ -91,17 +96,18 @@ def address(url: str) -> tuple[str, int]:
 class _Bound(http.client.HTTPSConnection):
     """A connection that leaves by one interface, whatever the routes say."""
 
-    def __init__(self, host: str, port: int, context: ssl.SSLContext, device: str | None) -> None:
-        super().__init__(host, port, timeout=TIMEOUT, context=context)
+    def __init__(self, host: str, port: int, context: ssl.SSLContext, device: str | None, patience: float) -> None:
+        super().__init__(host, port, timeout=patience, context=context)
         self._tls = context
         self._device = device
 
     def connect(self) -> None:
         tcp = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET, socket.SOCK_STREAM)
         try:
-            tcp.settimeout(TIMEOUT)
+            tcp.settimeout(self.timeout)
             if self._device:
                 tcp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._device.encode())
+            tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, LARGEST_SEGMENT)
             tcp.connect((self.host, self.port))
             tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.sock = self._tls.wrap_socket(tcp, server_hostname=self.host)

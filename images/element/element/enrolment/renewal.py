@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -53,7 +54,8 @@ class Renewal:
         if (self._next / _UNFINISHED).exists():
             return False
         try:
-            return validity.read(self._next).end > validity.read(self._current).end
+            new, old = validity.read(self._next), validity.read(self._current)
+            return new.end > old.end or new.start > old.start
         except (OSError, ValueError):  # there is none, or half an old one
             return False
 
@@ -88,10 +90,9 @@ class Renewal:
         onboarding.check_certificate(new, ca, key.public_key())
         if new.subject != old.subject:
             raise EnrolmentError(f"the new certificate is for {new.subject.rfc4514_string()}, not for us")
-        if new.not_valid_after_utc <= old.not_valid_after_utc:
-            raise EnrolmentError(
-                f"the new certificate ends on {new.not_valid_after_utc:%Y-%m-%d %H:%M:%S}Z, no later than the old one"
-            )
+        # It may end before the old one: the operator may want shorter lives.
+        if new.not_valid_after_utc <= datetime.now(UTC):
+            raise EnrolmentError(f"the new certificate has ended already ({new.not_valid_after_utc})")
 
 
 def put(new: Path, place: Path) -> None:

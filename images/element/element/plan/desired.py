@@ -13,7 +13,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 from element.connections import PATH, Connection, Flow
 from element.lan import checks, resolver
 from element.model import Config, Interface, Kind, StaticRoute, Tenant
-from element.plan import firewall, firewall6, ike
+from element.plan import firewall, firewall6, ike, uplinks
 from element.plan.breakout import BREAK_OUT
 from element.plan.resources import (
     MANAGEMENT,
@@ -98,11 +98,14 @@ def _resources(config: Config) -> Iterator[Resource]:
     yield from _tenants(config)
     for interface in config.interfaces:
         yield from _interface(config, interface)
+    several = len(uplinks.find(config)) > 1
     for route in config.routes:
-        yield _static(config, route)
+        if not (several and route.tenant is None and route.prefix == uplinks.DEFAULT and route.gateway):
+            yield _static(config, route)
+    yield from uplinks.resources(config)
     for grant in config.granted:
         yield Address(grant.interface, grant.address)
-        if grant.router:
+        if grant.router and not several:
             yield Route(MAIN_TABLE, "0.0.0.0/0", metric=LEASE_METRIC, gateway=grant.router, link=grant.interface)
     for connection in config.connections:
         for flow in connection.flows:

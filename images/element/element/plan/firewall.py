@@ -12,7 +12,7 @@ from ipaddress import ip_address, ip_network
 
 from element.connections import Flow
 from element.model import BridgePort, Config, Interface, Kind
-from element.plan import breakout, firewall6, firewall_line, stations
+from element.plan import breakout, firewall6, firewall_line, stations, uplinks
 from element.plan.resources import MANAGEMENT, Ruleset
 
 TABLE = "elastic"
@@ -116,6 +116,9 @@ def _input(config: Config) -> Iterator[str]:
         yield f"iifname {ports} icmp type {{ destination-unreachable, time-exceeded, parameter-problem }} accept"
         yield f"iifname {ports} icmp type echo-request limit rate 50/second accept"
         yield f"iifname {ports} icmp type echo-reply ct state established accept"
+        if len(uplinks.find(config)) > 1:
+            # What a peer answers to the question whether an uplink leads to it (element/uplinks.py).
+            yield f"iifname {ports} udp sport 500 ct state established accept"
         if leased := [i for i in underlay if i.dhcp]:
             # Renewals are answered by UDP; what else DHCP says, udhcpc hears below the filter (RFC 2131, section 4.1).
             yield f"iifname {_names(leased)} udp sport 67 udp dport 68 accept"

@@ -88,6 +88,9 @@ def _child(config: Config, connection: Connection, child: Child) -> dict[str, An
         "replay_window": str(connection.replay_window),
         "rekey_time": f"{connection.child_lifetime}s",
         "policies": "yes",
+        # What is too large for some link on the way is fragmented there, as UDP. With DF it would be lost wherever the
+        # ICMP that tells so is.
+        "copy_df": "no",
         # Not "start": charon would end the SAs of a child whose selectors change. Whoever loads it starts it.
         "start_action": "trap" if starts else "none",
         "close_action": "start" if starts else "none",

@@ -195,8 +195,9 @@ class Route(Resource):
 
 @dataclass(frozen=True, slots=True)
 class Rule(Resource):
-    """A rule of the routing policy: packets with ``mark`` that arrive on ``link`` use ``table``; without a mark it is
-    the VRFs' own rule. The link matters: a VXLAN packet is routed with the mark of the packet inside it."""
+    """A rule of the routing policy: packets with ``mark`` that arrive on ``link``, or packets from ``source``, use
+    ``table``; without either it is the VRFs' own rule. The link matters: a VXLAN packet is routed with the mark of the
+    packet inside it."""
 
     priority: int
     mark: int | None = None
@@ -205,13 +206,22 @@ class Rule(Resource):
     family: int = 4
     mask: int = 0xFFFF
     protocol: int | None = None
+    source: str | None = None
 
     @property
     def key(self) -> Key:
-        return ("rule", self.priority, self.mark, self.table, self.link, self.family, self.mask, self.protocol)
+        which = (self.mark, self.mask, self.link, self.protocol, self.source)
+        return ("rule", self.priority, self.table, self.family, *which)
+
+    @property
+    def is_vrfs(self) -> bool:
+        """Is it the VRFs' own?"""
+        return self.mark is None and self.source is None
 
     @property
     def path(self) -> str | None:
+        if self.source:
+            return "/ietf-routing:routing"
         return "/elasticlab-nat:nat" if self.mark else "/elasticlab-tenant:tenants"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 
 import pytest
@@ -10,6 +11,7 @@ from ncclient import manager
 from ncclient.operations import RPCError
 from yangkit.certnames import NameRule, fingerprint
 from yangkit.client import listen_call_home_ssh, listen_call_home_tls
+from yangkit.tls_server import LARGEST_SEGMENT, _connect
 from yangkit.xmlutil import NC
 
 KT = "urn:example:kit-test"
@@ -168,6 +170,14 @@ async def test_ncclient(lab):
     assert "<name>x</name>" in state
     assert text.startswith("module kit-test")
     assert error == "invalid-value name-length 1 to 10 characters"
+
+
+async def test_a_call_home_sends_and_wants_segments_that_pass_everywhere():
+    """A narrow way where nobody tells so swallows nothing (RFC 4821)."""
+    with socket.create_server(("127.0.0.1", 0)) as client:
+        for tcp in (await _connect("127.0.0.1", client.getsockname()[1], 5, None), client.accept()[0]):
+            with tcp:
+                assert tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) <= LARGEST_SEGMENT
 
 
 async def test_a_new_certificate_is_shown_to_whoever_comes_next(lab, keys):

@@ -1,0 +1,115 @@
+"""Steady traffic while something happens to the way: how much of it was lost, and for how long at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from harness.lab import Lab, Node
+from harness.wait import wait_for
+
+INTERVAL = 0.05
+"""Seconds between two echo requests, and so how exactly an outage is told."""
+_ANSWER = re.compile(r"^\[(\d+\.\d+)\].* icmp_seq=\d+ ttl", re.MULTILINE)
+_SENT = re.compile(r"(\d+) packets transmitted")
+
+
+class Echoes:
+    """Echo requests at a steady pace; complete once its `with` block has ended."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.answers: list[float] = []
+        """When each answer came; what a queue on the way held back came late."""
+        self.span = (0.0, 0.0)
+        """When the first was sent and the last answer was waited for."""
+
+    @property
+    def lost(self) -> int:
+        return self.sent - len(self.answers)
+
+    @property
+    def outage(self) -> float:
+        """The longest time without an answer, in seconds."""
+        moments = (self.span[0], *self.answers, self.span[1])
+        return max(after - before for before, after in itertools.pairwise(moments))
+
+    def __repr__(self) -> str:
+        return f"<{self.lost} of {self.sent} lost, {self.outage:.2f} s without an answer>"
+
+
+@contextlib.contextmanager
+def echoes(node: Node, target: str) -> Iterator[Echoes]:
+    """Ask `target` twenty times a second for the length of a `with` block; the last answer is waited for."""
+    file = f"/tmp/echoes-{target}"
+    seen = Echoes()
+    seen.span = (_clock(node), 0.0)
+    ping = f"setsid ping -n -D -i{INTERVAL} {target} >{file} 2>&1 & echo $!"
+    process = node.sh(ping).strip()
+    try:
+        yield seen
+    finally:
+        seen.span = (seen.span[0], _clock(node))
+        time.sleep(2 * INTERVAL)  # for the last answer
+        node.sh(f"kill -INT {process}; while kill -0 {process} 2>/dev/null; do sleep 0.05; done")
+        said = node.sh(f"cat {file}; rm {file}")
+        if found := _SENT.search(said):
+            seen.sent = int(found[1])
+        seen.answers = [float(moment) for moment in _ANSWER.findall(said)]
+
+
+def _clock(node: Node) -> float:
+    return float(node.sh("date +%s.%N"))
+
+
+@dataclass(frozen=True)
+class Session:
+    """What became of one TCP connection: octets that arrived, and its longest standstill in seconds."""
+
+    octets: int
+    standstill: float
+
+
+@contextlib.contextmanager
+def tcp_session(lab: Lab, source: str, target: str, address: str, seconds: int) -> Iterator[list[Session]]:
+    """One TCP connection that sends 5 Mbit/s for that many seconds, begun before the `with` block and ended after it.
+    What became of it is in the list then; a connection that breaks fails the test.
+    """
+    outcome: list[Session] = []
+    file = "/tmp/session"
+    lab[target].exec("iperf3", "--server", "--one-off", "--daemon")
+    lab.wait_until(target, "tcp:5201", 5)
+    command = f"iperf3 --client {address} --time {seconds} --bitrate 5M --interval 0.1 --json"
+    process = lab[source].sh(
+        f"rm -f {file}; (setsid {command} >{file}.part; mv {file}.part {file}) >/dev/null 2>&1 & echo $!"
+    )
+    try:
+        wait_for("the session to run", lambda: _runs(lab[source]), 5)
+        yield outcome
+        wait_for("the session to end", lambda: lab[source].run("test", "-e", file).ok, seconds + 20)
+        outcome.append(_session(lab[source].exec("cat", file)))
+    finally:
+        for node in (source, target):
+            lab[node].run("pkill", "-x", "iperf3")
+        lab[source].run("kill", process.strip())
+
+
+def _runs(node: Node) -> bool:
+    return node.run("sh", "-c", "ss -Htn state established dport = :5201 | grep -q .").ok
+
+
+def _session(said: str) -> Session:
+    report = json.loads(said)
+    assert "error" not in report, report["error"]
+    longest = current = 0.0
+    for interval in report["intervals"]:
+        current = 0.0 if interval["sum"]["bytes"] else current + interval["sum"]["seconds"]
+        longest = max(longest, current)
+    sent, received = report["end"]["sum_sent"]["bytes"], report["end"]["sum_received"]["bytes"]
+    assert sent - received < 1_000_000, f"{sent - received} octets of a TCP session did not arrive"
+    return Session(received, longest)
