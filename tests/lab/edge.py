@@ -136,7 +136,10 @@ class Edge:
     def static_hosts(self) -> None:
         """Hosts with equal addresses."""
         for name in TENANTS:
-            self.lab[f"host-{name}"].sh(f"ip address replace {HOST}/24 dev lan; ip route replace default via {GATEWAY}")
+            self.lab[f"host-{name}"].sh(
+                f"ip address flush dev lan; ip link set lan mtu 1500; ip address replace {HOST}/24 dev lan; "
+                f"ip route replace default via {GATEWAY}"
+            )
 
     def counter(self, name: str) -> int:
         """Packets of a named counter of the filter."""
