@@ -74,6 +74,7 @@ class ElementBackend:
         self._failed: frozenset[str] = frozenset()
         self._lock = asyncio.Lock()
         self._poke = asyncio.Event()
+        self._way_out = asyncio.Event()
         self.on_credentials: Callable[[], None] = lambda: None
         """Called when files of the credentials, or the revocation list in force, have changed."""
         self.more_state: Callable[[], Tree] = dict
@@ -100,7 +101,7 @@ class ElementBackend:
             except OperationError as error:
                 await self._go_back()
                 raise ApplyError(str(error), error.path) from error
-            self._config, self._wanted = config, wanted
+            self._want(config, wanted)
             self.renew_after = int(new.get("elasticlab-element:certificates", {}).get("renew-after", RENEW_AFTER))
 
     async def _go_back(self) -> None:
@@ -170,9 +171,16 @@ class ElementBackend:
             return None
         return tuple(url for lease in taken for url in lease.servers)
 
-    def way_out(self) -> bool:
-        """Is there an uplink, or has every interface its address that gets it by DHCP?"""
-        return bool(self.uplinks) or self.leased == {grant.interface for grant in self._config.granted}
+    async def way_out(self) -> None:
+        """Wait until there is an uplink, or every interface that gets its address by DHCP has it."""
+        await self._way_out.wait()
+
+    def _want(self, config: Config, wanted: Table) -> None:
+        self._config, self._wanted = config, wanted
+        if self.uplinks or self.leased == {grant.interface for grant in config.granted}:
+            self._way_out.set()
+        else:
+            self._way_out.clear()
 
     def _known(self, config: Config) -> Config:
         """A configuration with what is known besides: whom the box calls, and what it was given."""
@@ -182,7 +190,7 @@ class ElementBackend:
         config = self._known(self._config)
         if self._wanted is None or config == self._config:
             return
-        self._config, self._wanted = config, desired(config)
+        self._want(config, desired(config))
         try:
             await self._converge(self._wanted)
         except OperationError as error:

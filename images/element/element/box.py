@@ -25,8 +25,6 @@ from element.rpc import Rpcs
 
 log = logging.getLogger(__name__)
 
-LOOK = 0.1
-"""Seconds between two looks for the address of an uplink."""
 LAST_ANSWERS = 2.0
 """Seconds until a session that began with former certificates ends: whoever had them renewed hears of it."""
 PATIENCE = 4.0
@@ -140,8 +138,7 @@ class Box:
 
     async def _call_home(self, server: NetconfServer, own: Credentials) -> None:
         # A call without an address of the uplink's would go out with another interface's, and wait for an answer.
-        while not self._backend.way_out():  # noqa: ASYNC110 - leases are polled for, too
-            await asyncio.sleep(LOOK)
+        await self._backend.way_out()
         await self._backend.admit(own.contacts)
         self._home = server.call_home_tls(
             *own.controller,

@@ -9,9 +9,10 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[4]))
 
 if __name__ == "__main__":
-    from orders import ORDERS, compiled
+    from tests.unit.controller.intent.conftest import compiled
+    from tests.unit.controller.intent.orders import ORDERS
 
     print(json.dumps(compiled(ORDERS[sys.argv[1]]()), indent=1))

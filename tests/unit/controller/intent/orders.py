@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 from controller.intent import DeviceFacts
 from yangkit import Tree
 
+from tests.unit.controller.intent.conftest import INVENTORY, order, site, vpn
 
-def _conftest() -> Any:
-    path = Path(__file__).parent / "conftest.py"
-    spec = importlib.util.spec_from_file_location("intent_conftest", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-_made = _conftest()
-vpn, site, order, compiled = _made.vpn, _made.site, _made.order, _made.compiled
-DEVICES: dict[str, DeviceFacts] = dict(_made.INVENTORY)
+DEVICES: dict[str, DeviceFacts] = dict(INVENTORY)
 
 
 def slaac() -> Tree:

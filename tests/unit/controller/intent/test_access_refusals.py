@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,22 +10,10 @@ from controller.intent import read
 from yangkit import ApplyError, Tree
 from yangkit.paths import parse
 
+from tests.unit.controller.intent import orders
+
 ROOT = "ietf-l3vpn-svc:l3vpn-svc"
 UNSUPPORTED, INVALID = "operation-not-supported", "invalid-value"
-
-
-def _load() -> Any:
-    path = Path(__file__).parent / "orders.py"
-    spec = importlib.util.spec_from_file_location("intent_orders", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-orders = _load()
 
 
 def access(tree: Tree, name: str) -> Tree:

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from controller.intent import MODULES
 from yangkit import Schema, Tree
 
+from tests.unit.controller.intent import orders
+from tests.unit.controller.intent.conftest import compiled
+
 HERE = Path(__file__).parent
 MODELS = HERE.parents[3] / "models" / "yang"
-
-
-def _load() -> Any:
-    spec = importlib.util.spec_from_file_location("intent_orders", HERE / "orders.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-orders = _load()
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +24,7 @@ def service_model() -> Schema:
 
 @pytest.mark.parametrize("name", orders.ORDERS)
 def test_compiled_as_it_was_read(name: str) -> None:
-    assert orders.compiled(orders.ORDERS[name]()) == json.loads((HERE / "golden" / f"{name}.json").read_text())
+    assert compiled(orders.ORDERS[name]()) == json.loads((HERE / "golden" / f"{name}.json").read_text())
 
 
 @pytest.mark.parametrize("name", orders.ORDERS)
@@ -47,7 +34,7 @@ def test_the_service_model_takes_it(name: str, service_model: Schema) -> None:
 
 @pytest.mark.parametrize("name", orders.ORDERS)
 def test_devices_take_it(name: str, schema_of: Callable[[str], Schema]) -> None:
-    for device, tree in orders.compiled(orders.ORDERS[name]()).items():
+    for device, tree in compiled(orders.ORDERS[name]()).items():
         if tree:
             wan: Tree = {"name": "wan", "type": "iana-if-type:ethernetCsmacd"}
             tree["ietf-interfaces:interfaces"]["interface"].append(wan)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,22 +22,13 @@ from controller.intent import (
 from controller.intent import read as parsed
 from yangkit import ApplyError, Schema, Tree
 
+from tests.unit.controller.intent import orders
+from tests.unit.controller.intent.conftest import compiled
+
 SchemaOf = Callable[[str], Schema]
 ROOT = "ietf-l3vpn-svc:l3vpn-svc"
 
 
-def _load() -> Any:
-    path = Path(__file__).parent / "orders.py"
-    spec = importlib.util.spec_from_file_location("intent_orders", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-orders = _load()
 vpn, site, order = orders.vpn, orders.site, orders.order
 
 
@@ -290,7 +278,7 @@ class TestLocalInternet:
 class TestIpv6:
     def test_a_pop_with_ipv6_has_a_way_for_it(self) -> None:
         pop = dataclasses.replace(orders.DEVICES["vmsr-1"], wan6_address="2001:db8::2", wan6_gateway="2001:db8::1")
-        tree = orders.compiled(orders.stations(), orders.DEVICES | {"vmsr-1": pop})["vmsr-1"]
+        tree = compiled(orders.stations(), orders.DEVICES | {"vmsr-1": pop})["vmsr-1"]
         (protocol,) = tree["ietf-routing:routing"]["control-plane-protocols"]["control-plane-protocol"]
         assert protocol["static-routes"]["ietf-ipv6-unicast-routing:ipv6"]["route"][0] == {
             "destination-prefix": "::/0",
@@ -309,9 +297,7 @@ class TestIpv6:
     def test_a_box_without_ipv4_calls_in_ipv6(self, box: dict[str, Any], called: str) -> None:
         pop = dataclasses.replace(orders.DEVICES["vmsr-1"], wan6_address="2001:db8::2", wan6_gateway="2001:db8::1")
         devices = orders.DEVICES | {"vmsr-1": pop, "ucpe-1": dataclasses.replace(orders.DEVICES["ucpe-1"], **box)}
-        (connection,) = orders.compiled(orders.plain_between(), devices)["ucpe-1"]["elasticlab-ipsec:ipsec"][
-            "conn-entry"
-        ]
+        (connection,) = compiled(orders.plain_between(), devices)["ucpe-1"]["elasticlab-ipsec:ipsec"]["conn-entry"]
         assert connection["remote"]["address"] == called
 
     def test_who_cannot_be_called_is_waited_for(self) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,19 +13,8 @@ from controller.southbound.reconcile import Status, View
 from lxml import etree
 from yangkit import Tree
 
+from tests.unit.controller.intent import orders
 
-def _load() -> Any:
-    path = Path(__file__).parents[1] / "intent" / "orders.py"
-    spec = importlib.util.spec_from_file_location("intent_orders", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-orders = _load()
 CONNECTED = Status(connected=True, sync="in-sync")
 
 
