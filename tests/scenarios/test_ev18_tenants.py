@@ -125,21 +125,22 @@ there = {{}}
 while len(there) < {len(TENANTS)}:
     connection, (address, port) = listener.accept()
     connection.settimeout(15)
-    if who := connection.recv(64).decode():  # not of whoever only looked whether somebody listens
-        there[who] = (connection, address, port)
-for who, (connection, _, _) in there.items():
-    connection.sendall(who.encode())
+    stream = connection.makefile("rw", buffering=1)
+    if who := stream.readline().strip():  # not of whoever only looked whether somebody listens
+        there[who] = (stream, address, port)
+for who, (stream, _, _) in there.items():
+    print(who, file=stream)
 broken, _, _ = there["tenant-1"]
 try:
-    assert broken.recv(64) == b"", "tenant-1 said more"
+    assert broken.readline() == "", "tenant-1 said more"
     reset = False
 except ConnectionResetError:
     reset = True
 alive = {{}}
-for who, (connection, address, port) in there.items():
+for who, (stream, address, port) in there.items():
     if who != "tenant-1":
-        connection.sendall(b"still there?")
-        alive[who] = connection.recv(64).decode()
+        print("still there?", file=stream)
+        alive[who] = stream.readline().strip()
 print(json.dumps({{"reset": reset, "alive": alive, "from": [[a, p] for _, a, p in there.values()]}}))
 """
     CALL = f"""
@@ -151,14 +152,17 @@ sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 sock.bind(("10.1.0.10", 40000))
 sock.settimeout(30)
 sock.connect(("{SERVER}", {ECHO}))
-sock.sendall(who.encode())
-assert sock.recv(64).decode() == who, "another's answer"
+stream = sock.makefile("rw", buffering=1)
+print(who, file=stream)
+answer = stream.readline().strip()
+assert answer == who, "the answer to " + (answer or "nobody")
 if who == "tenant-1":
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() sends RST
 else:
-    assert sock.recv(64) == b"still there?"
-    sock.sendall(who.encode())
-    assert sock.recv(64) == b""
+    assert stream.readline().strip() == "still there?"
+    print(who, file=stream)
+    assert stream.readline() == ""
+stream.close()
 sock.close()
 """
 

@@ -126,8 +126,8 @@ class ServiceAdd(Extensible):
     serviceCharacteristic: list[Characteristic] = Field(default_factory=list)
 
 
-class ServiceDelete(Extensible):
-    """A service that is there, to be ended. Only `id` counts."""
+class KnownService(Extensible):
+    """A service that is there."""
 
     id: Name
     href: Text = optional()
@@ -139,17 +139,14 @@ class ServiceDelete(Extensible):
     serviceCharacteristic: list[Characteristic] = optional()
 
 
-class ServiceModify(Extensible):
+class ServiceDelete(KnownService):
+    """A service that is there, to be ended. Only `id` counts."""
+
+
+class ServiceModify(KnownService):
     """A service that is there, to be changed: what is given takes the place of what was, the rest stays. A site that is
     given by its name alone stays as it is; a cloud that is given without its key keeps it."""
 
-    id: Name
-    href: Text = optional()
-    name: Text = optional()
-    description: Text = optional()
-    serviceType: Text = optional()
-    category: Text = optional()
-    serviceSpecification: ServiceSpecificationRef = optional()
     serviceCharacteristic: list[Characteristic] = Field(default_factory=list)
 
 

@@ -13,11 +13,12 @@ import signal
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import IPv4Address
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from cryptography import x509
@@ -175,13 +176,22 @@ def serve(manager: Manager) -> ThreadingHTTPServer:
     return server
 
 
-@pytest.fixture
-def manager(authority: Callable[[str], Any], tmp_path: Path) -> Iterator[Manager]:
-    made = Manager(authority, tmp_path)
-    server = serve(made)
-    yield made
+M = TypeVar("M", bound="Manager")
+
+
+@contextmanager
+def serving(manager: M) -> Iterator[M]:
+    """The manager, while it serves."""
+    server = serve(manager)
+    yield manager
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def manager(authority: Callable[[str], Any], tmp_path: Path) -> Iterator[Manager]:
+    with serving(Manager(authority, tmp_path)) as made:
+        yield made
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from element.enrolment.renewal import NEXT, Renewal
 from element.keeper import Keeper
 from element.validity import Phase, Validity
 
-from tests.unit.element.test_enrolment import Enrolment, Manager, nobody, serve
+from tests.unit.element.test_enrolment import Enrolment, Manager, nobody, serving
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
@@ -52,11 +52,8 @@ class Est(Manager):
 
 @pytest.fixture
 def manager(authority: Callable[[str], Any], tmp_path: Path) -> Iterator[Est]:
-    made = Est(authority, tmp_path)
-    server = serve(made)
-    yield made
-    server.shutdown()
-    server.server_close()
+    with serving(Est(authority, tmp_path)) as made:
+        yield made
 
 
 @pytest.fixture
@@ -252,15 +249,11 @@ class TestClock:
         self, box: Path, manager: Est, tmp_path: Path
     ) -> None:
         manager.anchor.life = -2 * HOUR, -HOUR
-        server = serve(manager)
-        try:
+        with serving(manager):
             own = tmp_path / "trust-anchor.pem", box / "netconf.pem", box / "netconf.key", None
             with pytest.raises(EnrolmentError, match="expired"):
                 clock.told(Https(*own), manager.url)
             assert abs(clock.told(Https(*own, dates=False), manager.url) - datetime.now(UTC)) < timedelta(seconds=5)
-        finally:
-            server.shutdown()
-            server.server_close()
 
 
 class Life:

@@ -235,6 +235,29 @@ class Lab:
             answer = await client.delete("/restconf/data/ietf-l3vpn-svc:l3vpn-svc")
         assert answer.status_code == 204, answer.text
 
+    @contextlib.asynccontextmanager
+    async def told(self, notification: str) -> AsyncIterator[list[Any]]:
+        """The notifications of this name in elasticlab-network that GRO is told meanwhile."""
+        found: list[Any] = []
+        listening = asyncio.Event()
+
+        async def listen() -> None:
+            url = "/restconf/streams/NETCONF-JSON"
+            async with (
+                self.client("service:gro") as client,
+                client.stream("GET", url, headers={"accept": "text/event-stream"}, timeout=None) as stream,
+            ):
+                listening.set()
+                async for line in stream.aiter_lines():
+                    if notification in line:
+                        event = json.loads(line.removeprefix("data:"))["ietf-restconf:notification"]
+                        found.append(event[f"elasticlab-network:{notification}"])
+
+        task = asyncio.create_task(listen())
+        await listening.wait()
+        yield found
+        task.cancel()
+
     async def network(self) -> Any:
         answer = await self.get("elasticlab-network:network")
         assert answer.status_code == 200, answer.text

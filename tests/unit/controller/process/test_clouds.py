@@ -3,12 +3,10 @@ where boxes call from."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from typing import Any
 
-import httpx
 import pytest
 
 from .conftest import Lab, orders
@@ -191,32 +189,18 @@ async def test_a_device_that_does_not_tell_the_key_is_in_sync_and_drift_is_seen(
 
 
 async def test_changes_are_told(lab: Lab) -> None:
-    told: list[tuple[str, str, str]] = []
-    listening = asyncio.Event()
+    async with lab.told("cloud-state-changed") as told:
 
-    async def listen(client: httpx.AsyncClient) -> None:
-        url = "/restconf/streams/NETCONF-JSON"
-        async with client.stream("GET", url, headers={"accept": "text/event-stream"}, timeout=None) as stream:
-            listening.set()
-            async for line in stream.aiter_lines():
-                if "cloud-state-changed" in line:
-                    event = json.loads(line.removeprefix("data:"))["ietf-restconf:notification"]
-                    change = event["elasticlab-network:cloud-state-changed"]
-                    told.append((change["vpn-id"], change["cloud-identifier"], change["state"]))
+        async def ended() -> bool:
+            words = [(event["vpn-id"], event["cloud-identifier"], event["state"]) for event in told[-2:]]
+            return words == [("between", "vpc", "removing")] * 2
 
-    async def ended() -> bool:
-        return told[-2:] == [("between", "vpc", "removing")] * 2
-
-    async with lab.client("service:gro") as client:
-        task = asyncio.create_task(listen(client))
-        await listening.wait()
         await _everybody(lab)
         await lab.order(_order())
         await _until_cloud(lab, "up")
         await lab.cancel()
         await lab.until(ended)
-        task.cancel()
-    assert [state for *_, state in told][-3] == "up"
+    assert told[-3]["state"] == "up"
 
 
 async def test_direct_paths_follow_where_boxes_call_from(lab: Lab) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
-import httpx
 import pytest
 from controller.southbound.registry import Registry
 
@@ -298,34 +296,23 @@ async def test_an_order_that_cannot_be_is_refused_by_place(lab: Lab) -> None:
 
 
 async def test_changes_are_told_while_they_happen(lab: Lab) -> None:
-    seen: list[tuple[str, str]] = []
-    listening = asyncio.Event()
-
-    async def listen(client: httpx.AsyncClient) -> None:
-        url = "/restconf/streams/NETCONF-JSON"
-        async with client.stream("GET", url, headers={"accept": "text/event-stream"}, timeout=None) as stream:
-            listening.set()
-            async for line in stream.aiter_lines():
-                if "site-state-changed" in line:
-                    told = json.loads(line.removeprefix("data:"))["ietf-restconf:notification"]
-                    event = told["elasticlab-network:site-state-changed"]
-                    seen.append((event["site-id"], event["state"]))
-
-    async with lab.client("service:gro") as client:
-        task = asyncio.create_task(listen(client))
-        await listening.wait()
+    """Each with all that is to be said of the site, so that nobody has to ask."""
+    async with lab.told("site-state-changed") as told:
         await everybody(lab)
         await lab.order(DEMO)
         await healthy(lab)
+        there = (await lab.sites())["branch-1"]
+        said = [event for event in told if event["site-id"] == "branch-1"][-1]
+        assert said == {name: value for name, value in there.items() if name in said}
+        assert {"in-sync", "since", "vpn", "round-trip-time"} <= said.keys()
         await lab.cancel()
         await lab.until_states()
 
         async def all_told() -> bool:
-            return seen.count(("branch-1", "removing")) == 2
+            return sum("gone" in event for event in told) == 2
 
         await lab.until(all_told)
-        task.cancel()
-    of_one = [state for name, state in seen if name == "branch-1"]
+    of_one = [event["state"] for event in told if event["site-id"] == "branch-1"]
     assert of_one[-3:] == ["up", "removing", "removing"]
     assert "configuring" in of_one
 

@@ -5,28 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from element import factory
 from element.model import read
 from element.plan.desired import desired
-from yangkit import Datastores, Module, NullBackend, Schema
+from yangkit import Schema
+
+from tests.unit.element.node.test_schema import schema_of, started
 
 REPOSITORY = Path(__file__).parents[4]
 
 
 @pytest.fixture(scope="module")
 def schema() -> Schema:
-    offers = factory.personality("vpcgw")
-    return Schema([REPOSITORY / "models/yang"], [Module(o.module, o.features) for o in offers])
-
-
-async def started(schema: Schema, folder: Path, content: str) -> Datastores:
-    """Datastores that start with this configuration; ``problem`` says why not."""
-    startup = folder / "startup.xml"
-    startup.write_text(f'<config xmlns="urn:ietf:params:xml:ns:netconf:base:1.0">{content}</config>')
-    stores = Datastores(schema, NullBackend(), startup=startup)
-    await stores.start()
-    await stores.close()
-    return stores
+    return schema_of("vpcgw")
 
 
 SECRET = "psk-0123456789-abcdefghij"
