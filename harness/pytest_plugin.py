@@ -6,6 +6,9 @@ name the same topology share one lab, which is made for the run and removed afte
 
 `@pytest.mark.topology("demo", orders=False)` asks for a lab where nothing is ordered yet: such tests come first, may
 order and end what they like, and the topology's orders are placed before the others run.
+
+With pytest-xdist (`-n 2 --dist loadgroup`) each worker makes labs of its own; the tests that share a lab go to one
+worker together.
 """
 
 from __future__ import annotations
@@ -129,11 +132,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def rank(item: pytest.Item) -> tuple[int, bool]:
         marker = item.get_closest_marker("topology")
         name, orders = (marker.args[0], marker.kwargs.get("orders", True)) if marker else ("", True)
+        if marker:
+            # To workers, a lab with its orders and one without are two: each is long enough to be worth one.
+            item.add_marker(pytest.mark.xdist_group(name if orders else f"{name}, nothing ordered"))
         return order.setdefault(name, len(order)), orders
 
-    for item in items:
-        rank(item)
-    items.sort(key=rank)
+    items.sort(key={item: rank(item) for item in items}.__getitem__)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -178,8 +178,16 @@ def doctor() -> int:
 @labctl.command(context_settings={"ignore_unknown_options": True})
 @click.option("--reuse", metavar="LAB", help="Run on this running lab instead of making and removing one.")
 @click.option("--only", type=click.Choice(testing.PARTS), multiple=True, help="Only these parts (default: all).")
+@click.option(
+    "-n",
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=testing.JOBS,
+    show_default="the processors",
+    help="Tests at once; each has labs of its own.",
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def test(reuse: str | None, only: tuple[str, ...], arguments: tuple[str, ...]) -> int:
+def test(reuse: str | None, only: tuple[str, ...], jobs: int, arguments: tuple[str, ...]) -> int:
     """Prove it: lint, types, unit tests (also in the nodes' own Debian), then packets in labs made for the purpose.
 
     ARGUMENTS go to pytest.
@@ -188,8 +196,9 @@ def test(reuse: str | None, only: tuple[str, ...], arguments: tuple[str, ...]) -
     labctl test
     labctl test --only lab -- -k encrypted -x
     labctl test --only lab --reuse demo
+    labctl test -n 1 -- --pdb
     """
-    return testing.run(console, only or testing.PARTS, reuse, list(arguments))
+    return testing.run(console, only or testing.PARTS, testing.Run(reuse, jobs, list(arguments)))
 
 
 @labctl.command()

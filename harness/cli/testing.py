@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from harness.paths import REPOSITORY, SOURCES
 
 PARTS = ("lint", "types", "unit", "lab")
 RESULTS = REPOSITORY / "allure-results"
+JOBS = min(len(os.sched_getaffinity(0)), 8)
 
 # What runs in nodes is typed and tested where nodes run it: the C libraries it needs exist only there.
 _NODE_PACKAGES = ("yangkit", "stackkit", "element", "identity", "manager", "controller", "gro", "portal")
@@ -30,10 +32,15 @@ _NOTHING_SELECTED = 5
 
 @dataclass(frozen=True)
 class Run:
-    """What `labctl test` was asked: the lab to reuse and the arguments for pytest."""
+    """What `labctl test` was asked: the lab to reuse, how many tests at once, and the arguments for pytest."""
 
     reuse: str | None
+    jobs: int
     arguments: Sequence[str]
+
+    def at_once(self, distribution: str) -> list[str]:
+        """Arguments for pytest-xdist; none when the tests share one lab or run one by one."""
+        return [] if self.jobs == 1 else [f"-n{self.jobs}", f"--dist={distribution}"]
 
 
 def _tool(*argv: str) -> int:
@@ -64,8 +71,9 @@ def _types(_: Run) -> int:
 
 def _unit(run: Run) -> int:
     elsewhere = [f"--ignore={folder}" for folder in _IN_NODES]
-    here = _tool("pytest", "tests/unit", *elsewhere, *run.arguments)
-    nodes = _in_tools("pytest", *_IN_NODES, "-p", "no:cacheprovider", *run.arguments)
+    at_once = run.at_once("loadfile")
+    here = _tool("pytest", "tests/unit", *elsewhere, *at_once, *run.arguments)
+    nodes = _in_tools("pytest", *_IN_NODES, "-p", "no:cacheprovider", *at_once, *run.arguments)
     # A selection may be for one of the two; that both are empty is a mistake.
     if _NOTHING_SELECTED in (here, nodes) and run.arguments:
         return min(here, nodes)
@@ -80,21 +88,21 @@ def _prepare() -> None:
 
 
 def _lab(run: Run) -> int:
-    reuse = ["--lab", run.reuse] if run.reuse else []
+    where = ["--lab", run.reuse] if run.reuse else run.at_once("loadgroup")
     folders = [
         folder
         for folder in ("tests/lab", "tests/system", "tests/scenarios", "tests/conformance")
         if (REPOSITORY / folder).is_dir()
     ]
-    return _tool("pytest", *folders, f"--alluredir={RESULTS}", "--clean-alluredir", *reuse, *run.arguments)
+    shutil.rmtree(RESULTS, ignore_errors=True)  # here, for each worker of pytest would do it for itself
+    return _tool("pytest", *folders, f"--alluredir={RESULTS}", *where, *run.arguments)
 
 
 _STEPS: dict[str, Callable[[Run], int]] = {"lint": _lint, "types": _types, "unit": _unit, "lab": _lab}
 
 
-def run(console: Console, parts: Sequence[str], reuse: str | None, arguments: Sequence[str]) -> int:
+def run(console: Console, parts: Sequence[str], wanted: Run) -> int:
     """Run the parts in their order, all of them also when one fails; 0 if every one passed."""
-    wanted = Run(reuse, arguments)
     if "lab" in parts:
         _prepare()
     outcome: dict[str, tuple[int, float]] = {}
