@@ -137,6 +137,7 @@ def nobody_counts(lab: Lab) -> Iterator[None]:
         carried(2.5)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("nobody_counts")
 def test_without_precedence_a_reauthentication_loses_packets(lab: Lab) -> None:
     """The twin of the test above: from the second one on two SAs have the same, and the newest is used at once."""

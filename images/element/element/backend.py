@@ -11,6 +11,7 @@ import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -199,6 +200,9 @@ class ElementBackend:
 
     async def renew_credentials(self) -> None:
         """Take up changed credentials now: SAs of revoked peers are ended when this returns, if charon is there."""
+        # First, and beside whatever change is under way: to compare the whole machine can take seconds.
+        with suppress(OSError, ValueError, CharonError):  # what hinders it hinders what follows, too, which says so
+            await self._blocking(self._system.charon.take_up_lists)
         async with self._lock:
             if self._wanted is not None:
                 try:
