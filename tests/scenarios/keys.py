@@ -87,13 +87,14 @@ def administer(lab: Lab, box: str, state: str) -> None:
     Orchestrator.of(lab).call("manager", "PATCH", path, body, media=registry.YANG)
 
 
-def revoke(lab: Lab, box: str, **ends: Callable[[], bool]) -> float:
-    """Revoke a box; seconds until all its tunnels had ended, at each of these ends."""
-    start = time.monotonic()
+def revoke(lab: Lab, box: str, **ends: Callable[[], bool]) -> dict[str, float]:
+    """Revoke a box; seconds until its tunnels had ended, by end."""
+    start, seconds = time.monotonic(), {}
     administer(lab, box, "revoked")
     for end, ended in ends.items():
         wait_for(f"the tunnel to end at {end}", ended, 3 * REVOKED_WITHIN)
-    return time.monotonic() - start
+        seconds[end] = round(time.monotonic() - start, 2)
+    return seconds
 
 
 def readmit(lab: Lab, box: str) -> None:

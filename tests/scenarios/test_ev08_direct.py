@@ -137,7 +137,7 @@ def test_the_path_of_a_revoked_box_ends_at_the_other_box_within_ten_seconds(lab:
         assert not tunnelled(lab, "ucpe-3", "ucpe-1"), "it came back"
     finally:
         readmit(lab, "ucpe-1")
-    assert seconds <= REVOKED_WITHIN
+    assert max(seconds.values()) <= REVOKED_WITHIN, seconds
     assert wire.count(ESP) == 0, wire.frames(ESP)
     assert ike_sas(lab, "ucpe-3", "vmsr-1") == others, "the other box has lost its tunnel to the POP"
     until_direct(lab, 90)

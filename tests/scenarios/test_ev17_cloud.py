@@ -154,7 +154,7 @@ def test_the_tunnel_to_a_revoked_gateway_ends_within_ten_seconds(lab: Lab, acme:
             assert not tunnelled(lab, "vmsr-1", "cloud_1"), "it came back"
         finally:
             readmit(lab, GATEWAY)
-        assert seconds <= REVOKED_WITHIN
+        assert max(seconds.values()) <= REVOKED_WITHIN, seconds
         assert wire.count(ESP) == 0, wire.frames(ESP)
         assert ike_sas(lab, "vmsr-1", "ucpe-1") == sites
         lab.wait_until(GATEWAY, "tcp:830", 60)

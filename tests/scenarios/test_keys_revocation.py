@@ -43,7 +43,7 @@ def test_a_revoked_site_is_silent_within_ten_seconds_and_others_lose_nothing(lab
         with lab.capture("vmsr-1:wan", f"host {NAT}") as after, lab.capture(f"{BOX}:wan") as own:
             carried(3.0)
         assert NAT not in associations(lab, "vmsr-1"), "it came back"
-    assert seconds <= REVOKED_WITHIN
+    assert max(seconds.values()) <= REVOKED_WITHIN, seconds
     assert before.count(ESP) > 0, "there was nothing to be silenced"
     assert after.count(ESP) == 0
     assert own.count(ESP) == 0, "the site sends to whoever listens"

@@ -11,7 +11,6 @@ import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -199,17 +198,28 @@ class ElementBackend:
             self._poke.set()
 
     async def renew_credentials(self) -> None:
-        """Take up changed credentials now: SAs of revoked peers are ended when this returns, if charon is there."""
-        # First, and beside whatever change is under way: to compare the whole machine can take seconds.
-        with suppress(OSError, ValueError, CharonError):  # what hinders it hinders what follows, too, which says so
-            await self._blocking(self._system.charon.take_up_lists)
+        """Take up changed credentials now."""
         async with self._lock:
             if self._wanted is not None:
                 try:
                     await self._converge(self._wanted)
                 except OperationError as error:
                     self._poke.set()
-                    raise ApplyError(f"the list is stored, and not yet in force for IPsec: {error}") from error
+                    raise ApplyError(f"what is stored is not yet in force for IPsec: {error}") from error
+
+    async def take_up_lists(self) -> None:
+        """Take up changed revocation lists now: SAs of revoked peers are ended when this returns, if charon is there.
+
+        This waits for no other change: to compare the whole machine can take seconds, and comes afterwards.
+        """
+        try:
+            await self._blocking(self._system.charon.take_up_lists)
+        except CharonGoneError:
+            log.info("the list comes into force with charon")
+        except (CharonError, OSError, ValueError) as error:
+            raise ApplyError(f"the list is stored, and not yet in force for IPsec: {error}") from error
+        finally:
+            self._poke.set()
 
     async def run(self) -> None:
         """Keep the machine true, until cancelled."""

@@ -64,7 +64,7 @@ class Rpcs:
             raise ApplyError(str(error), "/elasticlab-element:install-crl/crl", "invalid-value") from None
         log.info("%s installs a revocation list with %d certificates", call.user, len(list(crl)))
         self.end_revoked_sessions()
-        await self._backend.renew_credentials()
+        await self._backend.take_up_lists()
         return {}
 
     async def ping(self, call: RpcCall) -> dict[str, Any]:

@@ -10,13 +10,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from element.apply.ipsec import Charon
+from element.apply.ipsec import Charon, CharonError, CharonGoneError
 from element.apply.system import System
 from element.backend import ElementBackend
 from element.factory import Identity
 from element.lan.daemons import Folders
 from element.plan.resources import Credential
 from element.revocation import Revocations
+from yangkit import ApplyError
 
 SITES = ("one.example", "two.example")
 
@@ -28,8 +29,11 @@ class Vici(Charon):
         super().__init__(folder / "vici", folder, revocations)
         self.shown = shown
         self.said: list[tuple[str, Any]] = []
+        self.trouble: Exception | None = None
 
     def call(self, command: str, message: Any = None) -> Any:
+        if self.trouble is not None:
+            raise self.trouble
         self.said.append((command, message))
         if command == "list_certs":
             return [{"data": one.public_bytes(Encoding.DER)} for one in self.shown.values()]
@@ -63,18 +67,34 @@ def vici(operator: Any, tmp_path: Path) -> Vici:
     return made
 
 
+def box(vici: Vici, folder: Path) -> ElementBackend:
+    stations = Folders(folder / "told", folder / "given", folder / "behind")
+    return ElementBackend(System(vici), folder / "vici", Identity("EL-1", "test", "vmsr"), stations)
+
+
 async def test_a_new_list_ends_the_tunnels_of_who_is_on_it_whatever_else_is_to_be_done(
     operator: Any, vici: Vici, tmp_path: Path
 ) -> None:
-    """The machine is not compared for it: nothing is wanted of it here, and there is no charon to converge with."""
-    stations = Folders(tmp_path / "told", tmp_path / "given", tmp_path / "behind")
-    backend = ElementBackend(System(vici), tmp_path / "vici", Identity("EL-1", "test", "vmsr"), stations)
+    """Another change is under way, and takes its time: whoever is revoked does not wait for it."""
+    backend = box(vici, tmp_path)
     vici._revocations.install(operator.crl(6, vici.shown[SITES[1]]))
-    await backend.renew_credentials()
+    async with backend._lock:
+        await backend.take_up_lists()
     assert vici.ended == ["2"]
     vici.said.clear()
-    await backend.renew_credentials()
+    await backend.take_up_lists()
     assert vici.said == [], "the list is in force already"
+
+
+async def test_charon_that_refuses_is_told_of_and_one_that_is_away_is_not(
+    operator: Any, vici: Vici, tmp_path: Path
+) -> None:
+    vici._revocations.install(operator.crl(6))
+    vici.trouble = CharonGoneError("it is away")
+    await box(vici, tmp_path).take_up_lists()
+    vici.trouble = CharonError("no")
+    with pytest.raises(ApplyError, match=r"stored, and not yet in force for IPsec: no"):
+        await box(vici, tmp_path).take_up_lists()
 
 
 def test_without_a_new_list_charon_is_left_alone(vici: Vici) -> None:
