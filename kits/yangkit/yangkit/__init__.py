@@ -34,7 +34,8 @@
     async with await connect_ssh(host, 830, username="admin", client_key=path, host_key=path_or_None) as client: ...
     async with await connect_tls(host, 6513, cert=..., key=..., ca=..., server_name=...) as client: ...
     async with await listen_call_home_tls(...) as listener: client = await listener.accept(timeout)
-    await client.edit_config(xml_or_element, target="candidate"); await client.commit(confirmed=True, confirm_timeout=60)
+    await client.edit_config(xml_or_element, target="candidate")
+    await client.commit(confirmed=True, confirm_timeout=60)
 
 Errors are ``yangkit.errors.RpcError`` with ``tag, type, app_tag, path, message, info``.
 """
