@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Memory:
             log.error("%s is of no use: %s; what changed while this program was away stays as it was", path, error)
 
     @property
-    def connections(self) -> Collection[str]:
+    def connections(self) -> Set[str]:
         """Names of the connections that may have SAs."""
         return self._connections.keys()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from element.apply import nft
 from element.apply.daemon import CharonError, CharonGoneError
 from element.apply.ipsec import Charon
+from element.apply.libnftables import NftError
 from element.apply.link import Links
 from element.apply.route import Routes
 from element.plan.desired import SETTINGS
@@ -45,7 +45,7 @@ PASSES = 4
 
 _PEERS = (Credential, SharedKey, Ike)
 """What is one peer's, or some peers'."""
-Failure = (OSError, NetlinkError, nft.NftError, CharonError, subprocess.TimeoutExpired, ValueError, KeyError)
+Failure = (OSError, NetlinkError, NftError, CharonError, ValueError, KeyError)
 
 
 class OperationError(RuntimeError):
