@@ -17,7 +17,6 @@ from element.factory import Identity
 from element.lan.daemons import Folders
 from element.plan.resources import Credential
 from element.revocation import Revocations
-from yangkit import ApplyError
 
 SITES = ("one.example", "two.example")
 
@@ -79,7 +78,7 @@ async def test_a_new_list_ends_the_tunnels_of_who_is_on_it_whatever_else_is_to_b
     backend = box(vici, tmp_path)
     vici._revocations.install(operator.crl(6, vici.shown[SITES[1]]))
     async with backend._lock:
-        await backend.take_up_lists()
+        assert await backend.take_up_lists() is None
     assert vici.ended == ["2"]
     vici.said.clear()
     await backend.take_up_lists()
@@ -91,10 +90,9 @@ async def test_charon_that_refuses_is_told_of_and_one_that_is_away_is_not(
 ) -> None:
     vici._revocations.install(operator.crl(6))
     vici.trouble = CharonGoneError("it is away")
-    await box(vici, tmp_path).take_up_lists()
+    assert await box(vici, tmp_path).take_up_lists() is None
     vici.trouble = CharonError("no")
-    with pytest.raises(ApplyError, match=r"stored, and not yet in force for IPsec: no"):
-        await box(vici, tmp_path).take_up_lists()
+    assert await box(vici, tmp_path).take_up_lists() == "no"
 
 
 def test_without_a_new_list_charon_is_left_alone(vici: Vici) -> None:
