@@ -10,7 +10,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from element.apply.ipsec import Charon, CharonError, CharonGoneError
+from element.apply.daemon import CharonError, CharonGoneError
+from element.apply.ipsec import Charon
+from element.apply.memory import Memory
 from element.apply.system import System
 from element.backend import ElementBackend
 from element.factory import Identity
@@ -25,7 +27,7 @@ class Vici(Charon):
     """Writes commands down; two sites have shown their certificates and have an SA each."""
 
     def __init__(self, folder: Path, revocations: Revocations, shown: dict[str, x509.Certificate]) -> None:
-        super().__init__(folder / "vici", folder, revocations)
+        super().__init__(folder / "vici", folder, revocations, Memory(folder / "memory"))
         self.shown = shown
         self.said: list[tuple[str, Any]] = []
         self.trouble: Exception | None = None
