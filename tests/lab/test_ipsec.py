@@ -353,7 +353,7 @@ class TestSharedKeys:
             f"{_VICI}\n"
             "def load(name, key, *owners): v.load_shared(dict(id=name, type='IKE', data=key, owners=list(owners)))\n"
             f"load('{GATEWAY['beta']} pop.example', '{KEYS['acme']}', '{GATEWAY['beta']}', 'pop.example')\n"
-            f"load('believes', '{KEYS['beta']}', 'pop.example')"
+            f"load('nobody pop.example', '{KEYS['beta']}', 'pop.example')"
         )
         lab["box-2"].exec("/opt/element/bin/python", "-c", load)
         try:
