@@ -93,6 +93,13 @@ def is_busy(connection: sa.Connection, service: str) -> bool:
     return connection.execute(sa.select(table.c.service).where(table.c.service == service)).first() is not None
 
 
+def open_services(connection: sa.Connection, tenant: str) -> list[Service]:
+    """Services that open orders change or end, as they are to be, or were."""
+    rows = connection.execute(sa.select(store.modifications).where(store.modifications.c.tenant == tenant)).mappings()
+    found = [service_of(connection, dict(row), which) for row in rows for which in (BEFORE, AFTER)]
+    return [*found, *store.ending(connection, tenant)]
+
+
 def open_sites(connection: sa.Connection, tenant: str) -> list[Site]:
     """Sites that open orders change, as they are to be, or were."""
     table = store.site_changes

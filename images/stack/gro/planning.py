@@ -32,7 +32,7 @@ def plans(desk: Desk, who: Any) -> APIRouter:
     async def plan(caller: who, order: body) -> Response:
         """Every edit of every device that this order would make (serviceOrder's body). Nothing is written."""
         with desk.database.begin() as connection:
-            checked = Checker(desk.catalogue, connection, scope_of(caller)).check(order)
+            checked = Checker(desk.catalogue, connection, scope_of(caller), desk.domain).check(order)
             sites = {**store.tenant_sites(connection, checked.tenant), **checked.fresh_sites}
             rows = [store.one(connection, store.services, id_) for id_ in checked.remove]
             leaving = [store.service_of(row) for row in rows if row is not None]

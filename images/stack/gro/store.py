@@ -240,6 +240,14 @@ def alive(connection: sa.Connection, tenant: str) -> list[Service]:
     return [service_of(dict(row._mapping)) for row in connection.execute(query)]
 
 
+def ending(connection: sa.Connection, tenant: str) -> list[Service]:
+    """Services whose end is ordered, and that come back if it is not to be."""
+    query = sa.select(services).where(
+        services.c.tenant == tenant, services.c.state != "terminated", services.c.removed_by.is_not(None)
+    )
+    return [service_of(dict(row._mapping)) for row in connection.execute(query)]
+
+
 def set_services(connection: sa.Connection, ids: Sequence[str], **values: Any) -> None:
     connection.execute(sa.update(services).where(services.c.id.in_(ids)).values(**values))
 

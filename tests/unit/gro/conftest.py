@@ -153,7 +153,8 @@ async def running(folder: Path, network: Network) -> AsyncIterator[Gro]:
         desk = await stack.enter_async_context(
             at_work(
                 database, catalogue.load(OFFERS), Controller(Restconf(southbound, north, "controller")),
-                Manager(Restconf(southbound, registry, "manager")), southbound, internal_callbacks=True,
+                Manager(Restconf(southbound, registry, "manager")), southbound,
+                domain="elasticlab.example", internal_callbacks=True,
             )
         )  # fmt: skip
         (url,) = await stack.enter_async_context(serving(create_app(desk, authenticate)))

@@ -152,6 +152,27 @@ async def test_as_long_as_an_order_is_open_no_other_touches_what_it_changes(gro:
     assert (await gro.order(modify(internet, site=site(1, dns={})))).status_code == 201
 
 
+@pytest.mark.parametrize(
+    ("after", "comes", "place"),
+    [
+        ({"vlan": 8}, {"vlan": 7}, "/vlan"),
+        ({"vlan": 7, "port": "lan3"}, {"vlan": 7}, "/vlan"),
+    ],
+)
+async def test_a_place_is_free_when_the_order_that_frees_it_has_ended(
+    gro: Any, after: Any, comes: Any, place: str
+) -> None:
+    (internet,) = await bought(gro, add("1", "Site to Internet", bridged(1, port="lan2", vlan=7)))
+    moves = modify(internet, site=bridged(1, **{"port": "lan2", **after}))
+    new = add("2", "Site to Internet", bridged(2, device="S1", port="lan2", **comes))
+    for path in ("orderPlan", "serviceOrder"):
+        refused = await gro.call("POST", f"{ORDERING}/{path}", {"serviceOrderItem": [moves, new]})
+        assert refused.status_code == 400, refused.text
+        assert refused.json()["errors"][0]["pointer"] == V.replace("/0/", "/1/", 1) + place
+    assert (await gro.finished(await gro.order(moves)))["state"] == "completed"
+    assert (await gro.finished(await gro.order(new)))["state"] == "completed"
+
+
 async def test_two_sites_exchange_their_places(gro: Any) -> None:
     (mesh,) = await bought(gro, add("1", "Site to Site", [bridged(1, vlan=7), bridged(2, device="S1", vlan=8)]))
     swapped = [bridged(1, vlan=8), bridged(2, device="S1", vlan=7)]
