@@ -219,7 +219,7 @@ def test_who_waits_for_what() -> None:
 
 
 async def test_our_own_time_in_an_order_is_below_the_bound(gro: Any) -> None:
-    """Issue 4: at most 1 s. All others answer at once here: what is left is ours, and what they take of it."""
+    """At most 1 s of it is ours. All others answer at once here: what is left is ours and what they take of it."""
     taken = []
     for number in (1, 2, 3):
         begun = time.monotonic()
