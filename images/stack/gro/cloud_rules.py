@@ -38,8 +38,8 @@ def faults(service: Service, domain: str) -> Iterator[Fault]:
 
 def _identity(identity: str, domain: str, *, has_key: bool) -> str | None:
     """A gateway of the operator's is a device, NAME.DOMAIN; what has more labels is what a POP says of itself."""
-    own = identity == domain or identity.endswith(f".{domain}")
-    if own and identity.partition(".")[2] != domain:
+    parent = identity.partition(".")[2]
+    if identity == domain.lower() or parent.endswith(f".{domain.lower()}"):
         return f"{identity} is of the operator's own names: give the identity of the cloud's gateway"
     if _FQDN.fullmatch(identity):
         return None
