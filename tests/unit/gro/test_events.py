@@ -251,4 +251,4 @@ async def test_our_own_time_in_an_order_is_below_the_bound(gro: Any) -> None:
         await gro.finished(order)
         taken.append(time.monotonic() - begun)
     print("seconds from POST to the end:", [f"{one:.3f}" for one in taken])
-    assert min(taken) < 0.5
+    assert min(taken) < 1

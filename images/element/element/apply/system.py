@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from element.apply import nft
 from element.apply.ipsec import Charon, CharonError, CharonGoneError
+from element.apply.libnftables import NftError
 from element.apply.link import Links
 from element.apply.route import Routes
 from element.plan.desired import SETTINGS
@@ -41,7 +41,7 @@ PROC = Path("/proc/sys")
 PASSES = 4
 """The kernel does more than it is told (routes go with links): the difference is taken again until it is empty."""
 
-Failure = (OSError, NetlinkError, nft.NftError, CharonError, subprocess.TimeoutExpired, ValueError, KeyError)
+Failure = (OSError, NetlinkError, NftError, CharonError, ValueError, KeyError)
 
 
 class OperationError(RuntimeError):
