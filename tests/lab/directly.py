@@ -14,6 +14,7 @@ _APPLY = """
 import json, logging, sys
 from pathlib import Path
 from element.apply.ipsec import Charon
+from element.apply.memory import Memory
 from element.apply.system import System
 from element.model import read
 from element.plan.desired import desired
@@ -21,7 +22,7 @@ from element.revocation import Revocations
 
 store = Path("/var/lib/element/identity/current")
 revocations = Revocations(store / "ca.pem", store / "crl.pem", store.parent.parent / "crl.pem")
-system = System(Charon(Path("/run/charon.vici"), store, revocations))
+system = System(Charon(Path("/run/charon.vici"), store, revocations, Memory(Path("/run/element/charon.json"))))
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 print(json.dumps(system.converge(desired(read(json.load(sys.stdin))))))
 """

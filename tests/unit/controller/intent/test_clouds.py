@@ -285,6 +285,16 @@ def test_prefixes_that_are_ours_are_those_of_sites_that_may(demo: Tree) -> None:
     assert read(demo), "without any site it waits for them"
 
 
+def test_a_site_that_changes_leaves_no_cloud_without_its_prefixes(demo: Tree) -> None:
+    """Whichever of its VPNs it is changed through: the cloud is of another one."""
+    _add(demo, 2, _cloud(**{"local-prefix": ["10.1.0.0/25"]}))
+    before = read(demo)
+    (access,) = demo[ROOT]["sites"]["site"][0]["site-network-accesses"]["site-network-access"]
+    access["ip-connection"]["ipv4"]["addresses"]["provider-address"] = "10.77.0.1"
+    with pytest.raises(ApplyError, match=r"no site that may use the cloud has addresses of 10\.1\.0\.0/25"):
+        read(demo, before)
+
+
 def test_overlaps_are_found_through_wider_prefixes_of_the_same_cloud(demo: Tree) -> None:
     """In order, the neighbour of the second cloud's prefix is one that has nothing to do with it."""
     _add(demo, 0, _cloud(**{"remote-prefix": ["172.16.0.0/16", "172.16.1.0/24"]}))
