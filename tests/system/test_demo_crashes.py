@@ -92,7 +92,9 @@ def struck(life: Life, going: Callable[[], str], chance: random.Random) -> Json:
     moment = chance.uniform(0, ORDER_SECONDS)
     begun = time.monotonic()
     order = going()
-    wait_for(f"{moment:.3f} s of the order", lambda: time.monotonic() - begun >= moment, ORDER_SECONDS + 1, 0.002)
+    wait_for(
+        f"{moment:.3f} s of the order", lambda: time.monotonic() - begun >= moment, ORDER_SECONDS + 1, interval=0.002
+    )
     state = life.state(order)
     restarted = kill(life.lab, node, service)
     document = life.completed(order, TERMINAL_SECONDS)
