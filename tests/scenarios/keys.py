@@ -89,8 +89,14 @@ def administer(lab: Lab, box: str, state: str) -> None:
 
 def revoke(lab: Lab, box: str, **ends: Callable[[], bool]) -> dict[str, float]:
     """Revoke a box; seconds until its tunnels had ended, by end."""
-    start, seconds = time.monotonic(), {}
+    start = time.monotonic()
     administer(lab, box, "revoked")
+    return until_ended(start, **ends)
+
+
+def until_ended(start: float, **ends: Callable[[], bool]) -> dict[str, float]:
+    """Seconds from then until tunnels had ended, by end."""
+    seconds = {}
     for end, ended in ends.items():
         wait_for(f"the tunnel to end at {end}", ended, 3 * REVOKED_WITHIN)
         seconds[end] = round(time.monotonic() - start, 2)
