@@ -162,8 +162,8 @@ class Charon:
 
     def load_shared(self, shared: SharedKey) -> None:
         """Load a shared key, for these two identities only; another version takes the place of the one before."""
-        owners = [shared.local_id, shared.remote_id]
-        name = " ".join(owners)
+        name = f"{shared.local_id} {shared.remote_id}"
+        owners = list(shared.owners)
         self.call("load_shared", {"id": name, "type": "IKE", "data": shared.value, "owners": owners})
         self._shared[name] = shared
 

@@ -71,8 +71,8 @@ class Servers:
 
     def _forget(self, kept: set[Path | None]) -> None:
         """Leases of servers that are no longer wanted: who comes next does not inherit them."""
-        for file in self._folders.given.glob("*.*"):
-            if file not in kept and not file.name.startswith("."):
+        for file in self._folders.given.glob("[!.]*"):
+            if file not in kept:
                 file.unlink(missing_ok=True)
 
     async def _supervise(self, daemon: Daemon) -> None:
