@@ -11,8 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness.lab import Lab
-from tests.lab.directly import Tree, configuration, configure, counted, ethernet, of, static
-from tests.lab.test_ipsec import pings_heard
+from tests.lab.directly import Tree, configuration, configure, counted, ethernet, of, pings_heard, static
 
 pytestmark = pytest.mark.topology("boxes")
 
@@ -55,13 +54,13 @@ def addressed(lab: Lab, request: pytest.FixtureRequest) -> Iterator[tuple[Lab, s
         for entry in link["addr_info"]
     ]
     uplinks, out = request.param
-    own = [f"{address}/32" for address in (WAN, LINE, LOOPBACK, management)] + [f"{WAN6}/128"]
-    lab["host-2"].sh("; ".join(f"ip address add {address} dev lan" for address in own))
+    own = [f"{address}/32 dev lan" for address in (WAN, LINE, LOOPBACK, management)] + [f"{WAN6}/128 dev lan nodad"]
+    lab["host-2"].sh("; ".join(f"ip address add {address}" for address in own))
     try:
         configure(lab["box-1"], box(management, uplinks=uplinks, out=out))
         yield lab, management
     finally:
-        lab["host-2"].sh("; ".join(f"ip address del {address} dev lan" for address in own))
+        lab["host-2"].sh("; ".join(f"ip address del {address.removesuffix(' nodad')}" for address in own))
         configure(lab["box-1"], {})
 
 
@@ -85,7 +84,7 @@ def test_what_is_the_boxs_own_is_still_found(addressed: tuple[Lab, str]) -> None
     lab["internet"].must_reach(WAN6)
     for gateway in (GATEWAY, GATEWAY6):
         lab["host-1"].must_reach(gateway)
-        lab["box-1"].exec("ip", "vrf", "exec", "acme", "ping", "-n", "-c1", "-W2", gateway)
+        lab["box-1"].exec("ping", "-n", "-c1", "-W2", "-I", "acme", gateway)
     for own in (WAN, LOOPBACK, WAN6):
         lab["box-1"].exec("ping", "-n", "-c1", "-W2", own)
     lab["box-1"].exec("ping", "-n", "-c1", "-W2", "-I", WAN, LOOPBACK)

@@ -13,6 +13,8 @@ import pytest
 from gro import fulfilment, streams
 from gro.watch import REGISTRY, Waiting
 
+from tests.unit.gro.test_characteristics import dc
+
 ORDERING = "/tmf-api/serviceOrdering/v4"
 # Far below every poll, far above what a busy machine needs.
 SOON = 3.0
@@ -107,12 +109,34 @@ async def test_a_site_that_fails_ends_the_order_with_its_reason(gro: Any) -> Non
     gro.network.controller.states["acme.branch-1"] = "configuring"
     order = await gro.order(internet())
     await gro.until(order, "inProgress", "verify", "held")
+    gro.network.controller.refuses("ucpe-s1")
     gro.network.controller.site("acme.branch-1", "failed", "the port lan is taken")
     failed = await gro.finished(order)
     assert (failed["state"], failed["errorMessage"][0]["reason"]) == (
         "failed",
         "verify: site branch-1: the port lan is taken",
     )
+
+
+async def test_a_site_that_fails_by_the_pop_waits_until_that_is_mended(gro: Any) -> None:
+    """Many have a part in the POP's configuration: whose fault it is that it refuses nobody knows."""
+    reason = "POP router vmsr-1 has not taken its configuration"
+    gro.network.controller.states["acme.branch-1"] = "configuring"
+    order = await gro.order(internet())
+    await gro.until(order, "inProgress", "verify", "held")
+    gro.network.controller.site("acme.branch-1", "failed", reason)
+    waits = await gro.until(order, "inProgress", "verify", "held", "vmsr-1")
+    assert waits["milestone"][-1]["message"] == f"site branch-1 is failed ({reason})"
+    gro.network.controller.site("acme.branch-1", "up")
+    assert await completed(gro, order) < SOON
+
+
+async def test_a_cloud_that_the_pop_refuses_fails_its_order_though_its_sites_wait(gro: Any) -> None:
+    """It is the POP's alone: undone, it stands in nobody's way any more."""
+    gro.network.controller.states["acme.branch-1"] = "failed"
+    gro.network.controller.cloud_state = "failed"
+    failed = await gro.finished(await gro.order(dc()))
+    assert (failed["state"], "the cloud of service" in failed["errorMessage"][0]["reason"]) == ("failed", True)
 
 
 async def test_while_an_order_is_held_nobody_is_asked_and_others_events_wake_it_not(gro: Any) -> None:

@@ -17,9 +17,11 @@ from controller.service.intent import DOMAIN, Intent, Vpn
 from controller.service.site import Exit, Mode, Site
 
 _TENANT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-# Names that interfaces of boxes have or may get beside their ports: a tenant's VRF carries the tenant's name.
+# Names that interfaces of boxes have or may get beside their ports, from us or from Linux (which makes some of its own
+# where a kind of tunnel or device is built in): a tenant's VRF carries the tenant's name.
 _RESERVED = re.compile(
     r"all|default|lo|none|self|overlay|underlay|(eth|wan|lan)[0-9-]*|(ipsec|gre|vxlan|br|tunl|gretap|erspan)[0-9-].*"
+    r"|(ip6tnl|ip6gre|sit|dummy|bond|ifb|teql)[0-9]+"
 )
 _DEVICE = _TENANT
 _MAX_SEGMENT = 64
@@ -28,10 +30,13 @@ _MAX_SEGMENT = 64
 def check(intent: Intent, before: Intent | None = None) -> None:
     """Raise ApplyError for the first thing, in the order of names, that cannot be.
 
-    Of two sites that are in each other's way, the one that is new or changed since ``before`` is told so.
+    Of two sites that are in each other's way, the one that is new or changed since ``before`` is told so. What is by
+    itself as it was then has been accepted, be it under rules that were others.
     """
+    before = before or Intent({}, ())
     for vpn in intent.vpns.values():
-        _vpn(vpn)
+        if before.vpns.get(vpn.id) != vpn:
+            _vpn(vpn)
     boxes: dict[str, list[Site]] = {}
     sites = _by_age(intent, before)
     for site in sites:
@@ -45,12 +50,12 @@ def check(intent: Intent, before: Intent | None = None) -> None:
         boxes[site.device].append(site)
     _overlaps(intent, sites)
     _members(intent)
-    peerings.check(intent)
+    peerings.check(intent, before)
 
 
-def _by_age(intent: Intent, before: Intent | None) -> Sequence[Site]:
+def _by_age(intent: Intent, before: Intent) -> Sequence[Site]:
     """Those that were there before, as they are, and then the others; each in the order of names."""
-    old = {} if before is None else {site.id: site for site in before.sites}
+    old = {site.id: site for site in before.sites}
     return sorted(intent.sites, key=lambda site: old.get(site.id) != site)
 
 

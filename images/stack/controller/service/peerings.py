@@ -21,14 +21,16 @@ def clouds(intent: Intent) -> Iterator[Cloud]:
         yield from vpn.clouds
 
 
-def check(intent: Intent) -> None:
-    """Raise ApplyError for a cloud that is in a site's way, or in another's."""
+def check(intent: Intent, before: Intent) -> None:
+    """Raise ApplyError for a cloud that is in a site's way, or in another's, or that nobody can use as it is."""
+    fresh = changed(before, intent)
     by_tenant: dict[str, list[Cloud]] = {}
     for cloud in clouds(intent):
         members = {site.id for site in intent.members[cloud.vpn]}
         for site in sorted(cloud.admission.named - members):
             raise ApplyError(f"site {site!r} is not in VPN {cloud.vpn!r}: leave it out", cloud.path, INVALID)
-        _local(cloud, intent.users(cloud))
+        if cloud.key in fresh:
+            _local(cloud, intent.users(cloud))
         by_tenant.setdefault(intent.vpns[cloud.vpn].tenant, []).append(cloud)
     sites: dict[str, list[Site]] = {tenant: [] for tenant in by_tenant}
     for one in intent.sites:

@@ -275,12 +275,24 @@ def test_two_clouds_of_a_tenant_have_prefixes_of_their_own(demo: Tree) -> None:
 def test_prefixes_that_are_ours_are_those_of_sites_that_may(demo: Tree) -> None:
     cloud = _add(demo, 2, _cloud(**{"local-prefix": ["10.2.0.0/25"]}))
     assert read(demo)
+    cloud["elasticlab-access:gateway"]["local-prefix"] = ["10.2.0.0/15", "10.2.0.0/16", "10.2.0.0/25"]
+    assert read(demo), "each of them, also of those inside of others"
     cloud["permit-site"] = ["branch-1"]
-    with pytest.raises(ApplyError, match=r"10\.2\.0\.0/25"):
+    with pytest.raises(ApplyError, match=r"10\.2\.0\.0/15"):
         read(demo)
     demo[ROOT]["sites"]["site"].clear()
     del cloud["permit-site"]
     assert read(demo), "without any site it waits for them"
+
+
+def test_a_site_that_changes_leaves_no_cloud_without_its_prefixes(demo: Tree) -> None:
+    """Whichever of its VPNs it is changed through: the cloud is of another one."""
+    _add(demo, 2, _cloud(**{"local-prefix": ["10.1.0.0/25"]}))
+    before = read(demo)
+    (access,) = demo[ROOT]["sites"]["site"][0]["site-network-accesses"]["site-network-access"]
+    access["ip-connection"]["ipv4"]["addresses"]["provider-address"] = "10.77.0.1"
+    with pytest.raises(ApplyError, match=r"no site that may use the cloud has addresses of 10\.1\.0\.0/25"):
+        read(demo, before)
 
 
 def test_overlaps_are_found_through_wider_prefixes_of_the_same_cloud(demo: Tree) -> None:

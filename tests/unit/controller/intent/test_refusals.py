@@ -11,6 +11,7 @@ import pytest
 from controller import drivers
 from controller.drivers import Driver
 from controller.intent import MODULES, DeviceFacts, check_devices, read
+from controller.intent import parse as accepted
 from yangkit import ApplyError, Schema, Tree
 from yangkit.paths import parse
 
@@ -280,6 +281,34 @@ def test_no_tenant_has_the_name_of_a_port(driver: Driver, demo: Tree) -> None:
         with pytest.raises(ApplyError, match="rename the tenant") as caught:
             read(demo)
         assert str(caught.value.path).endswith("customer-name")
+
+
+def test_what_was_accepted_under_other_rules_stops_nobody_else(demo: Tree) -> None:
+    _vpn(demo, 1)["customer-name"] = "line"
+    _site(demo, 1).pop("vpn-policies")
+    _access(demo, 1)["vpn-attachment"] = {"vpn-id": "internet-2"}
+    _vpn(demo, 2).update({"cloud-accesses": {"cloud-access": [{"cloud-identifier": "vpc", **GATEWAY}]}})
+    gateway = _vpn(demo, 2)["cloud-accesses"]["cloud-access"][0]["elasticlab-access:gateway"]
+    gateway = gateway | {"local-prefix": ["10.77.0.0/24"]}
+    _vpn(demo, 2)["cloud-accesses"]["cloud-access"][0]["elasticlab-access:gateway"] = gateway
+    before = accepted(demo)
+    for words in ("rename the tenant", "no site that may use the cloud"):
+        with pytest.raises(ApplyError, match=words):
+            read(demo)
+        assert read(demo, before)
+        _vpn(demo, 1)["customer-name"] = "globex"
+    _cloud(demo)["deny-site"] = ["branch-1"]
+    assert read(demo, before), "somebody else's change"
+    gateway["remote-prefix"] = ["172.17.0.0/16"]
+    with pytest.raises(ApplyError, match="no site that may use the cloud"):
+        read(demo, before)
+
+
+@pytest.mark.parametrize("name", ["tunl0", "gre0", "erspan0", "ip6tnl0", "ip6gre0", "sit0", "dummy0", "bond0", "ifb1"])
+def test_no_tenant_has_the_name_of_an_interface_of_linux(name: str, demo: Tree) -> None:
+    _vpn(demo, 1)["customer-name"] = name
+    with pytest.raises(ApplyError, match="rename the tenant"):
+        read(demo)
 
 
 def test_permit_and_deny_decide_who_reaches_the_internet(demo: Tree) -> None:
