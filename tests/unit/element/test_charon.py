@@ -247,6 +247,7 @@ def test_a_memory_that_is_of_no_use_is_told_and_begun_anew(tmp_path: Path, caplo
     assert "of no use" in caplog.text
     memory.add("pop", {"version": "2"})
     assert Memory(tmp_path / "charon.json").versions("pop") == ({"version": "2"},)
+    memory.carry_out("ca", [1])
     memory.forget("pop")
     assert not (tmp_path / "charon.json").exists()
 

@@ -117,9 +117,7 @@ class Charon(Daemon):
     def unload_credential(self, credential: Credential) -> None:
         """Unload a key; authorities go only all at once, when there is none left to keep."""
         self._credentials.pop((credential.name, credential.own), None)
-        if not credential.own:
-            self._memory.reset(credential.name)
-        elif key := self._keys.pop(credential.name, None):
+        if credential.own and (key := self._keys.pop(credential.name, None)):
             self.call("unload_key", {"id": key})
         if not self._credentials:
             self.call("clear_creds")

@@ -57,6 +57,8 @@ class Memory:
     def forget(self, name: str) -> None:
         """A connection has no SAs any more."""
         if self._connections.pop(name, None) is not None:
+            if not self._connections:  # nobody has any
+                self._revoked.clear()
             self._keep()
 
     def revoked(self, authority: str) -> frozenset[int]:
@@ -68,11 +70,6 @@ class Memory:
         listed = sorted(f"{number:x}" for number in numbers)
         if self._revoked.get(authority) != listed:
             self._revoked[authority] = listed
-            self._keep()
-
-    def reset(self, authority: str) -> None:
-        """An authority is trusted no more."""
-        if self._revoked.pop(authority, None) is not None:
             self._keep()
 
     def _keep(self) -> None:
