@@ -12,7 +12,17 @@ from collections.abc import Iterator
 import pytest
 
 from harness.lab import Lab
-from tests.scenarios.keys import ESP, REVOKED_WITHIN, readmit, registered, revoke, seen_by, tunnelled, until_ended
+from tests.scenarios.keys import (
+    ESP,
+    REVOKED_WITHIN,
+    administer,
+    readmit,
+    registered,
+    revoke,
+    seen_by,
+    tunnelled,
+    until_ended,
+)
 from tests.scenarios.stream import carried, streams
 
 pytestmark = pytest.mark.topology("demo")
