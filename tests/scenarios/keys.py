@@ -104,7 +104,8 @@ def until_ended(start: float, **ends: Callable[[], bool]) -> dict[str, float]:
 
 
 def readmit(lab: Lab, box: str) -> None:
-    """A box that was revoked is legal again, and comes as new from the factory."""
+    """A box comes as new from the factory, and is taken in: who was not revoked before would be taken for a copy."""
+    administer(lab, box, "revoked")
     administer(lab, box, "legal")
     lab[box].sh("sv -w 10 force-stop element >/dev/null || true; rm -rf /var/lib/element/*")
     lab[box].power.cycle()
