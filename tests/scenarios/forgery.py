@@ -26,11 +26,11 @@ for _ in range({COUNT}):
 """
 _BY_AN_INTERFACE = f"""
 import socket, sys
-interface, target, packet = sys.argv[1], sys.argv[2], bytes.fromhex(sys.argv[3])
+interface, via, packet = sys.argv[1], sys.argv[2], bytes.fromhex(sys.argv[3])
 sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
 sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
 for _ in range({COUNT}):
-    sock.sendto(packet, (target, 0))
+    sock.sendto(packet, (via, 0))
 """
 
 
@@ -46,9 +46,9 @@ def send_frames(lab: Lab, host: str, frame: str, interface: str, count: int = CO
     lab[host].exec("python3", "-c", script, timeout=60)
 
 
-def send_by(box: Node, interface: str, target: str, octets: str) -> None:
-    """A box sends an IPv4 packet as it is, by an interface whatever its routes say."""
-    box.exec("python3", "-c", _BY_AN_INTERFACE, interface, target, octets)
+def send_by(box: Node, interface: str, via: str, octets: str) -> None:
+    """A box sends an IPv4 packet as it is, by an interface as what goes to an address there, whatever is in it."""
+    box.exec("python3", "-c", _BY_AN_INTERFACE, interface, via, octets)
 
 
 @contextmanager

@@ -115,7 +115,7 @@ class TestTheCloudsTunnel:
             overheard(shared, GATEWAY, "ipsec-1") as arrived,
         ):
             with forgery.admitted(shared["vmsr-1"], ours, f"{source}/32", f"{target}/32"):
-                forgery.send_by(shared["vmsr-1"], ours, target, forged)
+                forgery.send_by(shared["vmsr-1"], ours, VPC, forged)
             wait_for("the gateway to refuse", lambda: refused(shared, GATEWAY, "XfrmInNoPols") >= before + COUNT, 10)
         assert arrived.count(f"src host {source} and dst host {target} and udp") == COUNT, arrived.frames()
         assert not own.contains(MARK)
@@ -126,7 +126,7 @@ class TestTheCloudsTunnel:
         """The twin: what is refused above is refused for its tunnel."""
         packet = forgery.packet(shared, "host-1", f"IP(src={source!r}, dst={target!r}) / {PAYLOAD}")
         with shared.capture("vpc-b:lan") as victim:
-            forgery.send_by(shared["vmsr-1"], way(shared, "globex"), target, packet)
+            forgery.send_by(shared["vmsr-1"], way(shared, "globex"), VPC, packet)
             shared["host-3"].must_reach(FAR_VPC)
         assert victim.count(f"src host {source} and dst host {target} and udp") == COUNT
         assert victim.contains(MARK)

@@ -65,10 +65,6 @@ def test_a_tenant_reaches_its_own_and_the_internet_only(pop: Config) -> None:
     assert all('"acme"' in rule or ("established" in rule and "ct mark & 0xfff == 1" in rule) for rule in accepting)
 
 
-def test_tenants_have_zones_of_their_own(pop: Config) -> None:
-    assert chain(pop, "zones") == ['ct original zone set iifname map { "acme" : 1, "gre-1" : 1, "br-2" : 1 }']
-
-
 def test_without_breakout_nothing_is_translated(changed: Callable[[Callable[[Tree], Any]], Config]) -> None:
     closed = changed(lambda tree: tree.pop("elasticlab-nat:nat"))
     assert chain(closed, "translation") == []

@@ -177,7 +177,7 @@ class TestFilter:
         rules = self.rules(changed(gateway))
         inside = '{ "ipsec-1", "br-2" }'
         assert f'iifname "acme" meta sdifname {inside} oifname {inside} accept' in rules
-        assert any(rule.startswith("ct original zone set iifname map") and '"ipsec-1" : 1' in rule for rule in rules)
+        assert any(rule.startswith("iifname vmap") and '"ipsec-1" : jump zone-1' in rule for rule in rules)
 
     def test_the_underlay_hears_nothing_new(self, changed: Edit, pop: Config) -> None:
         assert not [rule for rule in self.rules(changed(gateway)) if rule.startswith('iifname "ipsec-1"')]

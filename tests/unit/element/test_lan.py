@@ -145,7 +145,7 @@ class TestDns:
         away = f'ip daddr {link.far[0]} oifname != "{link.name}" counter name "forwarding-denied" drop'
         assert away in rules
         assert f'ip saddr {link.far[0]} oifname {{ "gre-1", "br-2" }} snat ip to 10.2.0.1' in rules
-        assert f'"{link.name}" : 1' in rules
+        assert f'"{link.name}" : jump zone-1' in rules
 
     def test_it_has_its_lans_way_to_the_internet(self, pop: Config, served: Callable[..., Config]) -> None:
         config = served(dns={})

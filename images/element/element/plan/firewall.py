@@ -12,7 +12,7 @@ from ipaddress import ip_address, ip_network
 
 from element.connections import Flow
 from element.model import BridgePort, Config, Interface, Kind
-from element.plan import breakout, firewall6, firewall_line, stations, uplinks
+from element.plan import breakout, firewall6, firewall_line, stations, uplinks, zones
 from element.plan.resources import MANAGEMENT, Ruleset
 
 TABLE = "elastic"
@@ -30,6 +30,7 @@ COUNTERS = (
     "input-denied",
     "forwarding-denied",
     *breakout.COUNTERS,
+    *zones.COUNTERS,
 )
 _VNI = "@th,96,24"
 """The VNI of RFC 7348, section 5. Not nft's ``vxlan vni``: it looks into the inner packet and, with Linux 7.3, matches
@@ -46,8 +47,9 @@ def ruleset(config: Config) -> Ruleset:
         [
             f"table inet {TABLE} {{",
             *(f"  counter {name} {{ }}" for name in COUNTERS),
-            *_chain("zones", "prerouting priority raw; policy accept", _zones(config, "iifname")),
-            *_chain("own-zones", "output priority raw; policy accept", _zones(config, "oifname")),
+            *(line for name, rules in zones.chains(config) for line in _called(name, rules)),
+            *_chain("zones", "prerouting priority raw; policy accept", _zones(config)),
+            *_chain("own-zones", "output priority raw; policy accept", zones.by(config, "oifname")),
             *(line for name, rules in breakout.chains(config) for line in _called(name, rules)),
             *_chain("marks", "prerouting priority mangle; policy accept", _marks(config)),
             *_chain("input", "input priority filter; policy drop", _input(config)),
@@ -88,12 +90,9 @@ def _drop(counter: str) -> str:
     return f'counter name "{counter}" drop'
 
 
-def _zones(config: Config, direction: str) -> Iterator[str]:
-    """A conntrack zone a tenant, on the VRF device and on its members; replies from the Internet have none."""
-    names = [(name, t.id) for t in config.tenants for name in (t.name, *(i.name for i in config.members(t.name)))]
-    if names:
-        entries = _set(f'"{name}" : {number}' for name, number in names)
-        yield f"ct original zone set {direction} map {entries}"
+def _zones(config: Config) -> Iterator[str]:
+    yield from zones.answers(config)
+    yield from zones.by(config, "iifname")
 
 
 def _marks(config: Config) -> Iterator[str]:
