@@ -28,7 +28,7 @@ T = TypeVar("T")
 TENANTS = range(1, 17)
 SITES = range(1, 5)
 PAYLOAD = "Raw(b'<tenant-1>')"
-SERVER = "198.51.100.80"
+SERVER, POP = "198.51.100.80", "203.0.113.2"
 ORDER_SECONDS = 180
 
 
@@ -134,7 +134,7 @@ class TestTheSame5Tuple:
         assert set(found["alive"]) == {name(tenant) for tenant in TENANTS if tenant != 1}
         sources = {tuple(source) for source in found["sources"]}
         assert len(sources) == len(TENANTS), "each connection has a port of its own outside"
-        assert {address for address, _ in sources} == {"203.0.113.2"}
+        assert {address for address, _ in sources} == {POP}
 
     def call(self, lab: Lab, tenant: int) -> None:
         calls.call(lab[f"host-{tenant}"], name(tenant), "s1", "10.1.0.10", SERVER, name(1))
@@ -199,6 +199,31 @@ class TestAttacks:
         assert wire.contains(mark(2))
         assert not wire.contains(mark(1))
         assert not wan.contains(mark(1)), "it left in clear"
+
+    SAY = """
+import socket, sys
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"s1")
+sock.bind(("10.1.0.10", int(sys.argv[1])))
+sock.sendto(b"<tenant-1>", (sys.argv[2], int(sys.argv[3])))
+"""
+
+    def test_who_answers_in_place_of_the_internet_is_not_believed(self, network: Lab) -> None:
+        """Tenant 2 sends what the Internet would answer to tenant 1: the vMSR has no answer, and tenant 1 gets none."""
+        near, far = 41000, 9
+        answer = forgery.packet(network, "host-2", f"IP(src={SERVER!r}, dst={POP!r}) / UDP(sport={far}, dport={near})")
+        before = dropped(network, "vmsr-1", "reply-imitated")
+        with network.capture("host-1:lan") as wire:
+            network["host-1"].exec("python3", "-c", self.SAY, str(near), SERVER, str(far))
+            forgery.send_by(network["host-2"], "s1", POP, answer)
+            self.grown(network, "reply-imitated", before)
+            (record,) = (
+                network["vmsr-1"].exec("conntrack", "-L", "-p", "udp", "--orig-port-src", str(near)).splitlines()
+            )
+        assert f"dst={POP} sport={far} dport={near}" in record, record
+        assert "[UNREPLIED]" in record, record
+        assert wire.count(f"udp dst port {far}") == 1
+        assert wire.count(f"udp src port {far}") == 0
 
     def test_arp_that_claims_the_gateway_is_dropped_at_the_port(self, network: Lab) -> None:
         before = dropped(network, "ucpe-1", "gateway-spoofed")
