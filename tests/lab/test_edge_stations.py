@@ -166,7 +166,7 @@ def test_servers_come_back_and_leases_stay(edge: Edge) -> None:
     wait_for("the name after the element's death", lambda: ask(host, "pc") == [given.partition("/")[0]], 20)
     edge.box.power.cycle()
     host.exec("ip", "address", "flush", "dev", "lan")
-    assert given.partition("/")[0] in edge.box.exec("cat", "/var/lib/element-stations/a.lan-a")
+    assert given.partition("/")[0] in edge.box.exec("cat", "/var/lib/element-stations/a:lan-a")
     wait_for("servers after the power cut", lambda: len(edge.box.sh(RUNNING).split()) == 4, 60)
     assert ask_for_address(host) == given
 

@@ -4,7 +4,7 @@
 establishment between the vMSR and the vPC GW. The VPN uses the IPSec tunnel. The vMSR serves as the originating end of
 the IPSec tunnel and the vPC GW as the responding end. The SDN controller sends the configuration information of the
 IPSec tunnel including the interested flow specified by the user, the IP address of the responding end of IPSec and IKE
-mode to the vMSR, to build the IPSec tunnel automatically." (seed 002, section 2.3)
+mode to the vMSR, to build the IPSec tunnel automatically." (Elastic VPN, section 2.3)
 
 The gateway is configured over its own NETCONF, by the test in the place of the cloud platform.
 """

@@ -12,12 +12,12 @@ import pytest
 
 from harness.lab import Lab
 from harness.wait import Deadline, wait_for
-from tests.scenarios.keys import administer, registered
+from tests.scenarios.keys import administer, registered, seen_by
 from tests.scenarios.stream import carried, streams
 
 pytestmark = pytest.mark.topology("demo")
 
-BOX, SERVER, NAT = "ucpe-1", "198.51.100.80", "192.0.2.2"
+BOX, POP, SERVER, NAT = "ucpe-1", "vmsr-1", "198.51.100.80", "192.0.2.2"
 SECONDS = 10
 # ESP in UDP: not IKE, which has four zero octets in front, and not a keep-alive of one octet (RFC 3948, section 2).
 ESP = f"host {NAT} and udp port 4500 and udp[4:2] > 9 and udp[8:4] != 0"
@@ -53,6 +53,43 @@ def test_a_revoked_site_is_silent_within_ten_seconds_and_others_lose_nothing(lab
     assert revoked.lost > 500, str(revoked)
     assert (other.lost, other.doubled) == (0, []), str(other)
     assert set(registered(lab, BOX).values()) == {True}
+
+
+# The element's own code renews, beside the identity that the box uses: who copied that would do the same.
+_RENEW_ASIDE = """
+from pathlib import Path
+from element.enrolment.renewal import Renewal
+Renewal(Path("/run/copy"), Path("/factory/trust-anchor.pem"), lambda: "wan").renew()
+"""
+_SHOW = """
+import socket, sys, vici
+session = socket.socket(socket.AF_UNIX)
+session.connect("/run/charon.vici")
+vici.Session(session).load_cert({"type": "X509", "flag": "NONE", "data": sys.stdin.read()})
+"""
+_PYTHON = "/opt/element/bin/python"
+
+
+@pytest.mark.exhaustive  # it takes a box in anew, as the test above does
+@pytest.mark.usefixtures("taken_in_again")
+def test_one_of_several_certificates_ends_what_was_made_with_it(lab: Lab) -> None:
+    """A box's identity was copied. Whoever has one renews until the certificate of the other is the oldest of too many;
+    the POP has met the new one, and does not take an SA that was made with the old one for its."""
+    lab["host-1"].must_reach(SERVER, 20)
+    (old,) = seen_by(lab, BOX, BOX) & registered(lab, BOX).keys()
+    lab[BOX].sh("rm -rf /run/copy; cp -a /var/lib/element/identity /run/copy")
+    for _ in range(8):
+        lab[BOX].exec(_PYTHON, "-c", _RENEW_ASIDE)
+        new = lab[BOX].exec("cat", "/run/copy/current/ike.pem")
+        lab[POP].run(_PYTHON, "-c", _SHOW, stdin=new).check()
+        if registered(lab, BOX)[old]:
+            break
+    deadline = Deadline(SECONDS)
+    assert registered(lab, BOX)[old], "the manager let it have as many as it wants"
+    assert len(seen_by(lab, POP, BOX)) > 1
+    wait_for("the tunnel to end at the POP", lambda: NAT not in associations(lab, POP), deadline)
+    lab["host-1"].must_not_reach(SERVER, 3)
+    assert NAT not in associations(lab, POP), "it came back"
 
 
 def children(lab: Lab, box: str) -> str:

@@ -65,6 +65,38 @@ def test_a_tenant_reaches_its_own_and_the_internet_only(pop: Config) -> None:
     assert all('"acme"' in rule or ("established" in rule and "ct mark & 0xfff == 1" in rule) for rule in accepting)
 
 
+def test_tenants_have_zones_of_their_own(pop: Config) -> None:
+    """What stays inside is the tenant's in both directions; replies to what left come back where there is none."""
+    names = '{ "acme" : 1, "gre-1" : 1, "br-2" : 1 }'
+    leaves = 'iifname { "gre-1", "br-2" } fib daddr oifname { "wan" }'
+    assert chain(pop, "zones") == [
+        f"{leaves} ct original zone set iifname map {names} accept",
+        f"ct zone set iifname map {names}",
+    ]
+    assert chain(pop, "own-zones") == [f"ct zone set oifname map {names}"]
+
+
+def test_a_tenant_that_stays_inside_asks_for_no_route(changed: Callable[[Callable[[Tree], Any]], Config]) -> None:
+    closed = changed(lambda tree: tree.pop("elasticlab-nat:nat"))
+    assert chain(closed, "zones") == ['ct zone set iifname map { "acme" : 1, "gre-1" : 1, "br-2" : 1 }']
+
+
+def test_a_policy_is_not_foretold(changed: Callable[[Callable[[Tree], Any]], Config]) -> None:
+    """Which of its first packets leave is known after conntrack only."""
+    entry = {"name": "all", "action": "break-out"}
+    config = changed(lambda tree: tree["elasticlab-nat:nat"]["breakout"][0].update({"policy": [entry]}))
+    names = '{ "acme" : 1, "gre-1" : 1, "br-2" : 1 }'
+    assert chain(config, "zones") == [f"ct original zone set iifname map {names} accept"]
+    assert chain(config, "own-zones") == [f"ct original zone set oifname map {names} accept"]
+
+
+def test_a_fragment_in_clear_completes_nothing_of_the_overlay(pop: Config) -> None:
+    known = '{ "lo", "acme", "ipsec-1", "gre-1", "ipsec-2", "br-2" }'
+    came = f"ip frag-off & 0x3fff != 0 ip daddr {{ 100.127.0.1/32 }} iifname != {known}"
+    assert chain(pop, "clear") == [f'{came} counter name "fragment-in-clear" drop']
+    assert "prerouting priority -450;" in ruleset(pop).text, "before fragments are put together (-400)"
+
+
 def test_without_breakout_nothing_is_translated(changed: Callable[[Callable[[Tree], Any]], Config]) -> None:
     closed = changed(lambda tree: tree.pop("elasticlab-nat:nat"))
     assert chain(closed, "translation") == []

@@ -12,7 +12,7 @@ from ipaddress import ip_address, ip_network
 
 from element.connections import Flow
 from element.model import BridgePort, Config, Interface, Kind
-from element.plan import breakout, firewall6, firewall_line, stations, uplinks, zones
+from element.plan import breakout, firewall6, firewall_line, stations, uplinks
 from element.plan.resources import MANAGEMENT, Ruleset
 
 TABLE = "elastic"
@@ -21,6 +21,7 @@ NETCONF_PORTS = (830, 6513)
 COUNTERS = (
     "management-denied",
     "management-forwarding",
+    "fragment-in-clear",
     "vxlan-in-clear",
     "vxlan-foreign-vni",
     "gre-in-clear",
@@ -30,7 +31,6 @@ COUNTERS = (
     "input-denied",
     "forwarding-denied",
     *breakout.COUNTERS,
-    *zones.COUNTERS,
 )
 _VNI = "@th,96,24"
 """The VNI of RFC 7348, section 5. Not nft's ``vxlan vni``: it looks into the inner packet and, with Linux 7.3, matches
@@ -47,9 +47,10 @@ def ruleset(config: Config) -> Ruleset:
         [
             f"table inet {TABLE} {{",
             *(f"  counter {name} {{ }}" for name in COUNTERS),
-            *(line for name, rules in zones.chains(config) for line in _called(name, rules)),
-            *_chain("zones", "prerouting priority raw; policy accept", _zones(config)),
-            *_chain("own-zones", "output priority raw; policy accept", zones.by(config, "oifname")),
+            *_chain("clear", "prerouting priority -450; policy accept", _clear(config)),
+            *_chain("imitations", "prerouting priority raw - 1; policy accept", breakout.imitations(config)),
+            *_chain("zones", "prerouting priority raw; policy accept", _zones(config, "iifname")),
+            *_chain("own-zones", "output priority raw; policy accept", _zones(config, "oifname")),
             *(line for name, rules in breakout.chains(config) for line in _called(name, rules)),
             *_chain("marks", "prerouting priority mangle; policy accept", _marks(config)),
             *_chain("input", "input priority filter; policy drop", _input(config)),
@@ -90,9 +91,44 @@ def _drop(counter: str) -> str:
     return f'counter name "{counter}" drop'
 
 
-def _zones(config: Config) -> Iterator[str]:
-    yield from zones.answers(config)
-    yield from zones.by(config, "iifname")
+def _clear(config: Config) -> Iterator[str]:
+    """Fragments for the overlay's loopbacks come out of IPsec, or by a private line that ends there.
+
+    Before they are put together (priority -400): there only addresses tell whose they are, so that what was sent in
+    clear would complete what came through a tunnel. Tenants are kept apart there by their VRFs.
+    """
+    fragment = {"ip": "ip frag-off & 0x3fff != 0", "ip6": "exthdr frag exists"}
+    loopbacks = sorted({p for flow in _flows(config, None) for p in flow.local})
+    inside = [i.name for i in config.interfaces if i.tenant or i.kind is Kind.IPSEC]
+    ended = firewall_line.ends(config, loopbacks)
+    known = _names(["lo", *(t.name for t in config.tenants), *inside, *ended])
+    for family, _, prefixes in _by_family(loopbacks):
+        yield f"{fragment[family]} {family} daddr {_set(prefixes)} iifname != {known} {_drop('fragment-in-clear')}"
+
+
+def _zones(config: Config, direction: str) -> Iterator[str]:
+    """A conntrack zone a tenant, on the VRF device and on its members, for both directions of what stays inside.
+
+    What leaves by a breakout has no zone on its way back: replies come in at the underlay, and only translation tells
+    connections of two tenants apart. Were it so inside too, conntrack would change ports of what it finds twice, and
+    lose what has none (ESP, OSPF). Both directions of a connection must come to the same: so the destination decides,
+    unless the tenant has a policy that decides otherwise (plan/breakout.py).
+    """
+    open_to = {b.tenant: b for b in config.breakouts}
+    by_policy = {tenant for tenant, b in open_to.items() if b.policy}
+    yield from _zone(config, by_policy, f"ct original zone set {direction}", "accept")
+    if (leaving := set(open_to) - by_policy) and direction == "iifname":
+        outside = _names(sorted({open_to[tenant].interface for tenant in leaving}))
+        names = _names(i for tenant in sorted(leaving) for i in config.members(tenant))
+        out = f"iifname {names} fib daddr oifname {outside}"
+        yield from _zone(config, leaving, f"{out} ct original zone set {direction}", "accept")
+    yield from _zone(config, {t.name for t in config.tenants} - by_policy, f"ct zone set {direction}", "")
+
+
+def _zone(config: Config, tenants: set[str], match: str, verdict: str) -> Iterator[str]:
+    named = [t for t in config.tenants if t.name in tenants]
+    if entries := [f'"{n}" : {t.id}' for t in named for n in (t.name, *(i.name for i in config.members(t.name)))]:
+        yield f"{match} map {_set(entries)} {verdict}".strip()
 
 
 def _marks(config: Config) -> Iterator[str]:
