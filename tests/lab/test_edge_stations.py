@@ -63,7 +63,7 @@ def ask_for_address(node: Node, name: str = "pc") -> str:
 
 def ask(node: Node, name: str, server: str = GATEWAY, *options: str) -> list[str]:
     """The addresses of a name, or the error's code."""
-    done = node.run("drill", *options, f"@{server}", name, timeout=20)
+    done = node.run("timeout", "3", "drill", *options, f"@{server}", name)  # drill itself would ask for 15 s
     if not done.ok:
         return ["no answer"]
     answer = done.stdout.split("ANSWER SECTION:")[1].split(";;")[0]

@@ -210,10 +210,7 @@ class ElementBackend:
             self._poke.set()
 
     async def renew_credentials(self) -> str | None:
-        """Take up changed credentials now: SAs of revoked peers are ended when this returns, if charon is there.
-
-        What keeps something from being so is told, and tried again soon.
-        """
+        """Take up changed credentials now. What keeps something from being so is told, and tried again soon."""
         async with self._lock:
             if self._wanted is None:
                 return None
@@ -222,6 +219,22 @@ class ElementBackend:
             except OperationError as error:
                 self._poke.set()
                 return str(error)
+        return None
+
+    async def take_up_lists(self) -> str | None:
+        """Take up changed revocation lists now: SAs of revoked peers are ended when this returns, if charon is there.
+
+        This waits for no other change: to compare the whole machine can take seconds, and comes afterwards. What
+        keeps a list from being in force is told, and tried again soon.
+        """
+        try:
+            await self._blocking(self._system.charon.take_up_lists)
+        except CharonGoneError:
+            log.info("the list comes into force with charon")
+        except (CharonError, OSError, ValueError) as error:
+            return str(error)
+        finally:
+            self._poke.set()
         return None
 
     async def run(self) -> None:

@@ -6,9 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
+from stackkit.prefixes import overlapping
+
 from gro import formats
 from gro.ordered import Network, Service, Site
-from gro.prefixes import overlapping
 from gro.site_rules import Fault, gateway_of
 
 MOST = 16
@@ -57,8 +58,7 @@ def _flow(sides: Mapping[str, Sequence[Network]]) -> Iterator[Fault]:
             if not formats.is_unicast(one):
                 yield f"/{member}/{index}", f"{one} cannot be carried: give prefixes of unicast addresses"
     places = [((member, index), one) for member, found in sides.items() for index, one in enumerate(found)]
-    for pair in sorted(sorted(pair) for pair in overlapping(places)):
-        ((first, _), other), ((member, index), one) = pair
+    for ((first, _), other), ((member, index), one) in sorted(overlapping(places)):
         if first == member:
             yield f"/{member}/{index}", f"{one} overlaps another prefix of the list: leave one out"
         else:

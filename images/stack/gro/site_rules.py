@@ -6,8 +6,9 @@ import ipaddress
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
+from stackkit.prefixes import overlapping
+
 from gro.ordered import Json, Network, Site
-from gro.prefixes import overlapping
 
 Fault = tuple[str, str]
 """JSON pointer within the site's value, and text."""
@@ -32,9 +33,9 @@ def neighbours(fresh: Mapping[str, Site], others: Iterable[Site]) -> Iterator[tu
             if site.name in fresh and neighbour.name != site.name:
                 yield from ((site.name, fault) for fault in _same_device(site, neighbour))
         at_device[site.device].append(site)
-    order = {site.name: number for number, site in enumerate(sites)}
-    for pair in overlapping((site.name, network) for site in sites for network in site.networks):
-        (name, own), (other, theirs) = sorted(pair, key=lambda one: order[one[0]], reverse=True)
+    for (other, theirs), (name, own) in overlapping(
+        (site.name, network) for site in sites for network in site.networks
+    ):
         if name in fresh:
             yield name, (gateway_of(own), f"{own} overlaps {theirs} of site {other}")
 

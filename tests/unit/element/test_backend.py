@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from element.apply.daemon import CharonError
 from element.apply.system import OperationError
 from element.backend import ElementBackend
 from element.clock import Clock
@@ -31,6 +32,7 @@ class Machine:
     def __init__(self) -> None:
         self.wanted: list[tuple[Any, bool]] = []
         self.refuses: Callable[[Any], bool] = lambda _: False
+        self.charon = SimpleNamespace(take_up_lists=lambda: None)
 
     def converge(self, wanted: Any, *, as_far_as_possible: bool) -> tuple[tuple[object, ...], ...]:
         self.wanted.append((wanted, as_far_as_possible))
@@ -88,10 +90,13 @@ async def test_a_list_that_is_not_in_force_yet_is_told_as_such(
     revocations = Revocations(tmp_path / "ca.pem", tmp_path / "crl.pem", tmp_path / "installed.pem")
     (tmp_path / "crl.pem").write_bytes(pem_of(ca.crl(1)))
     await backend.apply({}, blueprint)
-    machine.refuses = lambda _: True
 
+    def refuse() -> None:
+        raise CharonError("load_cert: no")
+
+    machine.charon.take_up_lists = refuse
     call: Any = SimpleNamespace(user="admin", input={"crl": base64.b64encode(ca.crl(2)).decode()})
-    with pytest.raises(ApplyError, match="stored, and not yet in force for IPsec: create ike pop"):
+    with pytest.raises(ApplyError, match="stored, and not yet in force for IPsec: load_cert: no"):
         await Rpcs(backend, revocations).install_crl(call)
 
 

@@ -98,6 +98,13 @@ class Charon(Daemon):
             self._end_revoked(credential.name, x509.load_pem_x509_crl(other.encode()))
         self._credentials[credential.name, credential.own] = credential
 
+    def take_up_lists(self) -> None:
+        """Load what has changed of authorities that are loaded; nobody need look at the rest of the machine for it."""
+        for credential in [one for one in self._credentials.values() if not one.own]:
+            now = self.present(credential)
+            if now != credential:
+                self.load_credential(now)
+
     def _load_own(self, name: str, certificate: str, key: str) -> None:
         """A key and its certificate; charon takes the certificate that it has the key for (``load``).
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from stackkit.prefixes import overlapping
 from yangkit import ApplyError
 from yangkit.paths import quoted
 
 from controller import drivers
-from controller.service import addresses, peerings, prefixes
+from controller.service import addresses, peerings
 from controller.service.cloud import reserved
 from controller.service.cursor import INVALID, UNSUPPORTED
 from controller.service.facts import DeviceFacts
@@ -159,7 +160,7 @@ def _overlaps(intent: Intent, sites: Sequence[Site]) -> None:
         by_tenant.setdefault(intent.tenant(site), []).append(site)
     for own in by_tenant.values():
         having = [(number, network) for number, site in enumerate(own) for network in site.networks]
-        for (number, one), (later, two) in prefixes.overlaps(having):
+        for (number, one), (later, two) in overlapping(having):
             first, second = own[number], own[later]
             kind = "ipv4" if two.version == 4 else "ipv6"
             holder = addresses.holder4(second) if two.version == 4 else addresses.holder6(second)

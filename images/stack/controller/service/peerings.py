@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
 
+from stackkit.prefixes import overlapping
 from yangkit import ApplyError
 
-from controller.service import prefixes
 from controller.service.cloud import Cloud
 from controller.service.cursor import INVALID
 from controller.service.intent import Intent
@@ -46,7 +46,7 @@ def _local(cloud: Cloud, users: Sequence[Site]) -> None:
         return
     having = [(_OURS, prefix) for prefix in cloud.local]
     having += [(_SITES, network) for site in users for network in site.networks]
-    used = {ours for (_, ours), _ in prefixes.overlaps(having)}
+    used = {ours for (_, ours), _ in overlapping(having)}
     for prefix in cloud.local:
         if prefix not in used:
             message = f"no site that may use the cloud has addresses of {prefix}: leave it out, or change the sites"
@@ -57,7 +57,7 @@ def _remote(own: Sequence[Cloud], sites: Sequence[Site]) -> None:
     """What is behind a tenant's clouds is at none of its sites, and behind one of them only."""
     having = [(number, network) for number, site in enumerate(sites) for network in site.networks]
     having += [(number, prefix) for number, cloud in enumerate(own, len(sites)) for prefix in cloud.remote]
-    for (one, first), (two, second) in prefixes.overlaps(having):
+    for (one, first), (two, second) in overlapping(having):
         cloud = own[two - len(sites)]
         if one < len(sites):
             other = f"site {sites[one].id!r}: the cloud needs other prefixes"
