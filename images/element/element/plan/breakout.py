@@ -46,7 +46,7 @@ def imitations(config: Config) -> Iterator[str]:
         addresses = sorted(str(a) for a in found if a.version == version)
         if members and addresses:
             into = f"{family} daddr {{ {', '.join(addresses)} }}"
-            yield f'iifname {{ {members} }} {into} counter name "reply-imitated" drop'
+            yield f'{into} iifname {{ {members} }} counter name "reply-imitated" drop'
 
 
 def _translated(config: Config) -> Iterator[str]:
