@@ -17,7 +17,7 @@ from harness.lab import Lab, assert_encrypted
 from harness.orchestrator import RefusedError
 from harness.wait import wait_for
 from tests.scenarios.buying import Json, Shop, items
-from tests.scenarios.clouds import GATEWAY, Cloud, accesses, connected, to_cloud
+from tests.scenarios.clouds import GATEWAY, Cloud, accesses, connected, serving, to_cloud, until_asked
 from tests.scenarios.hops import overheard
 from tests.scenarios.keys import ESP, REVOKED_WITHIN, ike_sas, readmit, revoke, tunnelled
 from tests.scenarios.stream import carried
