@@ -11,16 +11,13 @@ The gateway is configured over its own NETCONF, by the test in the place of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-
 import pytest
 
 from harness.lab import Lab, assert_encrypted
 from harness.orchestrator import RefusedError
 from harness.wait import wait_for
-from tests.scenarios.buying import Json, Shop, items, service
-from tests.scenarios.clouds import GATEWAY, Cloud, accesses, serving, until_asked
+from tests.scenarios.buying import Json, Shop, items
+from tests.scenarios.clouds import GATEWAY, Cloud, accesses, connected, serving, to_cloud, until_asked
 from tests.scenarios.hops import overheard
 from tests.scenarios.keys import ESP, REVOKED_WITHIN, ike_sas, readmit, revoke, tunnelled
 from tests.scenarios.stream import carried
@@ -60,42 +57,6 @@ def bridged(shop: Shop) -> Json:
         "vlan": 20,
         "gateway": "10.2.0.1/24",
     }
-
-
-def to_cloud(cloud: Cloud, *sites: Json, **more: Json) -> Json:
-    return service("site-to-dc", sites=list(sites), cloud=cloud.characteristic(**more))
-
-
-@contextmanager
-def connected(lab: Lab, shop: Shop, *wanted: tuple[Cloud, Json]) -> Iterator[None]:
-    """Tenants order their clouds; the platform lets the POP in; the orders are completed."""
-    orders = []
-    with ExitStack() as stack:
-        for number, (cloud, ordered) in enumerate(wanted, 1):
-            body = items(ordered)
-            orders.append((cloud.tenant, shop.life.post(body, cloud.tenant)))
-            until_asked(shop.far, number)
-        ends = until_asked(shop.far, len(wanted))
-        pairs = []
-        for cloud, _ in wanted:
-            own = [vpn for vpn in accesses(shop.far) if shop_tenant(shop, vpn) == cloud.tenant]
-            pairs.append((cloud, next(accesses(shop.far)[vpn]["end"][0] for vpn in own)))
-        assert len(ends) == len(pairs)
-        stack.enter_context(serving(lab, *pairs))
-        ids = {}
-        for tenant, order in orders:
-            document = shop.life.completed(order, 90)
-            ids[tenant] = [item["service"]["id"] for item in document["serviceOrderItem"]]
-        yield
-        for tenant, of_tenant in ids.items():
-            shop.end(tenant, of_tenant)
-
-
-def shop_tenant(shop: Shop, vpn: str) -> str:
-    """Whose VPN it is."""
-    tree = shop.far.call("controller", "GET", "/restconf/data/ietf-l3vpn-svc:l3vpn-svc/vpn-services").json()
-    services = tree["ietf-l3vpn-svc:vpn-services"]["vpn-service"]
-    return str(next(one["customer-name"] for one in services if one["vpn-id"] == vpn))
 
 
 def say(lab: Lab, host: str, target: str = VPC) -> None:
