@@ -30,16 +30,16 @@ def stations(lab: Lab, shop: Shop) -> Iterator[Shop]:
     shop.give("globex", "ucpe-4")
     looks = {name: lab[name].exec("ip", "-4", "-o", "address", "show", port).split()[3] for name, port in HOSTS.items()}
     routes = {name: lab[name].exec("ip", "route", "show", "default").strip() for name in HOSTS}
-    for name, port in HOSTS.items():
-        lab[name].sh(f"ip address flush dev {port}; rm -f /etc/resolv.conf")
-    lab["internet"].sh(
-        f"dnsmasq --conf-file=/dev/null --listen-address={FORWARDER} --bind-interfaces --no-resolv --no-hosts "
-        f"--address=/{NAME}/{ADDRESS} --pid-file=/run/dns.pid"
-    )
     try:
+        for name, port in HOSTS.items():
+            lab[name].sh(f"ip address flush dev {port}; rm -f /etc/resolv.conf")
+        lab["internet"].sh(
+            f"dnsmasq --conf-file=/dev/null --listen-address={FORWARDER} --bind-interfaces --no-resolv --no-hosts "
+            f"--address=/{NAME}/{ADDRESS} --pid-file=/run/dns.pid"
+        )
         yield shop
     finally:
-        lab["internet"].sh("kill $(cat /run/dns.pid)")
+        lab["internet"].sh("[ ! -e /run/dns.pid ] || kill $(cat /run/dns.pid); rm -f /run/dns.pid")
         for name, port in HOSTS.items():
             lab[name].sh(f"ip address flush dev {port}; ip address replace {looks[name]} dev {port}")
             lab[name].sh(f"ip route replace {routes[name]}; rm -f /etc/resolv.conf")
