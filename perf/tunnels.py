@@ -20,11 +20,12 @@ import json
 import os
 import random
 import secrets
+import shlex
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,13 +54,15 @@ TUNNEL_MOST = 1.2
 SITE_MOST_SECONDS = 2.0
 _IPSEC = "urn:elasticlab:yang:elasticlab-ipsec"
 _NC = "urn:ietf:params:xml:ns:netconf:base:1.0"
-_ESTABLISHED = """
-import sys, vici
-session = vici.Session()
-print("listening", flush=True)
-for label, event in session.listen(["child-updown"]):
-    if event.get("up") == b"yes":
-        break
+_SAID = "/run/established"
+_ESTABLISHED = f"""
+import os, vici
+from pathlib import Path
+os.mkfifo("{_SAID}")
+events = vici.Session().listen(["child-updown"], timeout=60)
+Path("{_SAID}.listening").touch()
+next(event for _, event in events if event and event.get("up") == b"yes")
+Path("{_SAID}").write_text("up")
 """
 
 
@@ -129,7 +132,7 @@ class Benchmark:
                 await box.commit()
                 self.rounds.commit.append(await self._committed(box, self._description()))
                 with ThreadPoolExecutor(1) as pool:
-                    up_now = pool.submit(self._established)
+                    up_now = self._listening(pool)
                     begun = time.monotonic()
                     await self._committed(box, f'<ipsec xmlns="{_IPSEC}">{connection}</ipsec>')
                     await asyncio.get_running_loop().run_in_executor(None, up_now.result)
@@ -137,9 +140,13 @@ class Benchmark:
         finally:
             self.lab["stack"].exec("sv", "cont", "controller")
 
-    def _established(self) -> None:
-        """Returns when the POP's daemon says that a child SA is up."""
-        self.lab["ucpe-1"].exec("/opt/element/bin/python", "-c", _ESTABLISHED, timeout=60)
+    def _listening(self, pool: ThreadPoolExecutor) -> Future[str]:
+        """Is done when the box's daemon says that a child SA is up, to a listener that is there before anything is."""
+        box = self.lab["ucpe-1"]
+        listener = shlex.join(["/opt/element/bin/python", "-c", _ESTABLISHED])
+        box.sh(f"rm -f {_SAID} {_SAID}.listening; {listener} < /dev/null > /run/established.log 2>&1 &")
+        self.lab.wait_until("ucpe-1", f"file:{_SAID}.listening", 20)
+        return pool.submit(lambda: box.exec("cat", _SAID, timeout=60))
 
     @staticmethod
     def _description() -> str:

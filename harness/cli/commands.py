@@ -147,8 +147,8 @@ def order(name: str, file: Path, plan: bool, follow: bool, timeout: float, as_js
     device that is not plugged in is `held`); it goes on, as it does after Ctrl-C: the same command follows it again.
 
     \b
-    labctl order topologies/demo/orders/branch-1.json --plan
-    labctl order topologies/demo/orders/branch-1.json --follow
+    labctl order topologies/demo/orders/branches.json --plan
+    labctl order topologies/demo/orders/branches.json --follow
     """
     if plan and follow:
         raise click.UsageError("--plan sends nothing that --follow could follow; choose one")
@@ -183,7 +183,7 @@ def doctor() -> int:
     "--jobs",
     type=click.IntRange(1, 64),
     default=testing.JOBS,
-    show_default="the processors",
+    show_default="the processors, at most 8",
     help="Tests at once; each has labs of its own.",
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)

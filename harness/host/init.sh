@@ -19,6 +19,11 @@ if [ "$kind" = lab-kernel ]; then
     echo 2 >/proc/sys/net/core/fb_tunnels_only_for_init_net
 fi
 ip link set lo up
+# The ends of cables and their bridge say nothing of their own on the wires of a test. Nodes are not concerned: a new
+# namespace starts with IPv6 on.
+if [ -w /proc/sys/net/ipv6/conf/default/disable_ipv6 ]; then
+    echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6
+fi
 mkdir -p /run/netns /run/elasticlab/nodes /run/service
 # Every node under a cgroup of its own, with all controllers where the unified hierarchy is there.
 if [ -f /sys/fs/cgroup/cgroup.controllers ] && [ "$kind" = lab-kernel ]; then

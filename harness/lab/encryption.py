@@ -19,7 +19,9 @@ ALLOWED = (
     "udp port 4500",
     "arp",
     "(udp and (port 67 or port 68))",
-    "(icmp6 and (ip6[40] >= 130 and ip6[40] <= 137 or ip6[40] == 143))",
+    "(icmp6 and ip6[40] >= 133 and ip6[40] <= 137)",
+    # MLD, which has a router alert before it.
+    "(ip6[6] == 0 and ip6[40] == 58 and (ip6[48] >= 130 and ip6[48] <= 132 or ip6[48] == 143))",
     "(icmp and icmp[icmptype] == icmp-unreach)",
 )
 _BOOTSTRAP, _CALL_HOME = 8572, 4335

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from harness.lab import Node
+from harness.lab import Lab, Node
 
 Tree = dict[str, Any]
 
@@ -14,6 +14,7 @@ _APPLY = """
 import json, logging, sys
 from pathlib import Path
 from element.apply.ipsec import Charon
+from element.apply.memory import Memory
 from element.apply.system import System
 from element.model import read
 from element.plan.desired import desired
@@ -21,7 +22,7 @@ from element.revocation import Revocations
 
 store = Path("/var/lib/element/identity/current")
 revocations = Revocations(store / "ca.pem", store / "crl.pem", store.parent.parent / "crl.pem")
-system = System(Charon(Path("/run/charon.vici"), store, revocations))
+system = System(Charon(Path("/run/charon.vici"), store, revocations, Memory(Path("/run/element/charon.json"))))
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 print(json.dumps(system.converge(desired(read(json.load(sys.stdin))))))
 """
@@ -38,6 +39,12 @@ def configure(node: Node, tree: Tree) -> list[str]:
 def counted(node: Node, counter: str) -> int:
     """Packets that a counter of the filter has seen."""
     return int(json.loads(node.exec(_PYTHON, "-c", _COUNTERS))[counter][0])
+
+
+def pings_heard(lab: Lab, node: str) -> int:
+    """Echo requests that a node has got: of two with one address, which one was it?"""
+    lines = [line.split() for line in lab[node].exec("cat", "/proc/net/snmp").splitlines() if line.startswith("Icmp:")]
+    return int(dict(zip(*lines, strict=True))["InEchos"])
 
 
 def ethernet(name: str, *addresses: str, **more: Any) -> Tree:

@@ -13,7 +13,7 @@ from harness.wait import wait_for
 TENANTS = {"a": 1, "b": 2}
 GATEWAY, HOST, FAR = "10.1.0.1", "10.1.0.10", "10.9.0.2"
 GATEWAY_MAC = "02:e1:00:00:00:01"
-WAN, WAN6 = "192.0.2.10", "2001:db8:f::"
+WAN, ROUTER, WAN6 = "192.0.2.10", "192.0.2.1", "2001:db8:f::"
 SERVERS = ("198.51.100.80", "198.51.100.81")
 """Addresses that are both in the Internet and where the tenants' routes lead; who answers says where it went."""
 STARTUP = "/var/lib/element/startup.xml"
@@ -38,12 +38,15 @@ def _interface(name: str, *, address: str | None, more: str = "", kind: str = "e
     )
 
 
-def _routes(name: str) -> str:
+def _routes(name: str, outside: Sequence[str]) -> str:
     hop = f"<next-hop><next-hop-address>{FAR}</next-hop-address></next-hop>"
-    route = f"<destination-prefix>0.0.0.0/0</destination-prefix>{hop}"
+    routes = f"<route><destination-prefix>0.0.0.0/0</destination-prefix>{hop}</route>"
+    router = f"<next-hop-address>{ROUTER}</next-hop-address>"
+    out = f"<next-hop><outgoing-interface>wan</outgoing-interface>{router}</next-hop>"
+    routes += "".join(f"<route><destination-prefix>{a}/32</destination-prefix>{out}</route>" for a in outside)
     return (
         f"<control-plane-protocol><type>static</type><name>{name}</name>{_tenant(name)}<static-routes>"
-        f'<ipv4 xmlns="urn:ietf:params:xml:ns:yang:ietf-ipv4-unicast-routing"><route>{route}</route></ipv4>'
+        f'<ipv4 xmlns="urn:ietf:params:xml:ns:yang:ietf-ipv4-unicast-routing">{routes}</ipv4>'
         "</static-routes></control-plane-protocol>"
     )
 
@@ -91,8 +94,11 @@ def _bridged(lan: str) -> str:
     return ports + _interface("br", address=GATEWAY, more=own + _tenant("a") + lan, kind="bridge")
 
 
-def configuration(policy: Sequence[Entry] | None, lan: str, mark: str, *, bridged: bool = False) -> str:
-    """Two tenants, each with a LAN and a default route elsewhere; with this policy of local breakout, or with none."""
+def configuration(
+    policy: Sequence[Entry] | None, lan: str, mark: str, *, bridged: bool = False, outside: Sequence[str] = ()
+) -> str:
+    """Two tenants, each with a LAN, a default route elsewhere and routes out by the uplink; with this policy of local
+    breakout, or with none."""
     dhcp = '<dhcp xmlns="urn:elasticlab:yang:elasticlab-interface"/>'
     interfaces = _interface("wan", address=None, more=dhcp + ipv6(f"{WAN6}2")) + _interface(
         "mark", address=mark, kind="softwareLoopback"
@@ -103,7 +109,7 @@ def configuration(policy: Sequence[Entry] | None, lan: str, mark: str, *, bridge
         interfaces += _interface(f"lan-{name}", address=GATEWAY, more=_tenant(name) + lan)
         interfaces += _interface(f"far-{name}", address="10.9.0.1", more=_tenant(name))
     tenants = "".join(f"<tenant><name>{name}</name><id>{number}</id></tenant>" for name, number in TENANTS.items())
-    routes = _underlay6() + "".join(_routes(name) for name in apart)
+    routes = _underlay6() + "".join(_routes(name, outside) for name in apart)
     nat = "".join(_breakout(name, policy) for name in TENANTS) if policy is not None else ""
     return (
         '<config xmlns="urn:ietf:params:xml:ns:netconf:base:1.0">'
@@ -122,10 +128,12 @@ class Edge:
         self.lab = lab
         self.box = lab["edge"]
 
-    def configure(self, policy: Sequence[Entry] | None, lan: str = "", *, bridged: bool = False) -> None:
+    def configure(
+        self, policy: Sequence[Entry] | None, lan: str = "", *, bridged: bool = False, outside: Sequence[str] = ()
+    ) -> None:
         """Start the box's software with this configuration, and wait until it is in force."""
         mark = f"100.127.255.{next(_MARKS) % 250 + 1}"
-        text = configuration(policy, lan, mark, bridged=bridged)
+        text = configuration(policy, lan, mark, bridged=bridged, outside=outside)
         write = f"mkdir -p $(dirname {STARTUP}) && cat > {STARTUP}.new && mv {STARTUP}.new {STARTUP}"
         self.box.exec("sh", "-c", write, stdin=text)
         self.box.exec("sv", "restart", "element")

@@ -22,6 +22,7 @@ import asyncio, json, logging
 from pathlib import Path
 from yangkit import ApplyError
 from element.apply.ipsec import Charon
+from element.apply.memory import Memory
 from element.apply.system import System
 from element.backend import ElementBackend
 from element.factory import Identity
@@ -31,8 +32,9 @@ from element.revocation import Revocations
 store = Path("/var/lib/element/identity/current")
 revocations = Revocations(store / "ca.pem", store / "crl.pem", store.parent.parent / "crl.pem")
 vici = Path("/run/charon.vici")
+memory = Memory(Path("/run/element/charon.json"))
 stations = Folders(Path("/run/element-servers"), Path("/var/lib/element-stations"), Path("/none"))  # no LAN has servers
-backend = ElementBackend(System(Charon(vici, store, revocations)), vici, Identity("S", "M", "P"), stations)
+backend = ElementBackend(System(Charon(vici, store, revocations, memory)), vici, Identity("S", "M", "P"), stations)
 
 async def answer(reader, writer):
     asked = json.loads(await reader.readline())

@@ -16,7 +16,7 @@ import pytest
 
 from harness.lab import Lab
 from harness.wait import wait_for
-from tests.lab.directly import Tree, configuration, counted, ethernet, of, static
+from tests.lab.directly import Tree, configuration, counted, ethernet, of, pings_heard, static
 from tests.lab.living import Living, Refused, living
 
 pytestmark = pytest.mark.topology("boxes")
@@ -27,6 +27,7 @@ KEYS = {"acme": "the-key-of-acme-and-no-others", "beta": "the-key-of-beta-and-no
 HERE, THERE = "10.1.0.0/24", "10.9.0.0/24"
 FAR_HOST = "10.9.0.10"
 HOSTS = {"host-1": "10.1.0", "host-2": "10.1.0", "host-3": "10.9.0", "host-4": "10.9.0"}
+_VICI = "import socket, vici; s = socket.socket(socket.AF_UNIX); s.connect('/run/charon.vici'); v = vici.Session(s)"
 INNER = "net 10.0.0.0/8 or net 2001:db8:10::/44"
 
 
@@ -126,12 +127,6 @@ def _restore(lab: Lab, host: str, net: str) -> None:
 def up(boxes: Boxes, *names: str, seconds: float = 15) -> None:
     for name in names:
         wait_for(f"connection {name} is established", lambda name=name: boxes[0].established(name), seconds)
-
-
-def pings_heard(lab: Lab, host: str) -> int:
-    """Echo requests that a host has got: of two hosts with one address, which one was it?"""
-    lines = [line.split() for line in lab[host].exec("cat", "/proc/net/snmp").splitlines() if line.startswith("Icmp:")]
-    return int(dict(zip(*lines, strict=True))["InEchos"])
 
 
 class TestTwoTenantsOnOneGateway:
@@ -333,6 +328,41 @@ class TestSharedKeys:
         boxes[0].configure(box_1(caller("acme")))
         up(boxes, "acme")
 
+    @pytest.fixture(autouse=True)
+    def quiet(self, lab: Lab) -> None:
+        """What was refused before is not counted again."""
+        for box in ("box-1", "box-2"):
+            lab[box].sh(": > /var/log/charon/current")
+
+    def test_a_key_proves_its_own_peer_only(self, lab: Lab, boxes: Boxes) -> None:
+        """Who is one tenant's peer, with that tenant's key, calls as the other's: both are ``pop.example``."""
+        boxes[1].configure(box_2(responder("acme"), responder("beta")))
+        boxes[0].configure(box_1(caller("acme"), caller("beta"), keys=dict.fromkeys(TENANTS, KEYS["acme"])))
+        up(boxes, "acme")
+        wait_for("box-2 refuses the key", lambda: mismatches(lab, "box-2") > 0, 10)
+        assert not boxes[0].established("beta")
+        assert not boxes[1].established("beta")
+        boxes[0].configure(box_1(caller("acme"), caller("beta")))
+        up(boxes, "acme", "beta")
+
+    def test_no_gateway_passes_for_another(self, lab: Lab, boxes: Boxes) -> None:
+        """Where beta's gateway is called, somebody answers with acme's key, whom beta's own caller convinces."""
+        boxes[1].configure(box_2(responder("acme"), responder("beta")))
+        boxes[1].stop()
+        load = (
+            f"{_VICI}\n"
+            "def load(name, key, *owners): v.load_shared(dict(id=name, type='IKE', data=key, owners=list(owners)))\n"
+            f"load('{GATEWAY['beta']} pop.example', '{KEYS['acme']}', '{GATEWAY['beta']}', 'pop.example')\n"
+            f"load('nobody pop.example', '{KEYS['beta']}', 'pop.example')"
+        )
+        lab["box-2"].exec("/opt/element/bin/python", "-c", load)
+        try:
+            boxes[0].configure(box_1(caller("acme"), caller("beta")))
+            wait_for("box-1 refuses the key", lambda: mismatches(lab, "box-1") > 0, 10)
+            assert not boxes[0].established("beta")
+        finally:
+            boxes[1].start()
+
     def test_a_key_is_told_to_charon_and_nobody_else(self, lab: Lab, boxes: Boxes) -> None:
         boxes[1].configure(box_2(responder("acme"), responder("beta")))
         boxes[0].configure(box_1(caller("acme"), caller("beta")))
@@ -365,9 +395,13 @@ class TestSharedKeys:
         assert not [key for key in KEYS.values() if key in str(refusal.value)]
 
 
+def mismatches(lab: Lab, box: str) -> int:
+    """How often charon has refused a peer's proof since it was started."""
+    return int(lab[box].sh("grep -c 'MAC mismatched' /var/log/charon/current || true"))
+
+
 def shared(box: Living) -> list[str]:
     """The shared keys that charon has, by the names that they were given."""
-    script = "import socket, vici; s = socket.socket(socket.AF_UNIX); s.connect('/run/charon.vici'); "
-    script += "print(*(k.decode() for k in vici.Session(s).get_shared().get('keys', ())), sep='\\n')"
+    script = f"{_VICI}; print(*(k.decode() for k in v.get_shared().get('keys', ())), sep='\\n')"
     said = box.node.exec("/opt/element/bin/python", "-c", script)
     return sorted(line for line in said.splitlines() if line)

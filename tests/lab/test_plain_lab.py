@@ -75,6 +75,15 @@ def test_a_cut_link_takes_carrier_from_both_ends_and_comes_back(lab: Lab) -> Non
     wait_for("host-1 to reach host-2 again", lambda: lab["host-1"].reaches(HOST_2), 5)
 
 
+def test_cables_say_nothing_of_their_own_and_nodes_may(lab: Lab) -> None:
+    """No router solicitation or multicast report of the lab's own is in anybody's capture."""
+    off = "/proc/sys/net/ipv6/conf/{}/disable_ipv6"
+    ports = [f"p{link.index}{side}" for link in (lab.link("host-1:lan"), lab.link("host-2:lan")) for side in "ab"]
+    said = subprocess.run(lab.host.command("cat", *map(off.format, ports)), check=True, capture_output=True, text=True)
+    assert said.stdout.split() == ["1"] * 4
+    assert lab["host-1"].exec("cat", off.format("lan")) == "0\n"
+
+
 def test_what_was_borrowed_is_given_back_when_its_borrower_is_gone(lab: Lab) -> None:
     other = lab.host.agent()
     other.call("link.cut", link=lab.link("host-1:lan").index)

@@ -61,6 +61,7 @@ def echoes(node: Node, target: str, interval: float = INTERVAL) -> Iterator[Echo
         if found := _SENT.search(said):
             seen.sent = int(found[1])
         seen.answers = [float(moment) for moment in _ANSWER.findall(said)]
+        print(f"{node.name} asks {target}: {seen}")
 
 
 def _clock(node: Node) -> float:
@@ -93,6 +94,7 @@ def tcp_session(lab: Lab, source: str, target: str, address: str, seconds: int) 
         yield outcome
         wait_for("the session to end", lambda: lab[source].run("test", "-e", file).ok, seconds + 20)
         outcome.append(_session(lab[source].exec("cat", file)))
+        print(f"{source} sends to {target}: {outcome[0]}")
     finally:
         for node in (source, target):
             lab[node].run("pkill", "-x", "iperf3")

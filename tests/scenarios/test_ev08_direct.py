@@ -15,7 +15,9 @@ from harness.lab import Lab, assert_encrypted
 from harness.wait import wait_for
 from tests.scenarios.buying import Json, Shop, service
 from tests.scenarios.hops import overheard
+from tests.scenarios.keys import ESP, REVOKED_WITHIN, ike_sas, readmit, revoke, tunnelled
 from tests.scenarios.speaking import SECRET, cut, say
+from tests.scenarios.stream import carried
 
 pytestmark = pytest.mark.topology("scenarios")
 
@@ -97,6 +99,32 @@ def test_while_the_path_is_down_the_pop_relays_and_it_comes_back(lab: Lab, direc
     with overheard(lab, "vmsr-1", "gre-ucpe-1") as relay:
         say(lab, "host-1", HOST_3)
     assert relay.count("icmp") == 0
+
+
+def test_the_path_of_a_revoked_box_ends_at_the_other_box_within_ten_seconds(lab: Lab, direct: Shop) -> None:
+    """The other box ends it, not only the POP: no packet comes by it, and it cannot be had again."""
+    say(lab, "host-1", HOST_3)
+    others = ike_sas(lab, "ucpe-3", "vmsr-1")
+    assert others
+    try:
+        seconds = revoke(
+            lab,
+            "ucpe-1",
+            other=lambda: not tunnelled(lab, "ucpe-3", "ucpe-1"),
+            pop=lambda: not tunnelled(lab, "vmsr-1", "ucpe-1"),
+            itself=lambda: not tunnelled(lab, "ucpe-1"),
+        )
+        with lab.capture("internet:access-3", f"host {NAT_1}") as wire:
+            carried(3.0)  # in which the box calls, again and again
+            lab["host-1"].must_not_reach(HOST_3)
+        assert not tunnelled(lab, "ucpe-3", "ucpe-1"), "it came back"
+    finally:
+        readmit(lab, "ucpe-1")
+    assert max(seconds.values()) <= REVOKED_WITHIN, seconds
+    assert wire.count(ESP) == 0, wire.frames(ESP)
+    assert ike_sas(lab, "ucpe-3", "vmsr-1") == others, "the other box has lost its tunnel to the POP"
+    until_direct(lab, 90)
+    say(lab, "host-1", HOST_3)
 
 
 def move(lab: Lab, network: str) -> None:

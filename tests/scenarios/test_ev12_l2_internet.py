@@ -3,7 +3,7 @@
 "Enterprise tenants access the uCPE by Port/Port+vlan; the uCPE implements VXLAN encapsulation and VNI mapping of
 enterprise tenant services; the public network IPSec tunnel encapsulation is implemented at the egress of the uCPE. The
 vMSR terminates public network IPSec, decapsulates enterprise tenant VXLAN and completes the Internet access service of
-the user." (seed 002, section 2.2.1)
+the user." (Elastic VPN, section 2.2.1)
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 "An L3 GRE tunnel is built between the uCPE and the vMSR to carry L3 private line services. To implement NAT traversal
 and security guarantee, GRE packets are carried in the public network IPSec tunnel. [...] The vMSR terminates public
-network IPSec, decapsulates enterprise tenant GRE and completes the Internet access service of the user." (seed 002,
+network IPSec, decapsulates enterprise tenant GRE and completes the Internet access service of the user." (Elastic VPN,
 section 2.2.2)
 """
 

@@ -1,7 +1,7 @@
 """EV-14: Local Internet access.
 
 "The uCPE accesses the Internet locally: it does NAT on its own WAN interface, and what goes there does not enter the
-tunnel to the vMSR." (seed 002, section 2.2.3, told shortly)
+tunnel to the vMSR." (Elastic VPN, section 2.2.3, told shortly)
 
 Which connections leave here is said by rules (prefix, DSCP, five-tuple); everything else stays in the tunnel.
 """

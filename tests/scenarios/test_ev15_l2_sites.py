@@ -1,4 +1,4 @@
-"""EV-15: L2 sites to each other. The five steps of the source document (seed 002, section 2.3.1), each on the wire.
+"""EV-15: L2 sites to each other. The five steps of the source document (Elastic VPN, section 2.3.1), each on the wire.
 
 Site A is branch 3 (server A is host-3, without VLAN); site B is VLAN 30 of branch 2 (server B is host-2b).
 """

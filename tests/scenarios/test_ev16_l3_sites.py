@@ -1,4 +1,4 @@
-"""EV-16: L3 uCPE sites to each other in the cloud. The three steps of the source document (seed 002, section 2.3.2).
+"""EV-16: L3 uCPE sites to each other in the cloud. The three steps of the source document (Elastic VPN, section 2.3.2).
 
 Server A is host-1 behind uCPE 1, which is behind a NAT router; server B is host-3 behind uCPE 3. The tunnel of the
 document is IPsec and nothing else; with GRE inside it is the way of EV-13.

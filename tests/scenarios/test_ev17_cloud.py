@@ -4,7 +4,7 @@
 establishment between the vMSR and the vPC GW. The VPN uses the IPSec tunnel. The vMSR serves as the originating end of
 the IPSec tunnel and the vPC GW as the responding end. The SDN controller sends the configuration information of the
 IPSec tunnel including the interested flow specified by the user, the IP address of the responding end of IPSec and IKE
-mode to the vMSR, to build the IPSec tunnel automatically." (seed 002, section 2.3)
+mode to the vMSR, to build the IPSec tunnel automatically." (Elastic VPN, section 2.3)
 
 The gateway is configured over its own NETCONF, by the test in the place of the cloud platform.
 """
@@ -22,7 +22,9 @@ from harness.wait import wait_for
 from tests.scenarios.buying import Json, Shop, items, service
 from tests.scenarios.clouds import GATEWAY, Cloud, accesses, serving, until_asked
 from tests.scenarios.hops import ECHOES, overheard
+from tests.scenarios.keys import ESP, REVOKED_WITHIN, ike_sas, readmit, revoke, tunnelled
 from tests.scenarios.speaking import SECRET, cut, say
+from tests.scenarios.stream import carried
 
 pytestmark = pytest.mark.topology("scenarios")
 
@@ -130,6 +132,36 @@ def test_the_vmsr_calls_the_gateway_in_the_mode_that_was_ordered(name: str, lab:
     # RFC 2408, section 3.1: exchange types; RFC 7296, section 3.1: IKE_SA_INIT is 34.
     exchange = {"ikev2": 34, "ikev1-main": 2, "ikev1-aggressive": 4}[cloud.mode]
     assert outside.count(f"udp port 500 and udp[26] = {exchange}") >= 2
+
+
+@pytest.mark.exhaustive  # it takes the gateway in anew; EV-08 has a revoked box in every run
+def test_the_tunnel_to_a_revoked_gateway_ends_within_ten_seconds(lab: Lab, acme: Shop) -> None:
+    """And it is not had again before the gateway is legal; the tunnels of the sites stay as they are."""
+    cloud = MODES["ikev2 with certificates"]
+    with connected(lab, acme, (cloud, to_cloud(cloud, routed(acme)))):
+        say(lab, "host-1", VPC)
+        sites = ike_sas(lab, "vmsr-1", "ucpe-1")
+        assert sites
+        [end] = until_asked(acme.far)
+        try:
+            seconds = revoke(
+                lab,
+                GATEWAY,
+                pop=lambda: not tunnelled(lab, "vmsr-1", "cloud_1"),
+                gateway=lambda: not tunnelled(lab, GATEWAY),
+            )
+            with lab.capture("internet:clouds") as wire:
+                carried(3.0)  # in which the POP calls, again and again
+                lab["host-1"].must_not_reach(VPC)
+            assert not tunnelled(lab, "vmsr-1", "cloud_1"), "it came back"
+        finally:
+            readmit(lab, GATEWAY)
+        assert max(seconds.values()) <= REVOKED_WITHIN, seconds
+        assert wire.count(ESP) == 0, wire.frames(ESP)
+        assert ike_sas(lab, "vmsr-1", "ucpe-1") == sites
+        lab.wait_until(GATEWAY, "tcp:830", 60)
+        with serving(lab, (cloud, end)):  # it came back with nothing
+            lab["host-1"].must_reach(VPC, 60)
 
 
 def test_packets_travel_by_the_vmsr_in_ipsec_tunnel_mode(lab: Lab, acme: Shop) -> None:

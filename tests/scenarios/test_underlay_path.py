@@ -1,4 +1,4 @@
-"""A way that is narrow, lossy and slow: 1400 octets with and without path MTU discovery, 1 % loss and 50 ms (EV-12).
+"""A narrow, lossy and slow way: 1400 octets with and without path MTU discovery, 1 % loss, 50 ms (EV-12, EV-13).
 
 Tunnels are made for 1500 octets. What is too large for the way is ESP in UDP without DF, and is fragmented where it is;
 nobody has to hear an ICMP for it, which many a firewall drops. What carries DF inside is answered by the gateway with

@@ -1,4 +1,4 @@
-"""A branch with two uplinks: its tunnel is on the first while that leads to the POP, else on the second (EV-12).
+"""A branch with two uplinks: its tunnel is on the first while that leads to the POP, else on the second (EV-13).
 
 The tunnel moves and is not made anew (RFC 4555). A pulled cable is seen at once; what is lost without a word, by
 questions that nobody answers. The first uplink has the tunnel back when it has answered for a while.

@@ -64,12 +64,3 @@ def nothing(life: Life, request: pytest.FixtureRequest) -> dict[str, Json]:
     if life.lab.name not in looks:
         looks[life.lab.name] = life.traces()
     return looks[life.lab.name]
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is marked as exhaustive runs only when it is asked for: `-m exhaustive`."""
-    if "exhaustive" in config.option.markexpr:
-        return
-    left_out = [item for item in items if item.get_closest_marker("exhaustive")]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in left_out]

@@ -139,9 +139,11 @@ class Life:
     def traces(self) -> dict[str, Json]:
         return traces(self.lab, self.far)
 
-    def left_nothing(self, before: dict[str, Json]) -> None:
-        """Nothing passes, and nothing is left that was not there before."""
-        left = differences(before, self.traces())
+    def left_nothing(self, before: dict[str, Json], seconds: float = 0) -> None:
+        """Nothing passes, and nothing is left (after so many seconds, if it need not be at once) that was not there."""
+        deadline = Deadline(seconds)
+        while (left := differences(before, self.traces())) and not deadline.expired:
+            pass
         assert not left, "\n".join(f"{place}: {what}" for place, what in sorted(left.items()))
         assert self.services("reserved", "active") == []
         self.nothing_passes()

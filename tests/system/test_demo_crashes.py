@@ -7,12 +7,16 @@ tests of `gro` (test_kills.py); here the others die, and GRO with all of them ar
 from __future__ import annotations
 
 import itertools
+import os
+import random
+import secrets
 import time
 from collections.abc import Callable
 
 import pytest
 
 from harness.orchestrator import ordering
+from harness.wait import wait_for
 from tests.system.crashing import BOUNDARIES, kill, sites
 from tests.system.lifecycle import Life
 from tests.system.traces import BOXES, INTENT, Json, content
@@ -20,6 +24,8 @@ from tests.system.traces import BOXES, INTENT, Json, content
 pytestmark = pytest.mark.topology("demo", orders=False)
 
 TERMINAL_SECONDS = 60.0
+SETTLE_SECONDS = 20.0
+"""A charon that was killed last is told once more what it has to forget."""
 COMPONENTS = {
     "identity": ("stack", "identity"),
     "manager": ("stack", "manager"),
@@ -27,19 +33,31 @@ COMPONENTS = {
     "gro": ("stack", "gro"),
     "element": ("ucpe-2", "element"),
     "pop": ("vmsr-1", "element"),
+    "charon": ("ucpe-1", "charon"),
+    "pop-charon": ("vmsr-1", "charon"),
 }
-# Each component, each boundary, in both directions.
+# Each component, each boundary, in both directions; of charon each boundary, at one end or the other.
 ALWAYS = [
     ("manager", "devices"),
     ("controller", "network"),
     ("pop", "verify"),
     ("gro", "finish"),
     ("identity", "network"),
+    ("charon", "devices"),
+    ("pop-charon", "network"),
+    ("charon", "verify"),
+    ("pop-charon", "finish"),
 ]
 CASES = [
     pytest.param(*case, marks=() if case in ALWAYS else pytest.mark.exhaustive)
     for case in itertools.product(COMPONENTS, BOUNDARIES)
 ]
+# What dies at any moment at all.
+MORTALS = [*itertools.product(BOXES, ("element", "charon")), ("stack", "controller")]
+ORDER_SECONDS = 4.0
+"""What an order takes when nothing dies, about."""
+SEED = "ELASTICLAB_SEED"
+ANY_MOMENT = [pytest.param(n, marks=() if n < 3 else pytest.mark.exhaustive) for n in range(30)]
 
 
 @pytest.mark.parametrize(("component", "boundary"), CASES)
@@ -52,7 +70,39 @@ def test_a_killed_component_loses_and_doubles_nothing(
     # An order that adds nothing needs no device, and so asks nobody before it comes to the network.
     interrupted(life, life.end, component, "verify" if boundary == "devices" else boundary)
     life.until_connected(*BOXES)
-    life.left_nothing(nothing)
+    life.left_nothing(nothing, SETTLE_SECONDS)
+
+
+@pytest.mark.parametrize("number", ANY_MOMENT)
+def test_a_kill_at_any_moment_loses_and_doubles_nothing(life: Life, nothing: dict[str, Json], number: int) -> None:
+    """Of element, charon or controller, drawn by chance; the environment's ELASTICLAB_SEED draws the same again."""
+    seed = int(os.environ.get(SEED, "0")) or secrets.randbits(32)
+    print(f"{SEED}={seed} number {number}")
+    chance = random.Random(seed)
+    once(life, struck(life, life.place, chance))
+    life.passes(TERMINAL_SECONDS)
+    struck(life, life.end, chance)
+    life.until_connected(*BOXES)
+    life.left_nothing(nothing, SETTLE_SECONDS)
+
+
+def struck(life: Life, going: Callable[[], str], chance: random.Random) -> Json:
+    """An order, and a kill somewhere on its way; the order as it ended."""
+    node, service = chance.choice(MORTALS)
+    moment = chance.uniform(0, ORDER_SECONDS)
+    begun = time.monotonic()
+    order = going()
+    wait_for(
+        f"{moment:.3f} s of the order", lambda: time.monotonic() - begun >= moment, ORDER_SECONDS + 1, interval=0.002
+    )
+    state = life.state(order)
+    restarted = kill(life.lab, node, service)
+    document = life.completed(order, TERMINAL_SECONDS)
+    print(
+        f"{service} of {node} killed {moment:.3f} s after {going.__name__} ({state}), {time.monotonic() - begun:.1f} s"
+    )
+    wait_for(f"another {service} of {node}", restarted, TERMINAL_SECONDS)
+    return document
 
 
 def interrupted(life: Life, going: Callable[[], str], component: str, boundary: str) -> Json:

@@ -18,16 +18,17 @@ SLOWER = 1.5
 """The last quarter's median beside the first's: a machine that is shared is that uneven by itself."""
 GROWN = 1.15
 """Memory after the last cycle beside that after the first quarter."""
-_PROGRAMS = {"stack": "/opt/stack/bin/python", **dict.fromkeys(BOXES, "/opt/element/bin/python|charon")}
+_PROGRAMS = {"stack": "identity manager controller gro portal", **dict.fromkeys(BOXES, "element charon")}
+_LOOK = "for name in $0; do pid=$(cat /etc/service/$name/supervise/pid); echo $name $pid $(ps -o rss= -p $pid); done"
 
 
 def memory(lab: Lab) -> dict[str, int]:
-    """Resident memory of each program of ours and of charon, KiB."""
+    """Resident memory of each program of ours and of charon, KiB; one that was started anew is another."""
     found = {}
-    for node, pattern in _PROGRAMS.items():
-        for line in lab[node].sh(f"ps -eo rss=,args= | grep -E '{pattern}' | grep -v grep").splitlines():
-            rss, program = line.split(maxsplit=1)
-            found[f"{node}: {program}"] = int(rss)
+    for node, names in _PROGRAMS.items():
+        for line in lab[node].exec("sh", "-c", _LOOK, names).splitlines():
+            name, pid, rss = line.split()
+            found[f"{node}: {name}, process {pid}"] = int(rss)
     return found
 
 

@@ -1,4 +1,4 @@
-"""The life of an order: before it nothing passes, after it everything, and its end leaves nothing (EV-01, EV-04)."""
+"""The life of an order: before it nothing passes, after it everything, and its end leaves nothing (EV-03)."""
 
 from __future__ import annotations
 

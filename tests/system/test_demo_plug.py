@@ -1,4 +1,4 @@
-"""Devices come to their operator by themselves, over the WAN, and stay his (EV-03, EV-08, LAB-04)."""
+"""Devices come to their operator by themselves, over the WAN, and stay his (EV-04, EV-08, LAB-04)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tenant ends a service and buys it again, by clicking, and the packets follow (EV-01, EV-11)."""
+"""A tenant ends a service and buys it again, by clicking, and the packets follow (EV-01)."""
 
 from __future__ import annotations
 

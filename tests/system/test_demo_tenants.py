@@ -1,4 +1,4 @@
-"""Two tenants on the same POP: neither learns of the other by any interface, and no packet finds its way (EV-03)."""
+"""Two tenants on the same POP: neither learns of the other by any interface, and no packet finds its way (EV-18)."""
 
 from __future__ import annotations
 

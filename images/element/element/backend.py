@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,9 +20,10 @@ from yangkit import ApplyError, Tree
 from yangkit.backend import Wanted
 
 from element import state
-from element.apply.ipsec import CharonError, CharonGoneError
+from element.apply.daemon import CharonError, CharonGoneError
 from element.apply.system import OperationError, System
 from element.dhcp.lease import Lease, granted
+from element.endurance import Endurance
 from element.factory import Identity
 from element.lan.daemons import Folders
 from element.model import Config, read
@@ -97,25 +99,35 @@ class ElementBackend:
             raise ApplyError(str(error), error.path, error.tag) from error
         async with self._lock:
             try:
-                await self._converge(wanted)
+                if self._wanted in (None, wanted):
+                    await self._begin_with(config, wanted)
+                else:
+                    await self._change_to(wanted)
             except OperationError as error:
-                await self._go_back()
                 raise ApplyError(str(error), error.path) from error
             self._want(config, wanted)
             self.renew_after = int(new.get("elasticlab-element:certificates", {}).get("renew-after", RENEW_AFTER))
 
-    async def _go_back(self) -> None:
-        """After a failure: what was wanted before. Right after a start nothing is known, and nothing is cut."""
-        if self._wanted is None:
-            return
-        try:
-            await self._converge(self._wanted)
-        except OperationError:
-            log.exception("the way back failed; tried again soon")
-            self._poke.set()
+    async def _begin_with(self, config: Config, wanted: Table) -> None:
+        """What the box starts with is wanted, also while it cannot be had, and of it what can."""
+        self._want(config, wanted)
+        await self._converge(wanted)
 
-    async def _converge(self, wanted: Table) -> None:
-        waiting = {" ".join(str(part) for part in key) for key in await self._blocking(self._system.converge, wanted)}
+    async def _change_to(self, wanted: Table) -> None:
+        """All of it, or what was wanted before."""
+        try:
+            await self._converge(wanted, as_a_whole=True)
+        except OperationError:
+            try:
+                await self._converge(self._wanted or {})
+            except OperationError:
+                log.exception("the way back failed; tried again soon")
+                self._poke.set()
+            raise
+
+    async def _converge(self, wanted: Table, *, as_a_whole: bool = False) -> None:
+        keys = await self._blocking(partial(self._system.converge, wanted, as_far_as_possible=not as_a_whole))
+        waiting = {" ".join(str(part) for part in key) for key in keys}
         if waiting != self._waiting:
             log.info("waiting for links or charon: %s", ", ".join(sorted(waiting)) or "nothing")
         self._waiting = waiting
@@ -197,15 +209,33 @@ class ElementBackend:
             log.error("%s; tried again soon", error)
             self._poke.set()
 
-    async def renew_credentials(self) -> None:
-        """Take up changed credentials now: SAs of revoked peers are ended when this returns, if charon is there."""
+    async def renew_credentials(self) -> str | None:
+        """Take up changed credentials now. What keeps something from being so is told, and tried again soon."""
         async with self._lock:
-            if self._wanted is not None:
-                try:
-                    await self._converge(self._wanted)
-                except OperationError as error:
-                    self._poke.set()
-                    raise ApplyError(f"the list is stored, and not yet in force for IPsec: {error}") from error
+            if self._wanted is None:
+                return None
+            try:
+                await self._converge(self._wanted)
+            except OperationError as error:
+                self._poke.set()
+                return str(error)
+        return None
+
+    async def take_up_lists(self) -> str | None:
+        """Take up changed revocation lists now: SAs of revoked peers are ended when this returns, if charon is there.
+
+        This waits for no other change: to compare the whole machine can take seconds, and comes afterwards. What
+        keeps a list from being in force is told, and tried again soon.
+        """
+        try:
+            await self._blocking(self._system.charon.take_up_lists)
+        except CharonGoneError:
+            log.info("the list comes into force with charon")
+        except (CharonError, OSError, ValueError) as error:
+            return str(error)
+        finally:
+            self._poke.set()
+        return None
 
     async def run(self) -> None:
         """Keep the machine true, until cancelled."""
@@ -271,13 +301,15 @@ class ElementBackend:
     async def _tend(self) -> None:
         """Tunnels that are ours to start are started again; new credentials are taken up."""
         seen: object = None
+        endurance = Endurance(log, "credentials")
         while True:
             await asyncio.sleep(TICK)
-            now = await self._blocking(self._system.charon.store_version)
-            if seen is not None and now != seen:
-                self.on_credentials()
-                self._poke.set()
-            seen = now
+            with endurance:
+                now = await self._blocking(self._system.charon.store_version)
+                if seen is not None and now != seen:
+                    self.on_credentials()
+                    self._poke.set()
+                seen = now
             async with self._lock:
                 try:
                     await self._blocking(self._system.charon.keep)

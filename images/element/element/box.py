@@ -68,12 +68,12 @@ class Box:
             await server.close()
 
     def _keeper(self, own: Credentials, rpcs: Rpcs) -> Keeper:
-        trust, device, folder = self._places.factory / "trust-anchor.pem", self._beginning.interface, own.folder
+        trust, folder = self._places.factory / "trust-anchor.pem", own.folder
 
         def renew() -> None:
             from element.enrolment.renewal import Renewal  # noqa: PLC0415 - as below
 
-            Renewal(folder.parent, trust, device).renew()
+            Renewal(folder.parent, trust, self._uplink).renew()
 
         def ask_time() -> bool:
             try:
@@ -85,7 +85,8 @@ class Box:
                 return self._ask_time(factory / "idevid.pem", factory / "idevid.key", own.est_server)
 
         async def taken() -> None:
-            await self._backend.renew_credentials()
+            if delay := await self._backend.renew_credentials():
+                log.error("not all uses the credentials yet: %s; tried again soon", delay)
             rpcs.show_new_certificates()
             if self._home is not None:
                 asyncio.get_running_loop().call_later(LAST_ANSWERS, self._home.again)
@@ -96,7 +97,7 @@ class Box:
             async def admit(contacts: Sequence[tuple[str, int]]) -> None:
                 await self._backend.admit([*own.contacts, *contacts])
 
-            enrolment = client.Enrolment(self._identity, self._places.factory, folder.parent, device, again=True)
+            enrolment = client.Enrolment(self._identity, self._places.factory, folder.parent, self._uplink, again=True)
             await client.enrol_once(enrolment, self._servers(), admit)
 
         return Keeper(
@@ -110,6 +111,10 @@ class Box:
             doubt=self._lost,
         )
 
+    def _uplink(self) -> str:
+        """The interface that leads somewhere now."""
+        return next(iter(self._backend.uplinks), self._beginning.interface)
+
     def _servers(self) -> tuple[str, ...]:
         return self._beginning.ask(self._backend.bootstrap_servers())
 
@@ -117,8 +122,8 @@ class Box:
         """Put the clock right by what a server says; whether that was necessary."""
         from element.enrolment.https import Https  # noqa: PLC0415 - as below
 
-        trust, device = self._places.factory / "trust-anchor.pem", self._beginning.interface
-        https = Https(trust, cert, key, device, dates=False, patience=PATIENCE)
+        trust = self._places.factory / "trust-anchor.pem"
+        https = Https(trust, cert, key, self._uplink, dates=False, patience=PATIENCE)
         return self._clock.correct(clock.told(https, server), self._floor())
 
     def _floor(self) -> datetime:
@@ -131,7 +136,7 @@ class Box:
             from element.enrolment import client  # noqa: PLC0415
 
             factory = self._places.factory
-            enrolment = client.Enrolment(self._identity, factory, folder.parent, self._beginning.interface)
+            enrolment = client.Enrolment(self._identity, factory, folder.parent, self._uplink)
             correct = partial(self._ask_time, factory / "idevid.pem", factory / "idevid.key")
             await client.enrol(enrolment, self._servers, self._backend.admit, correct)
         return credentials.read(folder, revocations)
@@ -148,7 +153,7 @@ class Box:
             names=own.client_names,
             users=own.clients,
             # Bound to an uplink, or it would take the management network where that leads somewhere.
-            device=lambda: next(iter(self._backend.uplinks), self._beginning.interface),
+            device=self._uplink,
             longest_wait=LONGEST_WAIT,
         )
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from ipaddress import ip_network
 from itertools import product
 from typing import Any
 
-from element.unsupported import UnsupportedError
+from element.unsupported import InvalidError, UnsupportedError
 
 Tree = Mapping[str, Any]
 PATH = "/elasticlab-ipsec:ipsec"
@@ -61,6 +61,8 @@ class Secret:
     local_id: str
     remote_id: str
     value: str = field(repr=False)
+    owners: tuple[str, ...] = ()
+    """Those of the two that have no other key. charon takes any key that has one of the two for proof."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,25 +97,37 @@ class Connection:
         for flow in self.flows:
             pairs = [(a, b) for a, b in product(flow.local, flow.remote) if _family(a) == _family(b)]
             for number, (local, remote) in enumerate(pairs, 1):
-                name = flow.name if len(pairs) == 1 else f"{flow.name}-{number}"
+                # No flow's name has a dot.
+                name = flow.name if len(pairs) == 1 else f"{flow.name}.{number}"
                 found.append(Child(name, flow, (local,), (remote,)))
         return tuple(found)
 
 
 def secrets(tree: Tree) -> Iterator[Secret]:
     """The shared keys that connections use, one for two identities."""
-    found: dict[tuple[str, str], Secret] = {}
+    found: dict[tuple[str, str], tuple[Secret, str]] = {}
+    keys: dict[str, set[str]] = {}
     for name, local, remote in _ends(tree):
         if "pre-shared" not in remote:
             continue
         secret = Secret(local["identity"], remote["identity"], remote["pre-shared"]["secret"])
-        if found.setdefault((secret.local_id, secret.remote_id), secret) != secret:
+        for identity in (ends := (secret.local_id, secret.remote_id)):
+            keys.setdefault(identity, set()).add(secret.value)
+        if found.setdefault(ends, (secret, name))[0] != secret:
             raise UnsupportedError(
                 f"{secret.local_id} and {secret.remote_id} have two shared keys, and IKE cannot tell which is meant: "
                 "give the connections different identities",
                 f"{PATH}/conn-entry[name='{name}']",
             )
-    yield from found.values()
+    for secret, name in found.values():
+        owners = tuple(end for end in (secret.local_id, secret.remote_id) if len(keys[end]) == 1)
+        if not owners:
+            raise InvalidError(
+                f"{secret.local_id} and {secret.remote_id} both have other shared keys too, with which a peer could "
+                "pass for this one: give the connection an identity of its own at one end",
+                f"{PATH}/conn-entry[name='{name}']",
+            )
+        yield replace(secret, owners=owners)
 
 
 def _ends(tree: Tree) -> Iterator[tuple[str, Tree, Tree]]:

@@ -11,6 +11,7 @@ from yangkit import Datastores, Module, Schema
 from element import credentials, day0, factory, storage
 from element.apply import nft
 from element.apply.ipsec import Charon
+from element.apply.memory import Memory
 from element.apply.system import System
 from element.backend import ElementBackend
 from element.box import Box
@@ -40,7 +41,8 @@ async def serve(places: Places) -> None:
     revocations = Revocations(folder / "ca.pem", folder / "crl.pem", places.state / "crl.pem")
     close_doors()
     schema = Schema([places.yang], [Module(offer.module, offer.features) for offer in offers])
-    backend = ElementBackend(System(Charon(places.vici, folder, revocations)), places.vici, identity, places.stations)
+    charon = Charon(places.vici, folder, revocations, Memory(places.leases / "charon.json"))
+    backend = ElementBackend(System(charon), places.vici, identity, places.stations)
     storage.folder(places.state)
     # Only who translates to the Internet forwards there.
     forwarding = "elasticlab-nat" in {offer.module for offer in offers}

@@ -3,6 +3,7 @@ installed since. What is in force is decided by the lists' numbers, so no way of
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -86,3 +87,24 @@ def is_revoked(crl: x509.CertificateRevocationList, certificate: x509.Certificat
     """Numbers of certificates are unique for one issuer only."""
     listed = crl.get_revoked_certificate_by_serial_number(certificate.serial_number)
     return listed is not None and certificate.issuer == crl.issuer
+
+
+def serials(crl: x509.CertificateRevocationList) -> frozenset[int]:
+    """The numbers on a list."""
+    return frozenset(entry.serial_number for entry in crl)
+
+
+def holders(
+    crl: x509.CertificateRevocationList, certificates: Iterable[x509.Certificate], carried_out: Collection[int]
+) -> set[str]:
+    """DNS names of those with a certificate that this list revokes, and that was not carried out before."""
+    revoked = [one for one in certificates if is_revoked(crl, one) and one.serial_number not in carried_out]
+    return {name for certificate in revoked for name in _dns_names(certificate)}
+
+
+def _dns_names(certificate: x509.Certificate) -> set[str]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return set()
+    return set(names.get_values_for_type(x509.DNSName))

@@ -64,7 +64,8 @@ class Rpcs:
             raise ApplyError(str(error), "/elasticlab-element:install-crl/crl", "invalid-value") from None
         log.info("%s installs a revocation list with %d certificates", call.user, len(list(crl)))
         self.end_revoked_sessions()
-        await self._backend.renew_credentials()
+        if delay := await self._backend.take_up_lists():
+            raise ApplyError(f"the list is stored, and not yet in force for IPsec: {delay}")
         return {}
 
     async def ping(self, call: RpcCall) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from pyroute2 import IPRoute
 from yangkit.backend import Wanted
 
 from element.apply import nft
-from element.apply.ipsec import Charon, CharonError, CharonGoneError, Message, established
+from element.apply.daemon import CharonError, CharonGoneError, Message
+from element.apply.ipsec import Charon, established
 from element.connections import Connection
 from element.dhcp.lease import Lease
 from element.factory import Identity

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from element import storage
+from element.endurance import Endurance
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Uplinks:
         self._row: dict[str, int] = {}
         """Answers in a row, or silences, which count below zero."""
         self._open: set[asyncio.Task[None]] = set()
+        self._endurance = Endurance(log, "which uplinks lead nowhere is not remembered")
 
     async def run(self) -> None:
         """Never ends by itself."""
@@ -110,8 +112,9 @@ class Uplinks:
         for name in sorted(failed ^ self._failed):
             log.warning("uplink %s %s", name, "leads nowhere" if name in failed else "leads somewhere again")
         self._failed = failed
-        storage.folder(self._memory.parent)
-        storage.write(self._memory, json.dumps(sorted(failed)).encode())
+        with self._endurance:
+            storage.folder(self._memory.parent)
+            storage.write(self._memory, json.dumps(sorted(failed)).encode())
         await self._ways.fail(failed)
 
     def _remembered(self) -> frozenset[str]:
@@ -133,15 +136,15 @@ async def answers(uplink: str, peer: str) -> bool:
     spi = secrets.token_bytes(8)
     question = struct.pack(_HEADER, spi, bytes(8), 0, _VERSION, _INFORMATIONAL, _FROM_INITIATOR, 0, 28)
     loop = asyncio.get_running_loop()
-    with socket.socket(socket.AF_INET6 if ":" in peer else socket.AF_INET, socket.SOCK_DGRAM) as udp:
-        udp.setblocking(False)
-        try:
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in peer else socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.setblocking(False)
             udp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, uplink.encode())
             udp.connect((peer, _IKE))
             async with asyncio.timeout(ANSWER):
                 await loop.sock_sendall(udp, question)
                 while (await loop.sock_recv(udp, 512))[:8] != spi:
                     pass
-        except (OSError, TimeoutError):
-            return False
+    except (OSError, TimeoutError):
+        return False
     return True

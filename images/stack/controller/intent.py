@@ -3,9 +3,9 @@
 ::
 
     intent = read(tree)                                  # RFC 8299 tree -> Intent; ApplyError: place and remedy
-    check_devices(intent, inventory)                     # ApplyError where a known device cannot do it
+    check_devices(before, intent, inventory)             # ApplyError where a known device cannot do what is new in it
     numbers = allocate(intent, pops(inventory), store.load().table)      # Allocations; ApplyError when a pool is empty
-    network = join(intent, inventory, numbers)           # Network: attachments (device, interfaces), waiting sites
+    network = join(intent, inventory, numbers)           # Network: attachments (device, interfaces), what waits
     trees = compile_network(network, inventory)          # {device: Tree}; compile(intent, inventory, numbers) does both
     driver = find_driver(facts.model, facts.personality) # driver.schema(Path("models/yang")) reads the device's XML
     config = edit(owned, trees[name], schema)            # <config> for edit-config; remember owned_keys(tree, schema)
@@ -13,7 +13,8 @@
     plan(old_trees, new_trees, schema_of)                # [Edit] for the rpc plan; edit.tree() is its list entry
 
 On commit: read, check_devices, allocate and join must succeed; then the numbers and the intent are stored, before the
-commit is acknowledged. Devices follow. A site whose device is unknown is accepted: it is in ``network.waiting``.
+commit is acknowledged. Devices follow. A site whose device is unknown is accepted: it is in ``network.waiting``. What
+is accepted stays so, whatever comes later: it is parsed again (``parse``), and not checked.
 """
 
 from __future__ import annotations
@@ -66,14 +67,15 @@ __all__ = [
     "is_empty_edit",
     "join",
     "owned_keys",
+    "parse",
     "plan",
     "pops",
     "read",
 ]
 
 
-def read(tree: Mapping[str, Any]) -> Intent:
-    """The intent in a data tree, parsed and checked; ApplyError says where and why not."""
+def read(tree: Mapping[str, Any], before: Intent | None = None) -> Intent:
+    """The intent in a data tree, parsed and checked; ApplyError says where and why not (``checks.check``)."""
     intent = parse(tree)
-    check(intent)
+    check(intent, before)
     return intent

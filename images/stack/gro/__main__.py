@@ -18,8 +18,10 @@ from gro.work import at_work
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(settings.Common):
-    """`offers`: folder of the catalogue; `internal_callbacks`: whether listeners may be on loopback or link-local."""
+    """`domain`: the operator's; `offers`: folder of the catalogue; `internal_callbacks`: whether listeners may be on
+    loopback or link-local."""
 
+    domain: str
     offers: Path = Path("/opt/elasticlab/models/offers")
     internal_callbacks: bool = False
 
@@ -39,8 +41,11 @@ async def running(config: Settings) -> AsyncIterator[Desk]:
         controller = Controller(Restconf(client, config.controller_url, "controller"))
         manager = Manager(Restconf(client, config.manager_url, "manager"))
         yield await stack.enter_async_context(
-            at_work(database, offers, controller, manager, outside, internal_callbacks=config.internal_callbacks)
-        )
+            at_work(
+                database, offers, controller, manager, outside, domain=config.domain,
+                internal_callbacks=config.internal_callbacks,
+            )
+        )  # fmt: skip
 
 
 async def main() -> None:

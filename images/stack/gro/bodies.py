@@ -25,7 +25,7 @@ PATCH_TYPES = ("application/merge-patch+json", "application/json")
 
 _KINDS = {"string_type": "a string", "list_type": "an array", "dict_type": "an object", "model_type": "an object",
           "model_attributes_type": "an object", "string_unicode": "a string of Unicode characters"}  # fmt: skip
-_UNCLEAN = "control characters are not accepted"
+UNCLEAN = "control characters are not accepted"
 _QUANTITY = "1 is possible: a service has its own sites, order each in an item of its own"
 _REMEDIES = {
     ("string_pattern_mismatch", "callback"): "an http or https URL with a host, without user and fragment, is expected",
@@ -112,7 +112,7 @@ def _text(kind: str, last: str, error: Mapping[str, Json]) -> str:
     if kind in ("missing", "union_tag_not_found"):
         return f"the member {last!r} is missing"
     if kind == "string_pattern_mismatch":
-        return _UNCLEAN if "x00" in context["pattern"] else f"a text like {context['pattern']} is expected"
+        return UNCLEAN if "x00" in context["pattern"] else f"a text like {context['pattern']} is expected"
     if kind == "string_too_long":
         return f"texts above {context['max_length']} characters are not accepted"
     if kind == "too_long":

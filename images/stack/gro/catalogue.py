@@ -6,6 +6,7 @@ A characteristic carries `valueSchema`, a JSON schema (2020-12) of its value: ou
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,12 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 from stackkit.problems import Problem, pointer
 
-from gro import formats, references, secrecy
+from gro import bodies, formats, references, secrecy
 from gro.models import ServiceSpecificationRef
 
 Json = Any
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 CHARACTERISTICS = {"site", "sites", "directPaths", "cloud"}
 """What the SDNO knows to translate."""
 
@@ -59,6 +61,8 @@ class Specification:
         return frozenset(secrecy.write_only([one["valueSchema"] for one in self.characteristics.values()]))
 
     def _check_value(self, name: str, value: Json, at: str) -> None:
+        for path in _unclean(value, ()):
+            raise Problem(400, "Invalid order", bodies.UNCLEAN, at + pointer(path))
         schema = self.characteristics[name]["valueSchema"]
         validator = jsonschema.Draft202012Validator(schema, format_checker=formats.CHECKER)
         error = next(iter(sorted(validator.iter_errors(value), key=lambda e: list(map(str, e.path)))), None)
@@ -69,8 +73,17 @@ class Specification:
         """What is wrong; the value itself is repeated unless a part of it is a secret."""
         secret = self.secret_members
         if secret.isdisjoint(map(str, error.absolute_path)) and not secrecy.holds(error.instance, secret):
-            return str(error.message[:300])
+            return str(error.cause or error.message)[:300]
         return f"the value does not fit {error.validator} {str(error.validator_value)[:200]}"
+
+
+def _unclean(value: Json, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    """Where texts with control characters are. Nothing that is ordered has any; to Python's `$`, which the schemas'
+    patterns end in, a line's end is none (ECMA-262, section 22.2.2.4, has no such exception)."""
+    if isinstance(value, str) and _CONTROL.search(value):
+        yield path
+    for key, one in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from _unclean(one, (*path, key))
 
 
 class Catalogue:

@@ -77,20 +77,40 @@ def put(connection: sa.Connection, order: str, which: str) -> None:
 
 
 def end(connection: sa.Connection, order: str, *, done: bool) -> list[str]:
-    """The order has ended; ids of the services that are other than before."""
+    """The order has ended; ids of the services that are other than before, be it by sites that they share."""
     rows = of_order(connection, order)
+    sharing: list[str] = []
     if done:
         for row in rows:
             store.set_services(connection, [row["service"]], document=row[AFTER]["document"])
+        sharing = _sharing(connection, order)
     for table in (store.modifications, store.site_changes):
         connection.execute(sa.delete(table).where(table.c.service_order == order))
-    return [row["service"] for row in rows] if done else []
+    return sorted({*(row["service"] for row in rows), *sharing}) if done else []
+
+
+def _sharing(connection: sa.Connection, order: str) -> list[str]:
+    """Services of other orders, that have not ended, with sites that the order has changed."""
+    table, known = store.site_changes, store.services.c
+    found = connection.execute(sa.select(table.c.tenant, table.c.name).where(table.c.service_order == order)).all()
+    names, tenants = {row.name for row in found}, {row.tenant for row in found}
+    query = sa.select(known.id, known.sites).where(
+        known.tenant.in_(tenants), known.state != "terminated", known.added_by != order
+    )
+    return [row.id for row in connection.execute(query) if names & set(row.sites)]
 
 
 def is_busy(connection: sa.Connection, service: str) -> bool:
     """Does an open order change this service?"""
     table = store.modifications
     return connection.execute(sa.select(table.c.service).where(table.c.service == service)).first() is not None
+
+
+def open_services(connection: sa.Connection, tenant: str) -> list[Service]:
+    """Services that open orders change or end, as they are to be, or were."""
+    rows = connection.execute(sa.select(store.modifications).where(store.modifications.c.tenant == tenant)).mappings()
+    found = [service_of(connection, dict(row), which) for row in rows for which in (BEFORE, AFTER)]
+    return [*found, *store.ending(connection, tenant)]
 
 
 def open_sites(connection: sa.Connection, tenant: str) -> list[Site]:

@@ -58,7 +58,9 @@ class Checked:
     changed: dict[str, tuple[Site, Site]] = field(default_factory=dict)
     """Those that are there: as they are, and as they are to be."""
     places: dict[str, str] = field(default_factory=dict)
-    """Where in the body each of its sites (by name) and clouds (by service) is."""
+    """Where in the body each of its sites (by name) and clouds (by service) is, in the body's order."""
+    listed: dict[str, str] = field(default_factory=dict)
+    """Where the sites of a service (by id) are, that are not as they were."""
     items: dict[str, str] = field(default_factory=dict)
     """Where the services are (by id) that it changes or removes."""
 

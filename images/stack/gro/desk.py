@@ -29,6 +29,8 @@ class Desk:
     manager: Manager
     notices: Notices
     watch: Watch
+    domain: str
+    """The operator's."""
     allow_internal: bool = False
 
     def order(self, id_: str, who: Caller) -> store.Row:

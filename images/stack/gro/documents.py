@@ -1,7 +1,7 @@
 """GRO's rows as TM Forum documents, and the events about them (TMF641, TMF638: event subscription)."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from stackkit.durable import Record
 
 from gro import store
 from gro.catalogue import Specification
+from gro.ordered import Site
 
 Json = Any
 
@@ -85,9 +86,13 @@ def milestone(step: Record) -> dict[str, Json]:
     return document
 
 
-def service(row: store.Row) -> dict[str, Json]:
-    """A Service (TMF638)."""
+def service(row: store.Row, sites: Iterable[Site]) -> dict[str, Json]:
+    """A Service (TMF638); of `sites`, its tenant's are as they are now, whichever service they were changed through."""
     given = row["document"]["service"]
+    if row["state"] != "terminated":
+        now_ = {site.name: site for site in sites if site.tenant == row["tenant"]}
+        told = [{**one, "value": _as_is(one["value"], now_)} for one in given.get("serviceCharacteristic", [])]
+        given = {**given, "serviceCharacteristic": told}
     return {
         **given,
         "id": row["id"],
@@ -107,6 +112,15 @@ def service(row: store.Row) -> dict[str, Json]:
         "@type": given.get("@type", "Service"),
         **({"endDate": row["ended"]} if row["ended"] else {}),
     }
+
+
+def _as_is(value: Json, sites: Mapping[str, Site]) -> Json:
+    """What was said of sites, unless it is not so any more; of a site that was only named nothing else is said."""
+    if isinstance(value, list):
+        return [_as_is(one, sites) for one in value]
+    if not isinstance(value, dict) or len(value) == 1 or (site := sites.get(value.get("name", ""))) is None:
+        return value
+    return value if Site.of(site.tenant, value, site.device_name) == site else site.document()
 
 
 def specification(one: Specification) -> dict[str, Json]:
@@ -136,7 +150,12 @@ def tell_order(connection: sa.Connection, id_: str, kind: str = "ServiceOrderSta
 def tell_service(connection: sa.Connection, id_: str, kind: str = "ServiceStateChangeEvent") -> None:
     row = store.one(connection, store.services, id_)
     assert row is not None
-    store.tell(connection, "inventory", row["tenant"], _event(kind, "service", service(row)))
+    store.tell(
+        connection,
+        "inventory",
+        row["tenant"],
+        _event(kind, "service", service(row, store.all_sites(connection, row["tenant"]))),
+    )
 
 
 def _event(kind: str, name: str, document: Json) -> dict[str, Json]:

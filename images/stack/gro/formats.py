@@ -1,17 +1,24 @@
-"""Formats of values (JSON Schema 2020-12, section 7) that the offers' schemas use: a pattern cannot say it."""
+"""Formats of values (JSON Schema 2020-12, section 7) that the offers' schemas use: a pattern cannot say it.
+
+What a LAN's gateway may be is what the controller builds: an order is refused before anything of it is written.
+"""
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 import jsonschema  # type: ignore[import-untyped]
 
+from gro.ordered import Network
+
 CHECKER = jsonschema.FormatChecker(formats=())
+LENGTHS4, LENGTHS6 = range(8, 31), range(32, 127)
+"""Of prefixes that are LANs."""
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def _format(name: str) -> Callable[[Callable[[str], bool]], Callable[[str], bool]]:
-    """A text that the function takes and does not say no to; the type is another rule's business."""
+    """A text that the function takes and does not say no to; the type is another rule's business. A ValueError's text
+    is told."""
 
     def register(function: Callable[[str], bool]) -> Callable[[str], bool]:
         def fits(value: object) -> bool:
@@ -34,16 +41,37 @@ def _ipv4_gateway(value: str) -> bool:
     """A host's address within its prefix: neither the network's nor the broadcast address."""
     interface = ipaddress.IPv4Interface(value)
     network = interface.network
-    usable = network.prefixlen >= 31 or interface.ip not in (network.network_address, network.broadcast_address)
-    return usable and _is_host(interface.ip)
+    return _is_gateway(interface.ip, network, LENGTHS4, (network.network_address, network.broadcast_address))
 
 
 @_format("ipv6-interface")
 def _ipv6_gateway(value: str) -> bool:
     """A host's address within its prefix: not the anycast address of all routers (RFC 4291, section 2.6.1)."""
     interface = ipaddress.IPv6Interface(value)
-    usable = interface.network.prefixlen >= 127 or interface.ip != interface.network.network_address
-    return usable and "%" not in value and _is_host(interface.ip)
+    network = interface.network
+    if "%" in value or network.is_site_local or interface.ip.ipv4_mapped is not None:
+        raise ValueError(_no_lan(network))
+    return _is_gateway(interface.ip, network, LENGTHS6, (network.network_address,))
+
+
+def _is_gateway(address: Address, network: Network, lengths: range, others: Container[Address]) -> bool:
+    if network.prefixlen not in lengths:
+        raise ValueError(f"{network} is no LAN: give a prefix of /{lengths[0]} to /{lengths[-1]}")
+    if not is_unicast(network):
+        raise ValueError(_no_lan(network))
+    if address in others:
+        raise ValueError(f"{address} is no host of {network}: give {network.network_address + 1}, for example")
+    return True
+
+
+def _no_lan(network: Network) -> str:
+    return f"{network} cannot be used in a LAN: give unicast addresses"
+
+
+def is_unicast(network: Network) -> bool:
+    """May packets go there from another link?"""
+    odd = network.is_multicast or network.is_loopback or network.is_link_local or network.is_reserved
+    return not odd and network.network_address.packed[0] != 0
 
 
 @_format("ipv4")

@@ -6,9 +6,8 @@ A step is done again after a crash: each computes from the inventory what is to 
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,12 +15,13 @@ from stackkit import durable
 from stackkit.database import Database
 from stackkit.durable import Context, Held, Later, Step
 
-from gro import changes, documents, sdno, secrecy, store
+from gro import changes, documents, sdno, secrecy, settling, store
 from gro.notices import OUTBOX, SITES, Notices
 from gro.ordered import Service, Site
 from gro.ordered import change as change_of
 from gro.restconf import Controller, Manager, RefusedError
-from gro.watch import REGISTRY, Waiting, of_cloud, of_device, of_site
+from gro.settling import Sites
+from gro.watch import REGISTRY, Waiting, of_cloud, of_device
 
 Json = Any
 
@@ -160,37 +160,31 @@ class Fulfilment:
             new += [changes.service_of(connection, row, changes.AFTER) for row in changed]
             old = [store.service_of(row) for row in removed]
             old += [changes.service_of(connection, row, changes.BEFORE) for row in changed]
+        sites = self._sites(context, new, old)
         clouds = {one.id for one in (*new, *old) if one.cloud is not None}
-        expected = {of_cloud(id_) for id_ in clouds}
-        evidence = await self._settled(context, new, old, expected)
+        self.waiting.expect(context.saga, {*sites.subjects, *map(of_cloud, clouds)})
         live = await self.controller.clouds(clouds)
-        for id_ in sorted(clouds):
-            what, state = f"the cloud of service {id_}", live.get(id_, {})
-            if any(one.id == id_ for one in new):
-                evidence[f"cloud of {id_}"] = _up(what, state, settled=any(one.id == id_ for one in old))
-            elif state:
-                raise Held(f"{what} is {state.get('state', 'there')} still")
-        return evidence
+        # Before the sites: a cloud that a POP does not take may be what keeps the sites there from coming up.
+        settling.refused(new, old, live)
+        return {**await self._settled(context.saga, sites), **settling.clouds(new, old, live)}
 
-    async def _settled(
-        self, context: Context, new: list[Service], old: list[Service], more: Collection[str]
-    ) -> dict[str, Json]:
-        """Sites of new (or changed) services are up, those that no service uses any more are gone, and those that
-        others use have lost what was theirs of old services."""
+    def _sites(self, context: Context, new: list[Service], old: list[Service]) -> Sites:
+        """Of new, changed and former services: what is to become of each of their sites."""
         tenant = context.input["tenant"]
+        wanted = {one.name for one in self._new_sites(context)}
         with self.database.read() as connection:
-            sites = store.tenant_sites(connection, tenant)
+            known = store.tenant_sites(connection, tenant)
             used = {name for one in store.in_network(connection, tenant) for name in one.sites}
-        wanted = {name for one in new for name in one.sites}
+        others = {name for one in (*new, *old) for name in one.sites} & known.keys() - wanted
         before = {name for one in old for name in one.sites}
-        touched = (before & sites.keys()) - wanted
-        gone, staying = touched - used, touched & used
-        concerned = [sites[name] for name in (*wanted, *touched)]
-        devices = {of_device(one.device_name) for one in concerned if one.device_name}
-        self.waiting.expect(context.saga, {*devices, *(of_site(one.id) for one in concerned), *more})
-        looked = partial(_evidence, sites, sorted(wanted), sorted(gone), sorted(staying), before)
-        self._not_yet(context.saga, looked)
-        return looked(await self.controller.sites({one.id for one in concerned}))
+        return Sites(known, sorted(wanted), sorted(others - used), sorted(others & used), before)
+
+    async def _settled(self, order: str, sites: Sites) -> dict[str, Json]:
+        self._not_yet(order, sites.evidence)
+        live = await self.controller.sites(sites.ids)
+        # Who refuses may be the POP, because of what somebody else has ordered: that passes.
+        blameless = [one for one in sites.failed(live) if not await self.controller.refuses(str(one.device_name))]
+        return sites.evidence(live, blameless)
 
     def _not_yet(self, order: str, looked: Callable[[Mapping[str, Json]], Json]) -> None:
         """Raises Held while the events say that there is something to wait for: of many that wait, each event wakes
@@ -254,42 +248,6 @@ def observer(notices: Notices, waiting: Waiting) -> durable.Observer:
         notices.tell_soon(saga.id, SITES, OUTBOX)
 
     return observe
-
-
-def _evidence(
-    sites: Mapping[str, Site],
-    wanted: list[str],
-    gone: list[str],
-    staying: list[str],
-    before: Collection[str],
-    live: Mapping[str, Json],
-) -> dict[str, Json]:
-    """Of each site of an order, by name; raises Held or RefusedError where it is not as it shall be."""
-    evidence: dict[str, Json] = {}
-    for name in wanted:
-        evidence[name] = _up(f"site {name}", live.get(sites[name].id, {}), settled=name in before)
-    for name in gone:
-        if sites[name].id in live:
-            raise Held(f"site {name} is {live[sites[name].id].get('state', 'there')} still")
-        evidence[name] = {"state": "gone"}
-    for name in staying:
-        # Not necessarily up: that is not this order's affair.
-        if live.get(sites[name].id, {}).get("in-sync") is not True:
-            raise Held(f"site {name} is being changed")
-        evidence[name] = {"state": "changed"}
-    return evidence
-
-
-def _up(what: str, state: Json, *, settled: bool = False) -> Json:
-    """Evidence that a site or a cloud is up; that was there before: in what it is now, too."""
-    if state.get("state") == "failed":
-        raise RefusedError(f"{what}: {state.get('reason', 'failed')}")
-    if state.get("state") != "up":
-        reason = f" ({state['reason']})" if state.get("reason") else ""
-        raise Held(f"{what} is {state.get('state', 'not known to the controller yet')}{reason}")
-    if settled and state.get("in-sync") is False:
-        raise Held(f"{what} is being changed")
-    return {key: state[key] for key in ("state", "since", "round-trip-time") if key in state}
 
 
 def _ended() -> dict[str, Any]:

@@ -49,12 +49,16 @@ def tenant_of(order: ServiceOrderCreate, own: str | None) -> str:
 
 
 class Checker:
-    """Checks a body against the catalogue and the tenant's inventory, within the transaction that will write it."""
+    """Checks a body against the catalogue and the tenant's inventory, within the transaction that will write it.
 
-    def __init__(self, catalogue: Catalogue, connection: sa.Connection, own_tenant: str | None) -> None:
+    `domain` is the operator's.
+    """
+
+    def __init__(self, catalogue: Catalogue, connection: sa.Connection, own_tenant: str | None, domain: str) -> None:
         self._catalogue = catalogue
         self._connection = connection
         self._own = own_tenant
+        self._domain = domain
 
     def check(self, order: ServiceOrderCreate) -> Checked:
         self._secret = self._catalogue.secret_members
@@ -136,16 +140,16 @@ class Checker:
                     raise refuse("this site is named twice", f"{at}/name")
                 names.append(self._site(checked, one, at, may_change=one["name"] in service.sites))
             made = dataclasses.replace(made, sites=tuple(names))
+            if set(names) != set(service.sites):
+                checked.listed[made.id] = places.get("site") or places["sites"]
         if "directPaths" in values:
             made = dataclasses.replace(made, direct_paths=values["directPaths"])
         if "cloud" in values:
             cloud = values["cloud"]
             key = cloud.get("sharedKey", service.shared_key)
             made = dataclasses.replace(made, cloud=secrecy.without(cloud, self._secret), shared_key=key)
-        if made.cloud is not None and places:
-            checked.places[made.id] = places.get("cloud", next(iter(places.values())))
-            if "cloud" in values:
-                blame(cloud_rules.faults(made), places["cloud"])
+            checked.places[made.id] = places["cloud"]
+            blame(cloud_rules.faults(made, self._domain), places["cloud"])
         return made
 
     # -- sites --

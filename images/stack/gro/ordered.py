@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, Self
 
 Json = Any
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 ENCAPSULATION = {"routed": "gre", "bridged": "vxlan"}
 IPSEC = "ipsec"
@@ -54,7 +55,7 @@ class Site:
         return ipaddress.IPv4Interface(self.gateway).network
 
     @cached_property
-    def networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    def networks(self) -> tuple[Network, ...]:
         """All prefixes of the site."""
         more = (ipaddress.IPv6Interface(self.gateway6).network,) if self.gateway6 is not None else ()
         return (self.network, *more)
@@ -94,6 +95,19 @@ class Service:
     """models/offers/schema/cloud.json, without what is secret of it."""
     shared_key: str | None = field(default=None, repr=False)
     """Of the cloud's tunnel; it goes to the controller and to nobody else."""
+
+    @cached_property
+    def local(self) -> tuple[Network, ...]:
+        """The sites' ends of the cloud's flow; none: the prefixes of all."""
+        return self._networks("localPrefixes")
+
+    @cached_property
+    def remote(self) -> tuple[Network, ...]:
+        """The cloud's prefixes."""
+        return self._networks("remotePrefixes")
+
+    def _networks(self, member: str) -> tuple[Network, ...]:
+        return tuple(map(ipaddress.ip_network, (self.cloud or {}).get(member, ())))
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -84,7 +84,7 @@ def orders(desk: Desk, who: Any) -> APIRouter:
     )  # fmt: skip
     async def create(caller: who, order: create_body) -> Response:
         with desk.database.begin() as connection:
-            checked = Checker(desk.catalogue, connection, scope_of(caller)).check(order)
+            checked = Checker(desk.catalogue, connection, scope_of(caller), desk.domain).check(order)
             id_ = write_order(connection, checked, desk.engine)
         document = desk.document(desk.order(id_, caller))
         desk.engine.launch(id_)

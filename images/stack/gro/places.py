@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-import sqlalchemy as sa
 from fastapi import APIRouter, Response
 from stackkit import durable
 
@@ -45,11 +44,8 @@ def places(desk: Desk, who: Any) -> APIRouter:
 
 
 def _ordered(desk: Desk, tenant: str | None) -> list[ordered.Site]:
-    query = sa.select(store.sites).order_by(store.sites.c.tenant, store.sites.c.name)
-    if tenant is not None:
-        query = query.where(store.sites.c.tenant == tenant)
     with desk.database.read() as connection:
-        return [store.site_of(dict(row._mapping)) for row in connection.execute(query)]
+        return store.all_sites(connection, tenant)
 
 
 def _document(site: ordered.Site, live: dict[str, Site]) -> dict[str, Json]:

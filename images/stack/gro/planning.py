@@ -32,7 +32,7 @@ def plans(desk: Desk, who: Any) -> APIRouter:
     async def plan(caller: who, order: body) -> Response:
         """Every edit of every device that this order would make (serviceOrder's body). Nothing is written."""
         with desk.database.begin() as connection:
-            checked = Checker(desk.catalogue, connection, scope_of(caller)).check(order)
+            checked = Checker(desk.catalogue, connection, scope_of(caller), desk.domain).check(order)
             sites = {**store.tenant_sites(connection, checked.tenant), **checked.fresh_sites}
             rows = [store.one(connection, store.services, id_) for id_ in checked.remove]
             leaving = [store.service_of(row) for row in rows if row is not None]
@@ -61,8 +61,11 @@ async def _planned(desk: Desk, checked: Checked, sites: dict[str, Site], present
 
 
 async def _named(desk: Desk, site: Site) -> Site:
-    """A site with its device's name; what is planned may be plugged in later, but must be registered."""
+    """A site with its device's name; what is planned may be plugged in later, but must be registered. The operator's
+    own that serves somebody else is as one that nobody registered."""
     device = await desk.manager.device_of(site.tenant, site.device)
-    if device is None:
+    with desk.database.read() as connection:
+        taken = device is not None and store.is_anothers(connection, site.tenant, device["name"])
+    if device is None or taken:
         raise RefusedError(f"device {site.device} of site {site.name} is not registered for {site.tenant}")
     return dataclasses.replace(site, device_name=device["name"])

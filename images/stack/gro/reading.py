@@ -1,5 +1,6 @@
 """What is only read: the inventory (TMF638) and the catalogue (TMF633)."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -23,7 +24,8 @@ def inventory(desk: Desk, who: Any) -> APIRouter:
     async def listed(request: Request, caller: who, paging: Annotated[tmf.Paging, Depends()]) -> Response:
         with desk.database.read() as connection:
             rows = store.many(connection, store.services, scope_of(caller))
-        return tmf.page(request, paging, rows, documents.service)
+            sites = store.all_sites(connection, scope_of(caller))
+        return tmf.page(request, paging, rows, partial(documents.service, sites=sites))
 
     @router.get(
         "/service/{id_}", operation_id="readService", response_class=Response,
@@ -32,7 +34,8 @@ def inventory(desk: Desk, who: Any) -> APIRouter:
     async def retrieve(id_: str, caller: who, fields: tmf.Fields = None) -> Response:
         with desk.database.read() as connection:
             row = visible(store.one(connection, store.services, id_), caller, f"service {id_:.80}")
-        return tmf.json_response(tmf.select(documents.service(row), fields))
+            sites = store.all_sites(connection, row["tenant"])
+        return tmf.json_response(tmf.select(documents.service(row, sites), fields))
 
     return router
 

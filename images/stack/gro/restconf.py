@@ -148,8 +148,16 @@ class Controller:
 
     async def connected(self, device: str) -> bool:
         """Whether the device of this name has a session with the controller."""
-        content = await self.restconf.get(f"/data/elasticlab-network:network/device={quote(device, safe='')}")
-        return any(one.get("connected") is True for one in _list(content, "elasticlab-network:device"))
+        return (await self._device(device)).get("connected") is True
+
+    async def refuses(self, device: str) -> bool:
+        """Whether the device of this name has refused its configuration."""
+        return (await self._device(device)).get("sync") == "failed"
+
+    async def _device(self, name: str) -> dict[str, Json]:
+        content = await self.restconf.get(f"/data/elasticlab-network:network/device={quote(name, safe='')}")
+        found = _list(content, "elasticlab-network:device")
+        return found[0] if found else {}
 
     async def plan(self, asked: Json) -> dict[str, Json]:
         """Edits of devices, and notes about what will be otherwise than one might think."""

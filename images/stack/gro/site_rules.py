@@ -6,13 +6,13 @@ import ipaddress
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
-from gro.formats import Network
-from gro.ordered import Json, Site
+from stackkit.prefixes import overlapping
+
+from gro.ordered import Json, Network, Site
 
 Fault = tuple[str, str]
 """JSON pointer within the site's value, and text."""
 
-_Place = tuple[Site, Network]
 _PORTS = ("tcp", "udp", 6, 17, 132)
 
 
@@ -29,30 +29,32 @@ def neighbours(fresh: Mapping[str, Site], others: Iterable[Site]) -> Iterator[tu
     sites = [*others, *fresh.values()]
     at_device: defaultdict[str, list[Site]] = defaultdict(list)
     for site in sites:
-        for other in at_device[site.device]:
-            if site.name in fresh and other.name != site.name:
-                yield from ((site.name, fault) for fault in _same_device(site, other))
+        for neighbour in at_device[site.device]:
+            if site.name in fresh and neighbour.name != site.name:
+                yield from ((site.name, fault) for fault in _same_device(site, neighbour))
         at_device[site.device].append(site)
-    order = {site.name: number for number, site in enumerate(sites)}
-    for pair in _overlapping(sites):
-        (site, own), (other, theirs) = sorted(pair, key=lambda one: order[one[0].name], reverse=True)
-        if site.name in fresh:
-            member = "gateway" if own.version == 4 else "gateway6"
-            yield site.name, (f"/{member}", f"{own} overlaps {theirs} of site {other.name}")
+    for (other, theirs), (name, own) in overlapping(
+        (site.name, network) for site in sites for network in site.networks
+    ):
+        if name in fresh:
+            yield name, (gateway_of(own), f"{own} overlaps {theirs} of site {other}")
 
 
-def _overlapping(sites: Iterable[Site]) -> Iterator[tuple[_Place, _Place]]:
-    """Prefixes are nested or apart (RFC 4632, section 3.1): in their order, what is around one is on the stack."""
-    places = [(site, network) for site in sites for network in site.networks]
-    around: list[_Place] = []
-    for place in sorted(places, key=lambda one: (one[1].version, one[1].network_address.packed, one[1].prefixlen)):
-        network = place[1]
-        while around and not (around[-1][1].version == network.version and network.network_address in around[-1][1]):
-            around.pop()
-        for other in around:
-            if other[0].name != place[0].name:
-                yield other, place
-        around.append(place)
+def vacated(new: Mapping[str, Site], before: Iterable[Site]) -> Iterator[tuple[str, Fault]]:
+    """What keeps new sites (by name) from places that others leave with the same order: undone, it gives them back."""
+    at_device: defaultdict[str, list[Site]] = defaultdict(list)
+    for site in before:
+        at_device[site.device].append(site)
+    for site in new.values():
+        for other in at_device[site.device]:
+            for place, _ in _same_device(site, other):
+                text = f"site {other.name} leaves this place with this order: it is free only when the order has ended"
+                yield site.name, (place, f"{text}, order this site then")
+
+
+def gateway_of(network: Network) -> str:
+    """Where the gateway is that has the site's prefix."""
+    return "/gateway" if network.version == 4 else "/gateway6"
 
 
 def _same_device(site: Site, other: Site) -> Iterator[Fault]:

@@ -209,17 +209,28 @@ def find_site(connection: sa.Connection, tenant: str, name: str) -> Site | None:
 
 def name_device(connection: sa.Connection, tenant: str, site: str, name: str) -> bool:
     """Makes the device this tenant's, for this site; False if it is another's."""
-    key = sa.and_(sites.c.tenant == tenant, sites.c.name == site)
-    taken = sa.select(sites.c.name).where(sites.c.device_name == name, sites.c.tenant != tenant)
-    if connection.execute(taken).first() is not None:
+    if is_anothers(connection, tenant, name):
         return False
-    connection.execute(sa.update(sites).where(key).values(device_name=name))
+    set_site(connection, tenant, site, device_name=name)
     return True
 
 
+def is_anothers(connection: sa.Connection, tenant: str, name: str) -> bool:
+    """Does the device of this name serve another tenant?"""
+    taken = sa.select(sites.c.name).where(sites.c.device_name == name, sites.c.tenant != tenant)
+    return connection.execute(taken).first() is not None
+
+
+def all_sites(connection: sa.Connection, tenant: str | None) -> list[Site]:
+    """Sites of one tenant (None: of all)."""
+    query = sa.select(sites).order_by(sites.c.tenant, sites.c.name)
+    if tenant is not None:
+        query = query.where(sites.c.tenant == tenant)
+    return [site_of(dict(row._mapping)) for row in connection.execute(query)]
+
+
 def tenant_sites(connection: sa.Connection, tenant: str) -> dict[str, Site]:
-    query = sa.select(sites).where(sites.c.tenant == tenant)
-    return {row.name: site_of(dict(row._mapping)) for row in connection.execute(query)}
+    return {site.name: site for site in all_sites(connection, tenant)}
 
 
 def services_by(connection: sa.Connection, column: sa.Column[Any], order: str) -> list[Row]:
@@ -236,6 +247,14 @@ def alive(connection: sa.Connection, tenant: str) -> list[Service]:
     """Services that are there or on their way, and whose end nobody has ordered."""
     query = sa.select(services).where(
         services.c.tenant == tenant, services.c.state != "terminated", services.c.removed_by.is_(None)
+    )
+    return [service_of(dict(row._mapping)) for row in connection.execute(query)]
+
+
+def ending(connection: sa.Connection, tenant: str) -> list[Service]:
+    """Services whose end is ordered, and that come back if it is not to be."""
+    query = sa.select(services).where(
+        services.c.tenant == tenant, services.c.state != "terminated", services.c.removed_by.is_not(None)
     )
     return [service_of(dict(row._mapping)) for row in connection.execute(query)]
 

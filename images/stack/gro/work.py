@@ -25,9 +25,10 @@ async def at_work(
     manager: Manager,
     outside: httpx.AsyncClient,
     *,
+    domain: str,
     internal_callbacks: bool = False,
 ) -> AsyncIterator[Desk]:
-    """`outside` calls listeners, whom nobody here knows: it carries no credentials."""
+    """`outside` calls listeners, whom nobody here knows: it carries no credentials. `domain` is the operator's."""
     notices = Notices()
     fulfilment = Fulfilment(database, controller, manager)
     engine = durable.Engine(database, {KIND: fulfilment.steps}, [observer(notices, fulfilment.waiting)])
@@ -37,7 +38,7 @@ async def at_work(
     await engine.start()
     tasks = [asyncio.create_task(courier.run(), name="courier"), asyncio.create_task(watch.run(), name="watch")]
     try:
-        yield Desk(database, offers, engine, controller, manager, notices, watch, internal_callbacks)
+        yield Desk(database, offers, engine, controller, manager, notices, watch, domain, internal_callbacks)
     finally:
         await engine.stop()
         for task in tasks:

@@ -146,9 +146,9 @@ class Devices:
         return None if row is None else x509.load_der_x509_certificate(row.der)
 
     def newest(self, serial: str) -> list[x509.Certificate]:
-        """The certificate of a device that ends last, for each use; without those that are revoked."""
+        """The certificate that a device was given last for each use: it uses no other, however long they live."""
         rows = self._run(
-            "SELECT der, max(not_after) FROM certificate WHERE serial = :serial AND revoked IS NULL GROUP BY purpose",
+            "SELECT der, max(rowid) FROM certificate WHERE serial = :serial AND revoked IS NULL GROUP BY purpose",
             serial=serial,
         )
         return [x509.load_der_x509_certificate(row.der) for row in rows]

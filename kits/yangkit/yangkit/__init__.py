@@ -18,6 +18,8 @@
   ``schema.validate(tree)`` raises ``RpcError`` when a configuration (RFC 7951 dict) is not valid.
 * ``Backend`` (``yangkit.backend``): ``async apply(old, new)`` and ``async state()``; both speak RFC 7951 dicts.
   ``apply`` raises ``ApplyError(message, path=None, tag="operation-failed")`` to refuse: then nothing has changed.
+  ``Datastores(check=function)``: ``check(running, new)`` may refuse in the same way what is new; what was accepted
+  once (the startup file, the configuration that a confirmed commit goes back to) is applied without asking it.
 * ``Datastores.running`` is a dict of the running configuration; ``await stores.replace_running(tree)`` changes it
   from inside (validated, applied, made durable, announced), as an edit-config by a client would.
 * ``NetconfServer(stores, rpcs={"module:rpc": handler, "/mod:container/list/action": handler})`` with
@@ -32,7 +34,8 @@
     async with await connect_ssh(host, 830, username="admin", client_key=path, host_key=path_or_None) as client: ...
     async with await connect_tls(host, 6513, cert=..., key=..., ca=..., server_name=...) as client: ...
     async with await listen_call_home_tls(...) as listener: client = await listener.accept(timeout)
-    await client.edit_config(xml_or_element, target="candidate"); await client.commit(confirmed=True, timeout=60)
+    await client.edit_config(xml_or_element, target="candidate")
+    await client.commit(confirmed=True, confirm_timeout=60)
 
 Errors are ``yangkit.errors.RpcError`` with ``tag, type, app_tag, path, message, info``.
 """

@@ -22,6 +22,8 @@ from yangkit.tree import Container, empty
 
 log = logging.getLogger(__name__)
 _FIRST_RETRY, _LAST_RETRY = 1.0, 30.0
+# Given what is running and what shall be: ApplyError refuses.
+Check = Callable[[Tree, Tree], None]
 # From running to what it shall be, with the instances that the client itself mentions (``Editor.touched``).
 Edit = Callable[[Container], tuple[Container, set[str]]]
 
@@ -47,11 +49,20 @@ class Changed:
 class Datastores:
     """Configuration, and the backend that it is applied to."""
 
-    def __init__(self, schema: Schema, backend: Backend, startup: Path, default: Tree | None = None) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        backend: Backend,
+        startup: Path,
+        default: Tree | None = None,
+        *,
+        check: Check | None = None,
+    ) -> None:
         self.schema = schema
         self.backend = backend
         self.startup_path = startup
         self._default = default
+        self._check = check
         self.running_tree = empty(schema)
         self.candidate_tree = self.running_tree
         self.locks: dict[str, Lock] = {}
@@ -160,10 +171,20 @@ class Datastores:
         if new.same(old) and self.applied:
             new = old
         else:
+            self._admit(old, new)
             await self._apply(before, new)
         if (durable if durable is not None else not self.frozen) and self._written is not new:
             await self._write(new, before)
         self._became(old, new, session, user)
+
+    def _admit(self, old: Container, new: Container) -> None:
+        """Only of what is new: what was running once is never refused, whatever has become of the world since."""
+        if self._check is None:
+            return
+        try:
+            self._check(treejson.dump(old), treejson.dump(new))
+        except ApplyError as error:
+            raise self._refused(error) from None
 
     async def _apply(self, before: Container, new: Container) -> None:
         try:

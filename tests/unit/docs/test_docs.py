@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 from collections.abc import Iterator
@@ -79,3 +80,25 @@ def test_every_variable_that_the_code_reads_is_told() -> None:
     sources = [REPOSITORY / "labctl.py", *(REPOSITORY / "harness").rglob("*.py")]
     read = {name for file in sources for name in re.findall(r"[\"'](ELASTICLAB_[A-Z_]+)[\"']", file.read_text())}
     assert read == set(generator.VARIABLES)
+
+
+def settings_of(component: Path) -> set[str]:
+    """The keys that a component has beside the common ones."""
+    trees = [
+        ast.parse(file.read_text()) for file in (component / "settings.py", component / "__main__.py") if file.exists()
+    ]
+    found = [
+        node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == "Settings"
+    ]
+    assert len(found) == 1
+    return {
+        part.target.id
+        for part in found[0].body
+        if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)
+    }
+
+
+@pytest.mark.parametrize("component", ["identity", "manager", "controller", "gro", "portal"])
+def test_every_setting_of_a_component_is_told(component: str) -> None:
+    folder = REPOSITORY / "images" / "stack" / component
+    assert settings_of(folder) - set(re.findall(r"`(\w+)`", (folder / "README.md").read_text())) == set()

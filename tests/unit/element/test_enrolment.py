@@ -196,7 +196,11 @@ def manager(authority: Callable[[str], Any], tmp_path: Path) -> Iterator[Manager
 
 @pytest.fixture
 def enrolment(manager: Manager, tmp_path: Path) -> Enrolment:
-    return Enrolment(manager.box(), tmp_path, tmp_path / "identity", None)
+    return Enrolment(manager.box(), tmp_path, tmp_path / "identity", anywhere)
+
+
+def anywhere() -> None:
+    """No interface in particular."""
 
 
 def nobody(_: object) -> None:
@@ -381,7 +385,7 @@ def test_a_box_that_is_cut_anywhere_ends_with_one_identity(manager: Manager, tmp
     for after in range(40):
         state = tmp_path / f"cut-{after}" / "identity"
         state.parent.mkdir()
-        enrolment = Enrolment(identity, tmp_path, state, None)
+        enrolment = Enrolment(identity, tmp_path, state, anywhere)
         manager.keys.clear()
         killed = _cut(enrolment, manager.url, after)
         if not (state / credentials.CURRENT).exists():

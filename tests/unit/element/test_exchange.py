@@ -121,3 +121,27 @@ def test_prefixes_are_compared_as_prefixes() -> None:
     charon.exchanges.begin(*KEY)
     charon.look(["10.2.0.7/24"])
     assert (charon.attempts, bool(charon.exchanges)) == (0, False)
+
+
+def test_a_peer_may_narrow_to_a_protocol_or_a_range_for_good() -> None:
+    """RFC 7296, section 2.9: it is tried for a while, and what is left carries nothing that is not wanted."""
+    for narrow in (["10.2.0.0/24[tcp]"], ["10.2.0.16..10.2.0.31"]):
+        charon = Charon(remote=[narrow], peer=narrow)
+        charon.exchanges.begin(*KEY)
+        charon.look(NEW)
+        assert charon.attempts == 1
+        charon.at = PATIENCE
+        charon.look(NEW)
+        assert not charon.exchanges
+        assert narrow in charon.sas.values()
+
+
+def test_what_cannot_be_read_is_not_kept() -> None:
+    """Nobody knows what it carries."""
+    for strange in (["dynamic"], ["10.2.0.0/24[tcp"], ["10.2.0.0..2001:db8::1"]):
+        charon = Charon(remote=[strange], peer=NEW)
+        charon.exchanges.begin(*KEY)
+        charon.look(NEW, "none")
+        charon.at = PATIENCE
+        charon.look(NEW, "none")
+        assert charon.ended == ["1"]

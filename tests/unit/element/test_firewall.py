@@ -14,11 +14,11 @@ Tree = dict[str, Any]
 
 
 def chain(config: Config, name: str) -> list[str]:
-    """The rules of a chain."""
+    """The rules of a chain; the first line of one that the kernel calls is where it does."""
     text = ruleset(config).text
     found = re.search(rf"^  chain {name} {{\n(.*?)^  }}", text, re.MULTILINE | re.DOTALL)
     assert found is not None
-    return [line.strip() for line in found[1].splitlines()[1:]]
+    return [line.strip() for line in found[1].splitlines() if " hook " not in line]
 
 
 def test_equal_configurations_have_equal_revisions(pop: Config, blueprint: Tree) -> None:
@@ -34,20 +34,23 @@ def test_every_counter_that_is_used_is_declared(pop: Config) -> None:
 def test_without_configuration_only_netconf_on_the_management_network_gets_in() -> None:
     accepting = [rule for rule in chain(Config(), "input") if rule.endswith("accept")]
     assert all(rule.startswith(('iifname "lo"', 'iifname "eth0"')) for rule in accepting)
+    assert accepting
     assert not [rule for rule in chain(Config(), "forwarding") if rule.endswith("accept")]
 
 
 def test_a_vni_is_bound_to_its_sites_tunnel(pop: Config) -> None:
     rules = [rule for rule in chain(pop, "input") if "4789" in rule]
-    assert rules[0] == 'udp dport 4789 meta ipsec missing counter name "vxlan-in-clear" drop'
-    assert '{ "ipsec-2" . 100.127.2.1 . 1020 } accept' in rules[1]
+    end = '{ "ipsec-2" . 100.127.2.1 . 1020 } accept'
+    assert rules[0] == f"udp dport 4789 meta ipsec exists iifname . ip saddr . @th,96,24 {end}"
+    assert rules[1] == 'udp dport 4789 meta ipsec missing counter name "vxlan-in-clear" drop'
     assert rules[2] == 'udp dport 4789 counter name "vxlan-foreign-vni" drop'
 
 
 def test_gre_is_bound_to_its_sites_tunnel(pop: Config) -> None:
     rules = [rule for rule in chain(pop, "input") if "l4proto gre" in rule]
-    assert "ipsec missing" in rules[0]
-    assert '{ "ipsec-1" . 100.127.1.1 . 100.127.0.1 } accept' in rules[1]
+    ends = '{ "ipsec-1" . 100.127.1.1 . 100.127.0.1 }'
+    assert rules[0] == f"meta l4proto gre meta ipsec exists iifname . ip saddr . ip daddr {ends} accept"
+    assert "ipsec missing" in rules[1]
     assert rules[2].endswith('counter name "gre-foreign" drop')
 
 
@@ -61,12 +64,43 @@ def test_netconf_is_offered_on_the_management_network_only(pop: Config) -> None:
 
 
 def test_a_tenant_reaches_its_own_and_the_internet_only(pop: Config) -> None:
-    accepting = [rule for rule in chain(pop, "forwarding") if rule.endswith("accept")]
-    assert all('"acme"' in rule or ("established" in rule and "ct mark & 0xfff == 1" in rule) for rule in accepting)
+    forwarding = chain(pop, "forwarding")
+    assert 'iifname vmap { "acme" : jump from-1 }' in forwarding
+    [answers] = [rule for rule in forwarding if rule.endswith("accept")]
+    ways = '{ "wan" . "gre-1" . 1, "wan" . "br-2" . 1 }'
+    assert answers == f"iifname . oifname . meta mark {ways} ct state established,related ct direction reply accept"
 
 
 def test_tenants_have_zones_of_their_own(pop: Config) -> None:
-    assert chain(pop, "zones") == ['ct original zone set iifname map { "acme" : 1, "gre-1" : 1, "br-2" : 1 }']
+    """What stays inside is the tenant's in both directions; replies to what left come back where there is none."""
+    names = '{ "acme" : 1, "gre-1" : 1, "br-2" : 1 }'
+    leaves = 'iifname { "gre-1", "br-2" } fib daddr oifname { "wan" }'
+    assert chain(pop, "zones") == [
+        f"{leaves} ct original zone set iifname map {names} accept",
+        f"ct zone set iifname map {names}",
+    ]
+    assert chain(pop, "own-zones") == [f"ct zone set oifname map {names}"]
+
+
+def test_a_tenant_that_stays_inside_asks_for_no_route(changed: Callable[[Callable[[Tree], Any]], Config]) -> None:
+    closed = changed(lambda tree: tree.pop("elasticlab-nat:nat"))
+    assert chain(closed, "zones") == ['ct zone set iifname map { "acme" : 1, "gre-1" : 1, "br-2" : 1 }']
+
+
+def test_a_policy_is_not_foretold(changed: Callable[[Callable[[Tree], Any]], Config]) -> None:
+    """Which of its first packets leave is known after conntrack only."""
+    entry = {"name": "all", "action": "break-out"}
+    config = changed(lambda tree: tree["elasticlab-nat:nat"]["breakout"][0].update({"policy": [entry]}))
+    names = '{ "acme" : 1, "gre-1" : 1, "br-2" : 1 }'
+    assert chain(config, "zones") == [f"ct original zone set iifname map {names} accept"]
+    assert chain(config, "own-zones") == [f"ct original zone set oifname map {names} accept"]
+
+
+def test_a_fragment_in_clear_completes_nothing_of_the_overlay(pop: Config) -> None:
+    known = '{ "lo", "acme", "ipsec-1", "gre-1", "ipsec-2", "br-2" }'
+    came = f"ip frag-off & 0x3fff != 0 ip daddr {{ 100.127.0.1/32 }} iifname != {known}"
+    assert chain(pop, "clear") == [f'{came} counter name "fragment-in-clear" drop']
+    assert "prerouting priority -450;" in ruleset(pop).text, "before fragments are put together (-400)"
 
 
 def test_without_breakout_nothing_is_translated(changed: Callable[[Callable[[Tree], Any]], Config]) -> None:
@@ -83,9 +117,10 @@ def test_a_gateways_addresses_cannot_be_claimed_by_a_port(pop: Config) -> None:
 
 def test_nothing_of_the_overlay_leaves_in_clear(pop: Config) -> None:
     leaks = chain(pop, "leaks")
-    assert len(leaks) == 3
-    assert all("rt ipsec missing" in rule and rule.endswith('"overlay-leak" drop') for rule in leaks)
-    assert "100.127.0.1/32" in leaks[2]
+    assert leaks[0] == 'oifname { "lo", "ipsec-1", "ipsec-2" } accept'
+    assert len(leaks) == 4
+    assert all("rt ipsec missing" in rule and rule.endswith('"overlay-leak" drop') for rule in leaks[1:])
+    assert "100.127.0.1/32" in leaks[3]
 
 
 def _segmented(**segments: list[str]) -> Callable[[Tree], None]:
@@ -100,19 +135,19 @@ def _segmented(**segments: list[str]) -> Callable[[Tree], None]:
 
 
 def _between(config: Config) -> list[str]:
-    return [r for r in chain(config, "forwarding") if r.startswith('iifname "acme"') and '"wan"' not in r]
+    return [r for r in chain(config, "from-1") if '"wan"' not in r]
 
 
 def test_interfaces_of_one_segment_forward_to_each_other(changed: Callable[[Callable[[Tree], None]], Config]) -> None:
     together = changed(_segmented(gre_1=["vpn-1"], br_2=["vpn-1"]))
-    assert _between(together) == ['iifname "acme" meta sdifname { "gre-1", "br-2" } oifname { "gre-1", "br-2" } accept']
+    assert _between(together) == ['meta sdifname { "gre-1", "br-2" } oifname { "gre-1", "br-2" } accept']
 
 
 def test_interfaces_of_two_segments_do_not(changed: Callable[[Callable[[Tree], None]], Config]) -> None:
     apart = changed(_segmented(gre_1=["vpn-1"], br_2=["vpn-2"]))
     assert _between(apart) == [
-        'iifname "acme" meta sdifname { "gre-1" } oifname { "gre-1" } accept',
-        'iifname "acme" meta sdifname { "br-2" } oifname { "br-2" } accept',
+        'meta sdifname { "gre-1" } oifname { "gre-1" } accept',
+        'meta sdifname { "br-2" } oifname { "br-2" } accept',
     ]
 
 
@@ -125,13 +160,14 @@ def test_only_internal_interfaces_reach_the_internet(changed: Callable[[Callable
     def only_gre(tree: Tree) -> None:
         tree["elasticlab-nat:nat"]["breakout"][0]["internal-interface"] = ["gre-1"]
 
-    rules = [rule for rule in chain(changed(only_gre), "forwarding") if '"wan"' in rule]
-    out = 'iifname "acme" meta sdifname { "gre-1" } oifname "wan"'
+    rules = [rule for name in ("from-1", "forwarding") for rule in chain(changed(only_gre), name) if '"wan"' in rule]
+    out = 'meta sdifname { "gre-1" } oifname "wan"'
     assert rules[0] == f"{out} ct status & confirmed == 0 ct mark set ct mark | 1 accept"
     assert rules[1] == f"{out} ct mark & 0xfff == 1 accept"
     assert rules[2] == f'{out} counter name "breakout-untranslated" drop'
+    assert len(rules) == 4
     assert all('"gre-1"' in rule and '"br-2"' not in rule for rule in rules)
-    assert all('"br-2"' in rule for rule in chain(changed(lambda _: None), "forwarding") if '"wan"' in rule)
+    assert all('"br-2"' in rule for rule in chain(changed(lambda _: None), "from-1") if '"wan"' in rule)
 
 
 def test_answers_come_in_only_from_whom_the_box_calls(pop: Config) -> None:

@@ -17,7 +17,7 @@ from element.plan.difference import Action, difference
 from element.plan.firewall import ruleset
 from element.plan.resources import Credential, Ike, Route, SharedKey, Table
 from element.state import _connection
-from element.unsupported import UnsupportedError
+from element.unsupported import InvalidError, UnsupportedError
 
 Tree = dict[str, Any]
 Edit = Callable[[Callable[[Tree], None]], Config]
@@ -160,8 +160,8 @@ class TestFilter:
         rules = self.rules(changed(gateway))
         drop = 'oifname { "wan" } counter name "overlay-leak" drop'
         guards = [
-            f'iifname "acme" ip daddr {{ 10.9.0.0/24, 10.9.1.0/24 }} {drop}',
-            f'iifname "acme" ip6 daddr {{ 2001:db8:9::/64 }} {drop}',
+            f"ip daddr {{ 10.9.0.0/24, 10.9.1.0/24 }} {drop}",
+            f"ip6 daddr {{ 2001:db8:9::/64 }} {drop}",
         ]
         assert set(guards) <= set(rules)
         breakout = next(n for n, rule in enumerate(rules) if 'oifname "wan"' in rule and "ct mark set" in rule)
@@ -176,8 +176,8 @@ class TestFilter:
     def test_the_interface_is_one_of_the_tenants_segment_and_zone(self, changed: Edit) -> None:
         rules = self.rules(changed(gateway))
         inside = '{ "ipsec-1", "br-2" }'
-        assert f'iifname "acme" meta sdifname {inside} oifname {inside} accept' in rules
-        assert any(rule.startswith("ct original zone set iifname map") and '"ipsec-1" : 1' in rule for rule in rules)
+        assert f"meta sdifname {inside} oifname {inside} accept" in rules
+        assert any(rule.startswith("ct zone set iifname map") and '"ipsec-1" : 1' in rule for rule in rules)
 
     def test_the_underlay_hears_nothing_new(self, changed: Edit, pop: Config) -> None:
         assert not [rule for rule in self.rules(changed(gateway)) if rule.startswith('iifname "ipsec-1"')]
@@ -190,12 +190,26 @@ class TestIkev1:
         found = message(desired(changed(both(shared, **{"ike-mode": str(mode)}))))
         pairs = {name: (child["local_ts"], child["remote_ts"]) for name, child in found["children"].items()}
         assert pairs == {
-            "overlay-1": (["10.2.0.0/24"], ["10.9.0.0/24"]),
-            "overlay-2": (["10.2.0.0/24"], ["10.9.1.0/24"]),
-            "overlay-3": (["2001:db8:2::/64"], ["2001:db8:9::/64"]),
+            "overlay.1": (["10.2.0.0/24"], ["10.9.0.0/24"]),
+            "overlay.2": (["10.2.0.0/24"], ["10.9.1.0/24"]),
+            "overlay.3": (["2001:db8:2::/64"], ["2001:db8:9::/64"]),
         }
         assert (found["version"], found["aggressive"]) == ("1", "yes" if mode is Mode.AGGRESSIVE else "no")
         assert "mobike" not in found
+
+    def test_flows_whose_names_look_like_children_lose_none(self, changed: Edit) -> None:
+        """A flow with two pairs of prefixes, and one that has the first one's name with a number."""
+
+        def edit(tree: Tree) -> None:
+            shared(tree)
+            connection(tree)["ike-mode"] = "ikev1-main"
+            (first,) = connection(tree)["spd"]["spd-entry"]
+            first |= {"name": "a", "local-prefix": ["10.2.0.0/24"], "remote-prefix": ["10.9.0.0/24", "10.9.1.0/24"]}
+            connection(tree)["spd"]["spd-entry"].append(first | {"name": "a-1", "remote-prefix": ["10.9.7.0/24"]})
+
+        children = changed(edit).connections[0].children
+        assert [child.flow.name for child in children] == ["a", "a", "a-1"]
+        assert len({child.name for child in children}) == 3
 
     def test_ikev2_is_as_it_was(self, pop: Config) -> None:
         found = message(desired(pop))
@@ -214,7 +228,7 @@ class TestIkev1:
         asked = {"ike-mode": "ikev1-main", "ike-proposal": ["aes128-sha1-modp1536"], "esp-proposal": ["aes128-sha1"]}
         found = message(desired(changed(both(shared, **asked))))
         assert found["proposals"] == ["aes128-sha1-modp1536"]
-        assert found["children"]["overlay-1"]["esp_proposals"] == ["aes128-sha1"]
+        assert found["children"]["overlay.1"]["esp_proposals"] == ["aes128-sha1"]
 
     def test_the_local_address_tells_connections_apart(self, changed: Edit) -> None:
         def edit(tree: Tree) -> None:
@@ -273,6 +287,55 @@ class TestSharedKeys:
         assert SECRET not in str(refusal.value)
         assert SECRET[::-1] not in str(refusal.value)
 
+    def owners(self, tree: Tree, *ends: tuple[str, str, str]) -> list[tuple[str, ...]]:
+        """Who has each key at charon, with a connection for each pair of identities and its key."""
+        keyed(tree, *ends)
+        return [secret.owners for secret in read(tree).secrets]
+
+    def test_what_several_connections_share_owns_no_key(self, pop_tree: Tree) -> None:
+        """charon takes any key of which *one* owner is right: of a POP that calls two gateways, either's for both."""
+        assert self.owners(pop_tree, ("pop", "one", "a"), ("pop", "two", "b")) == [("one.example",), ("two.example",)]
+
+    def test_nor_does_a_peer_who_calls_two_of_our_addresses(self, pop_tree: Tree) -> None:
+        assert self.owners(pop_tree, ("one", "pop", "a"), ("two", "pop", "b")) == [("one.example",), ("two.example",)]
+
+    def test_one_key_for_all_is_everybodys(self, pop_tree: Tree) -> None:
+        assert self.owners(pop_tree, ("pop", "one", "a"), ("pop", "two", "a")) == [
+            ("pop.example", "one.example"),
+            ("pop.example", "two.example"),
+        ]
+
+    def test_a_key_that_no_end_has_for_itself_is_refused(self, pop_tree: Tree) -> None:
+        keyed(pop_tree, ("pop", "one", "a"), ("pop", "two", "b"), ("east", "two", "c"))
+        with pytest.raises(InvalidError, match="both have other shared keys") as refusal:
+            read(pop_tree)
+        assert refusal.value.path == "/elasticlab-ipsec:ipsec/conn-entry[name='1']"
+        assert "b" * 20 not in str(refusal.value)
+
+    def test_a_key_that_gets_another_owner_is_loaded_again(self, changed: Edit) -> None:
+        wanted = desired(changed(shared))
+        key = next(r for r in wanted.values() if isinstance(r, SharedKey))
+        assert key.owners == ("pop.example", "site-1.example")
+        former = wanted | {key.key: replace(key, owners=("pop.example",))}
+        assert [o.action for o in difference(wanted, former).operations] == [Action.CHANGE]
+
+
+def keyed(tree: Tree, *ends: tuple[str, str, str]) -> None:
+    """A connection for each pair of identities, with a key."""
+    shared(tree)
+    model = connection(tree)
+    pad, connections = [], []
+    for number, (local, remote, key) in enumerate(ends):
+        pad.append({"name": f"own-{number}", "identity": f"{local}.example"})
+        secret = {"pre-shared": {"secret": key * 20}}
+        pad.append({"name": f"peer-{number}", "identity": f"{remote}.example"} | secret)
+        names = {
+            "local": {"local-pad-entry-name": f"own-{number}"},
+            "remote": {"remote-pad-entry-name": f"peer-{number}"},
+        }
+        connections.append(copy.deepcopy(model) | names | {"name": str(number)})
+    tree["elasticlab-ipsec:ipsec"] = {"pad": {"pad-entry": pad}, "conn-entry": connections}
+
 
 class TestTrackedRoutes:
     def tracked(self, config: Config) -> dict[str, str | None]:
@@ -319,7 +382,7 @@ class TestEstablished:
 
     def test_children_are_told_by_the_name_of_their_flow(self, changed: Edit) -> None:
         config = changed(both(shared, **{"ike-mode": "ikev1-main"}))
-        children = {f"overlay_{n}": "INSTALLED" for n in (1, 2, 3)}
+        children = {f"overlay.{n}": "INSTALLED" for n in (1, 2, 3)}
         state = _connection(config.connections[0], [sa("ESTABLISHED", **children)])["state"]
         assert state["established"] is True
         assert [child["spd-entry"] for child in state["child-sa"]] == ["overlay"] * 3

@@ -66,7 +66,7 @@ class TestDhcp:
             "dhcp-option=option:mtu,1388",
             "domain=one.example",
             "dhcp-lease-max=100",
-            "dhcp-leasefile=/var/given/acme.br-2",
+            "dhcp-leasefile=/var/given/acme:br-2",
         } <= set(told)
 
     def test_without_dns_no_server_is_told(self, served: Callable[..., Config]) -> None:
@@ -187,6 +187,20 @@ class TestFilter:
         assert refused in ruleset(pop).text
 
 
+WRONG_RA = {
+    "forgotten between two": ({"default-lifetime": 100}, "default-lifetime", "give 0, or 600 to 9000"),
+    "forgotten a second too early": (
+        {"max-rtr-adv-interval": 1000, "default-lifetime": 999},
+        "default-lifetime",
+        "give 0, or 1000 to 9000",
+    ),
+    "for too long": ({"default-lifetime": 9001}, "default-lifetime", "no more than 9000 seconds"),
+    "too seldom": ({"max-rtr-adv-interval": 1801}, "max-rtr-adv-interval", "no more than 1800 seconds"),
+    "less than IPv6 needs": ({"link-mtu": 1279}, "link-mtu", "give 0, or 1280 to what br-2 carries, 1500"),
+    "more than there is": ({"link-mtu": 1501}, "link-mtu", "give 0, or 1280 to what br-2 carries, 1500"),
+}
+
+
 class TestRouter:
     IPV6: ClassVar[Tree] = {
         "forwarding": True,
@@ -216,6 +230,40 @@ class TestRouter:
         assert "2001:db8:2::/64" not in text
         assert "prefix 2001:db8:9::/64" in text
         assert "AdvAutonomous off" in text
+
+    RA = "ietf-ipv6-unicast-routing:ipv6-router-advertisements"
+
+    @pytest.mark.parametrize("case", WRONG_RA)
+    def test_what_radvd_would_not_send_is_refused_with_its_place(
+        self, served: Callable[..., Config], case: str
+    ) -> None:
+        wrong, leaf, sentence = WRONG_RA[case]
+        with pytest.raises(InvalidError, match=sentence) as refused:
+            desired(served(ipv6=self.IPV6 | {self.RA: {"send-advertisements": True} | wrong}))
+        place = f"/ietf-interfaces:interfaces/interface[name='br-2']/ietf-ip:ipv6/{self.RA}/{leaf}"
+        assert refused.value.path == place
+
+    @pytest.mark.parametrize(
+        "right",
+        [
+            {"default-lifetime": 0, "link-mtu": 0},
+            {"max-rtr-adv-interval": 4, "default-lifetime": 4, "link-mtu": 1280},
+            {"max-rtr-adv-interval": 1800, "default-lifetime": 9000, "link-mtu": 1500},
+        ],
+    )
+    def test_what_is_within_the_bounds_is_sent(self, served: Callable[..., Config], right: Tree) -> None:
+        config = served(ipv6=self.IPV6 | {self.RA: {"send-advertisements": True} | right})
+        assert desired(config)
+        told = [line.strip() for line in texts(config)["br-2: router advertisements"]]
+        assert {f"AdvDefaultLifetime {right['default-lifetime']};", f"AdvLinkMTU {right['link-mtu']};"} <= set(told)
+
+    def test_a_tunnel_has_no_stations_to_tell(self, changed: Edit) -> None:
+        def edit(tree: Tree) -> None:
+            tunnel = next(i for i in tree["ietf-interfaces:interfaces"]["interface"] if i["name"] == "gre-1")
+            tunnel["ietf-ip:ipv6"] = {"forwarding": True, self.RA: {"send-advertisements": True}}
+
+        with pytest.raises(InvalidError, match="stations are on an Ethernet interface or a bridge"):
+            desired(changed(edit))
 
     def test_who_does_not_forward_is_no_router(self, served: Callable[..., Config]) -> None:
         config = served(ipv6=self.IPV6 | {"forwarding": False})

@@ -22,7 +22,7 @@ from element.enrolment.renewal import NEXT, Renewal
 from element.keeper import Keeper
 from element.validity import Phase, Validity
 
-from tests.unit.element.test_enrolment import Enrolment, Manager, nobody, serving
+from tests.unit.element.test_enrolment import Enrolment, Manager, anywhere, nobody, serving
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
@@ -31,6 +31,8 @@ class Est(Manager):
     """The same operator, asked for renewals."""
 
     later = 1
+    start: datetime | None = None
+    """When what it gives begins; an hour ago otherwise."""
 
     def answer(self, path: str, body: bytes) -> tuple[int, str, bytes]:
         if path != "/.well-known/est/simplereenroll":
@@ -43,7 +45,8 @@ class Est(Manager):
 
     def longer(self, csr: x509.CertificateSigningRequest) -> x509.Certificate:
         """Like the first, and later."""
-        self.ca.life = -HOUR, HOUR + timedelta(minutes=self.later)
+        begins = self.start - datetime.now(UTC) if self.start else -HOUR
+        self.ca.life = begins, HOUR + timedelta(minutes=self.later)
         issued: x509.Certificate = self.ca.issue(
             csr.subject, csr.public_key(), x509.DNSName("ucpe-1.elasticlab.example")
         )
@@ -59,12 +62,12 @@ def manager(authority: Callable[[str], Any], tmp_path: Path) -> Iterator[Est]:
 @pytest.fixture
 def box(manager: Est, tmp_path: Path) -> Path:
     """The folder of a box that is enrolled."""
-    Enrolment(manager.box(), tmp_path, tmp_path / "identity", None).attempt(manager.url, nobody)
+    Enrolment(manager.box(), tmp_path, tmp_path / "identity", anywhere).attempt(manager.url, nobody)
     return tmp_path / "identity" / "current"
 
 
 def renewal(box: Path) -> Renewal:
-    return Renewal(box.parent, box.parents[1] / "trust-anchor.pem", None)
+    return Renewal(box.parent, box.parents[1] / "trust-anchor.pem", anywhere)
 
 
 def numbers(box: Path) -> list[int]:
@@ -134,42 +137,60 @@ def test_a_certificate_of_another_authority_is_not_taken(box: Path, manager: Est
     assert whole(box)
 
 
+def test_a_box_asks_by_the_uplink_that_leads_somewhere_now(box: Path) -> None:
+    """An uplink fails between two attempts of one life."""
+    ways = iter(["no-such-uplink"])
+    work = Renewal(box.parent, box.parents[1] / "trust-anchor.pem", lambda: next(ways, None))
+    with pytest.raises(EnrolmentError, match=r"[Nn]o such device"):
+        work.renew()
+    work.renew()
+    assert whole(box)
+
+
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_box_that_is_cut_anywhere_has_a_whole_set_and_renews_with_the_same_keys(box: Path, manager: Est) -> None:
-    renewed = set()
-    for after in range(60):
+    """What is new ends before what is old, as it does where the operator wants shorter lives from now on."""
+    first = validity.read(box).start
+    for after in range(120):
         before = numbers(box)
-        manager.later += 1
+        manager.later -= 1
+        manager.start = first + timedelta(seconds=after + 1)
         manager.requests.clear()
         killed = _cut(renewal(box), after)
         assert whole(box)
         if numbers(box) == before:
             renewal(box).renew()
             assert whole(box)
+        assert not set(numbers(box)) & set(before)
+        assert validity.read(box).start == manager.start, "it went back to what it had before"
         keys = {csr.public_key().public_numbers() for path, csr in manager.requests if path.endswith("simplereenroll")}
         assert len(keys) <= 2, "it asked with other keys after the cut"
-        renewed.add(tuple(numbers(box)))
         if not killed:
             break
     else:
         pytest.fail("a renewal has more steps than were cut")
-    assert after > 10
-    assert len(renewed) == after + 1, "each round ended with new certificates"
+    assert after > 40
 
 
 def _cut(work: Renewal, after: int) -> bool:
-    """Renew in a process that is killed at its ``after``-th durable step; was it?"""
+    """Renew in a process that is killed before its ``after``-th step that is durable or removes something; was it?"""
     child = os.fork()
     if child == 0:
         try:
-            steps, sync = iter(range(after)), storage.sync
+            steps = iter(range(after))
 
-            def counted(directory: Path) -> None:
-                if next(steps, None) is None:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                sync(directory)
+            def counted(step: Callable[..., Any]) -> Callable[..., Any]:
+                def take(*arguments: Any, **more: Any) -> Any:
+                    if next(steps, None) is None:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    return step(*arguments, **more)
 
-            storage.sync = counted
+                return take
+
+            storage.sync = counted(storage.sync)
+            storage.exchange = counted(storage.exchange)
+            for name in ("unlink", "rmdir", "rename"):
+                setattr(os, name, counted(getattr(os, name)))
             work.renew()
         finally:
             os._exit(0)
@@ -250,7 +271,7 @@ class TestClock:
     ) -> None:
         manager.anchor.life = -2 * HOUR, -HOUR
         with serving(manager):
-            own = tmp_path / "trust-anchor.pem", box / "netconf.pem", box / "netconf.key", None
+            own = tmp_path / "trust-anchor.pem", box / "netconf.pem", box / "netconf.key", anywhere
             with pytest.raises(EnrolmentError, match="expired"):
                 clock.told(Https(*own), manager.url)
             assert abs(clock.told(Https(*own, dates=False), manager.url) - datetime.now(UTC)) < timedelta(seconds=5)

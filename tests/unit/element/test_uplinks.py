@@ -13,8 +13,8 @@ from element import day0, uplinks
 from element.factory import FactoryError
 from element.model import Config, Granted, read
 from element.plan import uplinks as plan
-from element.plan.desired import desired
-from element.plan.resources import Route, Rule
+from element.plan.desired import LOCAL_PRIORITY, VRF_RULE_PRIORITY, desired
+from element.plan.resources import LocalRule, Route, Rule
 from element.uplinks import SILENT, SOUND, Uplinks, answers
 
 FIRST = day0._way_out({"interface": "wan", "address": "192.0.2.10/29", "gateway": "192.0.2.9"})
@@ -40,6 +40,16 @@ def test_the_first_is_preferred_and_each_has_what_leaves_with_its_address() -> N
     assert defaults(box()) == [(254, 0, "wan"), (254, 100, "wan2"), (700, 0, "wan"), (701, 0, "wan2")]
     rules = {(r.source, r.table) for r in desired(box()).values() if isinstance(r, Rule)}
     assert rules == {("192.0.2.10", 700), ("198.51.100.2", 701)}
+
+
+def test_a_tenants_packets_follow_its_routes_whatever_source_they_have() -> None:
+    """Tenants may have the uplink's address too: those rules are the box's own packets', and come after the VRFs'."""
+    found = list(desired(box()).values())
+    rules = [r for r in found if isinstance(r, Rule) and r.source]
+    assert {r.link for r in rules} == {"lo"}
+    local = {r.priorities for r in found if isinstance(r, LocalRule)}
+    assert local == {(LOCAL_PRIORITY,)}
+    assert VRF_RULE_PRIORITY < LOCAL_PRIORITY < min(r.priority for r in rules)
 
 
 def test_one_that_leads_nowhere_comes_last_and_can_still_be_asked() -> None:

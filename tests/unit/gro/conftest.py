@@ -85,15 +85,19 @@ class Gro:
             await self.desk.engine.finished(answer.json()["id"])
         return (await self.call("GET", answer.json()["href"], tenant=tenant)).json()
 
-    async def until(self, answer: httpx.Response, state: str, step: str = "", status: str = "") -> dict[str, Any]:
-        """The order once it is in this state, its last step (if one is named) in this status."""
+    async def until(
+        self, answer: httpx.Response, state: str, step: str = "", status: str = "", message: str = ""
+    ) -> dict[str, Any]:
+        """The order once it is in this state, its last step (if one is named) in this status and with this in its
+        message."""
         with self.desk.notices.watching(answer.json()["id"]) as changed:
             async with asyncio.timeout(20):
                 while True:
                     changed.clear()
                     found = (await self.call("GET", answer.json()["href"], tenant=None)).json()
                     last = found.get("milestone", [{"name": "", "status": ""}])[-1]
-                    if found["state"] == state and step in ("", last["name"]) and status in ("", last["status"]):
+                    fits = step in ("", last["name"]) and status in ("", last["status"])
+                    if found["state"] == state and fits and message in last.get("message", ""):
                         return found
                     await changed.wait()
 
@@ -153,7 +157,8 @@ async def running(folder: Path, network: Network) -> AsyncIterator[Gro]:
         desk = await stack.enter_async_context(
             at_work(
                 database, catalogue.load(OFFERS), Controller(Restconf(southbound, north, "controller")),
-                Manager(Restconf(southbound, registry, "manager")), southbound, internal_callbacks=True,
+                Manager(Restconf(southbound, registry, "manager")), southbound,
+                domain="elasticlab.example", internal_callbacks=True,
             )
         )  # fmt: skip
         (url,) = await stack.enter_async_context(serving(create_app(desk, authenticate)))

@@ -169,8 +169,15 @@ class Controller(_Server):
         self._publish("elasticlab-network:site-state-changed", content)
 
     def device(self, name: str, *, connected: bool) -> None:
-        self.devices[name] = {"connected": connected, "sync": "in-sync" if connected else "unreachable"}
-        self._publish("elasticlab-network:device-state-changed", {"name": name, **self.devices[name]})
+        self._device(name, connected=connected, sync="in-sync" if connected else "unreachable")
+
+    def refuses(self, name: str) -> None:
+        """A device does not take its configuration."""
+        self._device(name, connected=True, sync="failed")
+
+    def _device(self, name: str, **state: Any) -> None:
+        self.devices[name] = state
+        self._publish("elasticlab-network:device-state-changed", {"name": name, **state})
 
     def _publish(self, name: str, content: dict[str, Any]) -> None:
         self.server.notifications.publish(name, content)

@@ -153,6 +153,17 @@ def local(*rules: Any) -> dict[str, Any]:
         (site(1, gateway6="fe80::1/64"), "/gateway6"),
         (site(1, gateway6="::ffff:10.0.0.1/120"), "/gateway6"),
         (site(1, gateway6="10.1.0.1/24"), "/gateway6"),
+        (site(1, gateway6="2001:db8::1/127"), "/gateway6"),
+        (site(1, gateway6="2001:db8::1/31"), "/gateway6"),
+        (site(1, gateway6="fec0::1/64"), "/gateway6"),
+        (site(1, gateway="10.1.0.0/31"), "/gateway"),
+        (site(1, gateway="10.1.0.1/32"), "/gateway"),
+        (site(1, gateway="10.1.0.1/7"), "/gateway"),
+        (site(1, gateway="240.0.0.1/24"), "/gateway"),
+        (site(1, gateway="0.1.2.3/24"), "/gateway"),
+        (site(1, gateway="169.254.1.1/24"), "/gateway"),
+        (site(1, name="branch-1\n"), "/name"),
+        (site(1, gateway="10.1.0.1/24\n"), "/gateway"),
         (site(1, dhcp={"start": "10.1.0.100"}), "/dhcp"),
         (site(1, dhcp={"start": "10.1.0.100", "end": "10.1.1.5"}), "/dhcp/end"),
         (site(1, dhcp={"start": "10.1.0.100", "end": "10.1.0.255"}), "/dhcp/end"),
@@ -174,6 +185,7 @@ def local(*rules: Any) -> dict[str, Any]:
         (local(rule(protocol="smtp")), "/localInternet/rules/0/protocol"),
         (local(rule(dscp=64)), "/localInternet/rules/0/dscp"),
         (local(rule(colour="red")), "/localInternet/rules/0"),
+        (local(rule(name="r\n")), "/localInternet/rules/0/name"),
     ],
 )
 async def test_a_bad_site_is_refused_by_the_pointer_of_its_member(gro: Any, value: Any, place: str) -> None:
@@ -191,12 +203,26 @@ C = f"{S}/serviceCharacteristic/1/value"
         (dc(sites=[]), V),
         (dc(gateway="vpc.example"), f"{C}/gateway"),
         (dc(identity=""), f"{C}/identity"),
+        (dc(identity="GW_Bad"), f"{C}/identity"),
+        (dc(identity="VPC.example"), f"{C}/identity"),
+        (dc(identity="vpc"), f"{C}/identity"),
+        (dc(identity="192.0.2.9"), f"{C}/identity"),
+        (dc(identity="elasticlab.example", sharedKey=KEY), f"{C}/identity"),
+        (dc(identity="cloud-1.vmsr-1.elasticlab.example"), f"{C}/identity"),
+        (dc(identity="cloud-1.vmsr-1.elasticlab.example", sharedKey=KEY), f"{C}/identity"),
         (dc(ikeMode="ikev3"), f"{C}/ikeMode"),
         (dc(ikeMode="ikev1-aggressive", sharedKey=KEY), f"{C}/ikeMode"),
         (dc(remotePrefixes=[]), f"{C}/remotePrefixes"),
         (dc(remotePrefixes=["10.1.0.0/16"]), f"{C}/remotePrefixes/0"),
         (dc(remotePrefixes=["10.100.0.0/16", "10.100.1.0/24"]), f"{C}/remotePrefixes/1"),
         (dc(remotePrefixes=["2001:db8::/32"]), f"{C}/remotePrefixes/0"),
+        (dc(remotePrefixes=["10.100.0.0/16", "127.0.0.0/8"]), f"{C}/remotePrefixes/1"),
+        (dc(remotePrefixes=["0.0.0.0/0"]), f"{C}/remotePrefixes/0"),
+        (dc(localPrefixes=["10.1.0.0/24"], remotePrefixes=["10.0.0.0/8"]), f"{C}/remotePrefixes/0"),
+        (
+            dc(sites=[site(1, gateway6="2001:db8:1::1/64")], localPrefixes=["10.1.0.0/24", "2001:db8:1::/64"]),
+            f"{C}/localPrefixes/1",
+        ),
         (dc(localPrefixes=["10.9.0.0/16"]), f"{C}/localPrefixes/0"),
         (dc(localPrefixes=["10.1.0.5/24"]), f"{C}/localPrefixes/0"),
     ],
@@ -204,6 +230,24 @@ C = f"{S}/serviceCharacteristic/1/value"
 async def test_a_bad_cloud_is_refused_by_the_pointer_of_its_member(gro: Any, item: Any, pointer: str) -> None:
     answer = await gro.order(item)
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, pointer), answer.text
+
+
+@pytest.mark.parametrize(
+    ("identity", "key"),
+    [("gw.vpc.example", {}), ("vpcgw-1.elasticlab.example", {}), ("192.0.2.9", {"sharedKey": KEY}),
+     ("2001:db8::9", {"sharedKey": KEY}), ("notelasticlab.example", {})],
+)  # fmt: skip
+async def test_an_identity_is_a_name_or_with_a_key_an_address(gro: Any, identity: str, key: dict[str, Any]) -> None:
+    """Of the operator's domain only that of a device, which the operator's own gateways are."""
+    done = await gro.finished(await gro.order(dc(identity=identity, **key)))
+    assert done["state"] == "completed", done
+
+
+async def test_what_is_no_lan_is_told_with_what_would_be(gro: Any) -> None:
+    refused = await gro.order(add("1", "Site to Internet", site(1, gateway="10.1.0.1/31")))
+    assert refused.json()["detail"] == "10.1.0.0/31 is no LAN: give a prefix of /8 to /30"
+    refused = await gro.order(add("1", "Site to Internet", site(1, gateway="10.1.0.255/24")))
+    assert refused.json()["detail"] == "10.1.0.255 is no host of 10.1.0.0/24: give 10.1.0.1, for example"
 
 
 async def test_clouds_and_sites_of_a_tenant_do_not_share_addresses(gro: Any) -> None:

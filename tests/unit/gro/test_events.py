@@ -13,6 +13,8 @@ import pytest
 from gro import fulfilment, streams
 from gro.watch import REGISTRY, Waiting
 
+from tests.unit.gro.test_characteristics import dc
+
 ORDERING = "/tmf-api/serviceOrdering/v4"
 # Far below every poll, far above what a busy machine needs.
 SOON = 3.0
@@ -107,12 +109,34 @@ async def test_a_site_that_fails_ends_the_order_with_its_reason(gro: Any) -> Non
     gro.network.controller.states["acme.branch-1"] = "configuring"
     order = await gro.order(internet())
     await gro.until(order, "inProgress", "verify", "held")
+    gro.network.controller.refuses("ucpe-s1")
     gro.network.controller.site("acme.branch-1", "failed", "the port lan is taken")
     failed = await gro.finished(order)
     assert (failed["state"], failed["errorMessage"][0]["reason"]) == (
         "failed",
         "verify: site branch-1: the port lan is taken",
     )
+
+
+async def test_a_site_that_fails_by_the_pop_waits_until_that_is_mended(gro: Any) -> None:
+    """Many have a part in the POP's configuration: whose fault it is that it refuses nobody knows."""
+    reason = "POP router vmsr-1 has not taken its configuration"
+    gro.network.controller.states["acme.branch-1"] = "configuring"
+    order = await gro.order(internet())
+    await gro.until(order, "inProgress", "verify", "held")
+    gro.network.controller.site("acme.branch-1", "failed", reason)
+    waits = await gro.until(order, "inProgress", "verify", "held", "vmsr-1")
+    assert waits["milestone"][-1]["message"] == f"site branch-1 is failed ({reason})"
+    gro.network.controller.site("acme.branch-1", "up")
+    assert await completed(gro, order) < SOON
+
+
+async def test_a_cloud_that_the_pop_refuses_fails_its_order_though_its_sites_wait(gro: Any) -> None:
+    """It is the POP's alone: undone, it stands in nobody's way any more."""
+    gro.network.controller.states["acme.branch-1"] = "failed"
+    gro.network.controller.cloud_state = "failed"
+    failed = await gro.finished(await gro.order(dc()))
+    assert (failed["state"], "the cloud of service" in failed["errorMessage"][0]["reason"]) == ("failed", True)
 
 
 async def test_while_an_order_is_held_nobody_is_asked_and_others_events_wake_it_not(gro: Any) -> None:
@@ -219,7 +243,7 @@ def test_who_waits_for_what() -> None:
 
 
 async def test_our_own_time_in_an_order_is_below_the_bound(gro: Any) -> None:
-    """Issue 4: at most 1 s. All others answer at once here: what is left is ours, and what they take of it."""
+    """At most 1 s of it is ours. All others answer at once here: what is left is ours and what they take of it."""
     taken = []
     for number in (1, 2, 3):
         begun = time.monotonic()
@@ -227,4 +251,4 @@ async def test_our_own_time_in_an_order_is_below_the_bound(gro: Any) -> None:
         await gro.finished(order)
         taken.append(time.monotonic() - begun)
     print("seconds from POST to the end:", [f"{one:.3f}" for one in taken])
-    assert min(taken) < 0.5
+    assert min(taken) < 1

@@ -65,10 +65,69 @@ async def test_a_site_joins_and_another_leaves(gro: Any) -> None:
     assert access(gro, "branch-2")["vpn-attachment"]["vpn-id"] == internet, "it is in the other service only"
     evidence = done["milestone"][3]["evidence"]
     states = {name: evidence[f"branch-{name}"]["state"] for name in (1, 2, 3, 4)}
-    assert states == {1: "up", 2: "changed", 3: "gone", 4: "up"}
+    assert states == {1: "changed", 2: "changed", 3: "gone", 4: "up"}
     assert len((await gro.call("GET", "/sites")).json()) == 3
     told = {one["name"]: one["value"] for one in (await services(gro))[0]["serviceCharacteristic"]} | {}
     assert told in ({"sites": sites, "directPaths": True}, {"site": {"name": "branch-2"}})
+
+
+async def test_a_change_does_not_wait_for_sites_and_clouds_that_it_leaves_as_they_are(gro: Any) -> None:
+    mesh, cloud = await bought(
+        gro, add("1", "Site to Site", [site(1), site(2), site(3)]), dc("2", [{"name": "branch-1"}])
+    )
+    gro.network.controller.site("acme.branch-3", "down", "ucpe-s3 is not connected")
+    gro.network.controller.cloud(cloud, "down")
+    sites = [site(1, gateway="10.1.0.254/24"), {"name": "branch-2"}, {"name": "branch-3"}]
+    done = await gro.finished(await gro.order(modify(mesh, sites=sites)))
+    assert done["state"] == "completed", done
+    evidence = done["milestone"][3]["evidence"]
+    assert [evidence[f"branch-{n}"]["state"] for n in (1, 2, 3)] == ["up", "changed", "changed"]
+    done = await gro.finished(await gro.order(modify(cloud, sites=[{"name": "branch-1"}, {"name": "branch-2"}])))
+    assert done["state"] == "completed", done
+    assert done["milestone"][3]["evidence"][f"cloud of {cloud}"] == {"state": "changed"}
+    # What is changed is waited for.
+    order = await gro.order(modify(cloud, cloud={**CLOUD, "ikeMode": "ikev1-main"}))
+    await gro.until(order, "inProgress", "verify", "held")
+    gro.network.controller.cloud(cloud, "up")
+    assert (await gro.finished(order))["state"] == "completed"
+
+
+async def test_a_site_that_is_left_as_it_is_still_gets_what_others_change(gro: Any) -> None:
+    (mesh,) = await bought(gro, add("1", "Site to Site", [site(1), site(2)]))
+    gro.network.controller.slow.add("acme.branch-2")
+    order = await gro.order(modify(mesh, sites=[site(1, gateway="10.1.0.254/24"), {"name": "branch-2"}]))
+    waits = await gro.until(order, "inProgress", "verify", "held")
+    assert waits["milestone"][-1]["message"] == "site branch-2 is being changed"
+    gro.network.controller.site("acme.branch-2", "down")
+    assert (await gro.finished(order))["state"] == "completed"
+
+
+async def test_services_that_share_a_site_all_tell_how_it_is_now(gro: Any) -> None:
+    other = add("2", "Site to Site", [{**site(1), "encapsulation": "gre"}, site(2)])
+    internet, mesh, named = await bought(
+        gro, add("1", "Site to Internet", site(1)), other, add("3", "Site to Internet", {"name": "branch-1"})
+    )
+    (before,) = (one for one in await services(gro) if one["id"] == mesh)
+    assert before["serviceCharacteristic"][0]["value"] == [{**site(1), "encapsulation": "gre"}, site(2)], (
+        "as it was said"
+    )
+    await gro.call("POST", "/tmf-api/serviceInventory/v4/hub", {"callback": gro.listener.url})
+    await gro.call("POST", f"{ORDERING}/hub", {"callback": gro.listener.url})
+    moved = site(1, gateway="10.1.0.254/24")
+    now = {**moved, "port": "lan"}
+    await gro.finished(await gro.order(modify(internet, site=moved)))
+    found = {one["id"]: one["serviceCharacteristic"][0]["value"] for one in await services(gro)}
+    assert found == {internet: moved, mesh: [now, site(2)], named: {"name": "branch-1"}}
+    read = await gro.call("GET", f"/tmf-api/serviceInventory/v4/service/{mesh}")
+    assert read.json()["serviceCharacteristic"][0]["value"] == [now, site(2)]
+    events = await gro.listener.until("completed")
+    told = {one["event"]["service"]["id"]: one["event"]["service"]["serviceCharacteristic"][0]["value"]
+            for one in events if one["eventType"] == "ServiceAttributeValueChangeEvent"}  # fmt: skip
+    assert told == found
+    # Who gives back what he has read changes nothing.
+    await gro.finished(await gro.order(modify(mesh, sites=found[mesh])))
+    assert {one["id"]: one["serviceCharacteristic"][0]["value"] for one in await services(gro)} == found
+    assert access(gro)["ip-connection"]["ipv4"]["addresses"]["provider-address"] == "10.1.0.254"
 
 
 async def test_a_plan_shows_what_a_change_would_do_and_does_nothing(gro: Any) -> None:
@@ -113,6 +172,7 @@ async def test_a_change_that_ends_badly_leaves_everything_as_it_was(gro: Any, en
         controller.slow.add("acme.branch-1")
     else:
         controller.states["acme.branch-4"] = "failed"
+        controller.refuses("ucpe-s4")
     order = await gro.order(items)
     if end in ("cancelled", "held"):
         await (gro.until(order, "held") if end == "held" else gro.until(order, "inProgress", "verify", "held"))
@@ -150,6 +210,27 @@ async def test_as_long_as_an_order_is_open_no_other_touches_what_it_changes(gro:
         await gro.order(add("1", "Site to Internet", bridged(5, device="S1", port="lan2", vlan=7)))
     ).status_code == 201
     assert (await gro.order(modify(internet, site=site(1, dns={})))).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("after", "comes", "place"),
+    [
+        ({"vlan": 8}, {"vlan": 7}, "/vlan"),
+        ({"vlan": 7, "port": "lan3"}, {"vlan": 7}, "/vlan"),
+    ],
+)
+async def test_a_place_is_free_when_the_order_that_frees_it_has_ended(
+    gro: Any, after: Any, comes: Any, place: str
+) -> None:
+    (internet,) = await bought(gro, add("1", "Site to Internet", bridged(1, port="lan2", vlan=7)))
+    moves = modify(internet, site=bridged(1, **{"port": "lan2", **after}))
+    new = add("2", "Site to Internet", bridged(2, device="S1", port="lan2", **comes))
+    for path in ("orderPlan", "serviceOrder"):
+        refused = await gro.call("POST", f"{ORDERING}/{path}", {"serviceOrderItem": [moves, new]})
+        assert refused.status_code == 400, refused.text
+        assert refused.json()["errors"][0]["pointer"] == V.replace("/0/", "/1/", 1) + place
+    assert (await gro.finished(await gro.order(moves)))["state"] == "completed"
+    assert (await gro.finished(await gro.order(new)))["state"] == "completed"
 
 
 async def test_two_sites_exchange_their_places(gro: Any) -> None:

@@ -87,6 +87,10 @@ async def test_a_device_of_the_operator_serves_one_tenant_at_a_time(gro: Any) ->
     order = await gro.order(internet())
     held = await gro.until(order, "held")
     assert held["milestone"][-1]["message"] == "device S1 of site branch-1 is not registered for acme"
+    more = add("1", "Site to Internet", site(2, device="S1", access="bridged", port="lan2"))
+    plan = await gro.call("POST", f"{ORDERING}/orderPlan", {"serviceOrderItem": [more]})
+    assert (plan.status_code, plan.json()["detail"]) == (422, "device S1 of site branch-2 is not registered for acme")
+    assert not gro.network.controller.plans, "the controller, which knows whom it serves, is not asked"
     service = first["serviceOrderItem"][0]["service"]["id"]
     end = {"id": "1", "action": "delete", "service": {"id": service}}
     await gro.finished(await gro.order(end, tenant="rival"), "rival")

@@ -148,6 +148,7 @@ async def world(folder: Path, tokens_: Tokens, network: Network) -> AsyncIterato
         "key": certificates / "gro.key", "service_ca": certificates / "ca.pem", "issuer": identity.url,
         "identity_url": identity.url, "controller_url": f"https://localhost:{peers.ports[0]}",
         "manager_url": f"https://localhost:{peers.ports[1]}", "offers": OFFERS, "internal_callbacks": True,
+        "domain": "elasticlab.example",
     }  # fmt: skip
     lines = [f"{key} = {_toml(value)}\n" for key, value in values.items()]
     (folder / "gro.toml").write_text("".join(lines))

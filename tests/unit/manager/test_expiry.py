@@ -74,6 +74,21 @@ async def test_who_did_not_renew_is_told_of_refused_without_quarantine_and_relea
     await until(world, "certificate-expired", cleared=True)
 
 
+async def test_a_certificate_with_a_shorter_life_than_the_one_before_is_told_of_when_it_has_ended(world):
+    """The operator wants shorter lives: the one before would be good for a year still, but nobody uses it."""
+    await world.register("SN1")
+    box = world.visitor("SN1")
+    first = await box.join()
+    await world.halt()
+    await world.start(certificate_life=3)
+    key = ec.generate_private_key(ec.SECP256R1())
+    (second,) = world.certificates_of(await box.est("simplereenroll", world.request_for(key, first.subject)))
+    ended = await until(world, "certificate-expired")
+    assert f"{second.serial_number:x}" in ended["alarm-text"]
+    async with world.operator() as client:
+        assert (await client.post(RELEASE)).status_code == 204
+
+
 async def test_a_renewed_certificate_stands_beside_the_old_one_until_both_are_revoked(world):
     await world.register("SN1")
     box = world.visitor("SN1")

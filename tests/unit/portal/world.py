@@ -122,6 +122,7 @@ issuer = "{issuer}"
 identity_url = "{issuer}"
 manager_url = "{south.manager_url}"
 controller_url = "{south.controller_url}"
+domain = "elasticlab.example"
 offers = "{OFFERS}"
 """
     )

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
+
+from element.apply import selectors
+from element.apply.selectors import Selectors
 
 Message = dict[str, Any]
 Key = tuple[str, str]
@@ -34,6 +36,11 @@ class Exchanges:
     def __bool__(self) -> bool:
         return bool(self._until)
 
+    @property
+    def connections(self) -> set[str]:
+        """Those of which an exchange is under way."""
+        return {name for name, _ in self._until}
+
     def begin(self, ike: str, child: str) -> None:
         """The selectors of a child have changed."""
         self._until[ike, child] = self._now() + PATIENCE
@@ -52,7 +59,7 @@ class Exchanges:
 
     def _step(self, key: Key, wanted: Message, sas: list[Message]) -> bool:
         """Is it done?"""
-        right = [sa for sa in sas if _selectors(sa, "-") == _selectors(wanted, "_")]
+        right = [sa for sa in sas if not differs(sa, wanted)]
         former = [sa for sa in sas if sa not in right]
         late = self._now() >= self._until[key]
         starts = wanted["start_action"] != "none"
@@ -87,23 +94,16 @@ def _carrying(key: Key, associations: list[Message]) -> list[Message]:
     return sorted(found, key=lambda one: int(one["uniqueid"]))
 
 
-def _selectors(tree: Message, joint: str) -> tuple[frozenset[str], ...]:
-    ends = (f"local{joint}ts", f"remote{joint}ts")
-    return tuple(frozenset(str(ip_network(prefix, strict=False)) for prefix in tree[end]) for end in ends)
+def differs(sa: Message, wanted: Message) -> bool:
+    """Does a child SA carry other than what its flow is to?"""
+    return _selectors(sa, "-") != _selectors(wanted, "_")
+
+
+def _selectors(tree: Message, joint: str) -> tuple[Selectors | None, ...]:
+    return tuple(selectors.read(tree[f"{end}{joint}ts"]) for end in ("local", "remote"))
 
 
 def _within(sa: Message, wanted: Message) -> bool:
-    """Does a child carry nothing that is not wanted?"""
-    has, may = _selectors(sa, "-"), _selectors(wanted, "_")
-    return all(
-        any(_inside(one, other) for other in larger)
-        for smaller, larger in zip(has, may, strict=True)
-        for one in smaller
-    )
-
-
-def _inside(one: str, other: str) -> bool:
-    inner, outer = ip_network(one), ip_network(other)
-    if isinstance(inner, IPv4Network):
-        return isinstance(outer, IPv4Network) and inner.subnet_of(outer)
-    return isinstance(outer, IPv6Network) and inner.subnet_of(outer)
+    """Does a child carry nothing that is not wanted? Of what cannot be read nobody knows."""
+    ends = zip(_selectors(sa, "-"), _selectors(wanted, "_"), strict=True)
+    return all(has is not None and may is not None and selectors.within(has, may) for has, may in ends)

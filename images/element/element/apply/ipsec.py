@@ -1,54 +1,42 @@
 """Connections and credentials of charon, over vici.
 
 charon cannot tell what a loaded connection looks like, so a session remembers what it loaded. After a restart of this
-program everything is loaded once more: charon compares, and equal connections keep their SAs. After a restart of
-charon the session breaks, and with it goes all memory.
+program everything is loaded once more: charon compares, and equal connections keep their SAs. What SAs may have been
+made by outlives the session (``Memory``): a change that was cut is carried on. After a restart of charon the session
+breaks, and with it goes all that was loaded.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import socket
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import vici
 from cryptography import x509
 
-from element.apply.exchange import Exchanges
+from element.apply.daemon import CharonError, Daemon, Message
+from element.apply.exchange import Exchanges, Key
+from element.apply.memory import Memory
 from element.apply.succession import Succession
 from element.plan.resources import Credential, Ike, Resource, SharedKey
-from element.revocation import Revocations, is_revoked
+from element.revocation import Revocations, holders, serials
 
-Message = dict[str, Any]
-TIMEOUT = 10.0
 UNKNOWN = "?"
 _ENDS = ("version", "local", "remote", "local_addrs", "remote_addrs")
 _SELECTORS = ("local_ts", "remote_ts", "if_id_in")
 _LIVING = frozenset({"INSTALLED", "REKEYING", "REKEYED", "CREATED", "INSTALLING"})
 
 
-class CharonError(RuntimeError):
-    """charon refused a command."""
+class Charon(Daemon):
+    """charon, and what was loaded into it through this session."""
 
-
-class CharonGoneError(ConnectionError):
-    """There is no charon to talk to."""
-
-
-class Charon:
-    """A vici session that comes back by itself, and what was loaded through it."""
-
-    def __init__(self, path: Path, store: Path, revocations: Revocations) -> None:
-        self._path = path
+    def __init__(self, path: Path, store: Path, revocations: Revocations, memory: Memory) -> None:
+        super().__init__(path)
         self._store = store
         self._revocations = revocations
-        self._session: Any = None
-        self._socket: socket.socket | None = None
+        self._memory = memory
         self._loaded: dict[str, Ike] = {}
         self._credentials: dict[tuple[str, bool], Credential] = {}
         self._keys: dict[str, str] = {}
@@ -58,9 +46,7 @@ class Charon:
 
     def close(self) -> None:
         """Forget the session and what was loaded through it."""
-        if self._socket:
-            self._socket.close()
-        self._session = self._socket = None
+        super().close()
         self._loaded.clear()
         self._credentials.clear()
         self._keys.clear()
@@ -68,37 +54,15 @@ class Charon:
         self._exchanges.clear()
         self._succession.clear()
 
-    def call(self, command: str, message: Message | None = None) -> Any:
-        """One command; ``CharonGoneError`` when charon is not there (any more)."""
-        try:
-            method = getattr(self._connected(), command)
-            answer = method(message) if message is not None else method()
-            return list(answer) if hasattr(answer, "__next__") else answer
-        except vici.exception.CommandException as error:
-            raise CharonError(f"{command}: {error}") from error
-        except (OSError, EOFError, vici.exception.SessionException) as error:
-            self.close()
-            raise CharonGoneError(f"charon is gone: {error}") from error
-
-    def _connected(self) -> Any:
-        if self._session is None:
-            connection = socket.socket(socket.AF_UNIX)
-            connection.settimeout(TIMEOUT)
-            try:
-                connection.connect(str(self._path))
-            except OSError:
-                connection.close()
-                raise
-            self._socket = connection
-            self._session = vici.Session(connection)
-        return self._session
-
     def read(self) -> Iterator[Resource]:
         """Connections that charon has, and the credentials that this session loaded."""
-        for name in (n.decode() for n in self.call("get_conns").get("conns", ())):
+        loaded = self.names("get_conns", "conns")
+        for name in sorted(loaded):
             yield self._loaded.get(name, Ike(name, UNKNOWN))
+        for name in sorted(self._memory.connections - loaded):  # its SAs may be there yet
+            yield Ike(name, UNKNOWN)
         yield from self._credentials.values()
-        for name in (n.decode() for n in self.call("get_shared").get("keys", ())):
+        for name in sorted(self.names("get_shared", "keys")):
             local, _, remote = name.partition(" ")
             yield self._shared.get(name, SharedKey(local, remote, UNKNOWN))
 
@@ -131,8 +95,15 @@ class Charon:
             self.call("load_cert", {"type": "X509_CRL", "flag": "NONE", "data": other})
             # charon keeps a copy of each list that it has verified, and would go on asking the older one.
             self.call("flush_certs", {"type": "X509_CRL"})
-            self._end_revoked(x509.load_pem_x509_crl(other.encode()))
+            self._end_revoked(credential.name, x509.load_pem_x509_crl(other.encode()))
         self._credentials[credential.name, credential.own] = credential
+
+    def take_up_lists(self) -> None:
+        """Load what has changed of authorities that are loaded; nobody need look at the rest of the machine for it."""
+        for credential in [one for one in self._credentials.values() if not one.own]:
+            now = self.present(credential)
+            if now != credential:
+                self.load_credential(now)
 
     def _load_own(self, name: str, certificate: str, key: str) -> None:
         """A key and its certificate; charon takes the certificate that it has the key for (``load``).
@@ -142,7 +113,7 @@ class Charon:
         before = self._keys.get(name)
         self.call("load_cert", {"type": "X509", "flag": "NONE", "data": certificate})
         now = self._keys[name] = self.call("load_key", {"type": "any", "data": key})["id"].decode()
-        for other in {k.decode() for k in self.call("get_keys").get("keys", ())} - set(self._keys.values()):
+        for other in self.names("get_keys", "keys") - set(self._keys.values()):
             self.call("unload_key", {"id": other})
         if before not in (None, now):
             for ike in self._loaded.values():
@@ -162,8 +133,8 @@ class Charon:
 
     def load_shared(self, shared: SharedKey) -> None:
         """Load a shared key, for these two identities only; another version takes the place of the one before."""
-        owners = [shared.local_id, shared.remote_id]
-        name = " ".join(owners)
+        name = f"{shared.local_id} {shared.remote_id}"
+        owners = list(shared.owners)
         self.call("load_shared", {"id": name, "type": "IKE", "data": shared.value, "owners": owners})
         self._shared[name] = shared
 
@@ -171,23 +142,25 @@ class Charon:
         """Unload a shared key."""
         name = f"{shared.local_id} {shared.remote_id}"
         self._shared.pop(name, None)
-        if name.encode() in self.call("get_shared").get("keys", ()):
+        if name in self.names("get_shared", "keys"):
             self.call("unload_shared", {"id": name})
 
     def load(self, ike: Ike) -> None:
         """Load a connection. Its SAs stay unless they contradict it."""
-        message, before = json.loads(ike.message), self._loaded.get(ike.name)
+        wanted, message = json.loads(ike.message), json.loads(ike.message)
         # By identity, not by certificate: a connection that is loaded with another certificate loses its SAs.
         message["local"].pop("certs", None)
         if "cacerts" in message["remote"]:
             authorities = message["remote"]["cacerts"]
             message["remote"]["cacerts"] = [(self._store / f"{name}.pem").read_text() for name in authorities]
         self._succession.order(ike.name, message)
+        self._memory.add(ike.name, wanted)
         self.call("load_conn", {ike.name: message})
         self._loaded[ike.name] = ike
         # Only now: a peer that is told calls again at once, and must meet what is new.
-        if before:
-            self._end_what_contradicts(ike.name, json.loads(before.message), json.loads(ike.message))
+        for former in self._memory.versions(ike.name):
+            if former != wanted:
+                self._end_what_contradicts(ike.name, former, wanted)
         self._start()
 
     def _end_what_contradicts(self, name: str, old: Message, new: Message) -> None:
@@ -210,8 +183,10 @@ class Charon:
     def unload(self, ike: Ike) -> None:
         """Unload a connection and end its SAs; the peer is told."""
         self._loaded.pop(ike.name, None)
-        self.call("unload_conn", {"name": ike.name})
+        if ike.name in self.names("get_conns", "conns"):
+            self.call("unload_conn", {"name": ike.name})
         self._terminate({"ike": ike.name})
+        self._memory.forget(ike.name)
         if not self._loaded:
             self._end_half_open()
 
@@ -226,27 +201,18 @@ class Charon:
         with suppress(CharonError):
             self.call("terminate", which | {"timeout": "2000", "force": "yes"})
 
-    def _end_revoked(self, crl: x509.CertificateRevocationList) -> None:
-        """RFC 5280: a certificate on the list is void now, also for SAs that were authenticated with it before."""
-        names, valid = set[str](), set[str]()
-        for item in self.call("list_certs", {"type": "X509"}):
-            certificate = x509.load_der_x509_certificate(item["data"])
-            if is_revoked(crl, certificate):
-                names |= _dns_names(certificate)
-            elif certificate.not_valid_after_utc > datetime.now(UTC):
-                valid |= _dns_names(certificate)
-        names -= valid  # who has been given another one since
-        for sa in self.associations():
+    def _end_revoked(self, authority: str, crl: x509.CertificateRevocationList) -> None:
+        """RFC 5280: a certificate on the list is void now, also for SAs that were authenticated with it before.
+
+        charon does not tell which certificate an SA was made with. A peer that has another by now may have used that:
+        then it calls again, and loses no more than that moment. SAs that are younger than an entry are none of its.
+        """
+        known = (x509.load_der_x509_certificate(one["data"]) for one in self.call("list_certs", {"type": "X509"}))
+        names = holders(crl, known, self._memory.revoked(authority))
+        for sa in self.associations() if names else ():
             if sa["remote-id"] in names:
                 self.call("terminate", {"ike-id": sa["uniqueid"], "timeout": "2000", "force": "yes"})
-
-    def associations(self) -> list[Message]:
-        """All IKE SAs with their child SAs, as text; ``name`` is the connection's."""
-        result = []
-        for answer in self.call("list_sas"):
-            for name, sa in answer.items():
-                result.append({"name": name, **_text(sa)})
-        return result
+        self._memory.carry_out(authority, serials(crl))
 
     def established(self, wanted: Collection[Ike]) -> set[str]:
         """Names of the connections that are established with all their children."""
@@ -269,25 +235,31 @@ class Charon:
     def _start(self) -> None:
         """Start what has no SA, and bring exchanges of SAs forward."""
         wanted = {(name, child) for name, ike in self._loaded.items() for child in _started(ike)}
-        if not wanted and not self._exchanges:
-            return
-        associations = self.associations()
-        alive = set()
-        for sa in associations:
-            name = sa["name"]
-            if sa["state"] == "CONNECTING":  # its children follow
-                alive |= {(name, child) for ours, child in wanted if ours == name}
-            alive |= {(name, c["name"]) for c in sa.get("child-sas", {}).values() if c["state"] in _LIVING}
-        for name, child in sorted(wanted - alive):
-            self._initiate(name, child)
-        if self._exchanges:
-            loaded = {name: json.loads(ike.message)["children"] for name, ike in self._loaded.items()}
-            children = {(name, child): message for name, found in loaded.items() for child, message in found.items()}
-            self._exchanges.go_on(children, associations)
+        if wanted or self._exchanges:
+            associations = self.associations()
+            for name, child in sorted(wanted - _alive(wanted, associations)):
+                self._initiate(name, child)
+            if self._exchanges:
+                loaded = {name: json.loads(ike.message)["children"] for name, ike in self._loaded.items()}
+                children = {(name, child): wants for name, found in loaded.items() for child, wants in found.items()}
+                self._exchanges.go_on(children, associations)
+        for name in self._loaded.keys() - self._exchanges.connections:
+            self._memory.settle(name, json.loads(self._loaded[name].message))
 
     def _initiate(self, name: str, child: str) -> None:
         with suppress(CharonError):
             self.call("initiate", {"child": child, "ike": name, "timeout": "-1"})
+
+
+def _alive(wanted: Collection[Key], associations: list[Message]) -> set[Key]:
+    """Children that have an SA, or whose connection is being made."""
+    alive = set()
+    for sa in associations:
+        name = sa["name"]
+        if sa["state"] == "CONNECTING":  # its children follow
+            alive |= {(name, child) for ours, child in wanted if ours == name}
+        alive |= {(name, c["name"]) for c in sa.get("child-sas", {}).values() if c["state"] in _LIVING}
+    return alive
 
 
 def established(children: Collection[str], associations: list[Message]) -> bool:
@@ -302,19 +274,3 @@ def _started(ike: Ike) -> Iterator[str]:
     """Names of the children that are ours to start."""
     children = json.loads(ike.message)["children"]
     return (name for name, child in children.items() if child["start_action"] != "none")
-
-
-def _text(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    if isinstance(value, dict):
-        return {k: _text(v) for k, v in value.items()}
-    return [_text(v) for v in value] if isinstance(value, list) else value
-
-
-def _dns_names(certificate: x509.Certificate) -> set[str]:
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return set()
-    return set(names.get_values_for_type(x509.DNSName))

@@ -1,22 +1,18 @@
-"""The packet filter: nft(8), one transaction. Counters keep their values when the rules around them change."""
+"""The packet filter, replaced in one transaction. Counters keep their values when the rules around them change."""
 
 from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
+from element.apply import libnftables
 from element.plan.firewall import TABLE
 from element.plan.resources import Ruleset
 
 _FAMILIES = ("inet", "bridge")
 _MARK = "revision-"
-
-
-class NftError(RuntimeError):
-    """nft refused a transaction; nothing has changed."""
 
 
 def read() -> Iterator[Ruleset]:
@@ -37,7 +33,7 @@ def load(ruleset: Ruleset) -> None:
             if item.get("table") == TABLE and item["name"] not in wanted[kind]:
                 lines.append(f"delete {kind} {item['family']} {TABLE} {item['name']}")
     lines += [ruleset.text, f"add chain inet {TABLE} {_MARK}{ruleset.revision}"]
-    _nft("-f", "-", text="\n".join(lines) + "\n")
+    libnftables.run("\n".join(lines) + "\n")
 
 
 def counters() -> dict[str, tuple[int, int]]:
@@ -48,14 +44,7 @@ def counters() -> dict[str, tuple[int, int]]:
 
 
 def _listing(what: str) -> Iterator[dict[str, Any]]:
-    for entry in json.loads(_nft("-j", "list", what)).get("nftables", ()):
+    for entry in json.loads(libnftables.run(f"list {what}", json=True)).get("nftables", ()):
         for kind, item in entry.items():
             if kind == what.removesuffix("s"):
                 yield item
-
-
-def _nft(*arguments: str, text: str | None = None) -> str:
-    done = subprocess.run(["nft", *arguments], input=text, capture_output=True, text=True, check=False, timeout=30)
-    if done.returncode:
-        raise NftError(f"nft: {done.stderr.strip().splitlines()[0] if done.stderr else done.returncode}")
-    return done.stdout

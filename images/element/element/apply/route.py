@@ -10,10 +10,11 @@ from typing import Any
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from element.plan.resources import MARK_MASK, ROUTE_PROTOCOL, Resource, Route, Rule
+from element.plan.resources import MARK_MASK, ROUTE_PROTOCOL, LocalRule, Resource, Route, Rule
 
 _TYPES = {"unicast": 1, "blackhole": 6, "unreachable": 7, "prohibit": 8}
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+_LOCAL_TABLE = 255
 _KINDS = {number: kind for kind, number in _TYPES.items()}
 
 
@@ -31,6 +32,23 @@ class Routes:
                 if message["proto"] == ROUTE_PROTOCOL:
                     yield self._route(message, names)
             yield from {rule.key: rule for rule in self._rules(family)}.values()
+        for version in _FAMILIES:
+            yield LocalRule(version, self._local(version))
+
+    def _local(self, version: int) -> tuple[int, ...]:
+        """Where the rule is that finds the underlay's own addresses."""
+        rules = self._ipr.get_rules(family=_FAMILIES[version])
+        found = (m.get_attr("FRA_PRIORITY") or 0 for m in rules if m.get_attr("FRA_TABLE") == _LOCAL_TABLE)
+        return tuple(sorted(found))
+
+    def move_local_rule(self, rule: LocalRule) -> None:
+        """Make it where it is wanted, and only then remove it elsewhere: what is the box's own is always found."""
+        there, family = self._local(rule.family), _FAMILIES[rule.family]
+        for priority in sorted({*rule.priorities}.difference(there)):
+            self._ipr.rule("add", family=family, priority=priority, table=_LOCAL_TABLE)
+        for priority in there:
+            if priority not in rule.priorities:
+                self._ipr.rule("del", family=family, priority=priority, table=_LOCAL_TABLE)
 
     def _rules(self, family: int) -> Iterator[Rule]:
         version = 4 if family == socket.AF_INET else 6
@@ -108,6 +126,7 @@ class Routes:
             return arguments | {"FRA_L3MDEV": 1, "table": 0}
         arguments |= {"table": rule.table, "FRA_PROTOCOL": ROUTE_PROTOCOL}
         if rule.source:
-            return arguments | {"src": rule.source, "src_len": 32 if rule.family == 4 else 128}
+            length = 32 if rule.family == 4 else 128
+            return arguments | {"src": rule.source, "src_len": length, "iifname": rule.link}
         arguments |= {"fwmark": rule.mark, "FRA_FWMASK": rule.mask, "iifname": rule.link}
         return arguments | ({"FRA_IP_PROTO": rule.protocol} if rule.protocol else {})

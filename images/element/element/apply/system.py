@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,9 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from element.apply import nft
-from element.apply.ipsec import Charon, CharonError, CharonGoneError
+from element.apply.daemon import CharonError, CharonGoneError
+from element.apply.ipsec import Charon
+from element.apply.libnftables import NftError
 from element.apply.link import Links
 from element.apply.route import Routes
 from element.plan.desired import SETTINGS
@@ -22,7 +23,9 @@ from element.plan.resources import (
     Address,
     Credential,
     Ike,
+    Key,
     Link,
+    LocalRule,
     Resource,
     Route,
     Rule,
@@ -41,20 +44,22 @@ PROC = Path("/proc/sys")
 PASSES = 4
 """The kernel does more than it is told (routes go with links): the difference is taken again until it is empty."""
 
-Failure = (OSError, NetlinkError, nft.NftError, CharonError, subprocess.TimeoutExpired, ValueError, KeyError)
+_PEERS = (Credential, SharedKey, Ike)
+"""What is one peer's, or some peers'."""
+Failure = (OSError, NetlinkError, NftError, CharonError, ValueError, KeyError)
 
 
 class OperationError(RuntimeError):
     """An operation failed; what came before it in the plan is done. ``path`` tells where in the configuration."""
 
-    def __init__(self, what: object, reason: str, path: str | None = None) -> None:
-        super().__init__(f"{what}: {reason}")
+    def __init__(self, message: str, path: str | None = None) -> None:
+        super().__init__(message)
         self.path = path
 
     @classmethod
     def of(cls, operation: Operation, reason: str) -> OperationError:
         """The failure of one operation."""
-        return cls(operation, reason, operation.resource.path)
+        return cls(f"{operation}: {reason}", operation.resource.path)
 
 
 class System:
@@ -63,11 +68,16 @@ class System:
     def __init__(self, charon: Charon) -> None:
         self.charon = charon
 
-    def converge(self, wanted: Table) -> tuple[tuple[object, ...], ...]:
-        """Make the machine be as wanted; returns the keys of what waits for links or for charon."""
+    def converge(self, wanted: Table, *, as_far_as_possible: bool = False) -> tuple[tuple[object, ...], ...]:
+        """Make the machine be as wanted; returns the keys of what waits for links or for charon.
+
+        The first failure ends it. If it is to go as far as possible, what fails of one peer's (a credential, a
+        connection) keeps nothing else from being made, and is raised at the end.
+        """
         last: Operation | None = None
+        failed: dict[Key, OperationError] = {}
         with IPRoute() as ipr:
-            machine = _Machine(ipr, self.charon)
+            machine = _Machine(ipr, self.charon, failed if as_far_as_possible else None)
             for _ in range(PASSES):
                 now, waiting = machine.split(wanted)
                 try:
@@ -75,6 +85,9 @@ class System:
                 except ConflictError as error:
                     raise OperationError.of(Operation(Action.CREATE, error.resource), str(error)) from error
                 if not plan:
+                    if failed:
+                        path = next(iter(failed.values())).path
+                        raise OperationError("; ".join(map(str, failed.values())), path)
                     return tuple(resource.key for resource in (*plan.deferred, *waiting))
                 for operation in plan.operations:
                     last = operation
@@ -83,9 +96,10 @@ class System:
 
 
 class _Machine:
-    """One pass over the machine."""
+    """Passes over the machine. ``failed`` has what is let be because it failed; None if nothing may."""
 
-    def __init__(self, ipr: IPRoute, charon: Charon) -> None:
+    def __init__(self, ipr: IPRoute, charon: Charon, failed: dict[Key, OperationError] | None) -> None:
+        self._failed = failed
         self._links = Links(ipr)
         self._routes = Routes(ipr)
         self._charon = charon
@@ -98,6 +112,7 @@ class _Machine:
             StationEntry: links.add_station,
             Route: routes.create,
             Rule: routes.create_rule,
+            LocalRule: routes.move_local_rule,
             Ruleset: nft.load,
             Setting: _set,
             Credential: charon.load_credential,
@@ -127,18 +142,24 @@ class _Machine:
         now: list[Resource] = []
         waiting: list[Resource] = []
         for resource in wanted.values():
-            if not self._ipsec and isinstance(resource, (Ike, Credential, SharedKey)):
+            if isinstance(resource, Credential):  # looked at without charon, too: what is not there will not be loaded
+                if (present := self._present(resource)) is not None:
+                    (now if self._ipsec else waiting).append(present)
+            elif not self._ipsec and isinstance(resource, _PEERS):
                 waiting.append(resource)
             elif isinstance(resource, Route) and resource.tracked:
                 if resource.tracked in established:
                     now.append(replace(resource, tracked=None))
                 else:
                     waiting.append(resource)
-            elif isinstance(resource, Credential):
-                now.append(self._present(resource))
             else:
                 now.append(resource)
-        return table(now), tuple(waiting)
+        return self._let_be(table(now)), tuple(waiting)
+
+    def _let_be(self, resources: Table) -> Table:
+        """Without what failed, wanted or actual: nothing is done about it any more."""
+        failed = self._failed or {}
+        return {key: resource for key, resource in resources.items() if key not in failed}
 
     def _established(self, wanted: Table) -> set[str]:
         """The connections that routes wait for, as far as they are there."""
@@ -147,18 +168,19 @@ class _Machine:
             return set()
         return self._charon.established([r for r in wanted.values() if isinstance(r, Ike) and r.name in tracked])
 
-    def _present(self, credential: Credential) -> Credential:
+    def _present(self, credential: Credential) -> Credential | None:
         try:
             return self._charon.present(credential)
         except OSError as error:
-            raise OperationError.of(Operation(Action.CREATE, credential), _reason(error)) from error
+            self._fail(Operation(Action.CREATE, credential), error)
+            return None
 
     def read(self) -> Table:
         """The machine as it is."""
         try:
-            return table(self._read())
+            return self._let_be(table(self._read()))
         except Failure as error:
-            raise OperationError("reading the machine", _reason(error)) from error
+            raise OperationError(f"reading the machine: {_reason(error)}") from error
 
     def _read(self) -> Iterator[Resource]:
         yield from self._links.read()
@@ -180,7 +202,14 @@ class _Machine:
             else:
                 self._create[type(resource)](resource)
         except Failure as error:
-            raise OperationError.of(operation, _reason(error)) from error
+            self._fail(operation, error)
+
+    def _fail(self, operation: Operation, error: Exception) -> None:
+        """Let it be, if that may be; charon that is gone is no failure of a peer's."""
+        failure = OperationError.of(operation, _reason(error))
+        if self._failed is None or not isinstance(operation.resource, _PEERS) or isinstance(error, CharonGoneError):
+            raise failure from error
+        self._failed[operation.resource.key] = failure
 
 
 def _reason(error: Exception) -> str:

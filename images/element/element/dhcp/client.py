@@ -11,6 +11,7 @@ from pathlib import Path
 
 from element import storage
 from element.dhcp.lease import LARGEST, Lease, LeaseError, parse
+from element.endurance import Endurance
 
 log = logging.getLogger(__name__)
 
@@ -59,14 +60,16 @@ class Clients:
     async def run(self) -> None:
         """Never ends by itself."""
         told: dict[str, Lease] | None = None
+        endurance = Endurance(log, "leases")
         try:
             while True:
                 wanted = self._wanted()
-                if wanted:
-                    storage.folder(self._folder)
-                await self._follow(wanted)
-                for name in wanted:
-                    self._take(name)
+                with endurance:
+                    if wanted:
+                        storage.folder(self._folder)
+                    await self._follow(wanted)
+                    for name in wanted:
+                        self._take(name)
                 if (now := self.held()) != told:
                     await self._changed(now)
                 told = now
@@ -81,12 +84,16 @@ class Clients:
             await asyncio.gather(task, return_exceptions=True)
         for name in wanted - self._running.keys():
             self._running[name] = asyncio.create_task(self._supervise(name))
+        for task in [task for task in self._running.values() if task.done()]:
+            task.result()  # it never ends by itself: say why
 
     async def _supervise(self, name: str) -> None:
+        endurance = Endurance(log, f"{name}: asking for a lease")
         while True:
             cable = _cable(name)
             if cable is not None:
-                await self._child(name, cable)
+                with endurance:
+                    await self._child(name, cable)
             if name in self._refused:
                 await asyncio.sleep(AGAIN)
                 self._refused.discard(name)

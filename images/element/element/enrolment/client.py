@@ -22,7 +22,7 @@ from element.credentials import CURRENT, ENROLMENT, UNREPORTED
 from element.enrolment import est, keys, onboarding, sztp
 from element.enrolment.conveyed import configuration
 from element.enrolment.errors import EnrolmentError
-from element.enrolment.https import Https, address
+from element.enrolment.https import Device, Https, address
 from element.enrolment.renewal import put
 from element.factory import Identity
 
@@ -40,9 +40,7 @@ _KEYS = ("netconf.key", "ike.key", "ssh_host_ed25519_key")
 class Enrolment:
     """A box that has its factory identity and wants an operational one. Blocking; for a thread."""
 
-    def __init__(
-        self, identity: Identity, factory: Path, state: Path, device: str | None, *, again: bool = False
-    ) -> None:
+    def __init__(self, identity: Identity, factory: Path, state: Path, device: Device, *, again: bool = False) -> None:
         """``again``: to be taken in anew, with new keys; what there is stays until that is done."""
         self._identity = identity
         self._factory = factory

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import Message
 from email.utils import formatdate
@@ -14,6 +15,9 @@ from urllib.parse import urlsplit
 from yangkit.tls_server import LARGEST_SEGMENT
 
 from element.enrolment.errors import EnrolmentError
+
+Device = Callable[[], str | None]
+"""The interface to go out by, asked for each request: uplinks fail. None is any."""
 
 TIMEOUT = 10.0
 LARGEST = 1 << 20
@@ -42,7 +46,7 @@ class Https:
     trust: Path
     cert: Path
     key: Path
-    device: str | None
+    device: Device
     dates: bool = True
     """Whether certificates count only from their first day to their last; not while our clock is in question."""
     patience: float = TIMEOUT
@@ -58,7 +62,7 @@ class Https:
 
     def _ask(self, method: str, url: str, body: bytes | None, headers: dict[str, str]) -> Response:
         host, port = address(url)
-        connection = _Bound(host, port, self._context(), self.device, self.patience)
+        connection = _Bound(host, port, self._context(), self.device(), self.patience)
         try:
             connection.request(method, urlsplit(url).path, body, headers)
             answer = connection.getresponse()

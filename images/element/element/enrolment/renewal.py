@@ -20,7 +20,7 @@ from element import storage, validity
 from element.credentials import CURRENT, ENROLMENT
 from element.enrolment import est, keys, onboarding
 from element.enrolment.errors import EnrolmentError
-from element.enrolment.https import Https
+from element.enrolment.https import Device, Https
 
 NEXT = "next"
 _UNFINISHED = "unfinished"
@@ -31,7 +31,7 @@ _RENEWED = ("netconf", "ike")
 class Renewal:
     """Blocking; for a thread. The trust anchor is that of bootstrap: the manager is known by it."""
 
-    def __init__(self, state: Path, trust: Path, device: str | None) -> None:
+    def __init__(self, state: Path, trust: Path, device: Device) -> None:
         self._current = state / CURRENT
         self._next = state / NEXT
         self._trust = trust
@@ -55,7 +55,7 @@ class Renewal:
             return False
         try:
             new, old = validity.read(self._next), validity.read(self._current)
-            return new.end > old.end or new.start > old.start
+            return new.start > old.start  # it may end before the old one does
         except (OSError, ValueError):  # there is none, or half an old one
             return False
 
@@ -100,6 +100,10 @@ def put(new: Path, place: Path) -> None:
     if not place.exists():
         storage.move(new, place)
         return
+    gone = place.with_name(f"{place.name}.gone")
+    if gone.exists():
+        shutil.rmtree(gone)  # of an attempt that was cut
     storage.exchange(new, place)
-    shutil.rmtree(new)
+    storage.move(new, gone)  # what is half removed has a name that nobody reads
+    shutil.rmtree(gone)
     storage.sync(new.parent)

@@ -53,8 +53,8 @@ def daemons(config: Config, folders: Folders) -> Iterator[Daemon]:
 
 
 def lease_file(interface: Interface, folders: Folders) -> Path:
-    """A tenant's own: nobody inherits another's stations with an interface."""
-    return folders.given / f"{interface.tenant}.{interface.name}"
+    """A tenant's own: nobody inherits another's stations with an interface. No name has a colon, and many a dot."""
+    return folders.given / f"{interface.tenant}:{interface.name}"
 
 
 def lease_list(interface: Interface, folders: Folders) -> tuple[leases.Given, ...]:

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from element.endurance import Endurance
 from element.lan import dnsmasq
 from element.lan.daemons import USER, Daemon, Folders, daemons, hosts_file, lease_list
 from element.model import Config
@@ -38,11 +39,13 @@ class Servers:
     async def run(self) -> None:
         """Never ends by itself."""
         self._end_strays()
+        endurance = Endurance(log, "servers of LANs")
         try:
             while True:
                 if (config := self._config()) is not None:
-                    self._names(config)
-                    await self._follow(set(daemons(config, self._folders)))
+                    with endurance:
+                        await self._follow(set(daemons(config, self._folders)))
+                        self._names(config)
                 await asyncio.sleep(POLL)
         finally:
             for task in self._running.values():
@@ -67,18 +70,22 @@ class Servers:
             await asyncio.gather(task, return_exceptions=True)
         for daemon in sorted(wanted - self._running.keys(), key=lambda d: d.name):
             self._running[daemon] = asyncio.create_task(self._supervise(daemon))
+        for task in [task for task in self._running.values() if task.done()]:
+            task.result()  # it never ends by itself: say why
         self._forget({daemon.given for daemon in wanted})
 
     def _forget(self, kept: set[Path | None]) -> None:
         """Leases of servers that are no longer wanted: who comes next does not inherit them."""
-        for file in self._folders.given.glob("*.*"):
-            if file not in kept and not file.name.startswith("."):
+        for file in self._folders.given.glob("[!.]*"):
+            if file not in kept:
                 file.unlink(missing_ok=True)
 
     async def _supervise(self, daemon: Daemon) -> None:
+        endurance = Endurance(log, daemon.name)
         while True:
             if (index := _index(daemon.interface)) is not None:
-                await self._live(daemon, index)
+                with endurance:
+                    await self._live(daemon, index)
             await asyncio.sleep(RESTART)
 
     async def _live(self, daemon: Daemon, index: int) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_interface, ip_network
 
-from element.model import Config
+from element.model import Config, Interface, Tenant
 from element.nat import Breakout, Matches, Policy
 
 TENANT = 0xFFF
@@ -37,28 +37,40 @@ def marks(config: Config) -> Iterator[str]:
     for breakout in config.breakouts:
         if inside := _inside(config, breakout):
             yield from _decisions(config, breakout, inside)
-        # Replies arrive in the underlay: the mark routes them into the VRF.
-        number = config.tenant(breakout.tenant).id
-        translated = f"ct direction reply ct mark & {TENANT:#x} == {number}"
-        yield f'iifname "{breakout.interface}" {translated} meta mark set {number}'
+    for interface in sorted({breakout.interface for breakout in config.breakouts}):
+        # Replies arrive in the underlay: the mark, which is the tenant's number, routes them into the VRF.
+        translated = f"ct direction reply ct mark & {TENANT:#x} != 0"
+        yield f'iifname "{interface}" {translated} meta mark set ct mark & {TENANT:#x}'
 
 
-def forward(config: Config) -> Iterator[str]:
-    """Out from the interfaces inside; in only what answers."""
+def leaving(config: Config, tenant: Tenant) -> Iterator[str]:
+    """Out from a tenant's interfaces inside."""
+    for breakout in _open(config):
+        if breakout.tenant == tenant.name:
+            out = f'meta sdifname {_inside(config, breakout)} oifname "{breakout.interface}"'
+            yield f"{out} {_FIRST} ct mark set ct mark | {tenant.id} accept"
+            yield f"{out} ct mark & {TENANT:#x} == {tenant.id} accept"
+            yield f'{out} counter name "breakout-untranslated" drop'
+
+
+def replies(config: Config) -> Iterator[str]:
+    """In only what answers, and only to the tenant whose connection it is."""
+    ways = [
+        f'"{breakout.interface}" . "{inside.name}" . {config.tenant(breakout.tenant).id}'
+        for breakout in _open(config)
+        for inside in _insiders(config, breakout)
+    ]
+    if ways:
+        answers = "ct state established,related ct direction reply"
+        yield f"iifname . oifname . meta mark {{ {', '.join(ways)} }} {answers} accept"
+
+
+def _open(config: Config) -> Iterator[Breakout]:
+    """The ways out that have somebody inside and lead somewhere."""
     for breakout in config.breakouts:
-        inside = _inside(config, breakout)
         outside = config.interface(breakout.interface)
-        if not inside or not (outside.forwarding or outside.forwarding6):
-            continue
-        number = config.tenant(breakout.tenant).id
-        # A packet that came in through a VRF has the VRF as its interface, the real one is its slave device.
-        out = f'iifname "{breakout.tenant}" meta sdifname {inside} oifname "{breakout.interface}"'
-        translated = f"ct mark & {TENANT:#x} == {number}"
-        yield f"{out} {_FIRST} ct mark set ct mark | {number} accept"
-        yield f"{out} {translated} accept"
-        yield f'{out} counter name "breakout-untranslated" drop'
-        replies = "ct state established,related ct direction reply"
-        yield f'iifname "{breakout.interface}" oifname {inside} {replies} {translated} accept'
+        if _insiders(config, breakout) and (outside.forwarding or outside.forwarding6):
+            yield breakout
 
 
 def translation(config: Config) -> Iterator[str]:
@@ -72,8 +84,12 @@ def translation(config: Config) -> Iterator[str]:
         yield f"{ours} masquerade"
 
 
+def _insiders(config: Config, breakout: Breakout) -> list[Interface]:
+    return [i for i in config.insiders(breakout) if i.forwarding or i.forwarding6]
+
+
 def _inside(config: Config, breakout: Breakout) -> str:
-    names = [f'"{i.name}"' for i in config.insiders(breakout) if i.forwarding or i.forwarding6]
+    names = [f'"{i.name}"' for i in _insiders(config, breakout)]
     return "{ " + ", ".join(names) + " }" if names else ""
 
 

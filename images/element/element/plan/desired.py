@@ -19,6 +19,7 @@ from element.plan.resources import (
     MANAGEMENT,
     Address,
     Link,
+    LocalRule,
     Resource,
     Route,
     Rule,
@@ -33,6 +34,8 @@ MAIN_TABLE = 254
 RULE_PRIORITY = 900
 """Rules for translated replies, and for what leaves against a tenant's routes, come before the VRFs' own (1000)."""
 VRF_RULE_PRIORITY = 1000
+LOCAL_PRIORITY = 1001
+"""What is the box's own in the underlay: only what no VRF has routed is looked for there."""
 OURS = "fd65:6c61:7374"
 """Our unique local prefix."""
 LEASE_METRIC = 100
@@ -95,6 +98,7 @@ def _resources(config: Config) -> Iterator[Resource]:
     yield firewall.ruleset(config)
     forwards6 = {FORWARDING6: "1"} if any(i.forwarding6 for i in config.interfaces) else {}
     yield from (Setting(name, value) for name, value in (SETTINGS | forwards6).items())
+    yield from (LocalRule(family, (LOCAL_PRIORITY,)) for family in (4, 6))
     yield from _tenants(config)
     for interface in config.interfaces:
         yield from _interface(config, interface)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import ip_address, ip_network
 
 from element.connections import Flow
-from element.model import BridgePort, Config, Interface, Kind
+from element.model import BridgePort, Config, Interface, Kind, Tenant
 from element.plan import breakout, firewall6, firewall_line, stations, uplinks
 from element.plan.resources import MANAGEMENT, Ruleset
 
@@ -21,6 +21,7 @@ NETCONF_PORTS = (830, 6513)
 COUNTERS = (
     "management-denied",
     "management-forwarding",
+    "fragment-in-clear",
     "vxlan-in-clear",
     "vxlan-foreign-vni",
     "gre-in-clear",
@@ -46,9 +47,11 @@ def ruleset(config: Config) -> Ruleset:
         [
             f"table inet {TABLE} {{",
             *(f"  counter {name} {{ }}" for name in COUNTERS),
+            *_chain("clear", "prerouting priority -450; policy accept", _clear(config)),
             *_chain("zones", "prerouting priority raw; policy accept", _zones(config, "iifname")),
             *_chain("own-zones", "output priority raw; policy accept", _zones(config, "oifname")),
             *(line for name, rules in breakout.chains(config) for line in _called(name, rules)),
+            *(line for tenant in config.tenants for line in _called(_leaving(tenant), _from_tenant(config, tenant))),
             *_chain("marks", "prerouting priority mangle; policy accept", _marks(config)),
             *_chain("input", "input priority filter; policy drop", _input(config)),
             *_chain("forwarding", "forward priority filter; policy drop", _forward(config)),
@@ -88,12 +91,44 @@ def _drop(counter: str) -> str:
     return f'counter name "{counter}" drop'
 
 
+def _clear(config: Config) -> Iterator[str]:
+    """Fragments for the overlay's loopbacks come out of IPsec, or by a private line that ends there.
+
+    Before they are put together (priority -400): there only addresses tell whose they are, so that what was sent in
+    clear would complete what came through a tunnel. Tenants are kept apart there by their VRFs.
+    """
+    fragment = {"ip": "ip frag-off & 0x3fff != 0", "ip6": "exthdr frag exists"}
+    loopbacks = sorted({p for flow in _flows(config, None) for p in flow.local})
+    inside = [i.name for i in config.interfaces if i.tenant or i.kind is Kind.IPSEC]
+    ended = firewall_line.ends(config, loopbacks)
+    known = _names(["lo", *(t.name for t in config.tenants), *inside, *ended])
+    for family, _, prefixes in _by_family(loopbacks):
+        yield f"{fragment[family]} {family} daddr {_set(prefixes)} iifname != {known} {_drop('fragment-in-clear')}"
+
+
 def _zones(config: Config, direction: str) -> Iterator[str]:
-    """A conntrack zone a tenant, on the VRF device and on its members; replies from the Internet have none."""
-    names = [(name, t.id) for t in config.tenants for name in (t.name, *(i.name for i in config.members(t.name)))]
-    if names:
-        entries = _set(f'"{name}" : {number}' for name, number in names)
-        yield f"ct original zone set {direction} map {entries}"
+    """A conntrack zone a tenant, on the VRF device and on its members, for both directions of what stays inside.
+
+    What leaves by a breakout has no zone on its way back: replies come in at the underlay, and only translation tells
+    connections of two tenants apart. Were it so inside too, conntrack would change ports of what it finds twice, and
+    lose what has none (ESP, OSPF). Both directions of a connection must come to the same: so the destination decides,
+    unless the tenant has a policy that decides otherwise (plan/breakout.py).
+    """
+    open_to = {b.tenant: b for b in config.breakouts}
+    by_policy = {tenant for tenant, b in open_to.items() if b.policy}
+    yield from _zone(config, by_policy, f"ct original zone set {direction}", "accept")
+    if (leaving := set(open_to) - by_policy) and direction == "iifname":
+        outside = _names(sorted({open_to[tenant].interface for tenant in leaving}))
+        names = _names(i for tenant in sorted(leaving) for i in config.members(tenant))
+        out = f"iifname {names} fib daddr oifname {outside}"
+        yield from _zone(config, leaving, f"{out} ct original zone set {direction}", "accept")
+    yield from _zone(config, {t.name for t in config.tenants} - by_policy, f"ct zone set {direction}", "")
+
+
+def _zone(config: Config, tenants: set[str], match: str, verdict: str) -> Iterator[str]:
+    named = [t for t in config.tenants if t.name in tenants]
+    if entries := [f'"{n}" : {t.id}' for t in named for n in (t.name, *(i.name for i in config.members(t.name)))]:
+        yield f"{match} map {_set(entries)} {verdict}".strip()
 
 
 def _marks(config: Config) -> Iterator[str]:
@@ -102,6 +137,13 @@ def _marks(config: Config) -> Iterator[str]:
 
 
 def _input(config: Config) -> Iterator[str]:
+    """First what every packet of a tunnel passes, twice: as ESP, then as what was in it."""
+    underlay = _underlay(config)
+    ports = _names(underlay)
+    if underlay:
+        yield f"iifname {ports} udp dport {{ 500, 4500 }} accept"
+        yield f"iifname {ports} meta l4proto esp accept"
+    yield from _tunnels(config)
     yield 'iifname "lo" accept'
     yield f'iifname "{MANAGEMENT}" tcp dport {_set(str(p) for p in NETCONF_PORTS)} accept'
     yield f'iifname "{MANAGEMENT}" ct state established,related accept'
@@ -109,10 +151,7 @@ def _input(config: Config) -> Iterator[str]:
     yield f'iifname "{MANAGEMENT}" icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert, echo-request }} accept'
     yield f'iifname "{MANAGEMENT}" {_drop("management-denied")}'
     yield from _overlay_input(config)
-    if underlay := _underlay(config):
-        ports = _names(underlay)
-        yield f"iifname {ports} udp dport {{ 500, 4500 }} accept"
-        yield f"iifname {ports} meta l4proto esp accept"
+    if underlay:
         yield f"iifname {ports} icmp type {{ destination-unreachable, time-exceeded, parameter-problem }} accept"
         yield f"iifname {ports} icmp type echo-request limit rate 50/second accept"
         yield f"iifname {ports} icmp type echo-reply ct state established accept"
@@ -138,21 +177,23 @@ def _input(config: Config) -> Iterator[str]:
     yield _drop("input-denied")
 
 
-def _overlay_input(config: Config) -> Iterator[str]:
+def _tunnels(config: Config) -> Iterator[str]:
     """Each VNI and each GRE peer is bound to its site's IPsec interface."""
-    yield from firewall_line.arriving(config, _VNI)
     lines = {line.name for line in firewall_line.lines(config)}
-    vxlans = [i.tunnel for i in config.of_kind(Kind.VXLAN) if i.tunnel and i.tunnel.underlay not in lines]
-    gres = [i.tunnel for i in config.of_kind(Kind.GRE) if i.tunnel]
-    yield f"udp dport 4789 meta ipsec missing {_drop('vxlan-in-clear')}"
-    if vxlans:
+    if gres := [i.tunnel for i in config.of_kind(Kind.GRE) if i.tunnel]:
+        pairs = _set(f'"{t.underlay}" . {t.remote} . {t.local}' for t in gres)
+        yield f"meta l4proto gre meta ipsec exists iifname . ip saddr . ip daddr {pairs} accept"
+    if vxlans := [i.tunnel for i in config.of_kind(Kind.VXLAN) if i.tunnel and i.tunnel.underlay not in lines]:
         triples = _set(f'"{t.underlay}" . {t.remote} . {t.vni}' for t in vxlans)
-        yield f"udp dport 4789 iifname . ip saddr . {_VNI} {triples} accept"
+        yield f"udp dport 4789 meta ipsec exists iifname . ip saddr . {_VNI} {triples} accept"
+
+
+def _overlay_input(config: Config) -> Iterator[str]:
+    """What else would be a tunnel's, and what the overlay's own loopbacks say to each other."""
+    yield from firewall_line.arriving(config, _VNI)
+    yield f"udp dport 4789 meta ipsec missing {_drop('vxlan-in-clear')}"
     yield f"udp dport 4789 {_drop('vxlan-foreign-vni')}"
     yield f"meta l4proto gre meta ipsec missing {_drop('gre-in-clear')}"
-    if gres:
-        pairs = _set(f'"{t.underlay}" . {t.remote} . {t.local}' for t in gres)
-        yield f"meta l4proto gre iifname . ip saddr . ip daddr {pairs} accept"
     yield f"meta l4proto gre {_drop('gre-foreign')}"
     for flow in _flows(config, None):
         for family, icmp, prefixes in _by_family(flow.remote):
@@ -185,21 +226,34 @@ def _forward(config: Config) -> Iterator[str]:
     yield f'oifname "{MANAGEMENT}" {_drop("management-forwarding")}'
     yield from firewall6.forwarding(config)
     yield "tcp flags syn tcp option maxseg size set rt mtu"
+    yield from stations.forward(config)
+    if config.tenants:
+        # However many tenants there are, a packet passes the rules of its own only.
+        jumps = _set(f'"{tenant.name}" : jump {_leaving(tenant)}' for tenant in config.tenants)
+        yield f"iifname vmap {jumps}"
+    yield from breakout.replies(config)
+    yield _drop("forwarding-denied")
+
+
+def _leaving(tenant: Tenant) -> str:
+    """The name of the chain of what comes from a tenant."""
+    return f"from-{tenant.id}"
+
+
+def _from_tenant(config: Config, tenant: Tenant) -> Iterator[str]:
+    """Where what comes from a tenant may go.
+
+    A packet that came in through a VRF has the VRF as its interface, the real one is its slave device.
+    """
     if underlay := _underlay(config):
         # Routes and their blackholes keep a tenant's flows in their tunnels; this says it once more.
-        for tenant in config.tenants:
-            remote = sorted({p for flow in _flows(config, tenant.name) for p in flow.remote})
-            for family, _, prefixes in _by_family(p for p in remote if not p.endswith("/0")):
-                came = f'iifname "{tenant.name}" {family} daddr {_set(prefixes)}'
-                yield f"{came} oifname {_names(underlay)} {_drop('overlay-leak')}"
-    yield from stations.forward(config)
-    for tenant in config.tenants:
-        # A packet that came in through a VRF has the VRF as its interface, the real one is its slave device.
-        for members in config.segments(tenant.name).values():
-            if inside := [i for i in members if i.forwarding or i.forwarding6]:
-                yield f'iifname "{tenant.name}" meta sdifname {_names(inside)} oifname {_names(inside)} accept'
-    yield from breakout.forward(config)
-    yield _drop("forwarding-denied")
+        remote = sorted({p for flow in _flows(config, tenant.name) for p in flow.remote})
+        for family, _, prefixes in _by_family(p for p in remote if not p.endswith("/0")):
+            yield f"{family} daddr {_set(prefixes)} oifname {_names(underlay)} {_drop('overlay-leak')}"
+    for members in config.segments(tenant.name).values():
+        if inside := [i for i in members if i.forwarding or i.forwarding6]:
+            yield f"meta sdifname {_names(inside)} oifname {_names(inside)} accept"
+    yield from breakout.leaving(config, tenant)
 
 
 def _translation(config: Config) -> Iterator[str]:
@@ -213,14 +267,14 @@ def _leaks(config: Config) -> Iterator[str]:
     A packet passes here three times: on its way into the IPsec interface, in clear with the outer interface but bound
     for transformation (``rt ipsec exists``), and as ESP. Only one that leaves in clear is a leak.
     """
-    yield from firewall_line.excepted(config, _VNI)
     inner = [i.name for i in config.of_kind(Kind.IPSEC)]
-    clear = f"oifname != {_names(['lo', *inner])} rt ipsec missing"
-    yield f"{clear} udp dport 4789 {_drop('overlay-leak')}"
-    yield f"{clear} meta l4proto gre {_drop('overlay-leak')}"
+    yield f"oifname {_names(['lo', *inner])} accept"
+    yield from firewall_line.excepted(config, _VNI)
+    yield f"udp dport 4789 rt ipsec missing {_drop('overlay-leak')}"
+    yield f"meta l4proto gre rt ipsec missing {_drop('overlay-leak')}"
     loopbacks = sorted({p for flow in _flows(config, None) for p in flow.local})
     for family, _, prefixes in _by_family(loopbacks):
-        yield f"{clear} {family} saddr {_set(prefixes)} {_drop('overlay-leak')}"
+        yield f"{family} saddr {_set(prefixes)} rt ipsec missing {_drop('overlay-leak')}"
     yield from firewall6.leaks(config, _underlay(config))
     yield from firewall_line.leaving(config)
 

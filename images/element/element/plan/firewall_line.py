@@ -5,8 +5,8 @@ Nothing else, in neither direction.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from ipaddress import ip_interface
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_address, ip_interface, ip_network
 
 from element.model import Config, Interface, Kind, Tunnel
 
@@ -49,6 +49,13 @@ def leaving(config: Config) -> Iterator[str]:
     """Whatever else would leave by a line."""
     for line in lines(config):
         yield f'oifname "{line.name}" {REFUSED}'
+
+
+def ends(config: Config, loopbacks: Iterable[str]) -> list[str]:
+    """The lines whose tunnels end on one of these."""
+    known = [ip_network(prefix) for prefix in loopbacks]
+    used = ((line, [ip_address(t.local) for t in tunnels]) for line, tunnels, _ in _used(config))
+    return [line.name for line, local in used if any(a in network for a in local for network in known)]
 
 
 def _used(config: Config) -> Iterator[tuple[Interface, list[Tunnel], list[tuple[str, str]]]]:

@@ -27,7 +27,7 @@ def resources(config: Config) -> Iterator[Resource]:
         yield Credential(name, own=False)
     for secret in config.secrets:
         digest = hashlib.sha256(secret.value.encode()).hexdigest()
-        yield SharedKey(secret.local_id, secret.remote_id, digest, secret.value)
+        yield SharedKey(secret.local_id, secret.remote_id, digest, secret.owners, secret.value)
     for connection in config.connections:
         yield Ike(connection.name, json.dumps(_message(config, connection), sort_keys=True))
 

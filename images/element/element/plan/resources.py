@@ -198,9 +198,9 @@ class Route(Resource):
 
 @dataclass(frozen=True, slots=True)
 class Rule(Resource):
-    """A rule of the routing policy: packets with ``mark`` that arrive on ``link``, or packets from ``source``, use
-    ``table``; without either it is the VRFs' own rule. The link matters: a VXLAN packet is routed with the mark of the
-    packet inside it."""
+    """A rule of the routing policy: packets with ``mark`` or from ``source`` that arrive on ``link`` (``lo``: the box's
+    own) use ``table``; without either it is the VRFs' own rule. The link matters: a VXLAN packet is routed with the
+    mark of the packet inside it, and a tenant's may have any source."""
 
     priority: int
     mark: int | None = None
@@ -226,6 +226,19 @@ class Rule(Resource):
         if self.source:
             return "/ietf-routing:routing"
         return "/elasticlab-nat:nat" if self.mark else "/elasticlab-tenant:tenants"
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRule(Resource):
+    """The rule that finds the underlay's own addresses, wherever it is in the routing policy. Linux has it first (0):
+    then whatever is the box's in the underlay is the box's in every VRF, and no tenant can have such an address."""
+
+    family: int
+    priorities: tuple[int, ...]
+
+    @property
+    def key(self) -> Key:
+        return ("local-rule", self.family)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,11 +288,15 @@ class Credential(Resource):
 
 @dataclass(frozen=True, slots=True)
 class SharedKey(Resource):
-    """A key that two identities share. Whoever prints it sees whose it is and no more; ``digest`` tells versions."""
+    """A key that two identities share. Whoever prints it sees whose it is and no more; ``digest`` tells versions.
+
+    ``owners`` are those of the two by which charon finds it: those that have no other key.
+    """
 
     local_id: str
     remote_id: str
     digest: str = field(repr=False)
+    owners: tuple[str, ...] = ()
     value: str = field(default="", repr=False)
 
     @property
@@ -291,7 +308,7 @@ class SharedKey(Resource):
         return "/elasticlab-ipsec:ipsec/pad"
 
     def differs(self, actual: Resource) -> frozenset[str]:
-        same = isinstance(actual, SharedKey) and actual.digest == self.digest
+        same = isinstance(actual, SharedKey) and (actual.digest, actual.owners) == (self.digest, self.owners)
         return frozenset() if same else frozenset({"digest"})
 
 

@@ -17,8 +17,8 @@ from element.plan.resources import Resource, Route, Rule
 DEFAULT = "0.0.0.0/0"
 MAIN_TABLE = 254
 FIRST_TABLE = 700
-SOURCE_PRIORITY = 800
-"""Before the rules of tenants: what has an uplink's own address is never a tenant's."""
+SOURCE_PRIORITY = 1100
+"""After the rules of tenants, whose packets may have any address, and after what is the box's own."""
 STEP = 100
 """Between the metrics of two uplinks; what leads nowhere comes after all that may."""
 LEADS_NOWHERE = 100 * STEP
@@ -78,4 +78,4 @@ def resources(config: Config) -> Iterator[Resource]:
         for address in uplink.addresses:
             own = IPv4Interface(address)
             yield Route(table, str(own.network), link=uplink.name)
-            yield Rule(SOURCE_PRIORITY, table=table, source=str(own.ip))
+            yield Rule(SOURCE_PRIORITY, table=table, link="lo", source=str(own.ip))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache, cached_property, lru_cache
@@ -52,6 +52,10 @@ class Driver:
         """May a site be at this port?"""
         return any(fnmatchcase(name, pattern) for pattern in self.ports)
 
+    def names_port(self, name: str) -> bool:
+        """Is this a port of it, for sites or for a private line?"""
+        return name == self.line_port or self.has_port(name)
+
     @cached_property
     def build(self) -> Callable[[Work], Tree]:
         """The configuration of a device."""
@@ -66,6 +70,11 @@ class Driver:
 def find(model: str, personality: str) -> Driver | None:
     """The driver for a device: of those that match, the one that names its model most exactly."""
     return _find(model, personality)
+
+
+def driven(inventory: Mapping[str, DeviceFacts]) -> frozenset[str]:
+    """The devices that we configure."""
+    return frozenset(name for name, facts in inventory.items() if find(facts.model, facts.personality) is not None)
 
 
 def line_port(facts: DeviceFacts) -> str | None:

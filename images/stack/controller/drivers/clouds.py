@@ -19,7 +19,10 @@ def interfaces(ends: Iterable[CloudEnd]) -> list[Tree]:
     """Packets of the tenant that are routed there leave through the tunnel; the element routes the remote prefixes."""
     return [
         parts.interface(
-            end.interface, "elasticlab-ipsec:ipsec-tunnel", mtu=parts.IPSEC_MTU, description=_description(end)
+            end.interface,
+            "elasticlab-ipsec:ipsec-tunnel",
+            mtu=parts.IPSEC_MTU - end.narrower,
+            description=_description(end),
         )
         | parts.routed(ipv6=any(prefix.version == 6 for prefix in end.remote))
         | {"elasticlab-tenant:tenant": end.tenant, "elasticlab-tenant:segment": [end.segment]}

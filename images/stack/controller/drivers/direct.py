@@ -16,12 +16,12 @@ def interfaces(links: Iterable[Link]) -> list[Tree]:
     found: list[Tree] = []
     for link in links:
         gre = (
-            parts.interface(link.peer.interface("gre"), "elasticlab-gre:gre", mtu=parts.GRE_MTU)
+            parts.interface(link.peer.interface("gre"), "elasticlab-gre:gre", mtu=parts.GRE_MTU - link.narrower)
             | parts.routed(ipv6=any(prefix.version == 6 for prefix in link.prefixes))
             | {"elasticlab-tenant:tenant": link.tenant, "elasticlab-tenant:segment": list(link.segments)}
             | {"elasticlab-gre:gre": parts.inside(link.here, link.peer)}
         )
-        found += [parts.ipsec_interface(link.peer, link.if_id), gre]
+        found += [parts.ipsec_interface(link.peer, link.if_id, link.narrower), gre]
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from controller.drivers.work import End
+from controller.drivers.work import End, narrower
 from controller.service.cloud import SEPARATOR, Cloud, Prefix
 
 
@@ -45,6 +45,11 @@ class CloudEnd:
         return facts.wan_address if self.cloud.address.version == 4 else facts.wan6_address
 
     @property
+    def narrower(self) -> int:
+        """As ``work.narrower`` says."""
+        return narrower(str(self.cloud.address))
+
+    @property
     def segment(self) -> str:
         """The tenant's segment that it is in."""
         return self.cloud.segment(self.number)
@@ -72,3 +77,5 @@ class Link:
     """Where the peer is called; None: it calls."""
     prefixes: tuple[Prefix, ...]
     """The peer's."""
+    narrower: int
+    """As ``work.narrower`` says, whoever calls."""

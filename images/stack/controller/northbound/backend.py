@@ -18,6 +18,7 @@ from controller.intent import (
     check_devices,
     compile_network,
     join,
+    parse,
     pops,
     read,
 )
@@ -29,7 +30,8 @@ State = Callable[[], Tree]
 
 
 class IntentBackend:
-    """A ``yangkit.backend.Backend``: refuses what cannot be, and has numbers on disk before a commit is acknowledged.
+    """A ``yangkit.backend.Backend`` with its check: refuses what cannot be, and has numbers on disk before a commit is
+    acknowledged.
 
     The network follows when running has become another one (``Datastores.change_listeners``): by then it is durable.
     """
@@ -42,11 +44,14 @@ class IntentBackend:
         self.states: dict[str, State] = {}
         self.stored_states: dict[str, State] = {}
 
+    def check(self, old: Tree, new: Tree) -> None:
+        """What is asked anew must be possible; ApplyError (place and remedy) refuses (``yangkit.Datastores``)."""
+        before = parse(old)
+        check_devices(before, read(new, before), self._inventory.facts, self._domain)
+
     async def apply(self, old: Tree, new: Tree) -> None:
-        """Check, and give numbers; ApplyError (place and remedy) refuses."""
-        intent = read(new)
-        check_devices(intent, self._inventory.facts, self._domain)
-        await asyncio.to_thread(self.number, intent)
+        """Give numbers; ApplyError when a pool is used up."""
+        await asyncio.to_thread(self.number, parse(new))
 
     def number(self, intent: Intent) -> Network:
         """Durable numbers for an intent, and its sites joined with devices; ApplyError when a pool is used up."""
@@ -54,23 +59,22 @@ class IntentBackend:
             facts = self._inventory.facts
             given = self._numbers.load()
             wanted = allocate(intent, pops(facts), given.table)
-            network = join(intent, facts, wanted)
+            network = join(intent, facts, wanted, self._domain)
             if wanted != given:
                 self._numbers.save(wanted)
             return network
 
     def compiled(self, tree: Tree) -> dict[str, Tree]:
-        """What devices would have if this were running; no number is taken. ApplyError if it cannot be."""
-        intent = read(tree)
+        """What devices would have if this, which may be, were running; no number is taken."""
+        intent = parse(tree)
         facts = self._inventory.facts
-        check_devices(intent, facts, self._domain)
-        network = join(intent, facts, allocate(intent, pops(facts), self._numbers.load().table))
+        network = join(intent, facts, allocate(intent, pops(facts), self._numbers.load().table), self._domain)
         return compile_network(network, facts, self._domain)
 
     def notes(self, before: Tree, after: Tree) -> list[Note]:
         """What whoever orders this should know: which pairs of sites that it is about will have no direct path."""
-        intent = read(after)
-        return list(notes(intent, self._inventory.facts, changed_sites(read(before), intent)))
+        intent = parse(after)
+        return list(notes(intent, self._inventory.facts, changed_sites(parse(before), intent)))
 
     async def state(self, wanted: Wanted = None) -> Tree:
         """Operational data, each module's from who knows it."""

@@ -49,6 +49,7 @@ class Operations:
         return await asyncio.to_thread(self._planned, treejson.dump(running), treejson.dump(wanted))
 
     def _planned(self, before: Tree, after: Tree) -> Tree:
+        self._backend.check(before, after)
         old, new = self._backend.compiled(before), self._backend.compiled(after)
         found: Tree = {
             "edit": [one.tree() for one in plan(old, new, self._schema_of)],

@@ -15,6 +15,8 @@ def judge(cloud: Cloud, before: State | None, evidence: Evidence) -> Judged:
     ends = [end for end in evidence.view.network.clouds.values() if end.cloud.key == cloud.key]
     if cloud.key in evidence.view.stale:
         return Judged("configuring", "ordered a moment ago")
+    if cloud.key in evidence.view.network.barred:
+        return Judged("failed", evidence.view.network.barred[cloud.key])
     if not ends:
         return Judged("waiting-for-device", "no site that may use it is at a POP yet")
     states = [_judge(end, before, evidence) for end in ends]
@@ -24,9 +26,9 @@ def judge(cloud: Cloud, before: State | None, evidence: Evidence) -> Judged:
 def _judge(end: CloudEnd, before: State | None, evidence: Evidence) -> Judged:
     view = evidence.view
     if end.key in view.withheld:
-        return withheld(view.withheld[end.key], evidence)
+        return withheld(view.withheld[end.key], end.pop, evidence)
     if end.key in view.stale:
-        return unbuilt((end.pop,), "cloud access", evidence)
+        return unbuilt((end.pop,), end.pop, "cloud access", evidence)
     reason = _fault(end, evidence)
     if reason is None:
         return Judged("up")

@@ -60,27 +60,33 @@ def judge(site: str, before: State | None, evidence: Evidence) -> Judged:
     if attachment is None:
         return Judged("configuring", "ordered a moment ago")
     if site in view.withheld:
-        return withheld(view.withheld[site], evidence)
+        return withheld(view.withheld[site], attachment.pop, evidence)
     if site in view.stale:
-        return unbuilt((attachment.branch, attachment.pop), "site", evidence)
+        return unbuilt((attachment.branch, attachment.pop), attachment.pop, "site", evidence)
     return _built(attachment, before, evidence)
 
 
-def withheld(device: str, evidence: Evidence) -> Judged:
-    """It waits for one of its devices."""
+def withheld(device: str, pop: End, evidence: Evidence) -> Judged:
+    """It waits for one of its devices, of which one is this POP router."""
     status = evidence.status.get(device)
     if status is None or not status.connected:
         return Judged("waiting-for-device", f"device {device} is not connected")
-    return _trouble(device, status)
+    return _trouble(device, pop, status)
 
 
-def _trouble(device: str, status: Status) -> Judged:
-    reason = f"{device}: {status.problem}" if status.problem else f"{device} is being prepared"
+def _trouble(device: str, pop: End, status: Status) -> Judged:
+    if status.problem is None:
+        reason = f"{device} is being prepared"
+    elif device == pop.name:
+        # Many have a part in it: what it says may be of somebody else's. Operators read all of it at the device.
+        reason = f"POP router {device} has not taken its configuration"
+    else:
+        reason = f"{device}: {status.problem}"
     return Judged("failed" if status.failures >= PATIENCE else "configuring", reason)
 
 
-def unbuilt(ends: Iterable[End], what: str, evidence: Evidence) -> Judged:
-    """It is not, or not as it is wanted, on one of these."""
+def unbuilt(ends: Iterable[End], pop: End, what: str, evidence: Evidence) -> Judged:
+    """It is not, or not as it is wanted, on one of these, of which one is this POP router."""
     for end in ends:
         status = evidence.status.get(end.name)
         if status is None or not status.connected:
@@ -88,7 +94,7 @@ def unbuilt(ends: Iterable[End], what: str, evidence: Evidence) -> Judged:
             reason = f"{end.name} is not connected, so nobody knows whether it has the {what} as it is wanted"
             return Judged("configuring" if patient else "down", reason)
         if status.problem is not None:
-            return _trouble(end.name, status)
+            return _trouble(end.name, pop, status)
     return Judged("configuring", "its devices are being configured")
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 
+from stackkit.prefixes import overlapping
 from yangkit import ApplyError
 from yangkit.paths import quoted
 
@@ -18,20 +18,29 @@ from controller.service.intent import DOMAIN, Intent, Vpn
 from controller.service.site import Exit, Mode, Site
 
 _TENANT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-# Names that interfaces of our boxes have or may get: a tenant's VRF carries the tenant's name.
+# Names that interfaces of boxes have or may get beside their ports, from us or from Linux (which makes some of its own
+# where a kind of tunnel or device is built in): a tenant's VRF carries the tenant's name.
 _RESERVED = re.compile(
     r"all|default|lo|none|self|overlay|underlay|(eth|wan|lan)[0-9-]*|(ipsec|gre|vxlan|br|tunl|gretap|erspan)[0-9-].*"
+    r"|(ip6tnl|ip6gre|sit|dummy|bond|ifb|teql)[0-9]+"
 )
 _DEVICE = _TENANT
 _MAX_SEGMENT = 64
 
 
-def check(intent: Intent) -> None:
-    """Raise ApplyError for the first thing, in the order of names, that cannot be."""
+def check(intent: Intent, before: Intent | None = None) -> None:
+    """Raise ApplyError for the first thing, in the order of names, that cannot be.
+
+    Of two sites that are in each other's way, the one that is new or changed since ``before`` is told so. What is by
+    itself as it was then has been accepted, be it under rules that were others.
+    """
+    before = before or Intent({}, ())
     for vpn in intent.vpns.values():
-        _vpn(vpn)
+        if before.vpns.get(vpn.id) != vpn:
+            _vpn(vpn)
     boxes: dict[str, list[Site]] = {}
-    for site in intent.sites:
+    sites = _by_age(intent, before)
+    for site in sites:
         _vpns_of(site, intent)
         addresses.check(site)
         _local_internet(site, intent)
@@ -40,33 +49,52 @@ def check(intent: Intent) -> None:
         for other in boxes.setdefault(site.device, []):
             _neighbours(other, site, intent)
         boxes[site.device].append(site)
-    _overlaps(intent)
+    _overlaps(intent, sites)
     _members(intent)
-    peerings.check(intent)
+    peerings.check(intent, before)
 
 
-def check_devices(intent: Intent, inventory: Mapping[str, DeviceFacts], domain: str = DOMAIN) -> None:
-    """Raise ApplyError where a device that is known cannot do what is asked; unknown ones are waited for."""
-    ours = frozenset(name for name, facts in inventory.items() if drivers.find(facts.model, facts.personality))
-    peerings.check_identities(intent, ours, domain)
-    for site in intent.sites:
+def _by_age(intent: Intent, before: Intent) -> Sequence[Site]:
+    """Those that were there before, as they are, and then the others; each in the order of names."""
+    old = {site.id: site for site in before.sites}
+    return sorted(intent.sites, key=lambda site: old.get(site.id) != site)
+
+
+def check_devices(before: Intent, after: Intent, inventory: Mapping[str, DeviceFacts], domain: str = DOMAIN) -> None:
+    """Raise ApplyError where a device that is known cannot do what is asked; unknown ones are waited for.
+
+    Only of what is asked now: what was in order when it was asked is nobody else's affair when devices have become
+    others since. It waits, and says so (``network.join``).
+    """
+    named = {site.device for site in after.sites if site.device not in inventory}
+    peerings.check_identities(before, after, named | drivers.driven(inventory), domain)
+    old = {site.id: _asked(site) for site in before.sites}
+    for site in after.sites:
         facts = inventory.get(site.device)
-        if facts is None:
-            continue
-        where = f"{site.box_path}/device"
-        driver = drivers.find(facts.model, facts.personality)
-        if driver is None:
-            kind = f"model {facts.model!r}, personality {facts.personality!r}"
-            raise ApplyError(f"device {site.device}: no driver for {kind}", where, UNSUPPORTED)
-        if not driver.serves_sites:
-            message = f"device {site.device} is a {facts.personality}, which serves no site: give a uCPE"
-            raise ApplyError(message, where, INVALID)
-        if not driver.has_port(site.port):
-            message = f"{facts.model} has no port {site.port!r} for sites: give {driver.ports_text}"
-            raise ApplyError(message, f"{site.box_path}/port", INVALID)
-        if site.on_line and driver.line_port is None:
-            message = f"{facts.model} has no port for a private line: give transport ipsec, or another box"
-            raise ApplyError(message, f"{site.box_path}/transport", INVALID)
+        if facts is not None and old.get(site.id) != _asked(site):
+            _device(site, facts)
+
+
+def _asked(site: Site) -> tuple[str, str, bool]:
+    """What ``_device`` looks at."""
+    return site.device, site.port, site.on_line
+
+
+def _device(site: Site, facts: DeviceFacts) -> None:
+    where = f"{site.box_path}/device"
+    driver = drivers.find(facts.model, facts.personality)
+    if driver is None:
+        kind = f"model {facts.model!r}, personality {facts.personality!r}"
+        raise ApplyError(f"device {site.device}: no driver for {kind}", where, UNSUPPORTED)
+    if not driver.serves_sites:
+        message = f"device {site.device} is a {facts.personality}, which serves no site: give a uCPE"
+        raise ApplyError(message, where, INVALID)
+    if not driver.has_port(site.port):
+        message = f"{facts.model} has no port {site.port!r} for sites: give {driver.ports_text}"
+        raise ApplyError(message, f"{site.box_path}/port", INVALID)
+    if site.on_line and driver.line_port is None:
+        message = f"{facts.model} has no port for a private line: give transport ipsec, or another box"
+        raise ApplyError(message, f"{site.box_path}/transport", INVALID)
 
 
 def _vpn(vpn: Vpn) -> None:
@@ -74,7 +102,7 @@ def _vpn(vpn: Vpn) -> None:
     if not _TENANT.fullmatch(vpn.tenant):
         message = f"{vpn.tenant!r} is no tenant's name: lower case letters, digits and '-', at most 63"
         raise ApplyError(message, where, INVALID)
-    if _RESERVED.fullmatch(vpn.tenant):
+    if _RESERVED.fullmatch(vpn.tenant) or any(driver.names_port(vpn.tenant) for driver in drivers.every()):
         raise ApplyError(f"{vpn.tenant!r} means something else on devices: rename the tenant", where, INVALID)
     if reserved(vpn.id):
         raise ApplyError(f"{vpn.id!r} means something else on devices: rename the VPN", f"{vpn.path}/vpn-id", INVALID)
@@ -94,9 +122,9 @@ def _vpns_of(site: Site, intent: Intent) -> None:
 
 def _neighbours(first: Site, second: Site, intent: Intent) -> None:
     """Two sites of one box: of one tenant, each at a port, or port and VLAN, of its own, and one of them routed."""
-    tenant = intent.tenant(first)
-    if tenant != intent.tenant(second):
-        message = f"device {second.device} serves site {first.id!r} of tenant {tenant!r}: give another device"
+    if intent.tenant(first) != intent.tenant(second):
+        # Whose, and for what, is not for others to know.
+        message = f"device {second.device} serves another tenant: give another device"
         raise ApplyError(message, f"{second.box_path}/device", INVALID)
     modes = {first.mode, second.mode}
     if modes == {Mode.ROUTED}:
@@ -125,12 +153,15 @@ def _local_internet(site: Site, intent: Intent) -> None:
     raise ApplyError(remedy, f"{site.box_path}/local-internet/rule[name={quoted(name)}]/action", INVALID)
 
 
-def _overlaps(intent: Intent) -> None:
-    """Within a tenant. Prefixes are nested or apart, so that neighbours in order tell (RFC 4632, section 3.1)."""
-    having = [(intent.tenant(site), network, site) for site in intent.sites for network in site.networks]
-    having.sort(key=lambda h: (h[0], h[1].version, h[1].network_address.packed, h[1].prefixlen, h[2].id))
-    for (tenant, one, first), (other, two, second) in pairwise(having):
-        if tenant == other and one.version == two.version and one.overlaps(two):
+def _overlaps(intent: Intent, sites: Sequence[Site]) -> None:
+    """Within a tenant."""
+    by_tenant: dict[str, list[Site]] = {}
+    for site in sites:
+        by_tenant.setdefault(intent.tenant(site), []).append(site)
+    for own in by_tenant.values():
+        having = [(number, network) for number, site in enumerate(own) for network in site.networks]
+        for (number, one), (later, two) in overlapping(having):
+            first, second = own[number], own[later]
             kind = "ipv4" if two.version == 4 else "ipv6"
             holder = addresses.holder4(second) if two.version == 4 else addresses.holder6(second)
             message = f"{two} overlaps {one} of site {first.id!r}: give another prefix"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from stackkit.prefixes import order
 from yangkit.paths import quoted
 
 from controller.service.admission import Admission
@@ -74,11 +75,6 @@ class Cloud:
             tuple(p for p in local if p.version in families),
             tuple(p for p in self.remote if p.version in families),
         )
-
-
-def order(prefix: Prefix) -> tuple[int, int, int]:
-    """IPv4 first, then by address and length."""
-    return prefix.version, int(prefix.network_address), prefix.prefixlen
 
 
 def reserved(vpn: str) -> bool:

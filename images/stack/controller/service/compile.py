@@ -18,7 +18,7 @@ def compile(
     intent: Intent, inventory: Mapping[str, DeviceFacts], allocations: Allocations, domain: str = DOMAIN
 ) -> dict[str, Tree]:
     """A tree for every known device, empty where nothing is wanted; sites whose devices are unknown wait."""
-    return compile_network(join(intent, inventory, allocations), inventory, domain)
+    return compile_network(join(intent, inventory, allocations, domain), inventory, domain)
 
 
 def compile_network(network: Network, inventory: Mapping[str, DeviceFacts], domain: str = DOMAIN) -> dict[str, Tree]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from controller.drivers.peering import CloudEnd, Link
-from controller.drivers.work import Attachment, End
+from controller.drivers.work import Attachment, End, narrower
 from controller.service import direct, peerings
 from controller.service.allocation import POOLS, POP, Allocations, branch_line, branch_loopback
 from controller.service.intent import Intent
@@ -18,11 +18,21 @@ def segments(intent: Intent, site: Site, allocations: Allocations) -> tuple[str,
     return tuple(sorted(own.difference(site.vpns)))
 
 
-def cloud_ends(intent: Intent, attachments: Mapping[str, Attachment], allocations: Allocations) -> dict[str, CloudEnd]:
+def barred(intent: Intent, devices: Container[str], domain: str) -> dict[str, str]:
+    """Clouds whose gateway has the name of what has become a device since, and why they must not be built."""
+    reasons = {cloud.key: peerings.impostor(cloud, devices, domain) for cloud in peerings.clouds(intent)}
+    return {key: reason for key, reason in reasons.items() if reason is not None}
+
+
+def cloud_ends(
+    intent: Intent, attachments: Mapping[str, Attachment], allocations: Allocations, barred: Container[str]
+) -> dict[str, CloudEnd]:
     """The ends of clouds at POPs where a site that may use them can be built."""
     homes = allocations.homes()
     ends: dict[str, CloudEnd] = {}
     for cloud in peerings.clouds(intent):
+        if cloud.key in barred:
+            continue
         sites = intent.users(cloud)
         pops = {attachments[site.id].pop.name: attachments[site.id] for site in sites if site.id in attachments}
         for name, attachment in sorted(pops.items()):
@@ -72,13 +82,17 @@ def links(
         first_calls = direct.may_call(first.branch.facts, second.branch.facts)
         if not first_calls and not direct.may_call(second.branch.facts, first.branch.facts):
             continue
+        called = (second if first_calls else first).branch.facts.called_from
         for here, peer, calls in ((first, second, first_calls), (second, first, not first_calls)):
-            link = _link(pair, here, peer, calls, allocations)
+            link = _link(pair, here, peer, calls, called, allocations)
             found.setdefault(here.branch.name, []).append(link)
     return {name: tuple(some) for name, some in sorted(found.items())}
 
 
-def _link(pair: direct.Pair, here: Attachment, peer: Attachment, calls: bool, allocations: Allocations) -> Link:
+def _link(
+    pair: direct.Pair, here: Attachment, peer: Attachment, calls: bool, called: str | None, allocations: Allocations
+) -> Link:
+    """One end of a path whose tunnel is that to the address ``called``."""
     device = peer.branch.name
     number = allocations.branch(device)
     # A box's peers are its POP and other boxes: their numbers must not be mistaken where names are cut.
@@ -91,8 +105,9 @@ def _link(pair: direct.Pair, here: Attachment, peer: Attachment, calls: bool, al
         here=here.branch,
         peer=end,
         if_id=allocations.if_id(here.branch.name, device),
-        address=peer.branch.facts.called_from if calls else None,
+        address=called if calls else None,
         prefixes=peer.site.networks,
+        narrower=narrower(called),
     )
 
 

@@ -12,7 +12,7 @@ from controller.drivers.work import Attachment, End, Flow
 from controller.service import joins
 from controller.service.allocation import Allocations, branch_line, branch_loopback, pop_line, pop_loopback
 from controller.service.facts import DeviceFacts
-from controller.service.intent import Intent
+from controller.service.intent import DOMAIN, Intent
 from controller.service.names import fitted
 from controller.service.site import Network as Prefix
 from controller.service.site import Site
@@ -26,6 +26,8 @@ class Network:
     """By site."""
     waiting: Mapping[str, str] = field(default_factory=dict)
     """By site: what it waits for."""
+    barred: Mapping[str, str] = field(default_factory=dict)
+    """By key of a cloud: why it cannot be built any more."""
     clouds: Mapping[str, CloudEnd] = field(default_factory=dict)
     """Ends of cloud accesses, by their keys."""
     links: Mapping[str, tuple[Link, ...]] = field(default_factory=dict)
@@ -47,7 +49,9 @@ def without(network: Network, sites: Collection[str]) -> Network:
     )
 
 
-def join(intent: Intent, inventory: Mapping[str, DeviceFacts], allocations: Allocations) -> Network:
+def join(
+    intent: Intent, inventory: Mapping[str, DeviceFacts], allocations: Allocations, domain: str = DOMAIN
+) -> Network:
     """Which sites can be built with the devices that are known."""
     homes = allocations.homes()
     ends = {name: _pop(inventory[name], allocations) for name in set(homes.values()) if name in inventory}
@@ -60,8 +64,9 @@ def join(intent: Intent, inventory: Mapping[str, DeviceFacts], allocations: Allo
             attachments[site.id] = _attachment(intent, site, inventory[site.device], ends[home], allocations)
         else:
             waiting[site.id] = reason or "waits"
-    clouds = joins.cloud_ends(intent, attachments, allocations)
-    return Network(attachments, waiting, clouds, joins.links(intent, attachments, allocations))
+    barred = joins.barred(intent, drivers.driven(inventory), domain)
+    clouds = joins.cloud_ends(intent, attachments, allocations, barred)
+    return Network(attachments, waiting, barred, clouds, joins.links(intent, attachments, allocations))
 
 
 def pops(inventory: Mapping[str, DeviceFacts]) -> list[str]:

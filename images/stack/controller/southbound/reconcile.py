@@ -61,6 +61,8 @@ class Status:
     met: Held | None = None
     #: What was intended when it was last as intended.
     has: Tree | None = None
+    #: What was written into it last; None while a commit is under way, or when one has ended in nobody knows what.
+    written: Tree | None = None
     #: The sites that it had then, as it had them; None when somebody else may have changed that, or nobody can ask.
     carries: Mapping[str, Ordered] | None = None
     failures: int = 0
@@ -308,7 +310,7 @@ class Reconciler:
             actual = await reading.configuration(held.client, schema, self._inventory.facts[name])
             owned = await asyncio.to_thread(self._inventory.owned, name)
             wanted = owned_keys(tree, schema)
-            config = edit(owned, tree, schema, revealed(actual, self._of(name).has, schema))
+            config = edit(owned, tree, schema, revealed(actual, self._of(name).written, schema))
         except (RpcError, OSError, TimeoutError, reading.NotUsable) as error:
             self._failed(name, str(error) or type(error).__name__, carries=False)
             return name, None
@@ -349,6 +351,8 @@ class Reconciler:
         if not changes:
             return
         edits = {name: _inside(change.config) for name, change in changes.items()}
+        for name in changes:
+            self._of(name).written = None
         outcome = await self._executor.run(edits, partial(self._lost, frozenset(changes)))
         log.info("committed on %s", ", ".join(sorted(outcome.committed)) or "no device")
         for name in outcome.committed:
@@ -392,7 +396,8 @@ class Reconciler:
 
     def _well(self, name: str, intended: _Intended, sync: Sync = "in-sync") -> None:
         status = self._of(name)
-        status.has, status.carries = intended.tree, intended.sites
+        status.has = status.written = intended.tree
+        status.carries = intended.sites
         status.failures, status.not_before = 0, 0.0
         self._set(name, sync, None)
 

@@ -113,7 +113,7 @@ WRONG: dict[str, tuple[str, Change, str, str, str, Change]] = {
         ),
         INVALID,
         "access/device",
-        "serves site 'line' of tenant 'acme'",
+        "serves another tenant",
         lambda t: box(t, "tunnel", port="lan3"),
     ),
     "GRE bridged": (

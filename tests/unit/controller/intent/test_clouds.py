@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from controller.intent import MODULES, DeviceFacts, allocate, check_devices, compile, join, plan, pops, read
+from controller.operational.clouds import judge
+from controller.operational.sites import Evidence
+from controller.southbound.reconcile import View
 from yangkit import ApplyError, Schema, Tree
 from yangkit.paths import parse
 
@@ -16,6 +20,7 @@ MODELS = Path(__file__).parents[4] / "models" / "yang"
 ROOT = "ietf-l3vpn-svc:l3vpn-svc"
 SECRET = "a-key-that-nobody-reads-back"
 SEGMENT = "elasticlab-tenant:segment"
+NOTHING = read({})
 
 
 def _cloud(**gateway: Any) -> Tree:
@@ -85,6 +90,14 @@ def test_the_pop_calls_the_gateway_and_protects_the_flow_and_nothing_else(
     assert flow["remote-prefix"] == ["172.16.0.0/16"]
     assert connection["unique"] == "never"
     _valid(tree, schema_of("vmsr-1"))
+
+
+@pytest.mark.parametrize(("address", "width"), [("198.51.100.9", 1438), ("2001:db8:99::9", 1418)])
+def test_a_tunnel_outside_in_ipv6_is_narrower(
+    address: str, width: int, demo: Tree, build: Callable[..., dict[str, Tree]]
+) -> None:
+    _add(demo, 2, _cloud(address=address))
+    assert _interface(build(demo)["vmsr-1"], "ipsec-c_1")["elasticlab-interface:mtu"] == width
 
 
 def test_the_flow_is_what_the_user_gave(demo: Tree, build: Callable[..., dict[str, Tree]]) -> None:
@@ -220,6 +233,11 @@ WRONG: dict[str, tuple[Tree, str, str]] = {
     "multicast": ({"local-prefix": ["224.0.0.0/4"]}, "gateway/local-prefix", "cannot be carried"),
     "both sides": ({"local-prefix": ["172.16.1.0/24"]}, "gateway/remote-prefix", "both sides"),
     "two families": ({"local-prefix": ["2001:db8::/64"]}, "gateway/local-prefix", "no IPv6 prefix"),
+    "nobody's prefix": (
+        {"local-prefix": ["10.1.0.0/25", "10.77.0.0/24"]},
+        "gateway/local-prefix",
+        "no site that may use the cloud has addresses of 10.77.0.0/24",
+    ),
 }
 
 
@@ -254,6 +272,50 @@ def test_two_clouds_of_a_tenant_have_prefixes_of_their_own(demo: Tree) -> None:
     assert "internet-2" in str(caught.value.path)
 
 
+def test_prefixes_that_are_ours_are_those_of_sites_that_may(demo: Tree) -> None:
+    cloud = _add(demo, 2, _cloud(**{"local-prefix": ["10.2.0.0/25"]}))
+    assert read(demo)
+    cloud["elasticlab-access:gateway"]["local-prefix"] = ["10.2.0.0/15", "10.2.0.0/16", "10.2.0.0/25"]
+    assert read(demo), "each of them, also of those inside of others"
+    cloud["permit-site"] = ["branch-1"]
+    with pytest.raises(ApplyError, match=r"10\.2\.0\.0/15"):
+        read(demo)
+    demo[ROOT]["sites"]["site"].clear()
+    del cloud["permit-site"]
+    assert read(demo), "without any site it waits for them"
+
+
+def test_a_site_that_changes_leaves_no_cloud_without_its_prefixes(demo: Tree) -> None:
+    """Whichever of its VPNs it is changed through: the cloud is of another one."""
+    _add(demo, 2, _cloud(**{"local-prefix": ["10.1.0.0/25"]}))
+    before = read(demo)
+    (access,) = demo[ROOT]["sites"]["site"][0]["site-network-accesses"]["site-network-access"]
+    access["ip-connection"]["ipv4"]["addresses"]["provider-address"] = "10.77.0.1"
+    with pytest.raises(ApplyError, match=r"no site that may use the cloud has addresses of 10\.1\.0\.0/25"):
+        read(demo, before)
+
+
+def test_overlaps_are_found_through_wider_prefixes_of_the_same_cloud(demo: Tree) -> None:
+    """In order, the neighbour of the second cloud's prefix is one that has nothing to do with it."""
+    _add(demo, 0, _cloud(**{"remote-prefix": ["172.16.0.0/16", "172.16.1.0/24"]}))
+    _add(demo, 1, _cloud(**{"remote-prefix": ["172.16.2.0/24", "2001:db8:9::/48"], "identity": "other.example"}))
+    with pytest.raises(ApplyError, match=r"172\.16\.2\.0/24 overlaps 172\.16\.0\.0/16 of cloud 'vpc'"):
+        read(demo)
+
+
+def test_many_prefixes_are_checked_in_a_moment(demo: Tree) -> None:
+    """Every prefix with every other would be 128 million comparisons."""
+    services = demo[ROOT]["vpn-services"]["vpn-service"]
+    for number in range(160):
+        prefixes = [f"172.{16 + number // 16}.{16 * (number % 16) + n // 16}.{16 * (n % 16)}/28" for n in range(100)]
+        name = f"cloud-{number:03}"
+        services.append({"vpn-id": name, "customer-name": "acme"})
+        _add(demo, len(services) - 1, _cloud(**{"remote-prefix": prefixes}))
+    begun = time.process_time()
+    read(demo)
+    assert time.process_time() - begun < 8
+
+
 def test_only_members_are_named(demo: Tree) -> None:
     _add(demo, 0, _cloud())["permit-site"] = ["branch-2"]
     with pytest.raises(ApplyError, match="not in VPN 'internet-1'"):
@@ -263,15 +325,85 @@ def test_only_members_are_named(demo: Tree) -> None:
 def test_nobody_takes_a_devices_name(demo: Tree, inventory: dict[str, DeviceFacts]) -> None:
     _add(demo, 2, _cloud(identity="ucpe-2.elasticlab.example"))
     with pytest.raises(ApplyError, match="a device of the operator's"):
-        check_devices(read(demo), inventory)
+        check_devices(NOTHING, read(demo), inventory)
     gateway = dataclasses.replace(inventory["ucpe-1"], name="vpcgw-1", model="vpcgw-x86", personality="")
-    check_devices(read(_renamed(demo)), inventory | {"vpcgw-1": gateway})
+    check_devices(NOTHING, read(_renamed(demo, "vpcgw-1.elasticlab.example")), inventory | {"vpcgw-1": gateway})
 
 
-def _renamed(demo: Tree) -> Tree:
+def _renamed(demo: Tree, identity: str) -> Tree:
     service = demo[ROOT]["vpn-services"]["vpn-service"][2]
-    service["cloud-accesses"]["cloud-access"][0]["elasticlab-access:gateway"]["identity"] = "vpcgw-1.elasticlab.example"
+    service["cloud-accesses"]["cloud-access"][0]["elasticlab-access:gateway"]["identity"] = identity
     return demo
+
+
+@pytest.mark.parametrize(
+    "identity", ["elasticlab.example", "cloud-1.vmsr-1.elasticlab.example", "any.thing.below.elasticlab.example"]
+)
+def test_nobody_takes_a_name_of_the_operators_own(identity: str, demo: Tree, inventory: dict[str, DeviceFacts]) -> None:
+    """POPs call themselves so towards clouds with shared keys: of two equal peers they take neither."""
+    _add(demo, 2, _cloud(identity=identity))
+    with pytest.raises(ApplyError, match="a name of the operator's own") as caught:
+        check_devices(NOTHING, read(demo), inventory)
+    assert str(caught.value.path).endswith("elasticlab-access:gateway/identity")
+    for other in ("gateway.elasticlab.example.org", "notelasticlab.example"):
+        check_devices(NOTHING, read(_renamed(demo, other)), inventory)
+    with pytest.raises(ApplyError):
+        check_devices(NOTHING, read(_renamed(demo, "cloud-1.pop.other.example")), inventory, "Other.Example")
+
+
+class TestADeviceThatTakesTheNameOfAGateway:
+    """It was nobody's when the cloud was ordered; then a device of that name came."""
+
+    def test_is_nobody_elses_affair(self, demo: Tree, inventory: dict[str, DeviceFacts]) -> None:
+        came = inventory.pop("ucpe-2")
+        _add(demo, 0, _cloud(identity="ucpe-2.elasticlab.example"))
+        root = demo[ROOT]
+        between, second = root["vpn-services"]["vpn-service"].pop(), root["sites"]["site"].pop()
+        root["sites"]["site"][0].pop("vpn-policies")
+        root["sites"]["site"][0]["site-network-accesses"]["site-network-access"][0]["vpn-attachment"] = {
+            "vpn-id": "internet-1"
+        }
+        before = read(demo)
+        check_devices(NOTHING, before, inventory)
+        root["vpn-services"]["vpn-service"].append(between | {"customer-name": "globex"})
+        second.pop("vpn-policies")
+        second["site-network-accesses"]["site-network-access"][0]["vpn-attachment"] = {"vpn-id": "internet-2"}
+        root["vpn-services"]["vpn-service"][1]["customer-name"] = "globex"
+        root["sites"]["site"].append(second)
+        after = read(demo, before)
+        check_devices(before, after, inventory | {"ucpe-2": came})
+        check_devices(after, before, inventory | {"ucpe-2": came})
+        with pytest.raises(ApplyError, match="a device of the operator's"):
+            check_devices(NOTHING, after, inventory | {"ucpe-2": came})
+
+    def test_has_it_and_the_cloud_is_not_built(
+        self, demo: Tree, inventory: dict[str, DeviceFacts], schema_of: Callable[[str], Schema]
+    ) -> None:
+        came = inventory.pop("ucpe-2")
+        cloud = _add(demo, 2, _cloud(identity="ucpe-2.elasticlab.example"))
+        intent = read(demo)
+        numbers = allocate(intent, pops(inventory), {})
+        network = join(intent, inventory, numbers)
+        assert (len(network.clouds), network.barred) == (1, {})
+        inventory["ucpe-2"] = came
+        network = join(intent, inventory, numbers)
+        assert not network.clouds
+        (reason,) = network.barred.values()
+        assert "a device of the operator's" in reason
+        tree = compile(intent, inventory, numbers)["vmsr-1"]
+        assert [entry["name"] for entry in _ipsec(tree)[0]] == ["self", "ucpe-1", "ucpe-2"]
+        _valid(tree, schema_of("vmsr-1"))
+        cloud["elasticlab-access:gateway"]["identity"] = "gateway.cloud.example"
+        check_devices(intent, read(demo), inventory)
+        assert len(join(read(demo), inventory, numbers).clouds) == 1
+
+    def test_makes_the_cloud_failed(self, demo: Tree, inventory: dict[str, DeviceFacts]) -> None:
+        _add(demo, 2, _cloud(identity="ucpe-2.elasticlab.example"))
+        intent = read(demo)
+        network = join(intent, inventory, allocate(intent, pops(inventory), {}))
+        (cloud,) = intent.vpns["between"].clouds
+        judged = judge(cloud, "up", Evidence(View(network), {}, {}, {}, {}, {}, 0.0))
+        assert (judged.state, judged.reason) == ("failed", network.barred[cloud.key])
 
 
 def test_a_vpn_with_a_cloud_needs_one_site(demo: Tree) -> None:

@@ -97,6 +97,26 @@ def test_the_router_needs_nothing_for_it(
     assert _connection(after["ucpe-2"], "ucpe-1") is None
 
 
+@pytest.mark.parametrize("caller", ["ucpe-1", "ucpe-2"])
+def test_what_is_outside_in_ipv6_is_narrower_at_both_ends(
+    caller: str, direct: Tree, inventory: dict[str, DeviceFacts], build: Callable[..., dict[str, Tree]]
+) -> None:
+    called = next(name for name in ("ucpe-1", "ucpe-2") if name != caller)
+    six = {
+        caller: dataclasses.replace(inventory[caller], wan6_address="2001:db8::7", called_from="198.51.100.9"),
+        called: dataclasses.replace(inventory[called], wan6_address="2001:db8::8", called_from="2001:db8::8"),
+    }
+    trees = build(direct, inventory | six)
+    calls = _connection(trees[caller], called)
+    assert calls is not None
+    assert calls["remote"]["address"] == "2001:db8::8"
+    for here, peer in ((caller, called), (called, caller)):
+        widths = [_interface(trees[here], f"{kind}-{peer}")["elasticlab-interface:mtu"] for kind in ("ipsec", "gre")]
+        assert widths == [1418, 1394]
+        widths = [_interface(trees[here], f"{kind}-vmsr-1")["elasticlab-interface:mtu"] for kind in ("ipsec", "gre")]
+        assert widths == [1438, 1414], "the way to the POP is in IPv4"
+
+
 def test_of_two_that_can_be_called_the_first_calls(
     direct: Tree, inventory: dict[str, DeviceFacts], build: Callable[..., dict[str, Tree]]
 ) -> None:

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from controller import drivers
+from controller.drivers import Driver
 from controller.intent import MODULES, DeviceFacts, check_devices, read
+from controller.intent import parse as accepted
 from yangkit import ApplyError, Schema, Tree
 from yangkit.paths import parse
 
 MODELS = Path(__file__).parents[4] / "models" / "yang"
 ROOT = "ietf-l3vpn-svc:l3vpn-svc"
+NOTHING = read({})
 UNSUPPORTED, INVALID = "operation-not-supported", "invalid-value"
 GATEWAY: Tree = {
     "elasticlab-access:gateway": {
@@ -267,6 +271,46 @@ def test_equal_prefixes_of_two_tenants_are_fine(demo: Tree) -> None:
     assert {s.gateway.network.with_prefixlen for s in read(demo).sites} == {"10.1.0.0/24"}
 
 
+@pytest.mark.parametrize("driver", drivers.every(), ids=lambda driver: driver.name)
+def test_no_tenant_has_the_name_of_a_port(driver: Driver, demo: Tree) -> None:
+    """It would be the name of two interfaces of a device."""
+    ports = [port.replace("[0-9]", "7") for port in driver.ports]
+    assert driver.line_port is not None
+    for name in (*ports, driver.line_port):
+        _vpn(demo, 1)["customer-name"] = name
+        with pytest.raises(ApplyError, match="rename the tenant") as caught:
+            read(demo)
+        assert str(caught.value.path).endswith("customer-name")
+
+
+def test_what_was_accepted_under_other_rules_stops_nobody_else(demo: Tree) -> None:
+    _vpn(demo, 1)["customer-name"] = "line"
+    _site(demo, 1).pop("vpn-policies")
+    _access(demo, 1)["vpn-attachment"] = {"vpn-id": "internet-2"}
+    _vpn(demo, 2).update({"cloud-accesses": {"cloud-access": [{"cloud-identifier": "vpc", **GATEWAY}]}})
+    gateway = _vpn(demo, 2)["cloud-accesses"]["cloud-access"][0]["elasticlab-access:gateway"]
+    gateway = gateway | {"local-prefix": ["10.77.0.0/24"]}
+    _vpn(demo, 2)["cloud-accesses"]["cloud-access"][0]["elasticlab-access:gateway"] = gateway
+    before = accepted(demo)
+    for words in ("rename the tenant", "no site that may use the cloud"):
+        with pytest.raises(ApplyError, match=words):
+            read(demo)
+        assert read(demo, before)
+        _vpn(demo, 1)["customer-name"] = "globex"
+    _cloud(demo)["deny-site"] = ["branch-1"]
+    assert read(demo, before), "somebody else's change"
+    gateway["remote-prefix"] = ["172.17.0.0/16"]
+    with pytest.raises(ApplyError, match="no site that may use the cloud"):
+        read(demo, before)
+
+
+@pytest.mark.parametrize("name", ["tunl0", "gre0", "erspan0", "ip6tnl0", "ip6gre0", "sit0", "dummy0", "bond0", "ifb1"])
+def test_no_tenant_has_the_name_of_an_interface_of_linux(name: str, demo: Tree) -> None:
+    _vpn(demo, 1)["customer-name"] = name
+    with pytest.raises(ApplyError, match="rename the tenant"):
+        read(demo)
+
+
 def test_permit_and_deny_decide_who_reaches_the_internet(demo: Tree) -> None:
     intent = read(demo)
     assert all(intent.reaches_internet(s) for s in intent.sites)
@@ -288,16 +332,49 @@ def test_devices_that_cannot_are_refused(
 ) -> None:
     inventory["ucpe-1"] = dataclasses.replace(inventory["ucpe-1"], **change)  # type: ignore[arg-type]
     with pytest.raises(ApplyError, match=word) as caught:
-        check_devices(read(demo), inventory)
+        check_devices(NOTHING, read(demo), inventory)
     assert str(caught.value.path).endswith(f"elasticlab-access:access/{place}")
+
+
+@pytest.mark.parametrize("newcomer", [0, 1])
+def test_who_comes_second_is_told_and_nothing_of_the_other(newcomer: int, demo: Tree) -> None:
+    """Whatever their names are: an error's path and text go to whoever has ordered."""
+    _vpn(demo, 1)["customer-name"] = "globex"
+    for index in (0, 1):
+        _site(demo, index).pop("vpn-policies")
+        _access(demo, index)["vpn-attachment"] = {"vpn-id": _vpn(demo, index)["vpn-id"]}
+        _box(demo, index)["port"] = f"lan{index}"
+    _vpn(demo, 2)["elasticlab-access:direct-paths"] = False
+    before = read(demo)
+    _use(demo, newcomer, _box(demo, 1 - newcomer)["device"])
+    with pytest.raises(ApplyError, match=r"device ucpe-\d serves another tenant: give another device") as caught:
+        read(demo, before)
+    name = _site(demo, newcomer)["site-id"]
+    assert f"site[site-id='{name}']" in str(caught.value.path)
+    other = _site(demo, 1 - newcomer)["site-id"]
+    assert other not in f"{caught.value.message}{caught.value.path}"
+
+
+def test_a_box_that_has_been_replaced_by_another_model_blocks_nobody(
+    demo: Tree, inventory: dict[str, DeviceFacts]
+) -> None:
+    before = read(demo)
+    inventory["ucpe-1"] = dataclasses.replace(inventory["ucpe-1"], model="unheard-of")
+    _addresses(demo)["provider-address"] = "10.1.0.2"
+    check_devices(before, read(demo), inventory)
+    _site(demo, 1)["site-id"] = "another"
+    check_devices(before, read(demo), inventory)
+    _box(demo)["port"] = "lan2"
+    with pytest.raises(ApplyError, match="no driver"):
+        check_devices(before, read(demo), inventory)
 
 
 @pytest.mark.parametrize("port", ["wan", "eth0", "br-lan"])
 def test_only_ports_for_sites_are_sold(port: str, demo: Tree, inventory: dict[str, DeviceFacts]) -> None:
     _box(demo)["port"] = port
     with pytest.raises(ApplyError, match="has no port"):
-        check_devices(read(demo), inventory)
+        check_devices(NOTHING, read(demo), inventory)
 
 
 def test_unknown_devices_are_waited_for(demo: Tree) -> None:
-    check_devices(read(demo), {})
+    check_devices(NOTHING, read(demo), {})

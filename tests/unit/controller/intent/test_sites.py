@@ -234,7 +234,7 @@ class TestPrivateLines:
         monkeypatch.setattr(drivers, "every", lambda: tuple(without))
         try:
             with pytest.raises(ApplyError, match="no port for a private line") as caught:
-                check_devices(parsed(orders.private_line()), orders.DEVICES)
+                check_devices(parsed({}), parsed(orders.private_line()), orders.DEVICES)
             assert str(caught.value.path).endswith("elasticlab-access:access/transport")
             intent = parsed(orders.private_line())
             network = join(intent, orders.DEVICES, allocate(intent, pops(orders.DEVICES), {}))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from controller.intent import Network, allocate, join, pops, read
 from controller.operational import tunnels
+from controller.operational.clouds import judge as judge_cloud
 from controller.operational.sites import Evidence, Judged, Probe, judge
 from controller.operational.tunnels import Tunnel
 from controller.southbound.reconcile import Status, View
@@ -81,6 +82,42 @@ class TestByLine:
     def test_not_probed_yet_is_not_up(self) -> None:
         found = judged(orders.private_line(), "alone", None, probed=False)
         assert found.reason == "the private line between ucpe-2 and vmsr-1 is configured and not probed yet"
+
+
+class TestWhatOthersHaveToldThePop:
+    """A POP is everybody's: what it refuses may be anybody's, and stays between it and the operator."""
+
+    TEXT = "invalid-value at /pad/pad-entry[name='cloud_7']: two entries have the same identity"
+
+    def reason(self, site: str, refusing: str, view: View) -> Judged:
+        status = dict.fromkeys(("ucpe-1", "ucpe-2", "vmsr-1"), CONNECTED)
+        status[refusing] = Status(connected=True, sync="failed", problem=self.TEXT, failures=9)
+        return judge(site, "up", Evidence(view, status, {}, {}, {}, {}, 0.0))
+
+    @pytest.mark.parametrize("state", ["stale", "withheld"])
+    def test_is_not_told_to_a_site(self, state: str) -> None:
+        joined = network(orders.several_sites())
+        waiting = {"stale": frozenset({"f-far"})} if state == "stale" else {"withheld": {"f-far": "vmsr-1"}}
+        found = self.reason("f-far", "vmsr-1", View(joined, **waiting))
+        assert found == Judged("failed", "POP router vmsr-1 has not taken its configuration")
+
+    def test_of_its_own_box_a_site_hears_all(self) -> None:
+        joined = network(orders.several_sites())
+        found = self.reason("f-far", "ucpe-2", View(joined, stale=frozenset({"f-far"})))
+        assert found == Judged("failed", f"ucpe-2: {self.TEXT}")
+
+    def test_is_not_told_to_a_cloud(self) -> None:
+        order = orders.plain_between()
+        gateway = {"address": "198.51.100.9", "identity": "gateway.cloud.example", "remote-prefix": ["172.16.0.0/16"]}
+        access = {"cloud-identifier": "vpc", "elasticlab-access:gateway": gateway}
+        (service,) = order["ietf-l3vpn-svc:l3vpn-svc"]["vpn-services"]["vpn-service"]
+        service["cloud-accesses"] = {"cloud-access": [access]}
+        joined = network(order)
+        (end,) = joined.clouds.values()
+        status = {"vmsr-1": Status(connected=True, sync="failed", problem=self.TEXT)}
+        evidence = Evidence(View(joined, stale=frozenset({end.key})), status, {}, {}, {}, {}, 0.0)
+        found = judge_cloud(end.cloud, "up", evidence)
+        assert found == Judged("configuring", "POP router vmsr-1 has not taken its configuration")
 
 
 class Device:

@@ -156,7 +156,6 @@ async def test_aggressive_mode_with_a_key_is_refused_with_its_reason(lab: Lab) -
 async def test_a_device_that_does_not_tell_the_key_is_in_sync_and_drift_is_seen(lab: Lab) -> None:
     await _everybody(lab)
     router = lab.boxes["vmsr-1"]
-    router.server.write_only = frozenset({"elasticlab-ipsec:secret"})
     await lab.order(_order())
     await _until_cloud(lab, "up")
     await lab.until_states(branch_1="up", branch_2="up")
@@ -186,6 +185,43 @@ async def test_a_device_that_does_not_tell_the_key_is_in_sync_and_drift_is_seen(
     await lab.until(mended)
     assert f"{SECRET}-2" in str(router.stores.running)
     assert len(router.system.applied) <= writes + 8
+
+
+async def test_a_device_that_takes_a_gateways_name_stops_nobody(lab: Lab) -> None:
+    """Not the other tenant's order and plan, not the next start; the cloud is failed until it has another name."""
+    identity = "ucpe-2.elasticlab.example"
+    tree = _order(identity=identity)
+    root = tree["ietf-l3vpn-svc:l3vpn-svc"]
+    theirs = root["sites"]["site"].pop()
+    for name in ("vmsr-1", "ucpe-1"):
+        await lab.box(name)
+    assert (await lab.order(tree)).status_code == 204
+    await _until_cloud(lab, "up")
+    await lab.box("ucpe-2")
+    await _until_cloud(lab, "failed")
+    reason = f"{identity} is a device of the operator's, and no gateway: give the cloud's identity"
+    assert (await _cloud(lab))["reason"] == reason
+
+    async def alarmed() -> bool:
+        return (await lab.alarms()).get(ALARM, {}).get("is-cleared") is False
+
+    await lab.until(alarmed)
+    root["vpn-services"]["vpn-service"][1]["customer-name"] = "globex"
+    theirs.pop("vpn-policies")
+    theirs["site-network-accesses"]["site-network-access"][0]["vpn-attachment"] = {"vpn-id": "internet-2"}
+    root["sites"]["site"].append(theirs)
+    assert (await lab.call("plan", {"intent": tree})).status_code == 200
+    assert (await lab.order(tree)).status_code == 204
+    await lab.until_states(branch_1="up", branch_2="up")
+    assert "cloud_1" not in str(lab.boxes["vmsr-1"].stores.running)
+    await lab.stop()
+    await lab.start()
+    await lab.until_states(branch_1="up", branch_2="up")
+    assert (await _cloud(lab))["state"] == "failed"
+    assert (await lab.order(_order(identity="vmsr-1.elasticlab.example"))).status_code == 400
+    root["vpn-services"]["vpn-service"][2] = _order()["ietf-l3vpn-svc:l3vpn-svc"]["vpn-services"]["vpn-service"][2]
+    assert (await lab.order(tree)).status_code == 204
+    await _until_cloud(lab, "up")
 
 
 async def test_changes_are_told(lab: Lab) -> None:

@@ -26,6 +26,7 @@ from yangkit.schema import Module, Schema
 from yangkit.server import NetconfServer
 
 INTERFACES = "ietf-interfaces:interfaces"
+SECRET = "elasticlab-ipsec:secret"
 YANG = Path(__file__).parents[4] / "models" / "yang"
 
 
@@ -139,7 +140,9 @@ class Device:
     async def start(self) -> None:
         self.stores = Datastores(self.schema, self.system, self.startup)
         await self.stores.start()
-        self.server = NetconfServer(self.stores, rpcs=self.rpcs, recovery_users=("controller", "admin"))
+        self.server = NetconfServer(
+            self.stores, rpcs=self.rpcs, recovery_users=("controller", "admin"), write_only=(SECRET,)
+        )
         self.port = await self.server.listen_tls(
             "127.0.0.1", self.port, **self.identity, ca=self.authority.ca, names=[NameRule("common-name")]
         )

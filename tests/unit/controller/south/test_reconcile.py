@@ -133,7 +133,7 @@ class Controller:
             (YANG,),
             poll=0.3,
         )
-        self.stores = Datastores(self.schema, backend, self.directory / "startup.xml")
+        self.stores = Datastores(self.schema, backend, self.directory / "startup.xml", check=backend.check)
         self.stores.change_listeners.append(lambda _: self.follow())
         await self.stores.start()
         self.follow()
@@ -345,6 +345,62 @@ async def test_a_commit_that_cuts_a_device_off_is_taken_back(controller: Control
     await until(lambda: "br-1020" in devices["vmsr-1"].interfaces)
     assert "gre-ucpe-1" not in devices["vmsr-1"].interfaces
     await asyncio.gather(*stopping)
+
+
+FIRST, SECOND = "the-first-of-two-shared-keys", "the-second-of-two-shared-keys"
+
+
+def with_key(key: str) -> Any:
+    """The demo, and a cloud with this shared key."""
+    tree = orders.demo_order()
+    gateway = {
+        "address": "198.51.100.9",
+        "identity": "gateway.cloud.example",
+        "remote-prefix": ["172.16.0.0/16"],
+        "shared-key": key,
+    }
+    root = tree["ietf-l3vpn-svc:l3vpn-svc"]
+    access = {"cloud-identifier": "vpc", "elasticlab-access:gateway": gateway}
+    root["vpn-services"]["vpn-service"][2]["cloud-accesses"] = {"cloud-access": [access]}
+    root["vpn-profiles"]["valid-provider-identifiers"]["cloud-identifier"].append({"id": "vpc"})
+    return tree
+
+
+def keys_of(device: Any) -> list[str]:
+    """The shared keys that a device has."""
+    pad = device.stores.running.get("elasticlab-ipsec:ipsec", {}).get("pad", {}).get("pad-entry", [])
+    return [entry["pre-shared"]["secret"] for entry in pad if "pre-shared" in entry]
+
+
+async def test_a_key_that_was_written_on_the_way_is_known_not_to_be_the_old_one(
+    controller: Controller, devices: dict[str, Any]
+) -> None:
+    """The session breaks between the decision and the confirm, and the new key is taken back meanwhile."""
+    stopping: list[Any] = []
+
+    def cut(step: str, device: str) -> None:
+        if armed and step == "decided" and not stopping:
+            stopping.append(asyncio.ensure_future(devices["vmsr-1"].home.stop()))
+            controller.sessions.dismiss("vmsr-1")
+
+    armed = False
+    await controller.stop()
+    controller.on_step = cut
+    await controller.start()
+    calls(devices, controller, *NAMES)
+    await until(lambda: controller.synced(*NAMES))
+    await controller.stores.replace_running(with_key(FIRST))
+    await until(lambda: keys_of(devices["vmsr-1"]) == [FIRST] and controller.synced(*NAMES))
+    armed = True
+    await controller.stores.replace_running(with_key(SECOND))
+    status = controller.reconciler.status
+    await until(lambda: stopping and status["vmsr-1"].problem is not None and not status["vmsr-1"].connected)
+    assert keys_of(devices["vmsr-1"]) == [SECOND]
+    await controller.stores.replace_running(with_key(FIRST))
+    await asyncio.gather(*stopping)
+    calls(devices, controller, "vmsr-1")
+    await until(lambda: controller.synced("vmsr-1"))
+    assert keys_of(devices["vmsr-1"]) == [FIRST]
 
 
 async def test_what_cannot_be_is_refused_and_nothing_follows(controller: Controller, devices: dict[str, Any]) -> None:

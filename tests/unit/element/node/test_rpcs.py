@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from element import factory
 from element.apply.ipsec import Charon
+from element.apply.memory import Memory
 from element.apply.system import System
 from element.backend import ElementBackend
 from element.lan.daemons import Folders
@@ -57,7 +58,8 @@ async def box(authority: Callable[[str], Any], tmp_path: Path) -> AsyncIterator[
     # charon is not there, as it may be in a box; nothing was configured, so the machine is left alone.
     charon = tmp_path / "no-charon"
     stations = Folders(tmp_path / "told", tmp_path / "given", tmp_path / "behind")
-    backend = ElementBackend(System(Charon(charon, tmp_path, revocations)), charon, identity, stations)
+    system = System(Charon(charon, tmp_path, revocations, Memory(tmp_path / "memory")))
+    backend = ElementBackend(system, charon, identity, stations)
     rpcs = Rpcs(backend, revocations)
     stores = Datastores(schema, NullBackend(), startup=tmp_path / "startup.xml")
     await stores.start()

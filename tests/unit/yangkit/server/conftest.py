@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from yangkit.backend import ApplyError, Tree
 from yangkit.certnames import NameRule
 from yangkit.client import NetconfClient, connect_ssh, connect_tls
-from yangkit.datastores import Datastores
+from yangkit.datastores import Check, Datastores
 from yangkit.operations import RpcCall
 from yangkit.schema import Module, Schema
 from yangkit.server import Limits, NetconfServer
@@ -146,8 +146,10 @@ class Lab:
         self.calls: list[RpcCall] = []
         self._clients: list[NetconfClient] = []
 
-    async def start(self, default: Tree | None = None, limits: Limits | None = None) -> None:
-        self.stores = Datastores(self.schema, self.backend, self.startup, default)
+    async def start(
+        self, default: Tree | None = None, limits: Limits | None = None, check: Check | None = None
+    ) -> None:
+        self.stores = Datastores(self.schema, self.backend, self.startup, default, check=check)
         await self.stores.start()
         self.server = NetconfServer(
             self.stores,

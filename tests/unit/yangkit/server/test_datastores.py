@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from yangkit.backend import ApplyError
 from yangkit.errors import RpcError
 from yangkit.startup import read
 
@@ -345,8 +346,6 @@ async def test_a_broken_startup_file_is_kept_and_told(content, lab):
 
 
 async def test_a_backend_that_refuses_at_the_start_is_tried_again(lab, until):
-    from yangkit.backend import ApplyError
-
     await lab.stop()
     lab.backend.refuse = ApplyError("not yet")
     await lab.start(default={"kit-test:top": {"name": "default"}})
@@ -376,3 +375,39 @@ async def test_a_backend_that_breaks_is_told_and_healed(client, lab, until):
     lab.backend.refuse = None
     await until(lambda: lab.stores.applied)
     assert lab.backend.applied[-1]["kit-test:top"]["name"] == "a"
+
+
+async def test_what_is_new_is_checked_and_what_was_accepted_is_not_checked_again(lab):
+    """Not at a start, not when a confirmed commit is given up, and not when the disk gives way."""
+    asked, barred = [], set()
+
+    def check(old, new):
+        names = [tree.get("kit-test:top", {}).get("name") for tree in (old, new)]
+        asked.append(names)
+        if names[1] in barred:
+            raise ApplyError("not this one", "/kit-test:top/name", "invalid-value")
+
+    await lab.stop()
+    barred.add("default")
+    await lab.start(default={"kit-test:top": {"name": "default"}}, check=check)
+    assert lab.stores.applied
+    assert not asked
+    client = await lab.ssh()
+    barred.add("b")
+    applied = len(lab.backend.applied)
+    with pytest.raises(RpcError) as caught:
+        await commit(client, "<name>b</name>")
+    assert (caught.value.tag, caught.value.message, asked) == ("invalid-value", "not this one", [["default", "b"]])
+    assert len(lab.backend.applied) == applied
+    await client.discard()
+    await client.edit_config(top("<name>c</name>"))
+    await client.commit(confirmed=True, confirm_timeout=60)
+    assert lab.stores.running["kit-test:top"]["name"] == "c"
+    await client.cancel_commit()
+    assert lab.stores.running["kit-test:top"]["name"] == "default"
+    assert lab.stores.applied
+    lab.stores.startup_path = lab.startup / "not-a-directory"
+    with pytest.raises(RpcError):
+        await commit(client, "<name>d</name>")
+    assert lab.backend.applied[-1]["kit-test:top"]["name"] == "default"
+    assert [new for _, new in asked] == ["b", "c", "d"]

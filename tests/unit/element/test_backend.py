@@ -1,0 +1,135 @@
+"""The backend when the machine does not do what it is told: what is answered, and what goes on."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from element.apply.daemon import CharonError
+from element.apply.system import OperationError
+from element.backend import ElementBackend
+from element.clock import Clock
+from element.factory import Identity
+from element.keeper import Keeper
+from element.lan.daemons import Folders
+from element.revocation import Revocations
+from element.rpc import Rpcs
+from element.validity import Validity
+from yangkit import ApplyError
+
+from tests.unit.element.conftest import pem_of
+
+Tree = dict[str, Any]
+
+
+class Machine:
+    """Does what it is told, or says why not."""
+
+    def __init__(self) -> None:
+        self.wanted: list[tuple[Any, bool]] = []
+        self.refuses: Callable[[Any], bool] = lambda _: False
+        self.charon = SimpleNamespace(take_up_lists=lambda: None)
+
+    def converge(self, wanted: Any, *, as_far_as_possible: bool) -> tuple[tuple[object, ...], ...]:
+        self.wanted.append((wanted, as_far_as_possible))
+        if self.refuses(wanted):
+            raise OperationError("create ike pop: no such proposal", "/elasticlab-ipsec:ipsec/conn-entry[name='pop']")
+        return ()
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return Machine()
+
+
+@pytest.fixture
+def backend(machine: Machine, tmp_path: Path) -> ElementBackend:
+    stations = Folders(tmp_path / "told", tmp_path / "given", tmp_path / "behind")
+    system: Any = machine
+    return ElementBackend(system, tmp_path / "vici", Identity("EL-1", "test", "vmsr"), stations)
+
+
+async def test_what_is_delayed_ends_no_renewal_and_is_told(
+    backend: ElementBackend, machine: Machine, blueprint: Tree, authority: Callable[[str], Any]
+) -> None:
+    """New certificates are in place; that a connection cannot be loaded just now does not undo that."""
+    await backend.apply({}, blueprint)
+    machine.refuses = lambda _: True
+    ca = authority("operator")
+    said: list[str | None] = []
+
+    async def taken() -> None:
+        said.append(await backend.renew_credentials())
+
+    async def enrol() -> None:
+        raise AssertionError
+
+    keeper = Keeper(
+        lambda: Validity((("ike", ca.certificate),)),
+        Clock(),
+        percent=lambda: 66,
+        renew=lambda: None,
+        ask_time=lambda: False,
+        enrol=enrol,
+        taken=taken,
+    )
+    await keeper.renew()
+    assert said == ["create ike pop: no such proposal"]
+    assert keeper.problem is None
+
+
+async def test_a_list_that_is_not_in_force_yet_is_told_as_such(
+    backend: ElementBackend, machine: Machine, blueprint: Tree, authority: Callable[[str], Any], tmp_path: Path
+) -> None:
+    ca = authority("operator")
+    (tmp_path / "ca.pem").write_bytes(ca.pem)
+    revocations = Revocations(tmp_path / "ca.pem", tmp_path / "crl.pem", tmp_path / "installed.pem")
+    (tmp_path / "crl.pem").write_bytes(pem_of(ca.crl(1)))
+    await backend.apply({}, blueprint)
+
+    def refuse() -> None:
+        raise CharonError("load_cert: no")
+
+    machine.charon.take_up_lists = refuse
+    call: Any = SimpleNamespace(user="admin", input={"crl": base64.b64encode(ca.crl(2)).decode()})
+    with pytest.raises(ApplyError, match="stored, and not yet in force for IPsec: load_cert: no"):
+        await Rpcs(backend, revocations).install_crl(call)
+
+
+class TestWhatABoxStartsWith:
+    async def test_is_wanted_also_while_it_cannot_be_had(
+        self, backend: ElementBackend, machine: Machine, blueprint: Tree
+    ) -> None:
+        """A file of a partner is gone: the rest is made, and the box calls home."""
+        machine.refuses = lambda _: True
+        with pytest.raises(ApplyError, match="no such proposal"):
+            await backend.apply({}, blueprint)
+        assert backend.known is not None
+        assert [far for _, far in machine.wanted] == [True]
+
+    async def test_is_tried_again_as_far_as_it_goes(
+        self, backend: ElementBackend, machine: Machine, blueprint: Tree
+    ) -> None:
+        machine.refuses = lambda _: True
+        for _ in range(2):
+            with pytest.raises(ApplyError):
+                await backend.apply({}, blueprint)
+        assert [far for _, far in machine.wanted] == [True, True]
+
+
+async def test_a_change_is_made_as_a_whole_or_taken_back(
+    backend: ElementBackend, machine: Machine, blueprint: Tree, pop_tree: Tree
+) -> None:
+    await backend.apply({}, blueprint)
+    before = backend.known
+    pop_tree["ietf-interfaces:interfaces"]["interface"][2]["elasticlab-interface:mtu"] = 1400
+    machine.refuses = lambda wanted: wanted is not machine.wanted[0][0]
+    with pytest.raises(ApplyError, match="no such proposal"):
+        await backend.apply(blueprint, pop_tree)
+    assert [far for _, far in machine.wanted] == [True, False, True]
+    assert machine.wanted[-1][0] == machine.wanted[0][0]
+    assert backend.known == before
