@@ -53,6 +53,11 @@ class Shop:
         """What orders call a box."""
         return self.devices[box].serial
 
+    def routed(self, box: str, gateway: str, **more: Json) -> dict[str, Json]:
+        """A routed site of a box, to be ordered; `ucpe-N` is at branch N."""
+        name = box.replace("ucpe", "branch")
+        return {"name": name, "device": self.serial(box), "access": "routed", "gateway": gateway, **more}
+
     def plan(self, tenant: str, *services: Json) -> dict[str, Json]:
         """What the order would do."""
         answer = self.far.call("gro", "POST", f"{ordering.ORDERING}/orderPlan", _body(tenant, services))

@@ -26,16 +26,16 @@ def newcomers(lab: Lab, *hosts: str) -> Iterator[None]:
     """These hosts have no address of their own, and the Internet has a DNS server; all as it was afterwards."""
     looks = {one: lab[one].exec("ip", "-4", "-o", "address", "show", port(one)).split()[3] for one in hosts}
     routes = {one: lab[one].exec("ip", "route", "show", "default").strip() for one in hosts}
-    for host in hosts:
-        lab[host].sh(f"ip address flush dev {port(host)}; rm -f /etc/resolv.conf")
-    lab["internet"].sh(
-        f"dnsmasq --conf-file=/dev/null --listen-address={FORWARDER} --bind-interfaces --no-resolv --no-hosts "
-        f"--address=/{WEB}/{WEB_ADDRESS} --pid-file=/run/dns.pid"
-    )
     try:
+        for host in hosts:
+            lab[host].sh(f"ip address flush dev {port(host)}; rm -f /etc/resolv.conf")
+        lab["internet"].sh(
+            f"dnsmasq --conf-file=/dev/null --listen-address={FORWARDER} --bind-interfaces --no-resolv --no-hosts "
+            f"--address=/{WEB}/{WEB_ADDRESS} --pid-file=/run/dns.pid"
+        )
         yield
     finally:
-        lab["internet"].sh("kill $(cat /run/dns.pid)")
+        lab["internet"].sh("[ ! -e /run/dns.pid ] || kill $(cat /run/dns.pid); rm -f /run/dns.pid")
         for host in hosts:
             own = port(host)
             lab[host].sh(f"ip address flush dev {own}; ip address replace {looks[host]} dev {own}")
