@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from harness.lab import Lab
-from tests.system.test_demo_hostile import dropped
+from tests.scenarios.forgery import dropped
 
 SECRET = b"nobody-may-read!"
 
