@@ -235,7 +235,9 @@ class TestIkev1:
             shared(tree)
             connection(tree)["local"]["address"] = "203.0.113.2"
 
-        assert message(desired(changed(edit)))["local_addrs"] == ["203.0.113.2"]
+        found = message(desired(changed(edit)))
+        assert found["local_addrs"] == ["203.0.113.2"]
+        assert found["mobike"] == "no", "the tunnel would move to whatever address routing prefers"
 
 
 class TestSharedKeys:
