@@ -75,13 +75,23 @@ def test_without_an_entry_the_routes_decide(edge: Edge) -> None:
     assert edge.both(FIRST) == [ROUTED, ROUTED]
 
 
+ECHO = """
+import pathlib, socket
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind(("198.51.100.80", 7000))
+pathlib.Path("/run/echoing").touch()
+while True:
+    sock.sendto(*sock.recvfrom(2048))
+"""
+
+
 def test_equal_connections_of_two_tenants_do_not_meet(edge: Edge) -> None:
     """The same five-tuple at the same time: each tenant has the answer to its own question."""
     edge.configure([ANY])
     internet = edge.lab["internet"]
-    internet.sh(
-        "setsid socat UDP-LISTEN:7000,bind=198.51.100.80,fork,reuseaddr EXEC:cat >/dev/null 2>&1 & echo $! > /run/echo"
-    )
+    internet.exec("tee", "/run/echo.py", stdin=ECHO)
+    internet.sh("rm -f /run/echoing; setsid python3 /run/echo.py </dev/null >/dev/null 2>&1 & echo $! > /run/echo")
+    edge.lab.wait_until("internet", "file:/run/echoing", 10)
     said = "(for i in 1 2 3 4 5; do echo tenant-{0}-$i; sleep 0.2; done)"
     ask = said + " | socat -t 2 - UDP:198.51.100.80:7000,sourceport=7001 > /run/got"
     try:

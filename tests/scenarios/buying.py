@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -53,6 +53,11 @@ class Shop:
         """What orders call a box."""
         return self.devices[box].serial
 
+    def routed(self, box: str, gateway: str, **more: Json) -> dict[str, Json]:
+        """A routed site of a box, to be ordered; `ucpe-N` is at branch N."""
+        name = box.replace("ucpe", "branch")
+        return {"name": name, "device": self.serial(box), "access": "routed", "gateway": gateway, **more}
+
     def plan(self, tenant: str, *services: Json) -> dict[str, Json]:
         """What the order would do."""
         answer = self.far.call("gro", "POST", f"{ordering.ORDERING}/orderPlan", _body(tenant, services))
@@ -84,6 +89,23 @@ class Shop:
             yield ids
         finally:
             self.end(tenant, ids)
+
+
+class Kept:
+    """What the tests of a module have in common: the first that needs it buys it, and it ends with the module."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._there = False
+
+    def have(self, buy: Callable[[], AbstractContextManager[None]]) -> None:
+        if not self._there:
+            self._stack.enter_context(buy())
+            self._there = True
+
+    def end(self) -> None:
+        self._there = False
+        self._stack.close()
 
 
 def items(*services: Json) -> list[Json]:

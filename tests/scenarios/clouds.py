@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from harness.lab import Lab
 from harness.lab.netconf import session
 from harness.orchestrator.client import Orchestrator
 from harness.wait import wait_for
+from tests.scenarios.buying import Shop, items, service
 
 Json = Any
 
@@ -81,6 +82,42 @@ def serving(lab: Lab, *clouds: tuple[Cloud, Json]) -> Iterator[None]:
         yield
     finally:
         asyncio.run(_change(lab, _config(clouds, "remove")))
+
+
+def to_cloud(cloud: Cloud, *sites: Json, **more: Json) -> Json:
+    return service("site-to-dc", sites=list(sites), cloud=cloud.characteristic(**more))
+
+
+@contextmanager
+def connected(lab: Lab, shop: Shop, *wanted: tuple[Cloud, Json]) -> Iterator[None]:
+    """Tenants order their clouds; the platform lets the POP in; the orders are completed."""
+    orders = []
+    with ExitStack() as stack:
+        for number, (cloud, ordered) in enumerate(wanted, 1):
+            body = items(ordered)
+            orders.append((cloud.tenant, shop.life.post(body, cloud.tenant)))
+            until_asked(shop.far, number)
+        ends = until_asked(shop.far, len(wanted))
+        pairs = []
+        for cloud, _ in wanted:
+            own = [vpn for vpn in accesses(shop.far) if _customer(shop, vpn) == cloud.tenant]
+            pairs.append((cloud, next(accesses(shop.far)[vpn]["end"][0] for vpn in own)))
+        assert len(ends) == len(pairs)
+        stack.enter_context(serving(lab, *pairs))
+        ids = {}
+        for tenant, order in orders:
+            document = shop.life.completed(order, 90)
+            ids[tenant] = [item["service"]["id"] for item in document["serviceOrderItem"]]
+        yield
+        for tenant, of_tenant in ids.items():
+            shop.end(tenant, of_tenant)
+
+
+def _customer(shop: Shop, vpn: str) -> str:
+    """Whose VPN it is."""
+    tree = shop.far.call("controller", "GET", "/restconf/data/ietf-l3vpn-svc:l3vpn-svc/vpn-services").json()
+    services = tree["ietf-l3vpn-svc:vpn-services"]["vpn-service"]
+    return str(next(one["customer-name"] for one in services if one["vpn-id"] == vpn))
 
 
 async def _change(lab: Lab, config: str) -> None:

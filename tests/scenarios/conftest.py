@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness.lab import Lab
-from tests.scenarios.buying import Shop
+from tests.scenarios.buying import Kept, Shop
 
 
 @pytest.fixture
@@ -16,3 +16,11 @@ def shop(lab: Lab) -> Iterator[Shop]:
     made = Shop(lab)
     yield made
     made.life.clear()
+
+
+@pytest.fixture(scope="module")
+def kept() -> Iterator[Kept]:
+    """What is bought once for a module, whichever of its tests are chosen."""
+    made = Kept()
+    yield made
+    made.end()

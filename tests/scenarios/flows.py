@@ -14,7 +14,7 @@ from harness.lab import Lab, Node
 from harness.wait import wait_for
 
 INTERVAL = 0.05
-"""Seconds between two echo requests, and so how exactly an outage is told."""
+"""Seconds between two echo requests unless told otherwise, and so how exactly an outage is told."""
 _ANSWER = re.compile(r"^\[(\d+\.\d+)\].* icmp_seq=\d+ ttl", re.MULTILINE)
 _SENT = re.compile(r"(\d+) packets transmitted")
 
@@ -44,18 +44,18 @@ class Echoes:
 
 
 @contextlib.contextmanager
-def echoes(node: Node, target: str) -> Iterator[Echoes]:
-    """Ask `target` twenty times a second for the length of a `with` block; the last answer is waited for."""
+def echoes(node: Node, target: str, interval: float = INTERVAL) -> Iterator[Echoes]:
+    """Ask `target` at this pace for the length of a `with` block; the last answer may be on its way when it ends."""
     file = f"/tmp/echoes-{target}"
     seen = Echoes()
     seen.span = (_clock(node), 0.0)
-    ping = f"setsid ping -n -D -i{INTERVAL} {target} >{file} 2>&1 & echo $!"
+    ping = f"setsid ping -n -D -i{interval:g} {target} >{file} 2>&1 & echo $!"
     process = node.sh(ping).strip()
     try:
         yield seen
     finally:
         seen.span = (seen.span[0], _clock(node))
-        time.sleep(2 * INTERVAL)  # for the last answer
+        time.sleep(2 * interval)  # for the last answer
         node.sh(f"kill -INT {process}; while kill -0 {process} 2>/dev/null; do sleep 0.05; done")
         said = node.sh(f"cat {file}; rm {file}")
         if found := _SENT.search(said):

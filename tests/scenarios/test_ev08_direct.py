@@ -16,18 +16,14 @@ from harness.wait import wait_for
 from tests.scenarios.buying import Json, Shop, service
 from tests.scenarios.hops import overheard
 from tests.scenarios.keys import ESP, REVOKED_WITHIN, ike_sas, readmit, revoke, tunnelled
+from tests.scenarios.speaking import SECRET, cut, say
 from tests.scenarios.stream import carried
 
 pytestmark = pytest.mark.topology("scenarios")
 
 HOST_1, HOST_3 = "10.1.0.10", "10.5.0.10"
 POP, NAT_1, PUBLIC = "203.0.113.2", "192.0.2.2", "192.0.2.10"
-SECRET = b"nobody-may-read!"
 CALL_3 = "swanctl --list-sas --ike ucpe-3"
-
-
-def routed(shop: Shop, box: str, name: str, gateway: str) -> Json:
-    return {"name": name, "device": shop.serial(box), "access": "routed", "gateway": gateway}
 
 
 def directly(*sites: Json) -> Json:
@@ -44,7 +40,7 @@ def acme(shop: Shop) -> Shop:
 @pytest.fixture
 def direct(lab: Lab, acme: Shop) -> Iterator[Shop]:
     """A site behind NAT and a public one, with a path of their own that is up."""
-    one, three = routed(acme, "ucpe-1", "branch-1", "10.1.0.1/24"), routed(acme, "ucpe-3", "branch-3", "10.5.0.1/24")
+    one, three = acme.routed("ucpe-1", "10.1.0.1/24"), acme.routed("ucpe-3", "10.5.0.1/24")
     with acme.bought("acme", directly(one, three)):
         until_direct(lab)
         yield acme
@@ -66,13 +62,8 @@ def by(lab: Lab, box: str = "ucpe-1", target: str = HOST_3) -> str:
     return found[1] if found else ""
 
 
-def say(lab: Lab) -> None:
-    """Three echo requests that can be recognised."""
-    lab["host-1"].exec("ping", "-n", "-c3", "-i0.05", "-W3", "-s64", "-p", SECRET.hex(), HOST_3)
-
-
 def test_packets_travel_from_box_to_box_and_the_pop_sees_nothing(lab: Lab, direct: Shop) -> None:
-    say(lab)
+    say(lab, "host-1", HOST_3)
     with (
         overheard(lab, "ucpe-1", "gre-ucpe-3") as path,
         overheard(lab, "vmsr-1", "gre-ucpe-1") as relay_1,
@@ -81,7 +72,7 @@ def test_packets_travel_from_box_to_box_and_the_pop_sees_nothing(lab: Lab, direc
         lab.capture("internet:access-3", f"host {PUBLIC} and (udp port 4500 or esp)") as outside,
         lab.capture("host-3:lan") as far,
     ):
-        say(lab)
+        say(lab, "host-1", HOST_3)
     for hop in (path, far):
         assert hop.count(f"src host {HOST_1} and dst host {HOST_3} and icmp[0] = 8") == 3, hop.frames()
         assert hop.count(f"dst host {HOST_1} and src host {HOST_3} and icmp[0] = 0") == 3, hop.frames()
@@ -98,29 +89,21 @@ def test_the_box_behind_nat_calls(lab: Lab, direct: Shop) -> None:
 def test_while_the_path_is_down_the_pop_relays_and_it_comes_back(lab: Lab, direct: Shop) -> None:
     """The path is cut where it is: in the underlay, for the two boxes alone."""
     pairs = ((NAT_1, PUBLIC), (PUBLIC, NAT_1))
-    cut = [
-        "nft add table ip cut",
-        "nft 'add chain ip cut forward { type filter hook forward priority 0; }'",
-        *(f"nft add rule ip cut forward ip saddr {source} ip daddr {target} drop" for source, target in pairs),
-    ]
-    lab["internet"].sh("; ".join(cut))
-    try:
+    with cut(lab, *(f"ip saddr {source} ip daddr {target}" for source, target in pairs)):
         wait_for("the POP relays", lambda: lab["host-1"].reaches(HOST_3), 30)
         wait_for("ucpe-1 routes by the POP", lambda: by(lab) == "gre-vmsr-1", 30)
         with overheard(lab, "vmsr-1", "gre-ucpe-1") as relay:
-            say(lab)
+            say(lab, "host-1", HOST_3)
         assert relay.count("icmp") == 6
-    finally:
-        lab["internet"].sh("nft delete table ip cut")
     until_direct(lab, 60)
     with overheard(lab, "vmsr-1", "gre-ucpe-1") as relay:
-        say(lab)
+        say(lab, "host-1", HOST_3)
     assert relay.count("icmp") == 0
 
 
 def test_the_path_of_a_revoked_box_ends_at_the_other_box_within_ten_seconds(lab: Lab, direct: Shop) -> None:
     """The other box ends it, not only the POP: no packet comes by it, and it cannot be had again."""
-    say(lab)
+    say(lab, "host-1", HOST_3)
     others = ike_sas(lab, "ucpe-3", "vmsr-1")
     assert others
     try:
@@ -141,7 +124,7 @@ def test_the_path_of_a_revoked_box_ends_at_the_other_box_within_ten_seconds(lab:
     assert wire.count(ESP) == 0, wire.frames(ESP)
     assert ike_sas(lab, "ucpe-3", "vmsr-1") == others, "the other box has lost its tunnel to the POP"
     until_direct(lab, 90)
-    say(lab)
+    say(lab, "host-1", HOST_3)
 
 
 def move(lab: Lab, network: str) -> None:
@@ -151,9 +134,7 @@ def move(lab: Lab, network: str) -> None:
 
 
 def test_both_behind_nat_are_relayed_and_the_plan_says_so(lab: Lab, acme: Shop) -> None:
-    ordered = directly(
-        routed(acme, "ucpe-1", "branch-1", "10.1.0.1/24"), routed(acme, "ucpe-4", "branch-4", "10.6.0.1/24")
-    )
+    ordered = directly(acme.routed("ucpe-1", "10.1.0.1/24"), acme.routed("ucpe-4", "10.6.0.1/24"))
     plan = str(acme.plan("acme", ordered))
     assert "both behind NAT" in plan
     assert "relayed by the POP" in plan
@@ -169,7 +150,7 @@ def test_both_behind_nat_are_relayed_and_the_plan_says_so(lab: Lab, acme: Shop) 
 
 
 def test_without_it_nothing_is_direct_and_the_end_takes_both_ends(lab: Lab, acme: Shop) -> None:
-    one, three = routed(acme, "ucpe-1", "branch-1", "10.1.0.1/24"), routed(acme, "ucpe-3", "branch-3", "10.5.0.1/24")
+    one, three = acme.routed("ucpe-1", "10.1.0.1/24"), acme.routed("ucpe-3", "10.5.0.1/24")
     with acme.bought("acme", service("site-to-site", sites=[one, three])):
         lab["host-1"].must_reach(HOST_3)
         assert "gre-ucpe-3" not in lab["ucpe-1"].exec("ip", "-o", "link")

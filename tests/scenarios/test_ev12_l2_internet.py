@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from harness.lab import Lab, assert_encrypted
 from tests.scenarios.buying import Json, Shop, service
-from tests.scenarios.hops import ECHOES, IPV4, TAGGED, overheard
+from tests.scenarios.flows import echoes
+from tests.scenarios.hops import ARP, ECHOES, IPV4, TAGGED, overheard
+from tests.scenarios.speaking import SECRET, does_not_come_in, page, say
 
 pytestmark = pytest.mark.topology("scenarios")
 
 SERVER = "198.51.100.80"
 POP, NAT_1, UCPE_2 = "203.0.113.2", "192.0.2.2", "192.0.2.6"
-SECRET = b"nobody-may-read!"
 IN_CLEAR = "udp port 4789 or ip proto gre or net 10.0.0.0/8 or net 100.64.0.0/10"
 VLAN_20 = {"name": "vlan-20", "gateway": "10.2.0.1/24", "vlan": 20}
 VLAN_30 = {"name": "vlan-30", "gateway": "10.3.0.1/24", "vlan": 30}
@@ -42,7 +42,11 @@ def acme(shop: Shop) -> Shop:
 
 def to_internet(shop: Shop, box: str, site: Json) -> Json:
     """A bridged site with a way to the Internet."""
-    return service("site-to-internet", site={"device": shop.serial(box), "access": "bridged", **site})
+    return service("site-to-internet", site=bridged(shop, box, site))
+
+
+def bridged(shop: Shop, box: str, site: Json) -> Json:
+    return {"device": shop.serial(box), "access": "bridged", **site}
 
 
 def vnis(lab: Lab, gateways: dict[str, str]) -> dict[str, int]:
@@ -52,38 +56,17 @@ def vnis(lab: Lab, gateways: dict[str, str]) -> dict[str, int]:
     return {host: found[gateway] for host, gateway in gateways.items()}
 
 
-def page(lab: Lab, host: str) -> str:
-    return lab[host].exec("curl", "-sS", "--max-time", "5", f"http://{SERVER}/")
-
-
-def say(lab: Lab, host: str, target: str = SERVER) -> None:
-    """Three echo requests that can be recognised."""
-    lab[host].exec("ping", "-n", "-c3", "-i0.05", "-W2", "-s64", "-p", SECRET.hex(), target)
-
-
-@contextmanager
-def without_loss(lab: Lab, host: str, target: str) -> Iterator[None]:
-    """Not one of a hundred echo requests a second is lost in the `with` block, however long that is."""
-    lab[host].sh(f"setsid ping -n -q -i0.01 -W2 {target} </dev/null >/run/stream 2>&1 & echo $! >/run/stream.pid")
-    yield
-    lab[host].sh("kill -INT $(cat /run/stream.pid); while kill -0 $(cat /run/stream.pid) 2>/dev/null; do :; done")
-    said = lab[host].exec("cat", "/run/stream")
-    sent, received = map(int, re.findall(r"(\d+) packets transmitted, (\d+) received", said)[0])
-    assert sent > 100, said
-    # The last may be on its way when ping is told to stop.
-    assert sent - received <= 1, said
-
-
 class TestByPort:
     """A port of the uCPE, with whatever is plugged in there."""
 
     def test_the_port_reaches_the_internet_as_the_pop(self, lab: Lab, acme: Shop) -> None:
         with acme.bought("acme", to_internet(acme, "ucpe-2", PORT)):
             with lab.capture("internet:pop", f"host {SERVER}") as outside:
-                assert "Internet" in page(lab, "host-2c")
+                assert "Internet" in page(lab, "host-2c", SERVER)
             assert outside.count(f"tcp and src host {POP} and dst host {SERVER}") > 0
             assert outside.count("net 10.0.0.0/8") == 0
-            lab["internet"].must_not_reach("10.4.0.10")
+            for address in ("10.4.0.10", "10.4.0.1"):
+                does_not_come_in(lab, address, wire="host-2c:lan", box="vmsr-1", via=POP)
         assert not lab["host-2c"].reaches(SERVER), "the service has ended, and the host still reaches the Internet"
 
     def test_frames_travel_in_vxlan_in_ipsec_through_a_nat(self, lab: Lab, acme: Shop) -> None:
@@ -99,7 +82,7 @@ class TestByPort:
                 overheard(lab, "vmsr-1", f"br-{vni}") as gateway,
                 lab.capture("internet:pop", f"host {SERVER}") as translated,
             ):
-                say(lab, "host-1")
+                say(lab, "host-1", SERVER)
             asks, answers = f"icmp[0] = 8 and dst host {SERVER}", f"icmp[0] = 0 and src host {SERVER}"
             for hop in (access, gateway):
                 assert hop.count(f"src host 10.1.0.10 and {asks}") == 3, hop
@@ -118,7 +101,7 @@ class TestByPort:
             vni = vnis(lab, {"host-2a": "10.2.0.1"})["host-2a"]
             with overheard(lab, "vmsr-1", f"vxlan-{vni}") as inside:
                 lab["host-2a"].must_not_reach("10.2.0.1")  # its frames have VLAN 20
-            assert inside.count("not vlan and host 10.2.0.10") == 0, inside.frames()
+            assert inside.count("host 10.2.0.10 or (vlan and host 10.2.0.10)") == 0, inside.frames()
 
 
 class TestByPortAndVlan:
@@ -126,18 +109,23 @@ class TestByPortAndVlan:
 
     def test_the_vlan_reaches_the_internet_and_other_vlans_do_not(self, lab: Lab, acme: Shop) -> None:
         with acme.bought("acme", to_internet(acme, "ucpe-2", VLAN_20)):
-            assert "Internet" in page(lab, "host-2a")
+            assert "Internet" in page(lab, "host-2a", SERVER)
             vni = vnis(lab, {"host-2a": "10.2.0.1"})["host-2a"]
+            for host in ("host-2a", "host-2b"):
+                lab[host].exec("ip", "neigh", "flush", "all")  # each asks for its gateway
             with (
                 lab.capture("host-2a:lan") as access,
                 overheard(lab, "vmsr-1", "ipsec-ucpe-2") as decrypted,
                 lab.capture("ucpe-2:wan") as wan,
             ):
-                say(lab, "host-2a")
+                say(lab, "host-2a", SERVER)
                 lab["host-2b"].must_not_reach("10.3.0.1")
             assert access.count("vlan 20 and icmp") == 6
             assert decrypted.inner(vni, ECHOES) == 6
             assert decrypted.inner(vni, TAGGED) == 0
+            asked = f"{ARP} and udp[44:4]"
+            assert decrypted.inner(vni, f"{asked} = 0x0a02000a") > 0
+            assert decrypted.inner(vni, f"{asked} = 0x0a03000a") == 0, "VLAN 30 in VLAN 20's VNI, without its tag"
             assert decrypted.count("udp dst port 4789") == decrypted.inner(vni, ""), "another VNI was used"
             assert wan.count(f"esp and src host {UCPE_2} and dst host {POP}") >= 3
             assert wan.count(IN_CLEAR) == 0
@@ -155,7 +143,7 @@ class TestSeveralVnis:
         assert len(set(three.values())) == 3
         with overheard(lab, "vmsr-1", "ipsec-ucpe-2") as decrypted:
             for host in three:
-                assert "Internet" in page(lab, host)
+                assert "Internet" in page(lab, host, SERVER)
         for vni in three.values():
             assert decrypted.inner(vni, IPV4) > 4
         assert decrypted.count("udp dst port 4789") == sum(decrypted.inner(vni, "") for vni in three.values())
@@ -165,24 +153,29 @@ class TestSeveralVnis:
     def test_no_frame_crosses(self, lab: Lab, three: dict[str, int]) -> None:
         """Neither by the gateway, which the sites have no common service at, nor by a broadcast."""
         for host in three:
-            say(lab, host)
+            say(lab, host, SERVER)
         with lab.capture("host-2b:lan") as b, lab.capture("host-2c:lan") as c:
             for address in ("10.3.0.10", "10.4.0.10", "10.2.0.99"):
                 lab["host-2a"].must_not_reach(address)
             lab["host-2a"].sh("arping -c3 -w1 -I lan.20 -b 10.3.0.10 || true")
-        for wire in (b, c):
-            assert wire.count("host 10.2.0.10 or (arp and arp[14:4] = 0x0a02000a)") == 0, wire.frames()
+        assert c.count("host 10.2.0.10 or (vlan and host 10.2.0.10)") == 0, c.frames()
         # By the switch, which is no part of it, VLAN 20 does come to host-2b: in its own VLAN.
-        assert b.count("vlan 30 and arp and arp[14:4] = 0x0a02000a") == 0
+        assert b.count("vlan 20 and host 10.2.0.10") > 0
+        assert b.count("host 10.2.0.10 or (vlan 30 and host 10.2.0.10)") == 0, b.frames()
 
     def test_a_site_that_comes_or_goes_costs_its_neighbours_nothing(self, lab: Lab, acme: Shop) -> None:
         """Beside them on their port, and on another; nor does a change of one's VLAN."""
         with acme.bought("acme", to_internet(acme, "ucpe-2", VLAN_20)):
             lab["host-2a"].must_reach(SERVER)
-            with without_loss(lab, "host-2a", SERVER):
-                ids = acme.order("acme", to_internet(acme, "ucpe-2", VLAN_30), to_internet(acme, "ucpe-2", PORT))
-                lab["host-2b"].must_reach(SERVER)
+            with echoes(lab["host-2a"], SERVER, 0.01) as seen:
+                elsewhere = {**VLAN_30, "vlan": 31}
+                ids = acme.order("acme", to_internet(acme, "ucpe-2", elsewhere), to_internet(acme, "ucpe-2", PORT))
                 lab["host-2c"].must_reach(SERVER)
+                lab["host-2b"].must_not_reach(SERVER)
+                acme.change("acme", ids[0], site=bridged(acme, "ucpe-2", VLAN_30))
+                lab["host-2b"].must_reach(SERVER)
                 acme.end("acme", ids)
                 assert not lab["host-2b"].reaches(SERVER)
                 assert not lab["host-2c"].reaches(SERVER)
+            assert seen.sent > 100
+            assert seen.lost <= 1, seen  # the last may be on its way

@@ -14,13 +14,14 @@ import pytest
 from harness.lab import Lab, assert_encrypted
 from tests.scenarios.buying import Json, Shop, service
 from tests.scenarios.hops import ARP, ARP_REPLIES, ARP_REQUESTS, ECHOES, overheard
+from tests.scenarios.speaking import SECRET, mac_of, say
+from tests.system.test_demo_hostile import dropped
 
 pytestmark = pytest.mark.topology("scenarios")
 
 POP, UCPE_2, UCPE_3 = "203.0.113.2", "192.0.2.6", "192.0.2.10"
 A, GATEWAY_A = "10.5.0.10", "10.5.0.1"
 B, GATEWAY_B = "10.3.0.10", "10.3.0.1"
-SECRET = b"nobody-may-read!"
 IN_CLEAR = "udp port 4789 or ip proto gre or arp or net 10.0.0.0/8 or net 100.64.0.0/10"
 
 
@@ -72,15 +73,6 @@ def places(lab: Lab) -> dict[str, Place]:
     }
 
 
-def mac_of(lab: Lab, host: str) -> str:
-    return lab[host].exec("cat", "/sys/class/net/lan/address").strip()
-
-
-def say(lab: Lab, count: int = 1) -> None:
-    """Server A sends server B echo requests that can be recognised."""
-    lab["host-3"].exec("ping", "-n", f"-c{count}", "-i0.05", "-W3", "-s64", "-p", SECRET.hex(), B)
-
-
 class TestTheFiveSteps:
     def test_1_each_site_has_its_own_segment_and_gateways_are_on_the_vmsr(
         self, lab: Lab, ordered: dict[str, Place]
@@ -124,7 +116,7 @@ class TestTheFiveSteps:
             assert_encrypted(lab, "ucpe-3:wan", secrets=[SECRET]),
             lab.capture("internet:pop") as between,
         ):
-            say(lab, 3)
+            say(lab, "host-3", B)
         assert access.count(f"icmp[0] = 8 and dst host {B} and ether dst {gateway.mac}") == 3, access.frames("icmp")
         assert encapsulated.inner(gateway.vni, f"{ECHOES} and udp[46:4] = 0x0a03000a") == 3
         assert between.count(f"esp and src host {UCPE_3} and dst host {POP}") >= 3
@@ -143,7 +135,7 @@ class TestTheFiveSteps:
             overheard(lab, "vmsr-1", f"br-{b.vni}") as egress,
             overheard(lab, "vmsr-1", "ipsec-ucpe-2") as encapsulated,
         ):
-            say(lab)
+            say(lab, "host-3", B, 1)
         assert decrypted.inner(a.vni, f"{ECHOES} and udp[46:4] = 0x0a03000a") == 1
         assert recovered.count(f"icmp[0] = 8 and dst host {B} and ether dst {a.mac}") == 1
         asked = egress.frames(f"arp[6:2] = 1 and arp[24:4] = 0x0a03000a and ether src {b.mac}")
@@ -169,7 +161,7 @@ class TestTheFiveSteps:
             lab.capture("host-2b:lan") as server,
             lab.capture("host-2c:lan") as elsewhere,
         ):
-            say(lab, 3)
+            say(lab, "host-3", B)
         assert wan.count(f"esp and src host {POP} and dst host {UCPE_2}") >= 3
         assert decrypted.inner(gateway.vni, f"{ECHOES} and udp[46:4] = 0x0a03000a") == 3
         for hop in (trunk, server):
@@ -190,7 +182,7 @@ class TestPrivateLine:
             silence(lab)
             b = places(lab)[GATEWAY_B]
             with lab.capture("ucpe-2:line") as line, lab.capture("internet:access-2") as internet:
-                say(lab, 3)
+                say(lab, "host-3", B)
             vni = f"udp dst port 4789 and (udp[12:4] >> 8) = {b.vni}"
             assert line.count(f"{vni} and {ECHOES}") == 6
             assert line.count(f"{vni} and {ARP}") >= 2
@@ -204,6 +196,7 @@ class TestPrivateLine:
         with shop_of_acme.bought("acme", sites(shop_of_acme, transport="private-line")):
             silence(lab)
             b = places(lab)[GATEWAY_B]
+            before = dropped(lab, "vmsr-1", "vxlan-in-clear")
             with overheard(lab, "vmsr-1", f"vxlan-{b.vni}") as inside:
                 frame = f"ff ff ff ff ff ff 02 00 00 00 00 66 08 00 {'66 ' * 46}"
                 payload = bytes.fromhex(f"08000000{b.vni:06x}00{frame.replace(' ', '')}").hex()
@@ -213,6 +206,7 @@ class TestPrivateLine:
                     "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM);"
                     f"[s.sendto(bytes.fromhex('{payload}'), ('{POP}', 4789)) for _ in range(5)]",
                 )
-                say(lab)
+                say(lab, "host-3", B, 1)
+            assert dropped(lab, "vmsr-1", "vxlan-in-clear") == before + 5
             assert inside.count("ether src 02:00:00:00:00:66") == 0
             assert inside.count("icmp") > 0

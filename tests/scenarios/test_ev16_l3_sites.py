@@ -15,13 +15,13 @@ import pytest
 from harness.lab import Lab, assert_encrypted
 from tests.scenarios.buying import Json, Shop, service
 from tests.scenarios.hops import overheard
+from tests.scenarios.speaking import SECRET, mac_of, say
 
 pytestmark = pytest.mark.topology("scenarios")
 
 A, GATEWAY_A = "10.1.0.10", "10.1.0.1"
 B, GATEWAY_B = "10.5.0.10", "10.5.0.1"
 POP, NAT_1, UCPE_3 = "203.0.113.2", "192.0.2.2", "192.0.2.10"
-SECRET = b"nobody-may-read!"
 TUNNELLED = "ip proto gre or udp port 4789"
 IN_CLEAR = f"{TUNNELLED} or net 10.0.0.0/8 or net 100.64.0.0/10"
 ECHO, REPLY = f"icmp[0] = 8 and src host {A} and dst host {B}", f"icmp[0] = 0 and src host {B} and dst host {A}"
@@ -69,16 +69,6 @@ def way(lab: Lab, box: str, target: str) -> str:
     return found[1]
 
 
-def mac_of(lab: Lab, node: str) -> str:
-    """Of a node's interface ``lan``."""
-    return lab[node].exec("cat", "/sys/class/net/lan/address").strip()
-
-
-def say(lab: Lab) -> None:
-    """Server A sends server B three echo requests that can be recognised."""
-    lab["host-1"].exec("ping", "-n", "-c3", "-i0.05", "-W3", "-s64", "-p", SECRET.hex(), B)
-
-
 class TestPlain:
     """As the document has it: the sites' own packets in IPsec."""
 
@@ -103,7 +93,7 @@ class TestPlain:
             overheard(lab, "ucpe-1", ordered.here) as routed,
             assert_encrypted(lab, "ucpe-1:wan", secrets=[SECRET]) as wan,
         ):
-            say(lab)
+            say(lab, "host-1", B)
         assert access.count(f"{ECHO} and ether dst {mac_of(lab, 'ucpe-1')} and ip[8] = 64") == 3, access.frames("icmp")
         assert routed.count(f"{ECHO} and ip[8] = 63") == 3, routed.frames()
         assert routed.count(TUNNELLED) == 0
@@ -118,7 +108,7 @@ class TestPlain:
             overheard(lab, "vmsr-1", ordered.on) as routed,
             lab.capture("internet:access-3") as to_b,
         ):
-            say(lab)
+            say(lab, "host-1", B)
         assert from_a.count(f"udp and src host {NAT_1} and dst host {POP} and dst port 4500") >= 3
         assert decrypted.count(f"{ECHO} and ip[8] = 63") == 3, decrypted.frames()
         assert routed.count(f"{ECHO} and ip[8] = 62") == 3, routed.frames()
@@ -133,7 +123,7 @@ class TestPlain:
             overheard(lab, "ucpe-3", ordered.there) as decrypted,
             lab.capture("host-3:lan") as server,
         ):
-            say(lab)
+            say(lab, "host-1", B)
         assert decrypted.count(f"{ECHO} and ip[8] = 62") == 3, decrypted.frames()
         assert server.count(f"{ECHO} and ether src {mac_of(lab, 'ucpe-3')} and ip[8] = 61") == 3, server.frames("icmp")
         assert server.count(REPLY) == 3
@@ -184,7 +174,7 @@ class TestGreInside:
             overheard(lab, "ucpe-3", "ipsec-vmsr-1") as arrived,
             lab.capture("host-3:lan") as server,
         ):
-            say(lab)
+            say(lab, "host-1", B)
         # 1: routed, in GRE, in IPsec.
         assert access.count(f"{ECHO} and ip[8] = 64") == 3
         assert sent.count(ECHO_IN_GRE) == 3, sent.frames()

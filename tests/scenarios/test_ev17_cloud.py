@@ -12,31 +12,26 @@ The gateway is configured over its own NETCONF, by the test in the place of the 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import pytest
 
 from harness.lab import Lab, assert_encrypted
 from harness.orchestrator import RefusedError
 from harness.wait import wait_for
-from tests.scenarios.buying import Json, Shop, items, service
-from tests.scenarios.clouds import GATEWAY, Cloud, accesses, serving, until_asked
-from tests.scenarios.hops import overheard
+from tests.scenarios.buying import Json, Shop, items
+from tests.scenarios.clouds import GATEWAY, Cloud, accesses, connected, serving, to_cloud, until_asked
+from tests.scenarios.hops import ECHOES, overheard
 from tests.scenarios.keys import ESP, REVOKED_WITHIN, ike_sas, readmit, revoke, tunnelled
+from tests.scenarios.speaking import SECRET, cut, say
 from tests.scenarios.stream import carried
 
 pytestmark = pytest.mark.topology("scenarios")
 
 POP = "203.0.113.2"
-VPC = "172.16.0.10"
+VPC, VPC_2 = "172.16.0.10", "172.16.0.20"
 KEY, OTHER_KEY = "the-key-of-acme-and-no-others", "the-key-of-globex-and-no-others"
-SECRET = b"nobody-may-read!"
 FIRST, SECOND = "203.0.113.21", "203.0.113.22"
-# Nothing passes between the underlay and the gateway.
-CUT = (
-    "nft add table ip cut; nft 'add chain ip cut forward { type filter hook forward priority 0; }';"
-    " nft add rule ip cut forward oifname clouds drop; nft add rule ip cut forward iifname clouds drop"
-)
 ASKS, ANSWERS = "icmp[0] = 8", "icmp[0] = 0"
 
 
@@ -47,8 +42,9 @@ def acme(shop: Shop) -> Shop:
     return shop
 
 
-def routed(shop: Shop, box: str = "ucpe-1", name: str = "branch-1", gateway: str = "10.1.0.1/24") -> Json:
-    return {"name": name, "device": shop.serial(box), "access": "routed", "gateway": gateway}
+def routed(shop: Shop, box: str = "ucpe-1") -> Json:
+    """The network of host-1, or of host-4, which has the same address."""
+    return shop.routed(box, "10.1.0.1/24")
 
 
 def bridged(shop: Shop) -> Json:
@@ -62,45 +58,14 @@ def bridged(shop: Shop) -> Json:
     }
 
 
-def to_cloud(cloud: Cloud, *sites: Json, **more: Json) -> Json:
-    return service("site-to-dc", sites=list(sites), cloud=cloud.characteristic(**more))
-
-
 @contextmanager
-def connected(lab: Lab, shop: Shop, *wanted: tuple[Cloud, Json]) -> Iterator[None]:
-    """Tenants order their clouds; the platform lets the POP in; the orders are completed."""
-    orders = []
-    with ExitStack() as stack:
-        for number, (cloud, ordered) in enumerate(wanted, 1):
-            body = items(ordered)
-            orders.append((cloud.tenant, shop.life.post(body, cloud.tenant)))
-            until_asked(shop.far, number)
-        ends = until_asked(shop.far, len(wanted))
-        pairs = []
-        for cloud, _ in wanted:
-            own = [vpn for vpn in accesses(shop.far) if shop_tenant(shop, vpn) == cloud.tenant]
-            pairs.append((cloud, next(accesses(shop.far)[vpn]["end"][0] for vpn in own)))
-        assert len(ends) == len(pairs)
-        stack.enter_context(serving(lab, *pairs))
-        ids = {}
-        for tenant, order in orders:
-            document = shop.life.completed(order, 90)
-            ids[tenant] = [item["service"]["id"] for item in document["serviceOrderItem"]]
+def second_address(lab: Lab) -> Iterator[None]:
+    """acme's cloud has another address."""
+    lab["vpc-a"].exec("ip", "address", "add", f"{VPC_2}/24", "dev", "lan")
+    try:
         yield
-        for tenant, of_tenant in ids.items():
-            shop.end(tenant, of_tenant)
-
-
-def shop_tenant(shop: Shop, vpn: str) -> str:
-    """Whose VPN it is."""
-    tree = shop.far.call("controller", "GET", "/restconf/data/ietf-l3vpn-svc:l3vpn-svc/vpn-services").json()
-    services = tree["ietf-l3vpn-svc:vpn-services"]["vpn-service"]
-    return str(next(one["customer-name"] for one in services if one["vpn-id"] == vpn))
-
-
-def say(lab: Lab, host: str, target: str = VPC) -> None:
-    """Three echo requests that can be recognised."""
-    lab[host].exec("ping", "-n", "-c3", "-i0.05", "-W2", "-s64", "-p", SECRET.hex(), target)
+    finally:
+        lab["vpc-a"].exec("ip", "address", "del", f"{VPC_2}/24", "dev", "lan")
 
 
 MODES = {
@@ -121,7 +86,7 @@ def test_the_vmsr_calls_the_gateway_in_the_mode_that_was_ordered(name: str, lab:
         lab.capture("internet:clouds", "udp port 500 or udp port 4500 or esp") as outside,
         connected(lab, acme, (cloud, ordered)),
     ):
-        say(lab, "host-1")
+        say(lab, "host-1", VPC)
         said = lab["vmsr-1"].exec("swanctl", "--list-sas", "--ike", "cloud_1")
         assert ("IKEv2" if cloud.mode == "ikev2" else "IKEv1") in said, said
     # The first packet is the vMSR's, and no other is on the way but theirs.
@@ -138,7 +103,7 @@ def test_the_tunnel_to_a_revoked_gateway_ends_within_ten_seconds(lab: Lab, acme:
     """And it is not had again before the gateway is legal; the tunnels of the sites stay as they are."""
     cloud = MODES["ikev2 with certificates"]
     with connected(lab, acme, (cloud, to_cloud(cloud, routed(acme)))):
-        say(lab, "host-1")
+        say(lab, "host-1", VPC)
         sites = ike_sas(lab, "vmsr-1", "ucpe-1")
         assert sites
         [end] = until_asked(acme.far)
@@ -164,14 +129,16 @@ def test_the_tunnel_to_a_revoked_gateway_ends_within_ten_seconds(lab: Lab, acme:
 
 
 def test_packets_travel_by_the_vmsr_in_ipsec_tunnel_mode(lab: Lab, acme: Shop) -> None:
-    """The document's three steps, behind an L3 and an L2 site."""
+    """The document's three steps, behind an L3 and an L2 site; the whole of the cloud's network is in the flow."""
     cloud = Cloud("acme", 1, FIRST, key=KEY)
-    with connected(lab, acme, (cloud, to_cloud(cloud, routed(acme), bridged(acme)))):
-        for host, address, box, inner in (
-            ("host-1", "10.1.0.10", "ucpe-1", "gre-ucpe-1"),
-            ("host-2a", "10.2.0.10", "ucpe-2", "ipsec-ucpe-2"),
+    in_vxlan = f"{ECHOES} and (udp[42:4] = 0xac10000a or udp[46:4] = 0xac10000a)"
+    with connected(lab, acme, (cloud, to_cloud(cloud, routed(acme), bridged(acme)))), second_address(lab):
+        for host, address, inner, said in (
+            ("host-1", "10.1.0.10", "gre-ucpe-1", f"host {VPC} and icmp"),
+            ("host-2a", "10.2.0.10", "ipsec-ucpe-2", f"udp dst port 4789 and {in_vxlan}"),
         ):
-            lab[host].must_reach(VPC)
+            for target in (VPC, VPC_2):
+                lab[host].must_reach(target)
             with (
                 overheard(lab, "vmsr-1", inner) as from_site,
                 overheard(lab, "vmsr-1", "ipsec-c_1") as interesting,
@@ -179,8 +146,8 @@ def test_packets_travel_by_the_vmsr_in_ipsec_tunnel_mode(lab: Lab, acme: Shop) -
                 lab.capture("internet:clouds") as outside,
                 lab.capture("vpc-a:lan") as resource,
             ):
-                say(lab, host)
-            assert from_site.count() >= 6, f"{box}: {from_site.frames()}"
+                say(lab, host, VPC)
+            assert from_site.count(said) == 6, from_site.frames()
             for hop in (interesting, resource):
                 assert hop.count(f"src host {address} and dst host {VPC} and {ASKS}") == 3, hop.frames()
                 assert hop.count(f"dst host {address} and src host {VPC} and {ANSWERS}") == 3, hop.frames()
@@ -190,18 +157,19 @@ def test_packets_travel_by_the_vmsr_in_ipsec_tunnel_mode(lab: Lab, acme: Shop) -
 
 
 def test_the_interesting_flow_and_nothing_else(lab: Lab, acme: Shop) -> None:
-    """What the user has not named does not travel, in either direction."""
+    """What the user has not named does not travel, in either direction; that it would, the test before has shown."""
     cloud = Cloud("acme", 1, FIRST, key=KEY)
     ordered = to_cloud(
         cloud, routed(acme), bridged(acme), localPrefixes=["10.1.0.0/24"], remotePrefixes=["172.16.0.0/28"]
     )
-    with connected(lab, acme, (cloud, ordered)):
+    with connected(lab, acme, (cloud, ordered)), second_address(lab):
         lab["host-1"].must_reach(VPC)
         with lab.capture("internet:clouds") as outside, lab.capture("vpc-a:lan") as resource:
             lab["host-2a"].must_not_reach(VPC)  # another site of the VPN, not in the flow
-            lab["host-1"].must_not_reach("172.16.0.20")  # another address of the cloud's network
+            lab["host-1"].must_not_reach(VPC_2)  # another address of the cloud's network
             lab["vpc-a"].must_not_reach("10.2.0.10")
         assert resource.count("net 10.2.0.0/24 and src net 10.0.0.0/8") == 0
+        assert resource.count(f"host {VPC_2}") == 0
         assert outside.count("net 10.0.0.0/8 or net 172.16.0.0/12") == 0
     lab["host-1"].must_not_reach(VPC)
 
@@ -212,12 +180,12 @@ def test_two_tenants_with_equal_prefixes_on_one_gateway(proof: str, lab: Lab, sh
     shop.give("globex", "ucpe-4")
     keys = (KEY, OTHER_KEY) if proof == "keys" else (None, None)
     first, second = Cloud("acme", 1, FIRST, key=keys[0]), Cloud("globex", 2, SECOND, key=keys[1])
-    own = routed(shop, "ucpe-4", "branch-4")
+    own = routed(shop, "ucpe-4")
     with connected(lab, shop, (first, to_cloud(first, routed(shop))), (second, to_cloud(second, own))):
         for host, resource, other in (("host-1", "vpc-a", "vpc-b"), ("host-4", "vpc-b", "vpc-a")):
             lab[host].must_reach(VPC)
             with lab.capture(f"{resource}:lan") as mine, lab.capture(f"{other}:lan") as theirs:
-                say(lab, host)
+                say(lab, host, VPC)
             assert mine.count(f"src host 10.1.0.10 and {ASKS}") == 3
             assert theirs.count("icmp") == 0
 
@@ -241,12 +209,9 @@ def test_a_gateway_that_dies_is_told_and_comes_back(lab: Lab, acme: Shop) -> Non
 
     with connected(lab, acme, (cloud, to_cloud(cloud, routed(acme)))):
         assert state() == "up"
-        lab["internet"].sh(CUT)
-        try:
+        with cut(lab, "oifname clouds", "iifname clouds"):
             wait_for("the controller tells that the cloud is down", lambda: state() == "down", 60)
             lab["host-1"].must_not_reach(VPC)
-        finally:
-            lab["internet"].sh("nft delete table ip cut")
         wait_for("the cloud is up again", lambda: state() == "up", 90)
         lab["host-1"].must_reach(VPC)
 

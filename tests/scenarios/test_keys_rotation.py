@@ -238,6 +238,7 @@ def test_a_box_that_loses_power_after_it_has_new_keys_comes_back_with_them(lab: 
     lab["ucpe-2"].power.cycle()
     lab["host-2"].must_reach(HOST_1, 60)
     assert new["ike"] in seen_by(lab, POP, "ucpe-2")
+    lab.wait_until("ucpe-2", "tcp:6513", 20)  # tunnels are up before NETCONF is offered
     assert shown(lab, "ucpe-2") == new["netconf"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from harness.lab import Lab
 from harness.lab.encryption import from_operator
 from harness.wait import wait_for
+from tests.scenarios.forgery import FROM_A_BOX, dropped, mac_of
 
 pytestmark = pytest.mark.topology("demo")
 
@@ -21,31 +21,10 @@ from scapy.all import Ether, IP, UDP, Raw
 frame = Ether(src="02:66:66:66:66:66", dst="ff:ff:ff:ff:ff:ff") / IP(src="10.2.0.66", dst="10.2.0.10") \\
     / UDP(sport=1, dport=9999) / Raw(b"forged-by-a-test")
 """
-# The same frame as bytes for boxes, which have no scapy: VXLAN header (RFC 7348, section 5) with a VNI, then the frame.
-FROM_A_BOX = """
-import socket, sys
-source, target, vni, frame = sys.argv[1], sys.argv[2], int(sys.argv[3]), bytes.fromhex(sys.argv[4])
-sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-sock.bind((source, 0))
-for _ in range(5):
-    sock.sendto(b"\\x08\\0\\0\\0" + vni.to_bytes(3, "big") + b"\\0" + frame, (target, 4789))
-"""
-
-
-def dropped(lab: Lab, node: str, counter: str) -> int:
-    """Packets that a box's firewall has counted under a name."""
-    listed = json.loads(lab[node].exec("nft", "-j", "list", "counters"))["nftables"]
-    found = [entry["counter"]["packets"] for entry in listed if entry.get("counter", {}).get("name") == counter]
-    assert found, f"{node} has no counter {counter}"
-    return int(sum(found))
 
 
 def forged_frame(lab: Lab) -> str:
     return lab["internet"].exec("python3", "-c", FORGED_FRAME + "print(bytes(frame).hex())").strip()
-
-
-def mac_of(lab: Lab, node: str, interface: str) -> str:
-    return lab[node].exec("cat", f"/sys/class/net/{interface}/address").strip()
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from element.model import Config
+from element.model import Config, Granted, Tenant
 from element.plan.desired import LAST_METRIC, MAIN_TABLE, desired
 from element.plan.firewall import ruleset
 from element.plan.resources import Route, Rule
@@ -81,3 +82,40 @@ def test_without_a_policy_there_is_nothing_of_it(pop: Config) -> None:
     assert "policy-1" not in ruleset(pop).text
     assert "0x1000" not in ruleset(pop).text
     assert not any(isinstance(r, Rule) and r.table == MAIN_TABLE for r in desired(pop).values())
+
+
+class TestImitations:
+    """Who is inside cannot answer in place of the Internet."""
+
+    REFUSED = 'counter name "reply-imitated" drop'
+
+    @pytest.fixture
+    def shared(self, pop: Config) -> Config:
+        """Another tenant has an interface, too."""
+        other = replace(pop.interface("gre-1"), name="gre-9", tenant="globex")
+        return replace(pop, tenants=(*pop.tenants, Tenant("globex", 2)), interfaces=(*pop.interfaces, other))
+
+    def refused(self, config: Config) -> list[str]:
+        return [rule for rule in rules(config, "zones") if rule.endswith(self.REFUSED)]
+
+    def test_nobody_of_any_tenant_sends_to_the_address_of_the_translation(self, shared: Config) -> None:
+        expected = f'ip daddr {{ 203.0.113.2 }} iifname {{ "gre-1", "br-2", "gre-9" }} {self.REFUSED}'
+        assert self.refused(shared) == [expected]
+        hook, first, *_ = rules(shared, "zones")
+        assert "prerouting priority raw;" in hook, "before conntrack, which would believe it"
+        assert first == expected, "before a zone's verdict"
+
+    def test_a_leased_address_is_one_too(self, shared: Config) -> None:
+        leased = replace(shared, granted=(Granted("wan", "198.51.100.7/24", None),))
+        assert "{ 198.51.100.7, 203.0.113.2 }" in self.refused(leased)[0]
+
+    def test_of_both_families(self, shared: Config) -> None:
+        wan = replace(shared.interface("wan"), addresses=("203.0.113.2/30", "2001:db8:1::2/64"))
+        both = replace(shared, interfaces=(wan, *(i for i in shared.interfaces if i.name != "wan")))
+        assert "ip6 daddr { 2001:db8:1::2 }" in self.refused(both)[1]
+
+    def test_without_translation_there_is_nothing_to_imitate(self, shared: Config) -> None:
+        assert self.refused(replace(shared, breakouts=())) == []
+
+    def test_alone_on_a_box_a_tenant_can_imitate_nobody(self, pop: Config) -> None:
+        assert self.refused(pop) == []

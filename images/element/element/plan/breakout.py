@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import ip_interface, ip_network
+from ipaddress import ip_address, ip_interface, ip_network
 
 from element.model import Config, Interface, Tenant
 from element.nat import Breakout, Matches, Policy
@@ -19,7 +19,7 @@ TENANT = 0xFFF
 BREAK_OUT = 0x1000
 """Of a connection: its policy entry says break-out. Of a packet: it is routed as the underlay's own are."""
 
-COUNTERS = ("breakout-invalid", "breakout-untranslated")
+COUNTERS = ("breakout-invalid", "breakout-untranslated", "reply-imitated")
 
 _FIRST = "ct status & confirmed == 0"
 """The first packet of a connection; ``ct state new`` are all until the first answer."""
@@ -30,6 +30,33 @@ def chains(config: Config) -> Iterator[tuple[str, list[str]]]:
     for breakout in config.breakouts:
         if breakout.policy:
             yield _chain(config, breakout), [*_to_gateway(config, breakout), *_entries(config, breakout)]
+
+
+def imitations(config: Config) -> Iterator[str]:
+    """Before conntrack: what answers a translated connection goes to the address of the translation, from outside.
+
+    The answers' direction has no tenant's zone: from inside the same would be taken for the answer to another tenant's.
+    Who is alone on a box has nobody to imitate, and may call itself by its way round.
+    """
+    if len(config.tenants) < 2:
+        return
+    members = ", ".join(f'"{i.name}"' for tenant in config.tenants for i in config.members(tenant.name))
+    found = {ip_address(address) for address in _translated(config)}
+    for family, version in (("ip", 4), ("ip6", 6)):
+        addresses = sorted(str(a) for a in found if a.version == version)
+        if members and addresses:
+            into = f"{family} daddr {{ {', '.join(addresses)} }}"
+            yield f'{into} iifname {{ {members} }} counter name "reply-imitated" drop'
+
+
+def _translated(config: Config) -> Iterator[str]:
+    """The addresses that tenants have outside."""
+    for breakout in config.breakouts:
+        granted = [grant.address for grant in config.granted if grant.interface == breakout.interface]
+        for address in (*config.interface(breakout.interface).addresses, *granted):
+            yield address.partition("/")[0]
+        if breakout.address:
+            yield breakout.address
 
 
 def marks(config: Config) -> Iterator[str]:

@@ -48,7 +48,7 @@ def ruleset(config: Config) -> Ruleset:
             f"table inet {TABLE} {{",
             *(f"  counter {name} {{ }}" for name in COUNTERS),
             *_chain("clear", "prerouting priority -450; policy accept", _clear(config)),
-            *_chain("zones", "prerouting priority raw; policy accept", _zones(config, "iifname")),
+            *_chain("zones", "prerouting priority raw; policy accept", _arriving(config)),
             *_chain("own-zones", "output priority raw; policy accept", _zones(config, "oifname")),
             *(line for name, rules in breakout.chains(config) for line in _called(name, rules)),
             *(line for tenant in config.tenants for line in _called(_leaving(tenant), _from_tenant(config, tenant))),
@@ -104,6 +104,12 @@ def _clear(config: Config) -> Iterator[str]:
     known = _names(["lo", *(t.name for t in config.tenants), *inside, *ended])
     for family, _, prefixes in _by_family(loopbacks):
         yield f"{fragment[family]} {family} daddr {_set(prefixes)} iifname != {known} {_drop('fragment-in-clear')}"
+
+
+def _arriving(config: Config) -> Iterator[str]:
+    """Before conntrack."""
+    yield from breakout.imitations(config)
+    yield from _zones(config, "iifname")
 
 
 def _zones(config: Config, direction: str) -> Iterator[str]:

@@ -97,14 +97,16 @@ def test_devices_find_it_valid(
     schema_of(device).validate(tree)
 
 
-def test_a_bridged_port_without_vlan_is_valid(
+def test_a_bridged_port_without_vlan_is_valid_and_takes_untagged_frames_alone(
     demo: Tree, build: Callable[..., dict[str, Tree]], schema_of: Callable[[str], Schema]
 ) -> None:
     access = demo["ietf-l3vpn-svc:l3vpn-svc"]["sites"]["site"][1]["site-network-accesses"]["site-network-access"][0]
     del access["elasticlab-access:access"]["vlan"]
     tree = build(demo)["ucpe-2"]
     schema_of("ucpe-2").validate(tree)
-    assert "vlan" not in str(tree)
+    found = {one["name"]: one for one in tree["ietf-interfaces:interfaces"]["interface"]}
+    assert found["br-lan"]["elasticlab-bridge:bridge"]["vlan-aware"]
+    assert found["lan"]["elasticlab-bridge:bridge-port"] == {"bridge": "br-lan", "access-vlan": 4094}
 
 
 def test_long_names_are_cut_and_devices_find_them_valid(

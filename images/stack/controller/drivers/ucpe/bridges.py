@@ -30,33 +30,32 @@ def _port(port: str, sites: list[Attachment], line_port: str | None) -> list[Tre
     untagged = _untagged_vlan(vlans)
     stations = [_gateway(a, a.site.vlan or untagged) for a in sites]
     mss = parts.BRIDGED_MSS - max(a.narrower for a in sites)
-    bridge: Tree = {"tcp-mss": mss, "protected-station": stations}
+    # Aware of VLANs also where no site has one: or the port's tagged frames, which are nobody's, would be in the VNI.
+    bridge: Tree = {"vlan-aware": True, "tcp-mss": mss, "protected-station": stations}
     member: Tree = {"bridge": name}
     if vlans:
-        bridge["vlan-aware"] = True
         member["tagged-vlan"] = vlans
-        if len(vlans) < len(sites):
-            member["access-vlan"] = untagged
+    if len(vlans) < len(sites):
+        member["access-vlan"] = untagged
     interfaces = [
         parts.interface(name, "iana-if-type:bridge") | {"elasticlab-bridge:bridge": bridge},
         parts.ethernet(port) | {"elasticlab-bridge:bridge-port": member},
     ]
     for attachment in sites:
-        vlan = attachment.site.vlan or untagged
-        inside: Tree = {"bridge": name} if vlan is None else {"bridge": name, "access-vlan": vlan}
+        inside: Tree = {"bridge": name, "access-vlan": attachment.site.vlan or untagged}
         interfaces.append(parts.vxlan_interface(attachment, attachment.branch, attachment.pop, inside, line_port))
     return interfaces
 
 
-def _untagged_vlan(vlans: list[int]) -> int | None:
-    """The VLAN of untagged frames inside a bridge: from above, one that no site has. Without VLANs there is none."""
-    return next(vlan for vlan in range(_LAST_VLAN, 0, -1) if vlan not in vlans) if vlans else None
+def _untagged_vlan(vlans: list[int]) -> int:
+    """The VLAN of untagged frames inside a bridge: from above, one that no site has."""
+    return next(vlan for vlan in range(_LAST_VLAN, 0, -1) if vlan not in vlans)
 
 
-def _gateway(attachment: Attachment, vlan: int | None) -> Tree:
-    station: Tree = {
+def _gateway(attachment: Attachment, vlan: int) -> Tree:
+    return {
         "mac-address": gateway_mac(attachment.number),
         "address": [str(attachment.site.gateway.ip)],
         "port": attachment.vxlan,
+        "vlan": vlan,
     }
-    return station if vlan is None else station | {"vlan": vlan}
