@@ -253,117 +253,6 @@ class Charon(Daemon):
             self.call("initiate", {"child": child, "ike": name, "timeout": "-1"})
 
 
-def established(self, wanted: Collection[Ike]) -> set[str]:
-        """Names of the connections that are established with all their children."""
-        if not wanted:
-            return set()
-        associations = self.associations()
-        return {
-            ike.name
-            for ike in wanted
-            if established(json.loads(ike.message)["children"], [sa for sa in associations if sa["name"] == ike.name])
-        }
-
-    def keep(self) -> None:
-        """Start what is ours to start and has no SA: traps and retries of charon do not cover a refused attempt."""
-        for name in self._succession.outdated(self.associations() if self._loaded else ()):
-            if name in self._loaded:
-                self.load(self._loaded[name])
-        self._start()
-
-    def _start(self) -> None:
-        """Start what has no SA, and bring exchanges of SAs forward."""
-        wanted = {(name, child) for name, ike in self._loaded.items() for child in _started(ike)}
-        if wanted or self._exchanges:
-            associations = self.associations()
-            for name, child in sorted(wanted - alive(wanted, associations)):
-                self._initiate(name, child)
-            if self._exchanges:
-                loaded = {name: json.loads(ike.message)["children"] for name, ike in self._loaded.items()}
-                children = {(name, child): wants for name, found in loaded.items() for child, wants in found.items()}
-                self._exchanges.go_on(children, associations)
-        for name in self._loaded.keys() - self._exchanges.connections:
-            self._memory.settle(name, json.loads(self._loaded[name].message))
-
-    def _initiate(self, name: str, child: str) -> None:
-        with suppress(CharonError):
-            self.call("initiate", {"child": child, "ike": name, "timeout": "-1"})
-
-
-def established(self, wanted: Collection[Ike]) -> set[str]:
-        """Names of the connections that are established with all their children."""
-        if not wanted:
-            return set()
-        associations = self.associations()
-        return {
-            ike.name
-            for ike in wanted
-            if established(json.loads(ike.message)["children"], [sa for sa in associations if sa["name"] == ike.name])
-        }
-
-    def keep(self) -> None:
-        """Start what is ours to start and has no SA: traps and retries of charon do not cover a refused attempt."""
-        for name in self._succession.outdated(self.associations() if self._loaded else ()):
-            if name in self._loaded:
-                self.load(self._loaded[name])
-        self._start()
-
-    def _start(self) -> None:
-        """Start what has no SA, and bring exchanges of SAs forward."""
-        wanted = {(name, child) for name, ike in self._loaded.items() for child in _started(ike)}
-        if wanted or self._exchanges:
-            associations = self.associations()
-            for name, child in sorted(wanted - alive(wanted, associations)):
-                self._initiate(name, child)
-            if self._exchanges:
-                loaded = {name: json.loads(ike.message)["children"] for name, ike in self._loaded.items()}
-                children = {(name, child): wants for name, found in loaded.items() for child, wants in found.items()}
-                self._exchanges.go_on(children, associations)
-        for name in self._loaded.keys() - self._exchanges.connections:
-            self._memory.settle(name, json.loads(self._loaded[name].message))
-
-    def _initiate(self, name: str, child: str) -> None:
-        with suppress(CharonError):
-            self.call("initiate", {"child": child, "ike": name, "timeout": "-1"})
-
-
-def established(self, wanted: Collection[Ike]) -> set[str]:
-        """Names of the connections that are established with all their children."""
-        if not wanted:
-            return set()
-        associations = self.associations()
-        return {
-            ike.name
-            for ike in wanted
-            if established(json.loads(ike.message)["children"], [sa for sa in associations if sa["name"] == ike.name])
-        }
-
-    def keep(self) -> None:
-        """Start what is ours to start and has no SA: traps and retries of charon do not cover a refused attempt."""
-        for name in self._succession.outdated(self.associations() if self._loaded else ()):
-            if name in self._loaded:
-                self.load(self._loaded[name])
-        self._start()
-
-    def _start(self) -> None:
-        """Start what has no SA, and bring exchanges of SAs forward."""
-        wanted = {(name, child) for name, ike in self._loaded.items() for child in _started(ike)}
-        if wanted or self._exchanges:
-            associations = self.associations()
-            for name, child in sorted(wanted - alive(wanted, associations)):
-                self._initiate(name, child)
-            if self._exchanges:
-                loaded = {name: json.loads(ike.message)["children"] for name, ike in self._loaded.items()}
-                children = {(name, child): wants for name, found in loaded.items() for child, wants in found.items()}
-                self._exchanges.go_on(children, associations)
-        for name in self._loaded.keys() - self._exchanges.connections:
-            self._memory.settle(name, json.loads(self._loaded[name].message))
-
-    def _initiate(self, name: str, child: str) -> None:
-        with suppress(CharonError):
-            self.call("initiate", {"child": child, "ike": name, "timeout": "-1"})
-
-
 def alive(wanted: Collection[Key], associations: list[Message]) -> set[Key]:
     """Children that have an SA, or whose connection is being made."""
     found = set()
@@ -371,9 +260,9 @@ def alive(wanted: Collection[Key], associations: list[Message]) -> set[Key]:
         name = sa["name"]
         tasks = {*sa.get("tasks-queued", ()), *sa.get("tasks-active", ())}
         if sa["state"] == "CONNECTING" or tasks & _CHILD_TASKS:  # its children follow
-            alive |= {(name, child) for ours, child in wanted if ours == name}
-        alive |= {(name, c["name"]) for c in sa.get("child-sas", {}).values() if c["state"] in _LIVING}
-    return alive
+            found |= {(name, child) for ours, child in wanted if ours == name}
+        found |= {(name, c["name"]) for c in sa.get("child-sas", {}).values() if c["state"] in _LIVING}
+    return found
 
 
 def established(children: Collection[str], associations: list[Message]) -> bool:
