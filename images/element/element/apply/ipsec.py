@@ -149,21 +149,26 @@ class Charon(Daemon):
 
     def load(self, ike: Ike) -> None:
         """Load a connection. Its SAs stay unless they contradict it."""
-        wanted, message = json.loads(ike.message), json.loads(ike.message)
+        wanted = json.loads(ike.message)
+        self._tell(ike)
+        # Only now: a peer that is told calls again at once, and must meet what is new.
+        for former in self._memory.versions(ike.name):
+            if former != wanted:
+                self._end_what_contradicts(ike.name, former, wanted)
+        self._start()
+
+    def _tell(self, ike: Ike) -> None:
+        """Tell charon of a connection, its next SAs to come after all that it has."""
+        message = json.loads(ike.message)
         # By identity, not by certificate: a connection that is loaded with another certificate loses its SAs.
         message["local"].pop("certs", None)
         if "cacerts" in message["remote"]:
             authorities = message["remote"]["cacerts"]
             message["remote"]["cacerts"] = [(self._store / f"{name}.pem").read_text() for name in authorities]
         self._succession.order(ike.name, message)
-        self._memory.add(ike.name, wanted)
+        self._memory.add(ike.name, json.loads(ike.message))
         self.call("load_conn", {ike.name: message})
         self._loaded[ike.name] = ike
-        # Only now: a peer that is told calls again at once, and must meet what is new.
-        for former in self._memory.versions(ike.name):
-            if former != wanted:
-                self._end_what_contradicts(ike.name, former, wanted)
-        self._start()
 
     def _end_what_contradicts(self, name: str, old: Message, new: Message) -> None:
         """End the SAs that cannot follow a change: all with other ends, else those of changed and former flows.
@@ -229,10 +234,14 @@ class Charon(Daemon):
 
     def keep(self) -> None:
         """Start what is ours to start and has no SA: traps and retries of charon do not cover a refused attempt."""
+        self.line_up()
+        self._start()
+
+    def line_up(self) -> None:
+        """Let the next SAs of a connection come after those that it has got (element/apply/succession.py)."""
         for name in self._succession.outdated(self.associations() if self._loaded else ()):
             if name in self._loaded:
-                self.load(self._loaded[name])
-        self._start()
+                self._tell(self._loaded[name])
 
     def _start(self) -> None:
         """Start what has no SA, and bring exchanges of SAs forward."""
