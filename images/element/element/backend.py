@@ -11,6 +11,7 @@ import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -302,12 +303,14 @@ class ElementBackend:
             await asyncio.sleep(RECONNECT)
 
     async def _line_up(self) -> None:
-        """Before anything else is done about new SAs: the next may come at any moment."""
+        """Beside all that is done about new SAs: the next may come at any moment."""
         while True:
-            await self._associated.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK):
+                    await self._associated.wait()
             self._associated.clear()
             try:
-                await self._blocking(self._system.charon.line_up)
+                await asyncio.to_thread(self._system.charon.line_up)
             except (CharonGoneError, CharonError, OSError) as error:
                 log.debug("tunnels cannot be lined up: %s", error)
 

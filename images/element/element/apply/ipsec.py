@@ -45,6 +45,7 @@ class Charon(Daemon):
         self._shared: dict[str, SharedKey] = {}
         self._exchanges = Exchanges(self._initiate, lambda number: self._terminate({"child-id": number}))
         self._succession = Succession()
+        self._aside = Daemon(path)
 
     def close(self) -> None:
         """Forget the session and what was loaded through it."""
@@ -165,9 +166,8 @@ class Charon(Daemon):
         if "cacerts" in message["remote"]:
             authorities = message["remote"]["cacerts"]
             message["remote"]["cacerts"] = [(self._store / f"{name}.pem").read_text() for name in authorities]
-        self._succession.order(ike.name, message)
         self._memory.add(ike.name, json.loads(ike.message))
-        self.call("load_conn", {ike.name: message})
+        self._succession.tell(ike.name, message, self)
         self._loaded[ike.name] = ike
 
     def _end_what_contradicts(self, name: str, old: Message, new: Message) -> None:
@@ -190,6 +190,7 @@ class Charon(Daemon):
     def unload(self, ike: Ike) -> None:
         """Unload a connection and end its SAs; the peer is told."""
         self._loaded.pop(ike.name, None)
+        self._succession.forget(ike.name)
         if ike.name in self.names("get_conns", "conns"):
             self.call("unload_conn", {"name": ike.name})
         self._terminate({"ike": ike.name})
@@ -234,14 +235,11 @@ class Charon(Daemon):
 
     def keep(self) -> None:
         """Start what is ours to start and has no SA: traps and retries of charon do not cover a refused attempt."""
-        self.line_up()
         self._start()
 
     def line_up(self) -> None:
-        """Let the next SAs of a connection come after those that it has got (element/apply/succession.py)."""
-        for name in self._succession.outdated(self.associations() if self._loaded else ()):
-            if name in self._loaded:
-                self._tell(self._loaded[name])
+        """Let the next SAs of a connection come after those that it has got; from a thread of its own."""
+        self._succession.line_up(self._aside)
 
     def _start(self) -> None:
         """Start what has no SA, and bring exchanges of SAs forward."""
