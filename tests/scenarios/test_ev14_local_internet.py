@@ -74,6 +74,17 @@ class Question:
         )
 
 
+_ASK = """
+import socket, sys
+asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asking.settimeout(10)
+asking.bind(("", 6000))
+asking.connect((sys.argv[1], int(sys.argv[2])))
+asking.send(b"what is there?")
+print(asking.recv(100).decode())
+"""
+
+
 @dataclass(frozen=True)
 class Datagram(Question):
     """The same without a connection."""
@@ -81,7 +92,7 @@ class Datagram(Question):
     protocol = "udp"
 
     def ask(self, lab: Lab) -> str:
-        return lab["host-3"].sh(f"echo | socat -T 10 - UDP:{self.server}:{self.port},sourceport=6000")
+        return lab["host-3"].exec("python3", "-c", _ASK, self.server, str(self.port))
 
 
 def went(lab: Lab, question: Question) -> dict[str, bool]:
