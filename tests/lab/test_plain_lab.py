@@ -116,6 +116,21 @@ def test_a_capture_holds_what_passed_both_ways_and_nothing_else(lab: Lab) -> Non
     assert not capture.contains(b"never sent")
 
 
+def test_a_capture_ends_with_all_that_passed_however_late_its_reader_is(lab: Lab) -> None:
+    """A busy machine lets the reader of packets wait; here it stands still until its end has begun."""
+    echoes = 1000
+    with lab.capture("router:lan-2", "icmp") as capture:
+        reader = subprocess.run(
+            lab.host.command("pgrep", "-f", capture.file.name), check=True, capture_output=True, text=True
+        ).stdout.split()
+        assert len(reader) == 1, "the capture's tcpdump is not known by its file"
+        subprocess.run(lab.host.command("kill", "-STOP", *reader), check=True)
+        lab["host-1"].exec("ping", "-q", "-i", "0.001", "-c", str(echoes), HOST_2)
+        goes_on = subprocess.Popen(lab.host.command("sh", "-c", f"sleep 0.2; kill -CONT {reader[0]}"))
+    assert goes_on.wait() == 0
+    assert capture.count() == 2 * echoes
+
+
 def test_an_unknown_name_is_refused_with_what_there_is(lab: Lab) -> None:
     with pytest.raises(LookupError, match="it has host-1, router, host-2"):
         lab["host-9"]

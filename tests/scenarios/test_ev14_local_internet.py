@@ -8,6 +8,7 @@ Which connections leave here is said by rules (prefix, DSCP, five-tuple); everyt
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -26,10 +27,17 @@ pytestmark = pytest.mark.topology("scenarios")
 SERVER, OTHER = "198.51.100.80", "198.51.100.81"
 BOX, POP = "192.0.2.10", "203.0.113.2"
 HOST, OTHER_HOST, GATEWAY = "10.5.0.10", "10.5.0.11", "10.5.0.1"
+_ANSWER = """
+import socket, sys
+answering = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+answering.bind((sys.argv[1], 80))
+while True:
+    answering.sendto(b"the Internet", answering.recvfrom(100)[1])
+"""
 # The server's other services: at another port, and by another protocol.
 SERVING = (
-    f"setsid socat TCP-LISTEN:8080,bind={SERVER},fork,reuseaddr TCP:{SERVER}:80 </dev/null >/dev/null 2>&1 & echo $!",
-    f"setsid socat UDP-LISTEN:80,bind={SERVER},fork SYSTEM:'echo the Internet' </dev/null >/dev/null 2>&1 & echo $!",
+    ("socat", f"TCP-LISTEN:8080,bind={SERVER},fork,reuseaddr", f"TCP:{SERVER}:80"),
+    ("python3", "-c", _ANSWER, SERVER),
 )
 
 
@@ -43,7 +51,7 @@ def acme(shop: Shop) -> Iterator[Shop]:
             node.exec("ip", "address", "replace", address, "dev", device)
             stack.callback(node.exec, "ip", "address", "del", address, "dev", device)
         for serve in SERVING:
-            group = internet.sh(serve).strip()
+            group = internet.sh(f"setsid {shlex.join(serve)} </dev/null >/dev/null 2>&1 & echo $!").strip()
             stack.callback(internet.sh, f"kill -- -{group}")
         for listening in ("-Hnlt", "sport = :8080"), ("-Hnlu", "sport = :80"):
             wait_for("the server", lambda words=listening: internet.exec("ss", *words), 5)
@@ -74,6 +82,17 @@ class Question:
         )
 
 
+_ASK = """
+import socket, sys
+asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asking.settimeout(10)
+asking.bind(("", 6000))
+asking.connect((sys.argv[1], int(sys.argv[2])))
+asking.send(b"what is there?")
+print(asking.recv(100).decode())
+"""
+
+
 @dataclass(frozen=True)
 class Datagram(Question):
     """The same without a connection."""
@@ -81,7 +100,7 @@ class Datagram(Question):
     protocol = "udp"
 
     def ask(self, lab: Lab) -> str:
-        return lab["host-3"].sh(f"echo | socat -T 10 - UDP:{self.server}:{self.port},sourceport=6000")
+        return lab["host-3"].exec("python3", "-c", _ASK, self.server, str(self.port))
 
 
 def went(lab: Lab, question: Question) -> dict[str, bool]:
