@@ -13,6 +13,15 @@ from element.plan.firewall import BRIDGE_COUNTERS, COUNTERS, ruleset
 Tree = dict[str, Any]
 
 
+TUNNELS = ('{} {{ "ipsec-1" }} meta l4proto gre notrack accept', '{} {{ "ipsec-2" }} udp dport 4789 notrack accept')
+OUTSIDE = ('{} {{ "wan" }} meta l4proto esp notrack accept', '{} {{ "wan" }} udp {} 4500 notrack accept')
+
+
+def untracked(direction: str, own_port: str = "") -> list[str]:
+    """What conntrack does not see of the tunnels; also of the underlay if nobody breaks out."""
+    return [rule.format(direction, own_port) for rule in (*TUNNELS, *(OUTSIDE if own_port else ()))]
+
+
 def chain(config: Config, name: str) -> list[str]:
     """The rules of a chain; the first line of one that the kernel calls is where it does."""
     text = ruleset(config).text
@@ -76,15 +85,18 @@ def test_tenants_have_zones_of_their_own(pop: Config) -> None:
     names = '{ "acme" : 1, "gre-1" : 1, "br-2" : 1 }'
     leaves = 'iifname { "gre-1", "br-2" } fib daddr oifname { "wan" }'
     assert chain(pop, "zones") == [
+        *untracked("iifname"),
         f"{leaves} ct original zone set iifname map {names} accept",
         f"ct zone set iifname map {names}",
     ]
-    assert chain(pop, "own-zones") == [f"ct zone set oifname map {names}"]
+    assert chain(pop, "own-zones") == [*untracked("oifname"), f"ct zone set oifname map {names}"]
 
 
 def test_a_tenant_that_stays_inside_asks_for_no_route(changed: Callable[[Callable[[Tree], Any]], Config]) -> None:
     closed = changed(lambda tree: tree.pop("elasticlab-nat:nat"))
-    assert chain(closed, "zones") == ['ct zone set iifname map { "acme" : 1, "gre-1" : 1, "br-2" : 1 }']
+    inside = 'ct zone set {} map {{ "acme" : 1, "gre-1" : 1, "br-2" : 1 }}'
+    assert chain(closed, "zones") == [*untracked("iifname", "dport"), inside.format("iifname")]
+    assert chain(closed, "own-zones") == [*untracked("oifname", "sport"), inside.format("oifname")]
 
 
 def test_a_policy_is_not_foretold(changed: Callable[[Callable[[Tree], Any]], Config]) -> None:
@@ -92,8 +104,9 @@ def test_a_policy_is_not_foretold(changed: Callable[[Callable[[Tree], Any]], Con
     entry = {"name": "all", "action": "break-out"}
     config = changed(lambda tree: tree["elasticlab-nat:nat"]["breakout"][0].update({"policy": [entry]}))
     names = '{ "acme" : 1, "gre-1" : 1, "br-2" : 1 }'
-    assert chain(config, "zones") == [f"ct original zone set iifname map {names} accept"]
-    assert chain(config, "own-zones") == [f"ct original zone set oifname map {names} accept"]
+    for name, direction in (("zones", "iifname"), ("own-zones", "oifname")):
+        zone = f"ct original zone set {direction} map {names} accept"
+        assert chain(config, name) == [*untracked(direction), zone]
 
 
 def test_a_fragment_in_clear_completes_nothing_of_the_overlay(pop: Config) -> None:
