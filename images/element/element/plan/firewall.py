@@ -122,16 +122,17 @@ def _leaving_by_itself(config: Config) -> Iterator[str]:
 def _untracked(config: Config, direction: str, own_port: str) -> Iterator[str]:
     """No rule asks for the connection of a tunnel's outer packets: conntrack sees each packet once, as its tenant's.
 
-    Outside only where no tenant breaks out: ESP and UDP 4500 of tenants are known by their connections alone.
+    ESP outside is tracked where a tenant has an address of its own there, and may have ESP of its own.
     """
     lines = {line.name for line in firewall_line.lines(config)}
     for kind, matches in ((Kind.GRE, "meta l4proto gre"), (Kind.VXLAN, "udp dport 4789")):
         tunnels = {i.tunnel.underlay for i in config.of_kind(kind) if i.tunnel}
         if through := sorted(tunnels - lines):
             yield f"{direction} {_names(through)} {matches} notrack accept"
-    if (underlay := _underlay(config)) and not config.breakouts:
-        yield f"{direction} {_names(underlay)} meta l4proto esp notrack accept"
+    if underlay := _underlay(config):
         yield f"{direction} {_names(underlay)} udp {own_port} 4500 notrack accept"
+        if breakout.esp_is_own(config):
+            yield f"{direction} {_names(underlay)} meta l4proto esp notrack accept"
 
 
 def _zones(config: Config, direction: str) -> Iterator[str]:
