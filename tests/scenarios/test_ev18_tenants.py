@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import pytest
 
-from harness.lab import Lab
+from harness.lab import CommandError, Lab
 from harness.lab.capture import Capture
 from harness.wait import wait_for
 from tests.scenarios import calls, forgery
@@ -276,7 +276,9 @@ sock.sendto(b"<tenant-1>", (sys.argv[2], int(sys.argv[3])))
         vni = self.vni(network, 1, 1)
         with network.capture("host-1:lan") as wire, overheard(network, "vmsr-1", "ipsec-ucpe-1") as tunnel:
             forgery.send_frames(network, "host-1", self.claim("10.1.0.10"), "lan.10")
-            wait_for("the vMSR to hear it", lambda: tunnel.inner(vni, ARP_REPLIES) >= COUNT, 10)
+            wait_for(
+                "the vMSR to hear it", lambda: tunnel.inner(vni, ARP_REPLIES) >= COUNT, 10, retry_on=(CommandError,)
+            )
             ping_each_other(network, 2)
         assert wire.count(f"ether src {STRANGER}") == COUNT
         assert not wire.contains(mark(2))
