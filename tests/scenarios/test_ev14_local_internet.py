@@ -18,6 +18,7 @@ import pytest
 from harness.lab import Lab
 from harness.lab.capture import Capture
 from harness.wait import wait_for
+from tests.scenarios import forgery
 from tests.scenarios.buying import Json, Shop, service
 from tests.scenarios.hops import overheard
 from tests.scenarios.speaking import does_not_come_in
@@ -193,3 +194,21 @@ def test_nothing_comes_in_and_the_end_is_the_end(lab: Lab, acme: Shop) -> None:
     with lab.capture("ucpe-3:wan") as wan:
         lab["host-3"].must_not_reach(SERVER)
     assert wan.count(f"host {SERVER} or net 10.0.0.0/8") == 0
+
+
+def test_nothing_leaves_whose_answers_would_be_the_tunnels(lab: Lab, acme: Shop) -> None:
+    """ESP has no ports: conntrack, which forgets a silent tunnel, could not tell answers to it from the tunnel."""
+    box = lab["ucpe-3"]
+    esp = forgery.packet(lab, "host-3", f"IP(src={HOST!r}, dst={POP!r}, proto=50) / Raw(b'of the host')")
+    with acme.bought("acme", with_local_internet(acme, "local")):
+        before = forgery.dropped(lab, "ucpe-3", "breakout-unanswerable")
+        with lab.capture("ucpe-3:wan") as wan:
+            box.run("conntrack", "-D", "-d", POP)
+            forgery.send_by(lab["host-3"], "lan", POP, esp)
+            wait_for(
+                "the box to refuse",
+                lambda: forgery.dropped(lab, "ucpe-3", "breakout-unanswerable") == before + forgery.COUNT,
+                10,
+            )
+        assert not wan.contains(b"of the host")
+        lab["host-3"].must_reach(SERVER)
