@@ -16,27 +16,24 @@ pytestmark = pytest.mark.topology("demo")
 
 
 def test_a_call_takes_five_milliseconds_at_most(lab: Lab, record_property: Callable[[str, object], None]) -> None:
-    """The best median of ten times twenty: whoever else is busy at the moment makes others longer, not the channel."""
-
-    def call() -> float:
+    lab.agent.call("ping")
+    samples = []
+    for _ in range(200):
         begun = time.perf_counter()
         lab.agent.call("ping")
-        return time.perf_counter() - begun
-
-    call()
-    medians = [statistics.median(call() for _ in range(20)) for _ in range(10)]
-    record_property("median ms", round(min(medians) * 1000, 3))
-    assert min(medians) <= 0.005
+        samples.append(time.perf_counter() - begun)
+    median = statistics.median(samples)
+    record_property("median ms", round(median * 1000, 3))
+    assert median <= 0.005
 
 
 def test_a_long_call_does_not_hold_up_others(lab: Lab) -> None:
     with ThreadPoolExecutor(1) as pool:
-        lab["host-1"].run("rm", "-f", "/run/go-on")
-        long = pool.submit(lab["host-1"].run, "sh", "-c", "until [ -e /run/go-on ]; do sleep 0.05; done", timeout=60)
+        long = pool.submit(lab["host-1"].run, "sleep", "2")
+        begun = time.perf_counter()
         for _ in range(20):
             lab.agent.call("ping")
-        assert not long.done()
-        lab["host-1"].exec("touch", "/run/go-on")
+        assert time.perf_counter() - begun < 1
         assert long.result().ok
 
 

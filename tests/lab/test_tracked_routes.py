@@ -22,7 +22,7 @@ FAR_HOST = "10.3.0.10"
 KEY = {"pre-shared": {"secret": "of-both-boxes-and-nobody-else"}}
 WANS = ((("192.0.2.2/30",), "192.0.2.1"), (("192.0.2.6/30", "192.0.2.65/32"), "192.0.2.5"))
 LANS = ("10.1.0.1/24", "10.3.0.1/24")
-WITHIN = 5.0
+WITHIN = 1.0
 
 
 def tunnel(name: str, number: int, here: int) -> list[Tree]:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.topology("underlay")
 
 MOVED = 2.0
 """Seconds without an answer while a tunnel moves: the address, the routes, one exchange of IKE."""
-PLUGGED = 8.0
+PLUGGED = 4.0
 """The same when the cable was out and another address had to be asked for by DHCP."""
 FOLLOWS = 30.0
 """Until the controller has the new address: a box notices after 11 s that its session is dead, and calls."""

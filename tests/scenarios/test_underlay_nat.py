@@ -29,7 +29,7 @@ from tests.scenarios.underlay import (
 
 pytestmark = pytest.mark.topology("underlay")
 
-FORGOTTEN = 6.0
+FORGOTTEN = 3.0
 """Seconds that a branch which sends may be away for a NAT that reboots, beside the time that the reboot takes."""
 UNASKED = 30.0
 """The same for a branch that says nothing: what opens the way again is its next sign of life (RFC 7296, 2.4), sent when

@@ -39,9 +39,9 @@ def one_way(lab: Lab) -> Iterator[None]:
         yield
 
 
-FAULTS: list[tuple[Fault, float]] = [(pulled, 2.9), (silent, 9.0), (one_way, 9.0)]
+FAULTS: list[tuple[Fault, float]] = [(pulled, 2.0), (silent, 6.0), (one_way, 6.0)]
 """What happens to the first uplink, and for how many seconds a branch may be away for it."""
-BACK = 40.0
+BACK = 15.0
 """Until the first uplink, which is sound again, has the tunnel; nothing is lost then."""
 FOLLOWS = 30.0
 """Until a box has called its controller by the second uplink."""

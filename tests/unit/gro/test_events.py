@@ -17,7 +17,7 @@ from tests.unit.gro.test_characteristics import dc
 
 ORDERING = "/tmf-api/serviceOrdering/v4"
 # Far below every poll, far above what a busy machine needs.
-SOON = 15.0
+SOON = 3.0
 
 
 @pytest.fixture(autouse=True)

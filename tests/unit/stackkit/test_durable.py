@@ -112,7 +112,7 @@ async def test_a_held_saga_waits_without_work_and_is_woken_at_once(database: Dat
     began = time.monotonic()
     engine.wake()
     assert (await engine.finished("s")).state is State.DONE
-    assert time.monotonic() - began < 30, "it was not woken: it looks by itself after ten minutes"
+    assert time.monotonic() - began < 0.5
 
 
 async def test_waking_another_saga_leaves_this_one_waiting(database: Database) -> None:

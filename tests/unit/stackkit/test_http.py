@@ -87,7 +87,7 @@ async def test_deadline_over_all_attempts(pki: Pki) -> None:
     async with http.client(tls.client_context(pki.ca.path), deadline=0.3) as client:
         with pytest.raises(httpx.TransportError):
             await client.get("https://localhost:9/")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 2
 
 
 async def test_failed_check_is_final(serving: Serving, pki: Pki) -> None:
@@ -96,7 +96,7 @@ async def test_failed_check_is_final(serving: Serving, pki: Pki) -> None:
         async with http.client(tls.client_context(pki.other.path)) as client:
             with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
                 await client.get(running.url)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 1
 
 
 async def test_name_of_the_server_is_checked(serving: Serving, pki: Pki) -> None:

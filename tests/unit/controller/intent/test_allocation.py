@@ -218,9 +218,6 @@ def test_two_hundred_sites_are_compiled_at_once(build: Callable[..., dict[str, T
     intent = read(_order([(n, n % 2 == 0, "acme") for n in range(200)]))
     numbers = allocate(intent, POPS, {})
     compile(intent, INVENTORY, numbers)  # drivers are found once
-    taken = []
-    for _ in range(3):
-        start = time.process_time()
-        compile(intent, INVENTORY, allocate(intent, POPS, numbers.table))
-        taken.append(time.process_time() - start)
-    assert min(taken) < 0.2, taken
+    start = time.process_time()
+    compile(intent, INVENTORY, allocate(intent, POPS, numbers.table))
+    assert time.process_time() - start < 0.2
