@@ -28,10 +28,6 @@ def page(lab: Lab, host: str, server: str, *options: str, seconds: float = 5) ->
     return lab[host].exec("curl", "-sS", "--max-time", f"{seconds:g}", *options, f"http://{place}/")
 
 
-def mac_of(lab: Lab, node: str, interface: str = "lan") -> str:
-    return lab[node].exec("cat", f"/sys/class/net/{interface}/address").strip()
-
-
 @contextmanager
 def cut(lab: Lab, *which: str) -> Iterator[None]:
     """The Internet passes nothing on that matches one of these (nft) within the block."""
