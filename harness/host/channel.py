@@ -87,13 +87,12 @@ class Agent:
                 raise AgentLost("the agent is gone")
             self._waiting[number] = answer
         try:
-            self._channel.send((number, operation, arguments))
+            try:
+                self._channel.send((number, operation, arguments))
+            except OSError as error:
+                raise AgentLost(f"{operation}: {error}") from error
             well, value = answer.result(within * time_scale())
-        except OSError as error:
-            raise AgentLost(f"{operation}: {error}") from error
         except FutureTimeoutError as error:
-            if isinstance(error, AgentLost):
-                raise
             raise TimeoutError(f"{operation}: no answer from the agent within {within:g} s") from error
         finally:
             with self._lock:

@@ -31,9 +31,9 @@ pytestmark = pytest.mark.topology("underlay")
 
 FORGOTTEN = 3.0
 """Seconds that a branch which sends may be away for a NAT that reboots, beside the time that the reboot takes."""
-UNASKED = 14.0
+UNASKED = 30.0
 """The same for a branch that says nothing: what opens the way again is its next sign of life (RFC 7296, 2.4), sent when
-5 s have passed without a packet from the POP, and repeated with pauses that grow to 2.7 s while the NAT boots."""
+5 s have passed without a packet from the POP. When all its repetitions are lost (7.7 s) it connects anew."""
 CALL_SECONDS = 30.0
 """Until a box without a session has noticed (11 s), called, and been believed."""
 
@@ -121,7 +121,9 @@ class TestNatThatForgets:
                 wait_for(
                     f"{box} at another port", lambda box=box, former=former: peers(lab).get(box) not in former, UNASKED
                 )
-        assert associations(lab, "vmsr-1") == before, "the security associations were made anew"
+        after = associations(lab, "vmsr-1")
+        for box in ("ucpe-1", "ucpe-3"):  # those that spoke all the time
+            assert after[box] == before[box], f"the security associations of {box} were made anew"
 
     def test_a_branch_that_says_nothing_is_reached_again_and_the_controller_has_its_box_again(self, lab: Lab) -> None:
         before = devices(lab)

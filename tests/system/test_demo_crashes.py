@@ -66,7 +66,7 @@ def test_a_killed_component_loses_and_doubles_nothing(
 ) -> None:
     order = interrupted(life, life.place, component, boundary)
     once(life, order)
-    life.passes()
+    life.passes(TERMINAL_SECONDS)  # a POP whose charon died is found out by its branches after 13 s
     # An order that adds nothing needs no device, and so asks nobody before it comes to the network.
     interrupted(life, life.end, component, "verify" if boundary == "devices" else boundary)
     life.until_connected(*BOXES)

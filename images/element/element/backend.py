@@ -11,6 +11,7 @@ import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -77,6 +78,7 @@ class ElementBackend:
         self._lock = asyncio.Lock()
         self._poke = asyncio.Event()
         self._way_out = asyncio.Event()
+        self._associated = asyncio.Event()
         self.on_credentials: Callable[[], None] = lambda: None
         """Called when files of the credentials, or the revocation list in force, have changed."""
         self.more_state: Callable[[], Tree] = dict
@@ -243,6 +245,7 @@ class ElementBackend:
             tasks.create_task(self._watch_links())
             tasks.create_task(self._watch_charon())
             tasks.create_task(self._tend())
+            tasks.create_task(self._line_up())
             tasks.create_task(self._repair())
 
     async def _repair(self) -> None:
@@ -289,6 +292,7 @@ class ElementBackend:
             try:
                 writer.write(b"".join(_registration(event) for event in CHARON_NEWS))
                 while await reader.read(65536):  # what it says in detail is asked for
+                    self._associated.set()
                     self._poke.set()
             except OSError:
                 pass
@@ -297,6 +301,18 @@ class ElementBackend:
             log.warning("charon is gone")
             self._poke.set()
             await asyncio.sleep(RECONNECT)
+
+    async def _line_up(self) -> None:
+        """Beside all that is done about new SAs: the next may come at any moment."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK):
+                    await self._associated.wait()
+            self._associated.clear()
+            try:
+                await asyncio.to_thread(self._system.charon.line_up)
+            except (CharonGoneError, CharonError, OSError) as error:
+                log.debug("tunnels cannot be lined up: %s", error)
 
     async def _tend(self) -> None:
         """Tunnels that are ours to start are started again; new credentials are taken up."""
@@ -313,5 +329,5 @@ class ElementBackend:
             async with self._lock:
                 try:
                     await self._blocking(self._system.charon.keep)
-                except (CharonGoneError, CharonError) as error:
+                except (CharonGoneError, CharonError, OSError) as error:
                     log.debug("tunnels cannot be kept: %s", error)

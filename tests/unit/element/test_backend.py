@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,7 +34,7 @@ class Machine:
     def __init__(self) -> None:
         self.wanted: list[tuple[Any, bool]] = []
         self.refuses: Callable[[Any], bool] = lambda _: False
-        self.charon = SimpleNamespace(take_up_lists=lambda: None)
+        self.charon = SimpleNamespace(take_up_lists=lambda: None, store_version=lambda: None, keep=lambda: None)
 
     def converge(self, wanted: Any, *, as_far_as_possible: bool) -> tuple[tuple[object, ...], ...]:
         self.wanted.append((wanted, as_far_as_possible))
@@ -133,3 +135,33 @@ async def test_a_change_is_made_as_a_whole_or_taken_back(
     assert [far for _, far in machine.wanted] == [True, False, True]
     assert machine.wanted[-1][0] == machine.wanted[0][0]
     assert backend.known == before
+
+
+async def test_tunnels_are_lined_up_while_the_machine_is_compared(
+    backend: ElementBackend, machine: Machine, blueprint: Tree, tmp_path: Path
+) -> None:
+    """The next reauthentication does not wait for anybody."""
+    await backend.apply({}, blueprint)
+    compared, lined_up = asyncio.Event(), asyncio.Event()
+    proceed, loop = threading.Event(), asyncio.get_running_loop()
+
+    def compare(_: Any) -> bool:
+        loop.call_soon_threadsafe(compared.set)
+        return not proceed.wait(10)
+
+    async def charon(_: asyncio.StreamReader, news: asyncio.StreamWriter) -> None:
+        await compared.wait()
+        news.write(b"news of an SA")
+        await news.drain()
+
+    machine.charon.line_up = lambda: compared.is_set() and loop.call_soon_threadsafe(lined_up.set)
+    machine.refuses = compare
+    async with await asyncio.start_unix_server(charon, tmp_path / "vici"):
+        running = asyncio.create_task(backend.run())
+        try:
+            async with asyncio.timeout(5):
+                await lined_up.wait()
+        finally:
+            proceed.set()
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from element.apply.ipsec import established
+from element.apply.ipsec import alive, established
 from element.connections import ESP_PROPOSALS, IKE_PROPOSALS, Mode
 from element.model import Config, read
 from element.plan.desired import LAST_METRIC, METRIC6, desired
@@ -235,7 +235,9 @@ class TestIkev1:
             shared(tree)
             connection(tree)["local"]["address"] = "203.0.113.2"
 
-        assert message(desired(changed(edit)))["local_addrs"] == ["203.0.113.2"]
+        found = message(desired(changed(edit)))
+        assert found["local_addrs"] == ["203.0.113.2"]
+        assert found["mobike"] == "no", "the tunnel would move to whatever address routing prefers"
 
 
 class TestSharedKeys:
@@ -361,6 +363,27 @@ def sa(state: str, **children: str) -> Tree:
             for n, (name, child) in enumerate(children.items(), 1)
         },
     }
+
+
+class TestAlive:
+    """What is not started (again)."""
+
+    WANTED = frozenset({("one", "a"), ("one", "b"), ("two", "a")})
+
+    @pytest.mark.parametrize(
+        ("association", "found"),
+        [
+            (sa("ESTABLISHED"), set()),
+            (sa("ESTABLISHED", a="INSTALLED"), {"a"}),
+            (sa("ESTABLISHED", a="DELETED"), set()),
+            (sa("CONNECTING"), {"a", "b"}),
+            (sa("ESTABLISHED", a="INSTALLED") | {"tasks-queued": ["QUICK_MODE"]}, {"a", "b"}),
+            (sa("ESTABLISHED", a="INSTALLED") | {"tasks-active": ["CHILD_CREATE"]}, {"a", "b"}),
+            (sa("ESTABLISHED", a="INSTALLED") | {"tasks-active": ["IKE_DPD"]}, {"a"}),
+        ],
+    )
+    def test_is_what_has_an_sa_or_is_about_to(self, association: Tree, found: set[str]) -> None:
+        assert alive(self.WANTED, [{"name": "one", **association}]) == {("one", child) for child in found}
 
 
 class TestEstablished:

@@ -27,6 +27,8 @@ UNKNOWN = "?"
 _ENDS = ("version", "local", "remote", "local_addrs", "remote_addrs")
 _SELECTORS = ("local_ts", "remote_ts", "if_id_in")
 _LIVING = frozenset({"INSTALLED", "REKEYING", "REKEYED", "CREATED", "INSTALLING"})
+_CHILD_TASKS = frozenset({"CHILD_CREATE", "QUICK_MODE"})
+"""What charon still does or is about to do for children that have no SA yet; with IKEv1 one after the other."""
 
 
 class Charon(Daemon):
@@ -43,6 +45,7 @@ class Charon(Daemon):
         self._shared: dict[str, SharedKey] = {}
         self._exchanges = Exchanges(self._initiate, lambda number: self._terminate({"child-id": number}))
         self._succession = Succession()
+        self._aside = Daemon(path)
 
     def close(self) -> None:
         """Forget the session and what was loaded through it."""
@@ -147,21 +150,25 @@ class Charon(Daemon):
 
     def load(self, ike: Ike) -> None:
         """Load a connection. Its SAs stay unless they contradict it."""
-        wanted, message = json.loads(ike.message), json.loads(ike.message)
-        # By identity, not by certificate: a connection that is loaded with another certificate loses its SAs.
-        message["local"].pop("certs", None)
-        if "cacerts" in message["remote"]:
-            authorities = message["remote"]["cacerts"]
-            message["remote"]["cacerts"] = [(self._store / f"{name}.pem").read_text() for name in authorities]
-        self._succession.order(ike.name, message)
-        self._memory.add(ike.name, wanted)
-        self.call("load_conn", {ike.name: message})
-        self._loaded[ike.name] = ike
+        wanted = json.loads(ike.message)
+        self._tell(ike)
         # Only now: a peer that is told calls again at once, and must meet what is new.
         for former in self._memory.versions(ike.name):
             if former != wanted:
                 self._end_what_contradicts(ike.name, former, wanted)
         self._start()
+
+    def _tell(self, ike: Ike) -> None:
+        """Tell charon of a connection, its next SAs to come after all that it has."""
+        message = json.loads(ike.message)
+        # By identity, not by certificate: a connection that is loaded with another certificate loses its SAs.
+        message["local"].pop("certs", None)
+        if "cacerts" in message["remote"]:
+            authorities = message["remote"]["cacerts"]
+            message["remote"]["cacerts"] = [(self._store / f"{name}.pem").read_text() for name in authorities]
+        self._memory.add(ike.name, json.loads(ike.message))
+        self._succession.tell(ike.name, message, self)
+        self._loaded[ike.name] = ike
 
     def _end_what_contradicts(self, name: str, old: Message, new: Message) -> None:
         """End the SAs that cannot follow a change: all with other ends, else those of changed and former flows.
@@ -183,6 +190,7 @@ class Charon(Daemon):
     def unload(self, ike: Ike) -> None:
         """Unload a connection and end its SAs; the peer is told."""
         self._loaded.pop(ike.name, None)
+        self._succession.forget(ike.name)
         if ike.name in self.names("get_conns", "conns"):
             self.call("unload_conn", {"name": ike.name})
         self._terminate({"ike": ike.name})
@@ -227,17 +235,18 @@ class Charon(Daemon):
 
     def keep(self) -> None:
         """Start what is ours to start and has no SA: traps and retries of charon do not cover a refused attempt."""
-        for name in self._succession.outdated(self.associations() if self._loaded else ()):
-            if name in self._loaded:
-                self.load(self._loaded[name])
         self._start()
+
+    def line_up(self) -> None:
+        """Let the next SAs of a connection come after those that it has got; from a thread of its own."""
+        self._succession.line_up(self._aside)
 
     def _start(self) -> None:
         """Start what has no SA, and bring exchanges of SAs forward."""
         wanted = {(name, child) for name, ike in self._loaded.items() for child in _started(ike)}
         if wanted or self._exchanges:
             associations = self.associations()
-            for name, child in sorted(wanted - _alive(wanted, associations)):
+            for name, child in sorted(wanted - alive(wanted, associations)):
                 self._initiate(name, child)
             if self._exchanges:
                 loaded = {name: json.loads(ike.message)["children"] for name, ike in self._loaded.items()}
@@ -251,15 +260,16 @@ class Charon(Daemon):
             self.call("initiate", {"child": child, "ike": name, "timeout": "-1"})
 
 
-def _alive(wanted: Collection[Key], associations: list[Message]) -> set[Key]:
+def alive(wanted: Collection[Key], associations: list[Message]) -> set[Key]:
     """Children that have an SA, or whose connection is being made."""
-    alive = set()
+    found = set()
     for sa in associations:
         name = sa["name"]
-        if sa["state"] == "CONNECTING":  # its children follow
-            alive |= {(name, child) for ours, child in wanted if ours == name}
-        alive |= {(name, c["name"]) for c in sa.get("child-sas", {}).values() if c["state"] in _LIVING}
-    return alive
+        tasks = {*sa.get("tasks-queued", ()), *sa.get("tasks-active", ())}
+        if sa["state"] == "CONNECTING" or tasks & _CHILD_TASKS:  # its children follow
+            found |= {(name, child) for ours, child in wanted if ours == name}
+        found |= {(name, c["name"]) for c in sa.get("child-sas", {}).values() if c["state"] in _LIVING}
+    return found
 
 
 def established(children: Collection[str], associations: list[Message]) -> bool:

@@ -56,7 +56,9 @@ def _message(config: Config, connection: Connection) -> dict[str, Any]:
 
 def _version(connection: Connection) -> dict[str, str]:
     if connection.mode is Mode.IKEV2:
-        return {"version": "2", "mobike": "yes"}
+        # Where an address is given the tunnel stays there. Charon would take the one that routing prefers (RFC 4555,
+        # section 3.5), and with it an address at which another connection's peer may be expected.
+        return {"version": "2", "mobike": "no" if connection.local_address else "yes"}
     aggressive = "yes" if connection.mode is Mode.AGGRESSIVE else "no"
     return {"version": "1", "aggressive": aggressive, "dpd_timeout": f"{connection.dpd_interval * SILENCE}s"}
 
