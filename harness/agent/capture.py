@@ -6,18 +6,23 @@ import re
 import signal
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 from harness.agent.shell import ToolError, run
 
 _FRAME_START = re.compile(r"^(?=\d+\.\d{6} )", re.MULTILINE)
+# libpcap gives each packet a slot as large as the largest: in 16 MiB 256 of any length, or 4096 of 4000 octets. No wire
+# carries longer ones; what a kernel has not cut into segments yet is longer, and loses its end.
+_KEPT = ("-s", "4000", "-B", "16384")
+_READ_SECONDS = 5.0
 _running: dict[str, subprocess.Popen[str]] = {}
 
 
 def start(name: str, device: str, file: str, expression: str) -> None:
     """Start and return when the kernel delivers packets (tcpdump says "listening on")."""
     Path(file).parent.mkdir(parents=True, exist_ok=True)
-    argv = ["tcpdump", "-i", device, "-n", "-p", "-U", "--immediate-mode", "-B", "16384", "-Z", "root", "-w", file]
+    argv = ["tcpdump", "-i", device, "-n", "-p", "-U", "--immediate-mode", *_KEPT, "-Z", "root", "-w", file]
     process = subprocess.Popen(
         # setpriv: a capture whose agent was killed would fill the disk for nobody.
         ["setpriv", "--pdeathsig", "INT", "--", *argv, *([expression] if expression else [])],
@@ -38,15 +43,34 @@ def start(name: str, device: str, file: str, expression: str) -> None:
 
 
 def stop(name: str) -> None:
+    """End a capture when all that passed until now is in its file."""
     process = _running.pop(name, None)
     if process is None:
         return
+    _await_read(process.pid)
     process.send_signal(signal.SIGINT)
     try:
         process.wait(timeout=5)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def _await_read(pid: int) -> None:
+    """Until tcpdump has read what the kernel keeps for it: told to end, it ends at once and leaves that unread.
+
+    It sleeps only while it waits for a packet (packet(7), poll), and each that comes wakes it before it is delivered
+    to anybody else; so one look at it asleep is enough. A wire that never rests is given up on after a while: by then
+    everything that was kept at the beginning is read.
+    """
+    deadline = time.monotonic() + _READ_SECONDS
+    while _state(pid) not in "SZ" and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
+def _state(pid: int) -> str:
+    """What a process is doing, as one letter (proc_pid_stat(5)); the name in front may contain anything."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
 
 
 def read(file: str, expression: str) -> list[str]:

@@ -297,17 +297,17 @@ def _try_out(client: Manager, **options: str) -> None:
 
 
 def _wait_until_gone(lab: Lab, box: str) -> None:
-    wait_for("the address to be gone", lambda: ADDRESS not in addresses(lab, box), 10)
+    wait_for("the address to be gone", lambda: ADDRESS not in addresses(lab, box), 20)
 
 
 def test_a_commit_that_nobody_confirms_is_taken_back(lab: Lab, box: str, client: Manager) -> None:
-    _try_out(client, timeout="1")
+    _try_out(client, timeout="5")
     assert ADDRESS in addresses(lab, box)
     _wait_until_gone(lab, box)
 
 
 def test_a_confirmed_commit_stays(lab: Lab, box: str, client: Manager) -> None:
-    _try_out(client, timeout="2")
+    _try_out(client, timeout="60")
     client.commit()
     with pytest.raises(RPCError):
         client.cancel_commit()
@@ -348,7 +348,7 @@ def test_a_persistent_commit_outlives_its_session_and_obeys_its_name_only(lab: L
 
 def test_another_session_confirms_by_the_name(lab: Lab, box: str, dial: Dial) -> None:
     first, second = dial(), dial()
-    _try_out(first, persist="tomorrow", timeout="2")
+    _try_out(first, persist="tomorrow", timeout="60")
     first.close_session()
     second.commit(persist_id="tomorrow")
     second.edit_config(config('<interface nc:operation="delete"><name>guest</name></interface>'), target="candidate")

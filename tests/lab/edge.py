@@ -136,7 +136,7 @@ class Edge:
         text = configuration(policy, lan, mark, bridged=bridged, outside=outside)
         write = f"mkdir -p $(dirname {STARTUP}) && cat > {STARTUP}.new && mv {STARTUP}.new {STARTUP}"
         self.box.exec("sh", "-c", write, stdin=text)
-        self.box.exec("sv", "restart", "element")
+        self.box.exec("sv", "-w", "30", "restart", "element", timeout=60)
         wait_for("the configuration", lambda: mark in self.box.exec("ip", "-4", "address"), 30)
         wait_for("the box to have its lease", lambda: WAN in self.box.exec("ip", "-4", "address", "show", "wan"), 30)
         wait_for("the default route", lambda: "default via 192.0.2.1" in self.box.exec("ip", "route"), 30)

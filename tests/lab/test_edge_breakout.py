@@ -156,17 +156,18 @@ def test_a_connection_that_was_routed_never_leaves_untranslated(edge: Edge) -> N
     host = edge.lab["host-a"]
     ask = "(while :; do echo still; sleep 0.1; done) | socat - UDP:198.51.100.80:9,sourceport=7002"
     edge.lab["far-a"].sh("setsid socat -u UDP-RECV:9 /dev/null >/dev/null 2>&1 & echo $! > /run/hearing")
+    wait_for("somebody hears", lambda: edge.lab["far-a"].exec("ss", "-Hlnu", "sport = :9"), 20)
     host.sh(f"setsid sh -c '{ask}' > /dev/null 2>&1 & echo $! > /run/asking")
     try:
         seen = "conntrack -L -p udp 2>/dev/null || true"
-        wait_for("packets to be routed", lambda: "sport=7002" in edge.box.sh(seen), 5)
+        wait_for("packets to be routed", lambda: "sport=7002" in edge.box.sh(seen), 20)
         with edge.lab.capture("internet:lan") as outside, edge.lab.capture("far-a:lan") as routed:
             edge.configure([ANY])
             assert edge.asked("a", FIRST) == INTERNET
         assert routed.count("udp port 7002") > 0
         assert outside.count("udp port 7002 or net 10.0.0.0/8") == 0
     finally:
-        host.sh("kill -- -$(cat /run/asking)")
+        host.run("sh", "-c", "kill -- -$(cat /run/asking)")
         edge.lab["far-a"].sh("kill $(cat /run/hearing)")
 
 

@@ -62,7 +62,10 @@ def test_equal_packets_of_two_tenants_arrive_as_they_were_sent(lab: Lab, policy:
     edge.box.exec("conntrack", "-F")
     for name in TENANTS:
         lab[f"far-{name}"].exec("tee", "/run/hear.py", stdin=_HEAR)
-        lab[f"far-{name}"].sh("setsid python3 /run/hear.py </dev/null >/run/heard 2>&1 & echo $! >/run/hear.pid")
+        lab[f"far-{name}"].sh(
+            "rm -f /run/heard; : >/run/heard;"
+            " setsid python3 /run/hear.py </dev/null >/run/heard 2>&1 & echo $! >/run/hear.pid"
+        )
     try:
         for name in TENANTS:
             wait_for("somebody hears", lambda n=name: "hearing" in lab[f"far-{n}"].exec("cat", "/run/heard"), 10)

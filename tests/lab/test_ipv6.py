@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from harness.host.channel import AgentError
 from harness.lab import Lab
 from harness.wait import wait_for
 from tests.lab.directly import Tree, configuration, configure, counted, ethernet, of, port, static
@@ -164,7 +165,7 @@ class TestTooBig:
             host.must_reach(server)
             internet.exec(*flush)
             internet.sh(f"setsid python3 -c '{ANSWER.format(server=server)}' >/dev/null 2>&1 &")
-            wait_for("the server", lambda: ":7007" in internet.exec("ss", "-Hnlu"), 5)
+            wait_for("the server", lambda: ":7007" in internet.exec("ss", "-Hnlu"), 20)
             with lab.capture("internet:access-1", "icmp6[icmp6type] = 2 or icmp[icmptype] = icmp-unreach") as errors:
                 got = json.loads(host.exec("python3", "-c", ASK.format(server=server)))
             assert errors.count(), "nothing about the size came to the Internet"
@@ -319,6 +320,8 @@ def bridged(lab: Lab, request: pytest.FixtureRequest) -> Iterator[tuple[Lab, str
     configure(box_1, {})
     for number, host in ((10, "host-1"), (20, "host-2")):
         lab[host].exec("ip", "-6", "address", "del", f"2001:db8:20::{number}/64", "dev", f"lan{vlan}")
+        # What it believes of the advertisements that it was to hear.
+        lab[host].sh(f"ip -6 route flush proto ra; ip -6 address flush dev lan{vlan} dynamic")
         if vlan:
             lab[host].exec("ip", "link", "del", "lan.20")
 
@@ -347,7 +350,7 @@ class TestOneLink:
         try:
             with lab.capture("host-2:lan", "ip6 or vlan") as heard:
                 say(lab, "internet", f"access-1{vlan}", "router advertisement")
-                wait_for("the frame", lambda: any(STRANGER in f for f in heard.frames()), 5)
+                wait_for("the frame", lambda: any(STRANGER in f for f in heard.frames()), 20, retry_on=(AgentError,))
         finally:
             if vlan:
                 lab["internet"].exec("ip", "link", "del", "access-1.20")
@@ -355,7 +358,7 @@ class TestOneLink:
     def test_the_clamp_is_of_ipv6s_size(self, bridged: tuple[Lab, str]) -> None:
         lab, _ = bridged
         lab["host-2"].exec("iperf3", "--server", "--one-off", "--daemon")
-        lab.wait_until("host-2", "tcp:5201", 5)
+        lab.wait_until("host-2", "tcp:5201", 20)
         with lab.capture("host-2:lan", "ip6 or vlan") as heard:
             lab["host-1"].exec("iperf3", "--client", "2001:db8:20::20", "--bytes", "100K")
         opening = [f for f in heard.frames() if "> 2001:db8:20::20.5201: Flags [S]" in f]

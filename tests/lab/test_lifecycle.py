@@ -16,7 +16,7 @@ from harness import lab as labs
 from harness import topology as topologies
 from harness.build.progress import Silent
 from harness.host import keeper, open_host
-from harness.host.slot import SLOTS
+from harness.host.slot import SLOTS, Slot
 from harness.lab import Lab, LabError
 from harness.lab.lifecycle import Timings
 from harness.lab.record import place_of
@@ -92,7 +92,7 @@ def test_up_is_idempotent_and_repairs(name: str) -> None:
         lab["host-2"].power.off()
         before = lab.engine.states()
     with bring_up(name, "local") as lab:
-        assert lab["host-1"].reaches(HOST_2)
+        lab["host-1"].must_reach(HOST_2)
         assert lab["host-1"].run("test", "-e", "/root/mine").ok, "what was running was not touched"
         assert lab.engine.states()["host-1"] == before["host-1"]
 
@@ -109,15 +109,15 @@ def test_two_labs_side_by_side_do_not_see_each_other(name: str) -> None:
     second = f"{name}-b"
     try:
         with bring_up(name, "local") as one, bring_up(second, "lab-kernel") as other:
-            assert one["host-1"].reaches(HOST_2)
-            assert other["host-1"].reaches(HOST_2)
+            one["host-1"].must_reach(HOST_2)
+            other["host-1"].must_reach(HOST_2)
             assert one["host-1"].management_address != other["host-1"].management_address
             one["host-1"].must_not_reach(other["host-1"].management_address)
             with other.link("host-1:lan").cut():
-                assert one["host-1"].reaches(HOST_2)
+                one["host-1"].must_reach(HOST_2)
         assert labs.down(second) == []
         with labs.attach(name) as one:
-            assert one["host-1"].reaches(HOST_2), "the end of one lab is nothing to the other"
+            one["host-1"].must_reach(HOST_2)
     finally:
         if place_of(second).folder.exists():
             labs.down(second)
@@ -132,7 +132,7 @@ def test_a_lab_whose_host_was_killed_is_brought_up_again_with_its_disks(name: st
         labs.attach(name)
     with bring_up(name, host) as lab:
         assert lab["host-1"].exec("cat", "/root/kept") == "kept\n"
-        assert lab["host-1"].reaches(HOST_2)
+        lab["host-1"].must_reach(HOST_2)
 
 
 @pytest.mark.parametrize("host", KINDS)
@@ -156,7 +156,7 @@ def test_labctl_killed_at_any_moment_leaves_nothing_that_down_or_up_trips_over(n
             assert labs.down(name) == [], f"seed {seed}"
             assert traces(name) == [], f"seed {seed}"
     with bring_up(name, host) as lab:
-        assert lab["host-1"].reaches(HOST_2), f"seed {seed}"
+        lab["host-1"].must_reach(HOST_2)
     assert labs.down(name) == []
 
 
@@ -165,10 +165,17 @@ def test_a_slot_is_free_again_when_its_lab_is_dead(name: str) -> None:
     taken = open_host(place_of(name)).slot
     assert 0 <= taken.index < SLOTS
     keeper.kill(place_of(name).folder)
-    wait_for("the management link to vanish", lambda: not Path(f"/sys/class/net/{taken.device}").exists(), 5)
+    wait_for("the management link to vanish", lambda: not Path(f"/sys/class/net/{taken.device}").exists(), 20)
     labs.down(name)
     bring_up(name, "local").close()
-    assert open_host(place_of(name)).slot == taken
+    # The lowest that is free, unless another worker's lab was quicker.
+    assert open_host(place_of(name)).slot.index <= taken.index or others_at(taken, name)
+
+
+def others_at(place: Slot, name: str) -> list[str]:
+    """Other labs at this slot."""
+    hosts = (lab for lab in labs.known_labs() if lab.name != name and (lab.place.folder / "host.json").exists())
+    return [lab.name for lab in hosts if open_host(lab.place).slot == place]
 
 
 @pytest.mark.parametrize("bad", ["../x", "a b", "..", "A", "x" * 41, "nosuch/../x"])

@@ -17,8 +17,8 @@ HOST_1, HOST_2 = "10.1.0.10", "10.2.0.10"
 
 
 def test_hosts_reach_each_other_through_the_router(lab: Lab) -> None:
-    assert lab["host-1"].reaches(HOST_2)
-    assert lab["host-2"].reaches(HOST_1)
+    lab["host-1"].must_reach(HOST_2)
+    lab["host-2"].must_reach(HOST_1)
     lab["host-1"].must_not_reach("10.2.0.99")
 
 
@@ -57,20 +57,20 @@ def test_power_cycle_keeps_the_disk_and_loses_everything_else(lab: Lab) -> None:
     node.sh("echo kept > /root/kept; sync; echo lost > /run/lost; ip address add 192.0.2.1/32 dev lo")
     node.power.off()
     assert not node.running
-    assert "NO-CARRIER" in other.exec("ip", "link", "show", "lan-1")
+    wait_for("no carrier", lambda: "NO-CARRIER" in other.exec("ip", "link", "show", "lan-1"), 5)
     assert "NO-CARRIER" not in other.exec("ip", "link", "show", "lan-2")
     node.power.on()
     assert node.exec("cat", "/root/kept") == "kept\n"
     assert not node.run("test", "-e", "/run/lost").ok
     assert "192.0.2.1" not in node.exec("ip", "address")
-    assert node.reaches(HOST_2), "the topology's commands were not run again, or the link was not plugged in again"
+    node.must_reach(HOST_2)  # the topology's commands were run again, the link was plugged in again
 
 
 def test_a_cut_link_takes_carrier_from_both_ends_and_comes_back(lab: Lab) -> None:
     link = lab.link("host-1:lan")
     with link.cut():
-        assert "NO-CARRIER" in lab["host-1"].exec("ip", "link", "show", "lan")
-        assert "NO-CARRIER" in lab["router"].exec("ip", "link", "show", "lan-1")
+        for name, end in (("host-1", "lan"), ("router", "lan-1")):
+            wait_for("no carrier", lambda n=name, e=end: "NO-CARRIER" in lab[n].exec("ip", "link", "show", e), 5)
         lab["host-1"].must_not_reach(HOST_2)
     wait_for("host-1 to reach host-2 again", lambda: lab["host-1"].reaches(HOST_2), 5)
 
@@ -114,6 +114,21 @@ def test_a_capture_holds_what_passed_both_ways_and_nothing_else(lab: Lab) -> Non
     assert capture.count("host 10.1.0.1") == 0
     assert capture.contains(bytes(range(0x20, 0x30)))
     assert not capture.contains(b"never sent")
+
+
+def test_a_capture_ends_with_all_that_passed_however_late_its_reader_is(lab: Lab) -> None:
+    """A busy machine lets the reader of packets wait; here it stands still until its end has begun."""
+    echoes = 1000
+    with lab.capture("router:lan-2", "icmp") as capture:
+        reader = subprocess.run(
+            lab.host.command("pgrep", "-f", capture.file.name), check=True, capture_output=True, text=True
+        ).stdout.split()
+        assert len(reader) == 1, "the capture's tcpdump is not known by its file"
+        subprocess.run(lab.host.command("kill", "-STOP", *reader), check=True)
+        lab["host-1"].exec("ping", "-q", "-i", "0.001", "-c", str(echoes), HOST_2)
+        goes_on = subprocess.Popen(lab.host.command("sh", "-c", f"sleep 0.2; kill -CONT {reader[0]}"))
+    assert goes_on.wait() == 0
+    assert capture.count() == 2 * echoes
 
 
 def test_an_unknown_name_is_refused_with_what_there_is(lab: Lab) -> None:

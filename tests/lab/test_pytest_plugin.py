@@ -59,20 +59,20 @@ def test_the_lab_of_a_killed_run_is_removed_by_the_next(tmp_path: Path) -> None:
     wait_for(
         "the inner run's lab",
         lambda: [lab for lab in known_labs() if lab.complete and lab.name in labs_of(killed.pid)],
-        30,
+        120,
     )
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     assert labs_of(killed.pid), "nobody was there to remove it"
     following = start(tmp_path, BREAKER)
-    following.communicate(timeout=60)
+    following.communicate(timeout=300)
     assert labs_of(killed.pid) == []
     assert labs_of(following.pid) == []
 
 
 def test_a_failure_leaves_its_evidence_and_the_next_test_a_working_lab(tmp_path: Path) -> None:
     run = start(tmp_path, BREAKER)
-    said, _ = run.communicate(timeout=60)
+    said, _ = run.communicate(timeout=300)
     assert "1 failed, 1 passed" in said
     evidence = b"\n".join(file.read_bytes() for file in (tmp_path / "results").iterdir())
     for look in (b"=== addresses:", b"=== routes:", b"=== nft:", b"=== processes:"):
@@ -80,6 +80,6 @@ def test_a_failure_leaves_its_evidence_and_the_next_test_a_working_lab(tmp_path:
 
 
 def test_labs_are_shared_and_those_without_orders_come_first(tmp_path: Path) -> None:
-    said, _ = start(tmp_path, ORDERLY, "--collect-only").communicate(timeout=60)
+    said, _ = start(tmp_path, ORDERLY, "--collect-only").communicate(timeout=300)
     collected = [line.rpartition("::")[2] for line in said.splitlines() if "::" in line]
     assert collected == ["test_before_anything_is_ordered", "test_ordered", "test_elsewhere"]

@@ -84,13 +84,13 @@ def tcp_session(lab: Lab, source: str, target: str, address: str, seconds: int) 
     outcome: list[Session] = []
     file = "/tmp/session"
     lab[target].exec("iperf3", "--server", "--one-off", "--daemon")
-    lab.wait_until(target, "tcp:5201", 5)
+    lab.wait_until(target, "tcp:5201", 20)
     command = f"iperf3 --client {address} --time {seconds} --bitrate 5M --interval 0.1 --json"
     process = lab[source].sh(
         f"rm -f {file}; (setsid {command} >{file}.part; mv {file}.part {file}) >/dev/null 2>&1 & echo $!"
     )
     try:
-        wait_for("the session to run", lambda: _runs(lab[source]), 5)
+        wait_for("the session to run", lambda: _runs(lab[source]), 20)
         yield outcome
         wait_for("the session to end", lambda: lab[source].run("test", "-e", file).ok, seconds + 20)
         outcome.append(_session(lab[source].exec("cat", file)))

@@ -16,6 +16,7 @@ IPV4, TAGGED, ARP = "udp[28:2] = 0x0800", "udp[28:2] = 0x8100", "udp[28:2] = 0x0
 ECHOES = f"{IPV4} and udp[39] = 1"
 ARP_REQUESTS, ARP_REPLIES = f"{ARP} and udp[36:2] = 1", f"{ARP} and udp[36:2] = 2"
 
+_SLEEPS = "pid=$(cat {}.pid); ! [ -e /proc/$pid ] || grep -q '^State:.S' /proc/$pid/status"
 _START = re.compile(r"^(?=\d+\.\d{6} )", re.MULTILINE)
 _numbers = itertools.count(1)
 
@@ -49,12 +50,14 @@ def overheard(lab: Lab, node: str, interface: str) -> Iterator[Hop]:
     """Listen on an interface of a node for the length of a `with` block."""
     box, file = lab[node], f"/run/hop-{next(_numbers)}.pcap"
     box.sh(
-        f"setsid tcpdump -i {interface} -n -p -U --immediate-mode -w {file} </dev/null >/dev/null 2>{file}.said &"
-        f" echo $! >{file}.pid"
+        f"setsid tcpdump -i {interface} -n -p -U --immediate-mode -s 4000 -B 16384 -w {file}"
+        f" </dev/null >/dev/null 2>{file}.said & echo $! >{file}.pid"
     )
     try:
         wait_for(f"tcpdump on {node}:{interface}", lambda: box.run("grep", "-q", "listening on", f"{file}.said").ok, 10)
         yield Hop(lab, node, interface, file)
     finally:
+        # What the kernel keeps for a tcpdump is lost with it (see harness/agent/capture.py): it ends when it sleeps.
+        wait_for(f"tcpdump on {node} to have read all", lambda: box.run("sh", "-c", _SLEEPS.format(file)).ok, 10)
         box.sh(f"kill -INT $(cat {file}.pid) 2>/dev/null || true")
         wait_for(f"the end of tcpdump on {node}", lambda: not box.run("sh", "-c", f"kill -0 $(cat {file}.pid)").ok, 10)

@@ -8,6 +8,7 @@ Which connections leave here is said by rules (prefix, DSCP, five-tuple); everyt
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import pytest
 from harness.lab import Lab
 from harness.lab.capture import Capture
 from harness.wait import wait_for
+from tests.scenarios import forgery
 from tests.scenarios.buying import Json, Shop, service
 from tests.scenarios.hops import overheard
 from tests.scenarios.speaking import does_not_come_in
@@ -26,10 +28,17 @@ pytestmark = pytest.mark.topology("scenarios")
 SERVER, OTHER = "198.51.100.80", "198.51.100.81"
 BOX, POP = "192.0.2.10", "203.0.113.2"
 HOST, OTHER_HOST, GATEWAY = "10.5.0.10", "10.5.0.11", "10.5.0.1"
+_ANSWER = """
+import socket, sys
+answering = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+answering.bind((sys.argv[1], 80))
+while True:
+    answering.sendto(b"the Internet", answering.recvfrom(100)[1])
+"""
 # The server's other services: at another port, and by another protocol.
 SERVING = (
-    f"setsid socat TCP-LISTEN:8080,bind={SERVER},fork,reuseaddr TCP:{SERVER}:80 </dev/null >/dev/null 2>&1 & echo $!",
-    f"setsid socat UDP-LISTEN:80,bind={SERVER},fork SYSTEM:'echo the Internet' </dev/null >/dev/null 2>&1 & echo $!",
+    ("socat", f"TCP-LISTEN:8080,bind={SERVER},fork,reuseaddr", f"TCP:{SERVER}:80"),
+    ("python3", "-c", _ANSWER, SERVER),
 )
 
 
@@ -43,7 +52,7 @@ def acme(shop: Shop) -> Iterator[Shop]:
             node.exec("ip", "address", "replace", address, "dev", device)
             stack.callback(node.exec, "ip", "address", "del", address, "dev", device)
         for serve in SERVING:
-            group = internet.sh(serve).strip()
+            group = internet.sh(f"setsid {shlex.join(serve)} </dev/null >/dev/null 2>&1 & echo $!").strip()
             stack.callback(internet.sh, f"kill -- -{group}")
         for listening in ("-Hnlt", "sport = :8080"), ("-Hnlu", "sport = :80"):
             wait_for("the server", lambda words=listening: internet.exec("ss", *words), 5)
@@ -74,6 +83,17 @@ class Question:
         )
 
 
+_ASK = """
+import socket, sys
+asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asking.settimeout(10)
+asking.bind(("", 6000))
+asking.connect((sys.argv[1], int(sys.argv[2])))
+asking.send(b"what is there?")
+print(asking.recv(100).decode())
+"""
+
+
 @dataclass(frozen=True)
 class Datagram(Question):
     """The same without a connection."""
@@ -81,7 +101,7 @@ class Datagram(Question):
     protocol = "udp"
 
     def ask(self, lab: Lab) -> str:
-        return lab["host-3"].sh(f"echo | socat -T 10 - UDP:{self.server}:{self.port},sourceport=6000")
+        return lab["host-3"].exec("python3", "-c", _ASK, self.server, str(self.port))
 
 
 def went(lab: Lab, question: Question) -> dict[str, bool]:
@@ -174,3 +194,21 @@ def test_nothing_comes_in_and_the_end_is_the_end(lab: Lab, acme: Shop) -> None:
     with lab.capture("ucpe-3:wan") as wan:
         lab["host-3"].must_not_reach(SERVER)
     assert wan.count(f"host {SERVER} or net 10.0.0.0/8") == 0
+
+
+def test_nothing_leaves_whose_answers_would_be_the_tunnels(lab: Lab, acme: Shop) -> None:
+    """ESP has no ports: conntrack, which forgets a silent tunnel, could not tell answers to it from the tunnel."""
+    box = lab["ucpe-3"]
+    esp = forgery.packet(lab, "host-3", f"IP(src={HOST!r}, dst={POP!r}, proto=50) / Raw(b'of the host')")
+    with acme.bought("acme", with_local_internet(acme, "local")):
+        before = forgery.dropped(lab, "ucpe-3", "breakout-unanswerable")
+        with lab.capture("ucpe-3:wan") as wan:
+            box.run("conntrack", "-D", "-d", POP)
+            forgery.send_by(lab["host-3"], "lan", POP, esp)
+            wait_for(
+                "the box to refuse",
+                lambda: forgery.dropped(lab, "ucpe-3", "breakout-unanswerable") == before + forgery.COUNT,
+                10,
+            )
+        assert not wan.contains(b"of the host")
+        lab["host-3"].must_reach(SERVER)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from harness.host.channel import AgentError
 from harness.lab import Lab
 from harness.wait import wait_for
 from tests.scenarios import calls, forgery
@@ -162,7 +163,9 @@ class TestGre:
         packet = forgery.packet(shared, "host-1", self.gre(source, target))
         with shared.capture("vpc-b:lan") as victim:
             forgery.send_by(shared["ucpe-4"], "ipsec-vmsr-1", target, packet)
-            wait_for("it to arrive", lambda: victim.count("src host 10.1.0.66 and udp") == COUNT, 10)
+            wait_for(
+                "it to arrive", lambda: victim.count("src host 10.1.0.66 and udp") == COUNT, 10, retry_on=(AgentError,)
+            )
         assert victim.contains(MARK)
 
     @pytest.mark.parametrize("outside", [False, True], ids=["between loopbacks", "between public addresses"])

@@ -7,14 +7,16 @@ packets that carry its own name; whatever a tenant's wire shows with another's n
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from ipaddress import ip_interface
 from typing import TypeVar
 
 import pytest
 
-from harness.lab import Lab
+from harness.lab import CommandError, Lab
 from harness.lab.capture import Capture
 from harness.wait import wait_for
 from tests.scenarios import calls, forgery
@@ -33,6 +35,13 @@ STRANGER = "02:66:66:66:66:66"
 TO_ALL = f"Ether(src='{STRANGER}', dst='ff:ff:ff:ff:ff:ff')"
 SERVER, POP = "198.51.100.80", "203.0.113.2"
 ORDER_SECONDS = 180
+
+
+def wan_of(lab: Lab, box: str) -> str:
+    """A box's address in the Internet."""
+    way = lab.topology.nodes[box].wan.ipv4
+    assert way is not None, f"{box} has no address of its own"
+    return str(ip_interface(way.address).ip)
 
 
 def name(tenant: int) -> str:
@@ -226,6 +235,27 @@ sock.sendto(b"<tenant-1>", (sys.argv[2], int(sys.argv[3])))
         assert wire.count(f"vlan 10 and udp dst port {far}") == 1
         assert wire.count(f"vlan 10 and udp src port {far}") == 0
 
+    @pytest.mark.parametrize("port", [500, 4500])
+    def test_ike_to_another_tenants_box_is_not_from_a_port_of_the_vmsrs_own(self, network: Lab, port: int) -> None:
+        victim = wan_of(network, "ucpe-2")
+        with network.capture("vmsr-1:wan") as wan:
+            self.forget(network, victim)
+            network["host-1"].exec("python3", "-c", self.SAY, str(port), victim, str(port))
+            wait_for("the vMSR to translate it", lambda: self.translated(network, victim), 10)
+        found = self.translated(network, victim)
+        assert [int(one) > 4500 for one in found] == [True], found
+        assert wan.contains(mark(1)), "it is not sent"
+
+    def forget(self, lab: Lab, box: str) -> None:
+        """The vMSR's conntrack of all with a box, as after ten minutes of silence (nf_conntrack_generic_timeout)."""
+        for end in ("-s", "-d"):
+            lab["vmsr-1"].run("conntrack", "-D", end, box)
+
+    def translated(self, lab: Lab, box: str) -> list[str]:
+        """The vMSR's own ports, by which tenant 1's host speaks with a box."""
+        listed = lab["vmsr-1"].run("conntrack", "-L", "-s", "10.1.0.10", "-d", box).stdout
+        return re.findall(rf"dst={re.escape(POP)} sport=\d+ dport=(\d+)", listed)
+
     def test_arp_that_claims_the_gateway_is_dropped_at_the_port(self, network: Lab) -> None:
         before = dropped(network, "ucpe-1", "gateway-spoofed")
         with network.capture("host-2:lan") as wire:
@@ -246,7 +276,9 @@ sock.sendto(b"<tenant-1>", (sys.argv[2], int(sys.argv[3])))
         vni = self.vni(network, 1, 1)
         with network.capture("host-1:lan") as wire, overheard(network, "vmsr-1", "ipsec-ucpe-1") as tunnel:
             forgery.send_frames(network, "host-1", self.claim("10.1.0.10"), "lan.10")
-            wait_for("the vMSR to hear it", lambda: tunnel.inner(vni, ARP_REPLIES) >= COUNT, 10)
+            wait_for(
+                "the vMSR to hear it", lambda: tunnel.inner(vni, ARP_REPLIES) >= COUNT, 10, retry_on=(CommandError,)
+            )
             ping_each_other(network, 2)
         assert wire.count(f"ether src {STRANGER}") == COUNT
         assert not wire.contains(mark(2))

@@ -111,7 +111,7 @@ class TestInside:
             lab[host].must_reach(HOSTS[far])
             lab[host].exec("ping", "-6", "-n", "-c6", "-i0.3", "-W2", "-s1452", HOSTS[far])  # the far end is told, too
             lab[far].exec("iperf3", "--server", "--one-off", "--daemon")
-            lab.wait_until(far, "tcp:5201", 5)
+            lab.wait_until(far, "tcp:5201", 20)
             lab[host].exec("iperf3", "--client", HOSTS[far], "--bytes", "1M")
 
     def nobody_speaks_as_the_gateway(self, lab: Lab) -> None:
@@ -124,7 +124,7 @@ class TestInside:
         counter = "nft list counter bridge elastic router-imitated"
         before = lab["ucpe-2"].sh(counter)
         lab["host-2a"].exec("python3", "-c", advertisement)
-        wait_for("the guard to count", lambda: lab["ucpe-2"].sh(counter) != before, 5)
+        wait_for("the guard to count", lambda: lab["ucpe-2"].sh(counter) != before, 20)
 
 
 class TestOutside:
@@ -149,8 +149,9 @@ class TestOutside:
         with lab.capture("ucpe-5:wan") as capture:
             for target in (HOSTS["host-3"], "10.5.0.10"):
                 lab["host-3"].exec("iperf3", "--server", "--one-off", "--daemon")
-                lab.wait_until("host-3", "tcp:5201", 5)
+                lab.wait_until("host-3", "tcp:5201", 20)
                 lab["host-5"].exec("iperf3", "--client", target, "--bytes", "1M")
+                wait_for("the server to end", lambda: not lab["host-3"].run("pgrep", "-x", "iperf3").ok, 10)
         assert capture.count("ip6[6] = 44") == 0, "fragments on the WAN"
 
     def fails_closed(self, lab: Lab) -> None:

@@ -214,7 +214,7 @@ def test_a_site_renews_its_keys_by_itself_before_they_end_without_loss(lab: Lab)
             )
         new = registered(lab, site).keys() - known
         assert new & seen_by(lab, POP, site)
-        assert shown(lab, site) in new
+        wait_for("the new certificate in TLS", lambda: shown(lab, site) in new, 10)
         assert raised(lab, site) == {}
     renew(lab, site)
 

@@ -158,7 +158,7 @@ def _iperf3(lab: Lab, source: str, target: str, *arguments: str) -> str:
     """What the receiver says of traffic from one host to another."""
     lab[target].exec("iperf3", "--server", "--one-off", "--daemon")
     try:
-        lab.wait_until(target, "tcp:5201", 5)
+        lab.wait_until(target, "tcp:5201", 20)
         said = lab[source].exec("iperf3", "--client", HOSTS[target], *arguments, timeout=20)
     finally:
         lab[target].run("pkill", "-x", "iperf3")

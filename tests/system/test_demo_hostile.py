@@ -88,7 +88,7 @@ class TestFailClosed:
     @pytest.fixture(params=["ucpe-1", "ucpe-2"])
     def stopped(self, lab: Lab, request: pytest.FixtureRequest) -> Iterator[str]:
         box: str = request.param
-        lab[box].exec("sv", "down", "charon")
+        lab[box].exec("sv", "-w", "20", "stop", "charon")
         lab[box].sh("ip xfrm state flush; ip xfrm policy flush")
         yield box
         lab[box].exec("sv", "up", "charon")

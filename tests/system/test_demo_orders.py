@@ -214,7 +214,8 @@ def parameters(test: Any) -> list[dict[str, Any]]:
 
 def logged(lab: Lab, component: str, order: str) -> list[dict[str, Json]]:
     """What a component has written on an order's behalf."""
-    found = lab["stack"].run("grep", "-h", order, f"/var/log/{component}/current").stdout
+    # Also what svlogd has put away (@...), if `current` was full in between.
+    found = lab["stack"].sh(f"cat /var/log/{component}/@* /var/log/{component}/current | grep {order} || true")
     lines = [json.loads(line.partition(" ")[2]) for line in found.splitlines()]
     return [line for line in lines if line["order"] == order]
 

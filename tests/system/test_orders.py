@@ -82,8 +82,15 @@ def cancel(far: Orchestrator, order: str) -> None:
     wait_for("the order to end", lambda: ordering.read(far, order)["state"] in ordering.ENDED, 20)
 
 
+def until_held(far: Orchestrator, order: str) -> None:
+    wait_for("the order to be held", lambda: ordering.read(far, order)["state"] == "held", 20)
+
+
 def test_an_order_for_a_device_that_is_not_there_is_held_and_followed(ordered: Ordered) -> None:
-    done = ordered.labctl("--follow", "--timeout", "2")
+    assert ordered.labctl().returncode == 0
+    (order,) = ordered.found()
+    until_held(ordered.far, order["id"])
+    done = ordered.labctl("--follow", "--timeout", "5")
     assert done.returncode == 5, done.stderr
     assert "held" in done.stdout
     assert f"device {SERIAL} of site branch-1 is not registered for acme" in done.stdout
@@ -151,7 +158,7 @@ def test_an_interrupted_labctl_leaves_the_order_alone(ordered: Ordered) -> None:
     assert following.returncode == 130
     assert "Traceback" not in said
     (order,) = ordered.found()
-    assert order["state"] == "held"
+    until_held(ordered.far, order["id"])
 
 
 def test_registering_twice_changes_nothing_and_lifts_no_revocation(far: Orchestrator) -> None:

@@ -163,13 +163,13 @@ def taken_in_anew(lab: Lab, operator: Operator, box: Box, before: Collection[str
     fresh = {number: revoked for number, revoked in operator.certificates(serial).items() if number not in before}
     assert list(fresh.values()) == [False, False]
     for alarm in (("device-cloned", of_name(name)), ("copied-device-key", of_serial(serial))):
-        assert not operator.active(*alarm)
+        wait_for(f"the end of the alarm {alarm[0]}", lambda alarm=alarm: not operator.active(*alarm), 10)
 
 
 @contextmanager
 def switched_off(lab: Lab, box: str) -> Iterator[Callable[[], None]]:
     """A box whose software stands still until the end of the block, or until what is yielded is called."""
-    lab[box].exec("sv", "down", "element")
+    lab[box].exec("sv", "-w", "20", "stop", "element")
 
     def switch_on() -> None:
         lab[box].exec("sv", "up", "element")

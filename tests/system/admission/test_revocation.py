@@ -74,4 +74,4 @@ def test_a_revoked_device_is_out_within_ten_seconds_and_comes_back_as_a_new_one(
     assert [revoked for number, revoked in operator.certificates(SERIAL).items() if number not in old] == [False, False]
     assert all(operator.certificates(SERIAL)[number] for number in old)
     assert operator.intent() == ordered
-    assert not operator.active("device-refused", of_name(NAME))
+    wait_for("the end of the alarm", lambda: not operator.active("device-refused", of_name(NAME)), 10)

@@ -101,9 +101,9 @@ class TestImitations:
     def test_nobody_of_any_tenant_sends_to_the_address_of_the_translation(self, shared: Config) -> None:
         expected = f'ip daddr {{ 203.0.113.2 }} iifname {{ "gre-1", "br-2", "gre-9" }} {self.REFUSED}'
         assert self.refused(shared) == [expected]
-        hook, first, *_ = rules(shared, "zones")
+        hook, *found = rules(shared, "zones")
         assert "prerouting priority raw;" in hook, "before conntrack, which would believe it"
-        assert first == expected, "before a zone's verdict"
+        assert all(" zone set " not in rule for rule in found[: found.index(expected)]), "before a zone's verdict"
 
     def test_a_leased_address_is_one_too(self, shared: Config) -> None:
         leased = replace(shared, granted=(Granted("wan", "198.51.100.7/24", None),))
@@ -119,3 +119,41 @@ class TestImitations:
 
     def test_alone_on_a_box_a_tenant_can_imitate_nobody(self, pop: Config) -> None:
         assert self.refused(pop) == []
+
+
+class TestOwnTunnels:
+    """No answer to a tenant looks like what comes to the box's own tunnels."""
+
+    DROPPED = 'meta l4proto esp counter name "breakout-unanswerable" drop'
+
+    def leaving(self, config: Config) -> str:
+        (rule,) = (rule for rule in rules(config, "from-1") if rule.endswith(self.DROPPED))
+        return rule
+
+    def with_address(self, config: Config, address: str | None) -> Config:
+        return replace(config, breakouts=tuple(replace(b, address=address) for b in config.breakouts))
+
+    @pytest.mark.parametrize("address", [None, "203.0.113.2"])
+    def test_esp_does_not_leave_by_the_address_of_the_tunnels(self, pop: Config, address: str | None) -> None:
+        config = self.with_address(pop, address)
+        assert "nfproto" not in self.leaving(config)
+        assert 'iifname { "wan" } meta l4proto esp notrack accept' in rules(config, "zones")
+
+    def test_esp_leaves_by_an_address_of_its_own_and_is_tracked(self, pop: Config) -> None:
+        """Of IPv4; IPv6 has no other address than the box's."""
+        config = self.with_address(pop, "203.0.113.99")
+        assert f"meta nfproto ipv6 {self.DROPPED}" in self.leaving(config)
+        assert not any("esp notrack" in rule for rule in (*rules(config, "zones"), *rules(config, "own-zones")))
+
+    def test_who_has_no_tunnels_lets_it_pass(self, pop: Config) -> None:
+        assert self.DROPPED not in ruleset(replace(pop, connections=())).text
+
+    @pytest.mark.parametrize("address", [None, "203.0.113.2", "203.0.113.99"])
+    def test_udp_leaves_from_no_port_of_the_boxs_own(self, pop: Config, address: str | None) -> None:
+        """Of each way of translation the rule for UDP is the first."""
+        found = [rule for rule in rules(self.with_address(pop, address), "translation") if "ct mark" in rule]
+        udp, other = found[::2], found[1::2]
+        assert all("meta l4proto udp" in rule and rule.endswith(":4501-65535") for rule in udp)
+        assert [
+            rule.replace("meta l4proto udp ", "").replace(":4501-65535", "").removesuffix(" to ") for rule in udp
+        ] == other

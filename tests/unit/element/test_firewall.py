@@ -13,6 +13,16 @@ from element.plan.firewall import BRIDGE_COUNTERS, COUNTERS, ruleset
 Tree = dict[str, Any]
 
 
+TUNNELS = ('{} {{ "ipsec-1" }} meta l4proto gre notrack accept', '{} {{ "ipsec-2" }} udp dport 4789 notrack accept')
+OUTSIDE = ('{} {{ "wan" }} udp {} 4500 notrack accept', '{} {{ "wan" }} meta l4proto esp notrack accept')
+OWN_PORT = {"iifname": "dport", "oifname": "sport"}
+
+
+def untracked(direction: str) -> list[str]:
+    """What conntrack does not see of the tunnels, inside and outside."""
+    return [rule.format(direction, OWN_PORT[direction]) for rule in (*TUNNELS, *OUTSIDE)]
+
+
 def chain(config: Config, name: str) -> list[str]:
     """The rules of a chain; the first line of one that the kernel calls is where it does."""
     text = ruleset(config).text
@@ -76,15 +86,18 @@ def test_tenants_have_zones_of_their_own(pop: Config) -> None:
     names = '{ "acme" : 1, "gre-1" : 1, "br-2" : 1 }'
     leaves = 'iifname { "gre-1", "br-2" } fib daddr oifname { "wan" }'
     assert chain(pop, "zones") == [
+        *untracked("iifname"),
         f"{leaves} ct original zone set iifname map {names} accept",
         f"ct zone set iifname map {names}",
     ]
-    assert chain(pop, "own-zones") == [f"ct zone set oifname map {names}"]
+    assert chain(pop, "own-zones") == [*untracked("oifname"), f"ct zone set oifname map {names}"]
 
 
 def test_a_tenant_that_stays_inside_asks_for_no_route(changed: Callable[[Callable[[Tree], Any]], Config]) -> None:
     closed = changed(lambda tree: tree.pop("elasticlab-nat:nat"))
-    assert chain(closed, "zones") == ['ct zone set iifname map { "acme" : 1, "gre-1" : 1, "br-2" : 1 }']
+    inside = 'ct zone set {} map {{ "acme" : 1, "gre-1" : 1, "br-2" : 1 }}'
+    assert chain(closed, "zones") == [*untracked("iifname"), inside.format("iifname")]
+    assert chain(closed, "own-zones") == [*untracked("oifname"), inside.format("oifname")]
 
 
 def test_a_policy_is_not_foretold(changed: Callable[[Callable[[Tree], Any]], Config]) -> None:
@@ -92,8 +105,9 @@ def test_a_policy_is_not_foretold(changed: Callable[[Callable[[Tree], Any]], Con
     entry = {"name": "all", "action": "break-out"}
     config = changed(lambda tree: tree["elasticlab-nat:nat"]["breakout"][0].update({"policy": [entry]}))
     names = '{ "acme" : 1, "gre-1" : 1, "br-2" : 1 }'
-    assert chain(config, "zones") == [f"ct original zone set iifname map {names} accept"]
-    assert chain(config, "own-zones") == [f"ct original zone set oifname map {names} accept"]
+    for name, direction in (("zones", "iifname"), ("own-zones", "oifname")):
+        zone = f"ct original zone set {direction} map {names} accept"
+        assert chain(config, name) == [*untracked(direction), zone]
 
 
 def test_a_fragment_in_clear_completes_nothing_of_the_overlay(pop: Config) -> None:
@@ -162,10 +176,13 @@ def test_only_internal_interfaces_reach_the_internet(changed: Callable[[Callable
 
     rules = [rule for name in ("from-1", "forwarding") for rule in chain(changed(only_gre), name) if '"wan"' in rule]
     out = 'meta sdifname { "gre-1" } oifname "wan"'
-    assert rules[0] == f"{out} ct status & confirmed == 0 ct mark set ct mark | 1 accept"
-    assert rules[1] == f"{out} ct mark & 0xfff == 1 accept"
-    assert rules[2] == f'{out} counter name "breakout-untranslated" drop'
-    assert len(rules) == 4
+    assert rules[:4] == [
+        f"{out} ct mark & 0xfff == 1 accept",
+        f'{out} meta l4proto esp counter name "breakout-unanswerable" drop',
+        f"{out} ct status & confirmed == 0 ct mark set ct mark | 1 accept",
+        f'{out} counter name "breakout-untranslated" drop',
+    ]
+    assert len(rules) == 5
     assert all('"gre-1"' in rule and '"br-2"' not in rule for rule in rules)
     assert all('"br-2"' in rule for rule in chain(changed(lambda _: None), "from-1") if '"wan"' in rule)
 

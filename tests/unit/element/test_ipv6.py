@@ -182,7 +182,9 @@ class TestFilter:
 
     def test_both_families_are_translated(self, changed: Edit) -> None:
         assert chain(changed(dual), "translation") == [
+            'oifname "wan" ct mark & 0xfff == 1 meta nfproto ipv4 meta l4proto udp snat ip to 203.0.113.2:4501-65535',
             'oifname "wan" ct mark & 0xfff == 1 meta nfproto ipv4 snat ip to 203.0.113.2',
+            'oifname "wan" ct mark & 0xfff == 1 meta l4proto udp masquerade to :4501-65535',
             'oifname "wan" ct mark & 0xfff == 1 masquerade',
         ]
 

@@ -19,7 +19,9 @@ TENANT = 0xFFF
 BREAK_OUT = 0x1000
 """Of a connection: its policy entry says break-out. Of a packet: it is routed as the underlay's own are."""
 
-COUNTERS = ("breakout-invalid", "breakout-untranslated", "reply-imitated")
+COUNTERS = ("breakout-invalid", "breakout-untranslated", "breakout-unanswerable", "reply-imitated")
+LAST_OWN_PORT = 4500
+"""UDP ports up to this one are the box's own: DHCP, IKE, and ESP in UDP (RFC 3948) have their answers there."""
 
 _FIRST = "ct status & confirmed == 0"
 """The first packet of a connection; ``ct state new`` are all until the first answer."""
@@ -46,17 +48,21 @@ def imitations(config: Config) -> Iterator[str]:
         addresses = sorted(str(a) for a in found if a.version == version)
         if members and addresses:
             into = f"{family} daddr {{ {', '.join(addresses)} }}"
-            yield f'{into} iifname {{ {members} }} counter name "reply-imitated" drop'
+            yield f"{into} iifname {{ {members} }} {_drop('reply-imitated')}"
 
 
 def _translated(config: Config) -> Iterator[str]:
     """The addresses that tenants have outside."""
     for breakout in config.breakouts:
-        granted = [grant.address for grant in config.granted if grant.interface == breakout.interface]
-        for address in (*config.interface(breakout.interface).addresses, *granted):
-            yield address.partition("/")[0]
+        yield from _own(config, breakout.interface)
         if breakout.address:
             yield breakout.address
+
+
+def _own(config: Config, interface: str) -> list[str]:
+    """The addresses of an interface."""
+    granted = [grant.address for grant in config.granted if grant.interface == interface]
+    return [address.partition("/")[0] for address in (*config.interface(interface).addresses, *granted)]
 
 
 def marks(config: Config) -> Iterator[str]:
@@ -75,9 +81,26 @@ def leaving(config: Config, tenant: Tenant) -> Iterator[str]:
     for breakout in _open(config):
         if breakout.tenant == tenant.name:
             out = f'meta sdifname {_inside(config, breakout)} oifname "{breakout.interface}"'
-            yield f"{out} {_FIRST} ct mark set ct mark | {tenant.id} accept"
             yield f"{out} ct mark & {TENANT:#x} == {tenant.id} accept"
-            yield f'{out} counter name "breakout-untranslated" drop'
+            yield from (f"{out} {like} {_drop('breakout-unanswerable')}" for like in _unanswerable(config, breakout))
+            yield f"{out} {_FIRST} ct mark set ct mark | {tenant.id} accept"
+            yield f"{out} {_drop('breakout-untranslated')}"
+
+
+def _unanswerable(config: Config, breakout: Breakout) -> Iterator[str]:
+    """ESP by an address that the box's own tunnels end at: it has no ports, and what answers would be theirs."""
+    if config.connections:
+        yield "meta nfproto ipv6 meta l4proto esp" if _apart(config, breakout) else "meta l4proto esp"
+
+
+def _apart(config: Config, breakout: Breakout) -> bool:
+    """Whether a tenant's address outside is not the box's own."""
+    return breakout.address is not None and breakout.address not in _own(config, breakout.interface)
+
+
+def esp_is_own(config: Config) -> bool:
+    """Whether all ESP in the underlay is the box's own."""
+    return not any(_apart(config, breakout) for breakout in config.breakouts)
 
 
 def replies(config: Config) -> Iterator[str]:
@@ -105,10 +128,17 @@ def translation(config: Config) -> Iterator[str]:
     for breakout in config.breakouts:
         number = config.tenant(breakout.tenant).id
         ours = f'oifname "{breakout.interface}" ct mark & {TENANT:#x} == {number}'
+        ports = f":{LAST_OWN_PORT + 1}-65535"
         if breakout.address:
+            yield f"{ours} meta nfproto ipv4 meta l4proto udp snat ip to {breakout.address}{ports}"
             yield f"{ours} meta nfproto ipv4 snat ip to {breakout.address}"
         # Of either family to the interface's own address, of RFC 6724's choice: tenants may have equal prefixes.
+        yield f"{ours} meta l4proto udp masquerade to {ports}"
         yield f"{ours} masquerade"
+
+
+def _drop(counter: str) -> str:
+    return f'counter name "{counter}" drop'
 
 
 def _insiders(config: Config, breakout: Breakout) -> list[Interface]:
@@ -128,7 +158,7 @@ def _decisions(config: Config, breakout: Breakout, inside: str) -> Iterator[str]
     if not breakout.policy:
         return
     # What conntrack cannot place would follow the routes, which are not where its connection went.
-    yield f'iifname {inside} ct state invalid counter name "breakout-invalid" drop'
+    yield f"iifname {inside} ct state invalid {_drop('breakout-invalid')}"
     yield f"iifname {inside} {_FIRST} jump {_chain(config, breakout)}"
     broken_out = f"ct direction original ct mark & {BREAK_OUT:#x} == {BREAK_OUT:#x}"
     yield f"iifname {inside} {broken_out} meta mark set {BREAK_OUT:#x}"

@@ -49,7 +49,7 @@ def ruleset(config: Config) -> Ruleset:
             *(f"  counter {name} {{ }}" for name in COUNTERS),
             *_chain("clear", "prerouting priority -450; policy accept", _clear(config)),
             *_chain("zones", "prerouting priority raw; policy accept", _arriving(config)),
-            *_chain("own-zones", "output priority raw; policy accept", _zones(config, "oifname")),
+            *_chain("own-zones", "output priority raw; policy accept", _leaving_by_itself(config)),
             *(line for name, rules in breakout.chains(config) for line in _called(name, rules)),
             *(line for tenant in config.tenants for line in _called(_leaving(tenant), _from_tenant(config, tenant))),
             *_chain("marks", "prerouting priority mangle; policy accept", _marks(config)),
@@ -108,8 +108,31 @@ def _clear(config: Config) -> Iterator[str]:
 
 def _arriving(config: Config) -> Iterator[str]:
     """Before conntrack."""
+    yield from _untracked(config, "iifname", "dport")
     yield from breakout.imitations(config)
     yield from _zones(config, "iifname")
+
+
+def _leaving_by_itself(config: Config) -> Iterator[str]:
+    """What the box sends, before conntrack."""
+    yield from _untracked(config, "oifname", "sport")
+    yield from _zones(config, "oifname")
+
+
+def _untracked(config: Config, direction: str, own_port: str) -> Iterator[str]:
+    """No rule asks for the connection of a tunnel's outer packets: conntrack sees each packet once, as its tenant's.
+
+    ESP outside is tracked where a tenant has an address of its own there, and may have ESP of its own.
+    """
+    lines = {line.name for line in firewall_line.lines(config)}
+    for kind, matches in ((Kind.GRE, "meta l4proto gre"), (Kind.VXLAN, "udp dport 4789")):
+        tunnels = {i.tunnel.underlay for i in config.of_kind(kind) if i.tunnel}
+        if through := sorted(tunnels - lines):
+            yield f"{direction} {_names(through)} {matches} notrack accept"
+    if underlay := _underlay(config):
+        yield f"{direction} {_names(underlay)} udp {own_port} 4500 notrack accept"
+        if breakout.esp_is_own(config):
+            yield f"{direction} {_names(underlay)} meta l4proto esp notrack accept"
 
 
 def _zones(config: Config, direction: str) -> Iterator[str]:

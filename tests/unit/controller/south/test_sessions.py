@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from stackkit.database import Database
 
-QUICK = Timing(keepalive=0.2, answer=0.5, hello=3)
+QUICK = Timing(keepalive=0.2, answer=1.0, hello=5)
 URL = "https://manager.test/crl"
 
 
