@@ -29,10 +29,6 @@ def page(lab: Lab, host: str, server: str, *options: str, seconds: float = 5) ->
     return lab[host].exec("curl", "-sS", "--max-time", f"{seconds:g}", *options, f"http://{place}/")
 
 
-def mac_of(lab: Lab, node: str, interface: str = "lan") -> str:
-    return lab[node].exec("cat", f"/sys/class/net/{interface}/address").strip()
-
-
 _ESP_KEY = "0x" + "5e" * 36
 """Of rfc4106(gcm(aes)): 32 octets, and 4 of salt (RFC 4106, section 8.1). It protects nothing but tests."""
 
@@ -51,7 +47,7 @@ def own_ipsec(lab: Lab, ends: dict[str, str]) -> Iterator[None]:
             f"policy add src {one} dst {other} dir {'out' if one == own else 'in'} tmpl proto esp mode transport"
             for one, other in ways
         ]
-        lab[host].sh("; ".join(f"ip xfrm {what}" for what in (*made, *policies)))
+        lab[host].sh(" && ".join(f"ip xfrm {what}" for what in (*made, *policies)))
     try:
         yield
     finally:

@@ -13,9 +13,9 @@ import pytest
 
 from harness.lab import Lab, assert_encrypted
 from tests.scenarios.buying import Json, Shop, service
+from tests.scenarios.forgery import dropped, mac_of
 from tests.scenarios.hops import ARP, ARP_REPLIES, ARP_REQUESTS, ECHOES, overheard
-from tests.scenarios.speaking import SECRET, mac_of, own_ipsec, say
-from tests.system.test_demo_hostile import dropped
+from tests.scenarios.speaking import SECRET, own_ipsec, say
 
 pytestmark = pytest.mark.topology("scenarios")
 

@@ -14,8 +14,9 @@ import pytest
 
 from harness.lab import Lab, assert_encrypted
 from tests.scenarios.buying import Json, Shop, service
+from tests.scenarios.forgery import mac_of
 from tests.scenarios.hops import overheard
-from tests.scenarios.speaking import SECRET, mac_of, own_ipsec, say
+from tests.scenarios.speaking import SECRET, own_ipsec, say
 
 pytestmark = pytest.mark.topology("scenarios")
 
