@@ -118,9 +118,10 @@ def call(host: Node, who: str, device: str, source: str, target: str, resets: st
 
 @dataclass(frozen=True)
 class Tracked:
-    """A connection as a box holds it: its ends on its first packet, and its tenant's zone."""
+    """A connection as a box holds it: its ends on its first packet, how answers come, and its tenant's zone."""
 
     first: tuple[str, ...]
+    answers: tuple[str, ...]
     zone: int
 
 
@@ -132,5 +133,5 @@ def tracked(box: Node) -> list[Tracked]:
     ).splitlines():
         ends = re.findall(r"\b(?:src|dst|sport|dport)=(\S+)", line)
         zone = re.search(r"\bzone(?:-orig)?=(\d+)", line)
-        found.append(Tracked(tuple(ends[:4]), int(zone[1]) if zone else 0))
+        found.append(Tracked(tuple(ends[:4]), tuple(ends[4:]), int(zone[1]) if zone else 0))
     return found

@@ -92,9 +92,12 @@ class TestEqualConnections:
                 caller.result()
         assert (first["reset"], first["alive"]) == (True, []), "acme's reset arrived"
         assert second["alive"] == ["globex"]
-        # Nothing on the way had to make a difference between them that was none: nothing there knows of connections.
+        # Nothing on the way had to make a difference between them that was none.
         assert first["sources"] == second["sources"] == [[HOST, calls.SOURCE_PORT]]
-        assert held == {"vmsr-1": [], GATEWAY: []}
+        for box, connections in held.items():
+            assert len(connections) == 2, f"{box}: {connections}"
+            assert len({(one.first, one.answers) for one in connections}) == 1, f"{box}: {connections}"
+            assert len({one.zone for one in connections} - {0}) == 2, f"{box}: {connections}"
 
 
 class TestTheCloudsTunnel:

@@ -70,7 +70,9 @@ def ruleset(config: Config) -> Ruleset:
 
 
 def _chain(name: str, hook: str, rules: Iterable[str], kind: str = "filter") -> list[str]:
-    return [f"  chain {name} {{", f"    type {kind} hook {hook};", *(f"    {rule}" for rule in rules), "  }"]
+    """A chain that the kernel calls. Without rules none: it would do so for nothing, for every packet."""
+    listed = [f"    {rule}" for rule in rules]
+    return [f"  chain {name} {{", f"    type {kind} hook {hook};", *listed, "  }"] if listed else []
 
 
 def _called(name: str, rules: Iterable[str]) -> list[str]:
@@ -110,14 +112,12 @@ def _arriving(config: Config) -> Iterator[str]:
     """Before conntrack."""
     yield from _untracked(config, "iifname", "dport")
     yield from breakout.imitations(config)
-    yield from _stateless(config, "iifname")
     yield from _zones(config, "iifname")
 
 
 def _leaving_by_itself(config: Config) -> Iterator[str]:
     """What the box sends, before conntrack."""
     yield from _untracked(config, "oifname", "sport")
-    yield from _stateless(config, "oifname")
     yield from _zones(config, "oifname")
 
 
@@ -137,18 +137,6 @@ def _untracked(config: Config, direction: str, own_port: str) -> Iterator[str]:
             yield f"{direction} {_names(underlay)} meta l4proto esp notrack accept"
 
 
-def _untranslated(config: Config) -> list[Tenant]:
-    """Tenants of whose connections no rule asks: they have no breakout, and no DNS server here."""
-    translated = {b.tenant for b in config.breakouts} | {i.tenant for i in config.interfaces if i.serves}
-    return [t for t in config.tenants if t.name not in translated]
-
-
-def _stateless(config: Config, direction: str) -> Iterator[str]:
-    """Their packets cost no look-up, and their connections, however many, no entry of a table that all share."""
-    if names := [n for t in _untranslated(config) for n in (t.name, *(i.name for i in config.members(t.name)))]:
-        yield f"{direction} {_names(names)} notrack accept"
-
-
 def _zones(config: Config, direction: str) -> Iterator[str]:
     """A conntrack zone a tenant, on the VRF device and on its members, for both directions of what stays inside.
 
@@ -165,8 +153,7 @@ def _zones(config: Config, direction: str) -> Iterator[str]:
         names = _names(i for tenant in sorted(leaving) for i in config.members(tenant))
         out = f"iifname {names} fib daddr oifname {outside}"
         yield from _zone(config, leaving, f"{out} ct original zone set {direction}", "accept")
-    tracked = {t.name for t in config.tenants if t not in _untranslated(config)}
-    yield from _zone(config, tracked - by_policy, f"ct zone set {direction}", "")
+    yield from _zone(config, {t.name for t in config.tenants} - by_policy, f"ct zone set {direction}", "")
 
 
 def _zone(config: Config, tenants: set[str], match: str, verdict: str) -> Iterator[str]:
@@ -196,7 +183,7 @@ def _input(config: Config) -> Iterator[str]:
     yield f'iifname "{MANAGEMENT}" {_drop("management-denied")}'
     yield from _overlay_input(config)
     if underlay:
-        yield f"iifname {ports} icmp type {{ {firewall_line.ERRORS} }} accept"
+        yield f"iifname {ports} icmp type {{ destination-unreachable, time-exceeded, parameter-problem }} accept"
         yield f"iifname {ports} icmp type echo-request limit rate 50/second accept"
         yield f"iifname {ports} icmp type echo-reply ct state established accept"
         if len(uplinks.find(config)) > 1:
@@ -218,12 +205,6 @@ def _input(config: Config) -> Iterator[str]:
         yield f"iifname {vrfs} icmp type echo-request limit rate 100/second accept"
         yield from firewall6.tenants(config)
         yield f"iifname {vrfs} ct state established,related accept"
-        if stateless := _untranslated(config):
-            # What answers the box's own pings, and tells it of errors.
-            told = f"iifname {_names(t.name for t in stateless)} ct state untracked"
-            yield f"{told} icmp type {{ echo-reply, {firewall_line.ERRORS} }} accept"
-            yield f"{told} icmpv6 type echo-reply accept"
-            yield f"{told} icmpv6 type {firewall6.ERRORS} accept"
     yield _drop("input-denied")
 
 

@@ -11,7 +11,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 from element.model import Config, Interface, Kind, Tunnel
 
 REFUSED = 'counter name "private-line-denied" drop'
-ERRORS = "destination-unreachable, time-exceeded, parameter-problem"
+_ERRORS = "destination-unreachable, time-exceeded, parameter-problem"
 
 
 def lines(config: Config) -> list[Interface]:
@@ -29,7 +29,7 @@ def arriving(config: Config, vni: str) -> Iterator[str]:
         for address, network in own:
             ends = f"ip saddr {network} ip daddr {address}"
             yield f"{came} {ends} icmp type echo-request limit rate 50/second accept"
-            yield f"{came} {ends} icmp type {{ echo-reply, {ERRORS} }} ct state established,related accept"
+            yield f"{came} {ends} icmp type {{ echo-reply, {_ERRORS} }} ct state established,related accept"
         yield f"{came} {REFUSED}"
 
 
@@ -41,7 +41,7 @@ def excepted(config: Config, vni: str) -> Iterator[str]:
             ends = f"ip saddr {tunnel.local} ip daddr {tunnel.remote}"
             yield f"{leaves} {ends} udp dport 4789 {vni} {tunnel.vni} accept"
         for address, network in own:
-            pings = f"icmp type {{ echo-request, echo-reply, {ERRORS} }}"
+            pings = f"icmp type {{ echo-request, echo-reply, {_ERRORS} }}"
             yield f"{leaves} ip saddr {address} ip daddr {network} {pings} accept"
 
 
