@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from pyroute2 import IPRoute
 
-from element.apply import offload
 from element.plan.resources import LINK_GROUP, MANAGEMENT, Address, Link, Resource, StationEntry, Vlan
 
 FOREIGN = frozenset({"lo", MANAGEMENT})
@@ -85,15 +84,15 @@ class Links:
             forwarding=_read(_conf("ipv4", name, "forwarding")) == "1",
             ipv6=_ipv6(name, str(kind)),
             learning=bool(slave.get_attr("IFLA_BRPORT_LEARNING")) if slave and over == "bridge" else None,
-            **(self._data(name, str(kind), info.get_attr("IFLA_INFO_DATA")) if info and made else {}),
+            **(self._data(str(kind), info.get_attr("IFLA_INFO_DATA")) if info and made else {}),
         )
 
-    def _data(self, name: str, kind: str, data: Any) -> dict[str, Any]:
+    def _data(self, kind: str, data: Any) -> dict[str, Any]:
         match kind:
             case "vrf":
                 return {"table": data.get_attr("IFLA_VRF_TABLE")}
             case "xfrm":
-                return {"if_id": data.get_attr("IFLA_XFRM_IF_ID"), "gathers": offload.gathers(name)}
+                return {"if_id": data.get_attr("IFLA_XFRM_IF_ID")}
             case "bridge":
                 return {"vlan_aware": bool(data.get_attr("IFLA_BR_VLAN_FILTERING"))}
             case "gre":
@@ -172,8 +171,6 @@ class Links:
         self._ipr.link("set", index=index, **settings)
         if link.learning is not None:
             self._ipr.brport("set", index=index, learning=int(link.learning))
-        if link.gathers is not None:
-            offload.gather(link.name, wanted=link.gathers)
         _write(_conf("ipv4", link.name, "forwarding"), "1" if link.forwarding else "0")
         _configure_ipv6(link)
         self._ipr.link("set", index=index, state="up" if link.up else "down")

@@ -219,9 +219,6 @@ def _link(interface: Interface) -> Link:
         forwarding=interface.forwarding,
         ipv6=("router" if interface.forwarding6 else "host") if interface.ipv6 else "off",
         if_id=interface.if_id,
-        # A tenant's own ESP is looked up among the box's SAs where packets are gathered, and what is not found there
-        # counts as never decrypted: with its tunnel's packet it would be dropped (docs/why/tunnels.md).
-        gathers=False if kind == "xfrm" else None,
         vni=tunnel.vni if tunnel else None,
         local=tunnel.local if tunnel else None,
         remote=tunnel.remote if tunnel else None,

@@ -80,8 +80,6 @@ class Link(Resource):
     table: int | None = None
     # of an IPsec tunnel interface
     if_id: int | None = None
-    gathers: bool | None = None
-    """Whether it has generic receive offload."""
     # of GRE and VXLAN
     vni: int | None = None
     local: str | None = None
