@@ -3,13 +3,14 @@
     .venv/bin/python -m perf.tunnels [--rounds 5] [--seconds 2] [--seed N]
 
 One lab (topology `handmade`) holds both: a site and a POP that GRO, controller and boxes have configured as ordered,
-and a site and a POP that `perf.peers.handmade` has. Each round measures, in an order that the seed decides:
+and a site and a POP that `perf.peers.handmade` has. Each round measures, three times over in an order that the seed
+decides, and says the median:
 
 - *forwarding*, TCP from a host to the Internet's server and back (iperf3, Mbit/s): ours, by hand;
 - *tunnel up*: from the NETCONF commit that brings the connection until its SAs are there, beside `swanctl --initiate`
   and a NETCONF commit that changes a description;
-- *one more site*: from the order until it is completed, which is when GRO has seen the controller's probe cross the
-  new tunnel; less what its devices take: the two commits (POP and box) and the tunnel.
+- *one more site*, once: from the order until it is completed, which is when GRO has seen the controller's probe cross
+  the new tunnel; less what its devices take: the two commits (POP and box) and the tunnel.
 """
 
 from __future__ import annotations
@@ -21,13 +22,16 @@ import os
 import random
 import secrets
 import shlex
+import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +53,7 @@ RESULTS = Path(__file__).parent / "results"
 SERVER = "198.51.100.80"
 TENANT = "acme"
 SITE = {"name": "ours", "access": "routed", "gateway": "10.1.0.1/24"}
+TIMES = 3
 FORWARDING_LEAST = 0.98
 TUNNEL_MOST = 1.2
 SITE_MOST_SECONDS = 2.0
@@ -66,26 +71,37 @@ Path("{_SAID}").write_text("up")
 """
 
 
+Measured = dict[str, float]
+"""Seconds, or Mbit/s, of what has a name."""
+Step = Callable[[], Measured]
+
+
 @dataclass
 class Rounds:
     """What was measured, round by round."""
 
-    mbits: dict[str, list[float]] = field(default_factory=dict)
-    tunnel: list[float] = field(default_factory=list)
-    by_hand: list[float] = field(default_factory=list)
-    commit: list[float] = field(default_factory=list)
-    order: list[float] = field(default_factory=list)
+    values: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, measured: Iterable[Measured]) -> None:
+        """A round: of what was measured several times, the median."""
+        several: defaultdict[str, list[float]] = defaultdict(list)
+        for one in measured:
+            for name, value in one.items():
+                several[name].append(value)
+        for name, values in several.items():
+            self.values[name].append(statistics.median(values))
 
     def comparisons(self) -> list[Comparison]:
+        values = self.values
         found = [
             Comparison(
-                f"forwarding {way}", Series.of(self.mbits[f"ours {way}"]), Series.of(self.mbits[f"hand {way}"]),
+                f"forwarding {way}", Series.of(values[f"ours {way}"]), Series.of(values[f"hand {way}"]),
                 least_ratio=FORWARDING_LEAST,
             )
             for way in ("up", "down")
         ]  # fmt: skip
-        floor = Series.of(a + b for a, b in zip(self.by_hand, self.commit, strict=True))
-        return [*found, Comparison("tunnel up", Series.of(self.tunnel), floor, most_ratio=TUNNEL_MOST)]
+        floor = Series.of(a + b for a, b in zip(values["by hand"], values["commit"], strict=True))
+        return [*found, Comparison("tunnel up", Series.of(values["tunnel"]), floor, most_ratio=TUNNEL_MOST)]
 
 
 class Benchmark:
@@ -99,7 +115,7 @@ class Benchmark:
 
     # -- forwarding ---------------------------------------------------------------------------------------------------
 
-    def forward(self, who: str, way: str) -> None:
+    def forward(self, who: str, way: str) -> Measured:
         """TCP for some seconds; Mbit/s at the receiver."""
         host = {"ours": "host-1", "hand": "host-2"}[who]
         reverse = ["--reverse"] if way == "down" else []
@@ -108,17 +124,17 @@ class Benchmark:
             timeout=self.seconds + 30,
         )  # fmt: skip
         bits: float = json.loads(said)["end"]["sum_received"]["bits_per_second"]
-        self.rounds.mbits.setdefault(f"{who} {way}", []).append(bits / 1e6)
+        return {f"{who} {way}": bits / 1e6}
 
     # -- the tunnel ---------------------------------------------------------------------------------------------------
 
-    def initiate_by_hand(self) -> None:
+    def initiate_by_hand(self) -> Measured:
         handmade.terminate(self.lab)
         begun = time.monotonic()
         handmade.initiate(self.lab)
-        self.rounds.by_hand.append(time.monotonic() - begun)
+        return {"by hand": time.monotonic() - begun}
 
-    async def commit_and_tunnel(self) -> None:
+    async def commit_and_tunnel(self) -> Measured:
         """Take our connection out of the box and give it back. The controller, which would do so, stands still."""
         self.lab["stack"].exec("sv", "pause", "controller")
         try:
@@ -130,13 +146,13 @@ class Benchmark:
                 gone = f'<ipsec xmlns="{_IPSEC}" xmlns:nc="{_NC}"><conn-entry nc:operation="delete"><name>{name}</name>'
                 await box.edit_config(f"{gone}</conn-entry></ipsec>")
                 await box.commit()
-                self.rounds.commit.append(await self._committed(box, self._description()))
+                committed = await self._committed(box, self._description())
                 with ThreadPoolExecutor(1) as pool:
                     up_now = self._listening(pool)
                     begun = time.monotonic()
                     await self._committed(box, f'<ipsec xmlns="{_IPSEC}">{connection}</ipsec>')
                     await asyncio.get_running_loop().run_in_executor(None, up_now.result)
-                self.rounds.tunnel.append(time.monotonic() - begun)
+                return {"commit": committed, "tunnel": time.monotonic() - begun}
         finally:
             self.lab["stack"].exec("sv", "cont", "controller")
 
@@ -199,15 +215,11 @@ class Benchmark:
     # -- a round ------------------------------------------------------------------------------------------------------
 
     def round(self, order: random.Random) -> None:
-        self.rounds.order.append(self.order())
-        steps: list[Callable[[], None]] = [
-            *(lambda who=who, way=way: self.forward(who, way) for who in ("ours", "hand") for way in ("up", "down")),
-        ]
-        for step in order.sample(steps, len(steps)):
-            step()
-        tunnel: list[Callable[[], None]] = [self.initiate_by_hand, lambda: asyncio.run(self.commit_and_tunnel())]
-        for step in order.sample(tunnel, 2):
-            step()
+        self.rounds.add([{"order": self.order()}])
+        forwarding: list[Step] = [partial(self.forward, who, way) for who in ("ours", "hand") for way in ("up", "down")]
+        tunnel: list[Step] = [self.initiate_by_hand, lambda: asyncio.run(self.commit_and_tunnel())]
+        for steps in (forwarding, tunnel):
+            self.rounds.add([step() for step in order.sample(TIMES * steps, TIMES * len(steps))])
         self.end()
 
 
@@ -234,20 +246,17 @@ def run(count: int, seconds: int, seed: int, name: str) -> dict[str, Any]:
         lab.close()
         down(name)
     skies.append({"round": "end", **conditions.weather()})
-    rounds = benchmark.rounds
-    devices = [2 * commit + tunnel for commit, tunnel in zip(rounds.commit, rounds.tunnel, strict=True)]
-    over = Series.of(taken - device for taken, device in zip(rounds.order, devices, strict=True))
+    values = benchmark.rounds.values
+    devices = [2 * commit + tunnel for commit, tunnel in zip(values["commit"], values["tunnel"], strict=True)]
+    over = Series.of(taken - device for taken, device in zip(values["order"], devices, strict=True))
     return {
         "benchmark": "B7 forwarding and B10 tunnels",
         "started": started.isoformat(timespec="seconds"),
         "seed": seed,
         "subject": conditions.subject(),
         "weather": skies,
-        "comparisons": [one.as_json() for one in rounds.comparisons()],
-        "parts": {
-            part: Series.of(values).as_json()
-            for part, values in (("commit", rounds.commit), ("by hand", rounds.by_hand), ("order", rounds.order))
-        },
+        "comparisons": [one.as_json() for one in benchmark.rounds.comparisons()],
+        "parts": {part: Series.of(values[part]).as_json() for part in ("commit", "by hand", "order")},
         "one more site over its devices": {
             **over.as_json(), "bound": SITE_MOST_SECONDS, "kept": over.median <= SITE_MOST_SECONDS
         },

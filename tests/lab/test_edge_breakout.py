@@ -201,10 +201,8 @@ def test_large_packets_are_told_of(edge: Edge) -> None:
     try:
         with edge.lab.capture("internet:lan") as outside:
             assert edge.asked("a", FIRST) == INTERNET
-        sizes = {
-            int(n) for line in outside.frames("tcp[tcpflags] & tcp-syn != 0") for n in re.findall(r"mss (\d+)", line)
-        }
-        assert 1360 in sizes
+        own = outside.frames(f"src host {WAN} and tcp[tcpflags] & tcp-syn != 0")
+        assert {int(size) for line in own for size in re.findall(r"mss (\d+)", line)} == {1360}
     finally:
         edge.box.exec("ip", "link", "set", "wan", "mtu", "1500")
 

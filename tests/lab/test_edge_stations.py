@@ -10,6 +10,7 @@ import pytest
 from harness.lab import Lab, Node
 from harness.wait import wait_for
 from tests.lab.edge import GATEWAY, TENANTS, Edge, ipv6
+from tests.scenarios.forgery import mac_of
 
 pytestmark = pytest.mark.topology("edge")
 
@@ -134,8 +135,15 @@ def test_nobody_else_is_served(edge: Edge) -> None:
     for server in (GATEWAY, inner, inner[:-1] + str(int(inner[-1]) + 1)):
         assert ask(far, "printer.office.example", server) == ["no answer"]
     assert ask(internet, "printer.office.example", "192.0.2.10") == ["no answer"]
-    far.run("busybox", "udhcpc", "-i", "lan", "-n", "-q", "-t", "2", "-T", "1", "-s", "/bin/true")
-    assert "10.9" not in edge.box.sh("cat /var/lib/element-stations/*")
+    stranger = mac_of(edge.lab, "far-a")
+    with edge.lab.capture("far-a:lan", "udp port 67") as heard:
+        asked = far.run("busybox", "udhcpc", "-i", "lan", "-n", "-q", "-t", "2", "-T", "1", "-s", "/bin/true")
+    assert not asked.ok, asked.stderr
+    assert heard.count(f"udp dst port 67 and ether src {stranger}") == 2
+    assert heard.count("udp src port 67") == 0
+    leases = edge.box.sh("cat /var/lib/element-stations/*").lower()
+    assert MAC in leases
+    assert stranger not in leases
     listening = edge.box.sh("ss -Hlun | awk '{print $4}'").split()
     assert {one for one in listening if one.endswith((":53", ":67"))} == {"0.0.0.0%lan-a:67", "0.0.0.0%lan-b:67"}
 

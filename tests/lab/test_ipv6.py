@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -75,7 +76,7 @@ class TestRouted:
             internet.must_not_reach(HOST_1)
         finally:
             internet.exec("ip", "-6", "route", "del", "2001:db8:1::/64")
-        assert counted(routed["box-1"], "forwarding-denied") >= before
+        assert counted(routed["box-1"], "forwarding-denied") > before
 
     def test_without_a_way_out_nothing_falls_into_the_underlay(self, lab: Lab) -> None:
         configure(lab["box-1"], box(lan(1), out=False))
@@ -89,15 +90,37 @@ class TestRouted:
 
     def test_tenants_with_equal_prefixes_use_equal_ports_at_once(self, lab: Lab) -> None:
         configure(lab["box-1"], box(lan(1), lan(2, "beta", 1), tenants=("acme", "beta")))
-        other = lab["host-2"]
-        other.sh(f"ip -6 address add {HOST_1}/64 dev lan nodad; ip -6 route replace default via {GATEWAY}")
+        other, only_beta = lab["host-2"], "2001:db8:1::99"
+        for address in (HOST_1, only_beta):
+            other.sh(f"ip -6 address add {address}/64 dev lan nodad")
+        other.sh(f"ip -6 route replace default via {GATEWAY} src {HOST_1}")
         try:
-            for host in ("host-1", "host-2"):
-                assert "Internet" in page(lab, host, "--interface", HOST_1, "--local-port", "40000")
-            lab["host-1"].must_not_reach("2001:db8:1::99")
+            self.both_at_once(lab)
+            assert lab["box-1"].reaches(only_beta, source="beta")
+            lab["host-1"].must_not_reach(only_beta)
         finally:
-            other.sh(f"ip -6 route replace default via 2001:db8:2::1; ip -6 address del {HOST_1}/64 dev lan")
+            other.sh("ip -6 route replace default via 2001:db8:2::1")
+            for address in (HOST_1, only_beta):
+                other.sh(f"ip -6 address del {address}/64 dev lan")
             configure(lab["box-1"], {})
+
+    def both_at_once(self, lab: Lab) -> None:
+        """Nobody is answered before both are there; then each must have the answer to its own question."""
+        internet, hosts = lab["internet"], ("host-1", "host-2")
+        serving = "setsid python3 -c '{}' </dev/null >/run/serving 2>&1 & echo $!"
+        server = internet.sh(serving.format(ANSWER_BOTH.format(server=SERVER))).strip()
+        try:
+            wait_for("the server", lambda: ":7008" in internet.exec("ss", "-Hnlt"), 5)
+            with ThreadPoolExecutor(2) as pool:
+                ask = ASK_AS.format(server=SERVER, own=HOST_1)
+                said = list(pool.map(lambda host: lab[host].exec("python3", "-c", ask, host), hosts))
+            assert said == [f"{host}\n" for host in hosts]
+            wait_for("the server to end", lambda: not internet.run("kill", "-0", server).ok, 5)
+            sources = json.loads(internet.exec("cat", "/run/serving"))
+            assert {address for address, _ in sources} == {UPLINK}
+            assert len({port for _, port in sources}) == 2
+        finally:
+            internet.run("kill", server)
 
     def test_forwarding_is_for_those_that_are_told_to(self, lab: Lab) -> None:
         quiet = lan(2)
@@ -160,10 +183,7 @@ class TestOff:
         configure(node, box(ethernet("lan1", "10.1.0.1/24", **of("acme"))))
         try:
             for name in ("lan1", "lan2", "acme"):
-                assert node.exec("cat", f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").strip() in {
-                    "1",
-                    "0"[name == "acme" :],
-                }
+                assert node.exec("cat", f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").strip() == "1", name
                 assert "fe80" not in node.exec("ip", "-6", "address", "show", "dev", name)
             assert "UP" in node.exec("ip", "link", "show", "lan2"), "more was done to an unused port than asked"
             lab["host-1"].must_reach("10.1.0.1")
@@ -191,6 +211,26 @@ class TestOff:
         assert "2001:db8:9::9" not in node.exec("ip", "-6", "address")
 
 
+ANSWER_BOTH = """
+import json, socket
+listener = socket.create_server(("{server}", 7008), family=socket.AF_INET6)
+listener.settimeout(10)
+both = [listener.accept() for _ in range(2)]
+for connection, _ in both:
+    connection.settimeout(5)
+    connection.sendall(connection.recv(100))
+print(json.dumps([source[:2] for _, source in both]))
+"""
+ASK_AS = """
+import socket, sys
+s = socket.socket(socket.AF_INET6)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("{own}", 40000))
+s.settimeout(15)
+s.connect(("{server}", 7008))
+s.sendall(sys.argv[1].encode())
+print(s.recv(100).decode())
+"""
 ANSWER = """
 import socket
 s = socket.socket(socket.getaddrinfo("{server}", 1)[0][0], socket.SOCK_DGRAM)

@@ -137,17 +137,31 @@ def test_the_less_specific_carries_what_the_direct_one_cannot(lab: Lab, boxes: B
     lab["host-1"].must_reach(FAR_HOST)
 
 
+PROBE = "192.0.2.200 table 999"
+
+
+def said(lab: Lab) -> str:
+    """What the monitor has told."""
+    return lab["box-1"].exec("cat", "/run/monitor.log")
+
+
 def test_a_restart_of_the_backend_keeps_the_way(lab: Lab, boxes: Boxes) -> None:
     boxes[0].stop()
     assert way(lab) == "gre-direct"
     watch = "ip -o monitor route dev gre-direct >/run/monitor.log 2>&1 & echo $!"
     monitor = lab["box-1"].sh(watch).strip()
     try:
+        # A change that it must tell: what is told before that would not be missed.
+        lab["box-1"].sh(f"ip route add {PROBE} dev gre-direct; ip route del {PROBE}")
+        wait_for("the monitor to hear", lambda: said(lab).splitlines()[-1:] == [f"Deleted {PROBE} scope link "], 5)
+        before = said(lab)
         boxes[0].start()
         boxes[0].configure(box(0, "direct", "relay"))
+        lab["box-1"].sh(f"ip route add {PROBE} dev gre-direct; ip route del {PROBE}")
+        wait_for("the monitor to have told all", lambda: said(lab).count("Deleted") >= 2, 5)
     finally:
         lab["box-1"].sh(f"kill {monitor}")
-    assert lab["box-1"].exec("cat", "/run/monitor.log") == ""
+    assert said(lab) == 2 * before
     assert way(lab) == "gre-direct"
     # And it goes on following.
     boxes[1].configure(box(1, "relay"))

@@ -15,8 +15,22 @@ from harness.wait import wait_for
 
 INTERVAL = 0.05
 """Seconds between two echo requests unless told otherwise, and so how exactly an outage is told."""
-_ANSWER = re.compile(r"^\[(\d+\.\d+)\].* icmp_seq=\d+ ttl", re.MULTILINE)
+_ANSWER = re.compile(r"^\[(\d+\.\d+)\].* icmp_seq=(\d+) ttl=\d+ time=([\d.]+) ms", re.MULTILINE)
 _SENT = re.compile(r"(\d+) packets transmitted")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """To the echo request of this number: when it came, and how long it took, in seconds."""
+
+    moment: float
+    number: int
+    took: float
+
+
+def answers(said: str) -> list[Answer]:
+    """Of what `ping -D` says, in the order in which they came."""
+    return [Answer(float(at), int(number), float(took) / 1000) for at, number, took in _ANSWER.findall(said)]
 
 
 class Echoes:
@@ -24,8 +38,7 @@ class Echoes:
 
     def __init__(self) -> None:
         self.sent = 0
-        self.answers: list[float] = []
-        """When each answer came; what a queue on the way held back came late."""
+        self.answers: list[Answer] = []
         self.span = (0.0, 0.0)
         """When the first was sent and the last answer was waited for."""
 
@@ -35,9 +48,18 @@ class Echoes:
 
     @property
     def outage(self) -> float:
-        """The longest time without an answer, in seconds."""
-        moments = (self.span[0], *self.answers, self.span[1])
-        return max(after - before for before, after in itertools.pairwise(moments))
+        """The longest time in seconds for which the way gave nothing back.
+
+        Where a request was lost, from the answer before to the one after; where none was, what a queue on the way held
+        back. That ping itself asked late is not the way's.
+        """
+        ends = (Answer(self.span[0], 0, 0.0), *self.answers)
+        gaps = [
+            after.took if after.number <= before.number + 1 else after.moment - before.moment
+            for before, after in itertools.pairwise(ends)
+        ]
+        last = max(ends, key=lambda answer: answer.number)
+        return max([*gaps, self.span[1] - last.moment if last.number < self.sent else 0.0])
 
     def __repr__(self) -> str:
         return f"<{self.lost} of {self.sent} lost, {self.outage:.2f} s without an answer>"
@@ -60,7 +82,7 @@ def echoes(node: Node, target: str, interval: float = INTERVAL) -> Iterator[Echo
         said = node.sh(f"cat {file}; rm {file}")
         if found := _SENT.search(said):
             seen.sent = int(found[1])
-        seen.answers = [float(moment) for moment in _ANSWER.findall(said)]
+        seen.answers = answers(said)
         print(f"{node.name} asks {target}: {seen}")
 
 

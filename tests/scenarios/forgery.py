@@ -92,5 +92,5 @@ def loopback(lab: Lab, box: str) -> str:
     return str(addresses[0]["addr_info"][0]["local"])
 
 
-def mac_of(lab: Lab, node: str, interface: str) -> str:
+def mac_of(lab: Lab, node: str, interface: str = "lan") -> str:
     return lab[node].exec("cat", f"/sys/class/net/{interface}/address").strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import permutations
 
 from harness.lab import Lab
 from tests.scenarios.forgery import dropped
@@ -28,8 +29,30 @@ def page(lab: Lab, host: str, server: str, *options: str, seconds: float = 5) ->
     return lab[host].exec("curl", "-sS", "--max-time", f"{seconds:g}", *options, f"http://{place}/")
 
 
-def mac_of(lab: Lab, node: str, interface: str = "lan") -> str:
-    return lab[node].exec("cat", f"/sys/class/net/{interface}/address").strip()
+_ESP_KEY = "0x" + "5e" * 36
+"""Of rfc4106(gcm(aes)): 32 octets, and 4 of salt (RFC 4106, section 8.1). It protects nothing but tests."""
+
+
+@contextmanager
+def own_ipsec(lab: Lab, ends: dict[str, str]) -> Iterator[None]:
+    """Two hosts, by their addresses, have IPsec of their own with each other (ESP, transport mode) in the block."""
+    ways = list(permutations(ends.values(), 2))
+    made = [
+        f"state add src {one} dst {other} proto esp spi {spi:#x} mode transport"
+        f" aead 'rfc4106(gcm(aes))' {_ESP_KEY} 128 sel src {one} dst {other}"
+        for spi, (one, other) in enumerate(ways, 0x5E01)
+    ]
+    for host, own in ends.items():
+        policies = [
+            f"policy add src {one} dst {other} dir {'out' if one == own else 'in'} tmpl proto esp mode transport"
+            for one, other in ways
+        ]
+        lab[host].sh(" && ".join(f"ip xfrm {what}" for what in (*made, *policies)))
+    try:
+        yield
+    finally:
+        for host in ends:
+            lab[host].sh("ip xfrm policy flush; ip xfrm state flush")
 
 
 @contextmanager

@@ -13,9 +13,9 @@ import pytest
 
 from harness.lab import Lab, assert_encrypted
 from tests.scenarios.buying import Json, Shop, service
+from tests.scenarios.forgery import dropped, mac_of
 from tests.scenarios.hops import ARP, ARP_REPLIES, ARP_REQUESTS, ECHOES, overheard
-from tests.scenarios.speaking import SECRET, mac_of, say
-from tests.system.test_demo_hostile import dropped
+from tests.scenarios.speaking import SECRET, own_ipsec, say
 
 pytestmark = pytest.mark.topology("scenarios")
 
@@ -170,6 +170,22 @@ class TestTheFiveSteps:
             assert hop.count(f"not vlan and host {A}") == 0
         assert elsewhere.count(f"host {A} or host {B}") == 0
         assert lab["host-2b"].reaches(A), "and back"
+
+
+def test_hosts_ipsec_of_their_own_passes(lab: Lab, ordered: dict[str, Place]) -> None:
+    """What is in VXLAN may be ESP again; it is neither the boxes' to open, nor to take for their own tunnel's."""
+    a, b = ordered[GATEWAY_A], ordered[GATEWAY_B]
+    with (
+        own_ipsec(lab, {"host-3": A, "host-2b": B}),
+        overheard(lab, "vmsr-1", f"br-{a.vni}") as recovered,
+        overheard(lab, "vmsr-1", f"br-{b.vni}") as egress,
+        lab.capture("host-2b:lan") as server,
+    ):
+        say(lab, "host-3", B)
+    for hop in (recovered, egress, server):
+        there, back = (hop.count(f"{'vlan 30 and ' * (hop is server)}ip proto 50 and src host {one}") for one in (A, B))
+        assert (there, back) == (3, 3), hop.frames()
+        assert not hop.count("icmp")
 
 
 class TestPrivateLine:

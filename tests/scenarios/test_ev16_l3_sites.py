@@ -14,8 +14,9 @@ import pytest
 
 from harness.lab import Lab, assert_encrypted
 from tests.scenarios.buying import Json, Shop, service
+from tests.scenarios.forgery import mac_of
 from tests.scenarios.hops import overheard
-from tests.scenarios.speaking import SECRET, mac_of, say
+from tests.scenarios.speaking import SECRET, own_ipsec, say
 
 pytestmark = pytest.mark.topology("scenarios")
 
@@ -141,6 +142,9 @@ class TestPlain:
         assert wan.count(IN_CLEAR) == 0
         assert server.count("src host 10.1.9.10 or dst host 10.77.0.1") == 0
 
+    def test_hosts_ipsec_of_their_own_passes(self, lab: Lab, ordered: Ways) -> None:
+        hosts_speak_esp(lab, ordered)
+
     def test_without_charon_nothing_leaves(self, lab: Lab, ordered: Ways) -> None:
         with lab.capture("ucpe-1:wan") as wan:
             lab["ucpe-1"].sh("sv -w 15 down charon; ip xfrm state flush; ip xfrm policy flush")
@@ -186,6 +190,23 @@ class TestGreInside:
         assert arrived.count(ECHO_IN_GRE) == 3, arrived.frames()
         assert server.count(f"{ECHO} and ether src {mac_of(lab, 'ucpe-3')} and ip[8] = 61") == 3
         assert server.count(REPLY) == 3
+
+    def test_hosts_ipsec_of_their_own_passes(self, lab: Lab, ordered: Ways) -> None:
+        hosts_speak_esp(lab, ordered)
+
+
+def hosts_speak_esp(lab: Lab, ordered: Ways) -> None:
+    """ESP inside the sites' tunnels is neither the boxes' to open, nor to take for their own tunnels'."""
+    with (
+        own_ipsec(lab, {"host-1": A, "host-3": B}),
+        overheard(lab, "vmsr-1", ordered.on) as routed,
+        lab.capture("host-3:lan") as server,
+    ):
+        say(lab, "host-1", B)
+    for hop in (routed, server):
+        there, back = (hop.count(f"ip proto 50 and src host {one}") for one in (A, B))
+        assert (there, back) == (3, 3), hop.frames()
+        assert not hop.count("icmp")
 
 
 def test_afterwards_nothing_is_left(lab: Lab, acme: Shop) -> None:

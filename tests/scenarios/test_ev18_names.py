@@ -12,6 +12,7 @@ import pytest
 
 from harness.lab import Lab
 from tests.scenarios.buying import Shop
+from tests.scenarios.forgery import mac_of
 from tests.scenarios.stations import (
     DOMAIN,
     WEB,
@@ -43,7 +44,7 @@ def stations(lab: Lab, shop: Shop) -> Iterator[Shop]:
 @contextmanager
 def alike(lab: Lab) -> Iterator[None]:
     """The hosts have one MAC address."""
-    own = {host: lab[host].exec("cat", "/sys/class/net/lan/address").strip() for host in HOSTS}
+    own = {host: mac_of(lab, host) for host in HOSTS}
     for host in HOSTS:
         lab[host].exec("ip", "link", "set", "lan", "address", MAC)
     try:

@@ -246,6 +246,18 @@ sock.sendto(b"<tenant-1>", (sys.argv[2], int(sys.argv[3])))
         assert [int(one) > 4500 for one in found] == [True], found
         assert wan.contains(mark(1)), "it is not sent"
 
+    def test_esp_to_another_tenants_box_does_not_leave(self, network: Lab) -> None:
+        """It has no ports: what the box sends to the vMSR would be taken for the answers to it."""
+        victim = wan_of(network, "ucpe-2")
+        esp = forgery.packet(network, "host-1", f"IP(src='10.1.0.10', dst={victim!r}, proto=50) / {PAYLOAD}")
+        before = dropped(network, "vmsr-1", "breakout-unanswerable")
+        with network.capture("vmsr-1:wan") as wan:
+            self.forget(network, victim)
+            forgery.send_by(network["host-1"], "s1", victim, esp)
+            self.grown(network, "breakout-unanswerable", before)
+            ping_each_other(network, 2)
+        assert not wan.contains(mark(1))
+
     def forget(self, lab: Lab, box: str) -> None:
         """The vMSR's conntrack of all with a box, as after ten minutes of silence (nf_conntrack_generic_timeout)."""
         for end in ("-s", "-d"):

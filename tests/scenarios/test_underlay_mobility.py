@@ -44,6 +44,16 @@ def renumber(lab: Lab, box: str, old: str, new: str) -> None:
 
 
 @contextlib.contextmanager
+def renumbered(lab: Lab, box: str, old: str, new: str) -> Iterator[None]:
+    """A box has another address for the length of a `with` block."""
+    renumber(lab, box, old, new)
+    try:
+        yield
+    finally:
+        renumber(lab, box, new, old)
+
+
+@contextlib.contextmanager
 def other_leases(lab: Lab, router: str, address: str) -> Iterator[None]:
     """A router's DHCP server gives another address than before, and does not remember whom it gave what."""
     run, leases = "/etc/sv/dhcp/run", "/var/lib/misc/dnsmasq.leases"
@@ -58,22 +68,22 @@ def other_leases(lab: Lab, router: str, address: str) -> Iterator[None]:
 
 def test_a_static_address_is_changed_and_the_tunnel_moves(lab: Lab) -> None:
     before = associations(lab, "ucpe-3")
-    with (
-        assert_encrypted(lab, "vmsr-1:wan"),
-        tcp_session(lab, "host-1", "host-3", HOSTS["host-3"], 6) as tcp,
-        echoes(lab["host-3"], HOSTS["host-1"]) as seen,
-    ):
-        renumber(lab, "ucpe-3", "192.0.2.10", "192.0.2.11")
-        wait_for("the POP to see it", lambda: peers(lab)["ucpe-3"][0] == "192.0.2.11", 10)
-    try:
+    with contextlib.ExitStack() as afterwards:
+        with (
+            assert_encrypted(lab, "vmsr-1:wan"),
+            tcp_session(lab, "host-1", "host-3", HOSTS["host-3"], 6) as tcp,
+            echoes(lab["host-3"], HOSTS["host-1"]) as seen,
+        ):
+            afterwards.enter_context(renumbered(lab, "ucpe-3", "192.0.2.10", "192.0.2.11"))
+            wait_for("the POP to see it", lambda: peers(lab)["ucpe-3"][0] == "192.0.2.11", 10)
         assert seen.outage <= MOVED, seen
         assert tcp[0].standstill <= 2 * MOVED
         assert associations(lab, "ucpe-3") == before, "the security association was made anew"
         until_the_controller_has(lab, "ucpe-3", "192.0.2.11", FOLLOWS)
-    finally:
-        renumber(lab, "ucpe-3", "192.0.2.11", "192.0.2.10")
     lab["host-3"].must_reach(HOSTS["host-1"])
     assert associations(lab, "ucpe-3") == before
+    until_the_controller_has(lab, "ucpe-3", "192.0.2.10", FOLLOWS)
+    until_all_is_well(lab, 30)
 
 
 def test_a_lease_gives_another_address_and_the_tunnel_moves(lab: Lab) -> None:
@@ -81,19 +91,20 @@ def test_a_lease_gives_another_address_and_the_tunnel_moves(lab: Lab) -> None:
     lease's time is over.
     """
     before = associations(lab, "ucpe-1")
-    with other_leases(lab, "nat-1", "192.168.1.20"):
-        with echoes(lab["host-1"], HOSTS["host-3"]) as seen, lab.capture("ucpe-1:wan") as capture:
-            with lab.link("ucpe-1:wan").cut():
-                pass
-            wait_for("the lease", lambda: "192.168.1.20/24" in lab["ucpe-1"].sh("ip -br addr show dev wan"), 10)
-            lab["host-1"].must_reach(HOSTS["host-3"])
-        assert seen.outage <= PLUGGED, seen
-        assert capture.count("src host 192.168.1.20 and udp dst port 4500") > 0
-        assert capture.frames(IN_CLEAR) == []
-        assert associations(lab, "ucpe-1") == before, "the security association was made anew"
-        until_the_controller_has(lab, "ucpe-1", "192.168.1.20", FOLLOWS)
-    with lab.link("ucpe-1:wan").cut():
-        pass
-    until_the_controller_has(lab, "ucpe-1", "192.168.1.10", FOLLOWS)
-    until_the_controller_has(lab, "ucpe-3", "192.0.2.10", FOLLOWS)  # where the test before has left it
+    try:
+        with other_leases(lab, "nat-1", "192.168.1.20"):
+            with echoes(lab["host-1"], HOSTS["host-3"]) as seen, lab.capture("ucpe-1:wan") as capture:
+                with lab.link("ucpe-1:wan").cut():
+                    pass
+                wait_for("the lease", lambda: "192.168.1.20/24" in lab["ucpe-1"].sh("ip -br addr show dev wan"), 10)
+                lab["host-1"].must_reach(HOSTS["host-3"])
+            assert seen.outage <= PLUGGED, seen
+            assert capture.count("src host 192.168.1.20 and udp dst port 4500") > 0
+            assert capture.frames(IN_CLEAR) == []
+            assert associations(lab, "ucpe-1") == before, "the security association was made anew"
+            until_the_controller_has(lab, "ucpe-1", "192.168.1.20", FOLLOWS)
+    finally:
+        with lab.link("ucpe-1:wan").cut():
+            pass
+        until_the_controller_has(lab, "ucpe-1", "192.168.1.10", FOLLOWS)
     until_all_is_well(lab, 30)

@@ -18,6 +18,9 @@ from harness.lab.timings import Timings
 from harness.orchestrator import ordering
 from harness.orchestrator.client import Orchestrator
 
+# The longest of all tests, by itself, would be begun last; this group is one of the first.
+pytestmark = pytest.mark.xdist_group("orchestrator")
+
 
 def bring_up(name: str) -> Lab:
     return labs.up(topologies.load("demo"), name=name, progress=Silent(), timings=Timings())

@@ -13,6 +13,8 @@ from yangkit import ApplyError
 Tree = dict[str, Any]
 
 INTERVAL = 0.2
+GRACE = 2.0
+"""Seconds that ping gets on top of its own time: to start, and to say what it saw."""
 AT_ONCE = 8
 """So many at a time, over all sessions."""
 _SUMMARY = re.compile(r"^(\d+) packets transmitted, (\d+) received", re.MULTILINE)
@@ -59,12 +61,15 @@ class Pinger:
         self._running = 0
 
     async def __call__(self, order: Tree) -> Tree:
-        """Ping, and count; ``ApplyError`` if the request could not be sent at all."""
+        """Ping, and count; ``ApplyError`` if the request could not be sent at all, or ping does not come to an end."""
         if self._running >= AT_ONCE:
             raise ApplyError(f"{AT_ONCE} pings are under way; try again", tag="resource-denied")
         self._running += 1
+        seconds = order.get("timeout", 5) + GRACE
         try:
-            text, complaint = await _run(arguments(order), order.get("timeout", 5) + 2.0)
+            text, complaint = await _run(arguments(order), seconds)
+        except TimeoutError as error:
+            raise ApplyError(f"ping has not ended after {seconds:g} s") from error
         finally:
             self._running -= 1
         if (tree := result(text)) is None:

@@ -137,7 +137,7 @@ class TestOwnTunnels:
     def test_esp_does_not_leave_by_the_address_of_the_tunnels(self, pop: Config, address: str | None) -> None:
         config = self.with_address(pop, address)
         assert "nfproto" not in self.leaving(config)
-        assert 'iifname { "wan" } meta l4proto esp notrack accept' in rules(config, "zones")
+        assert 'meta l4proto esp iifname { "wan" } notrack accept' in rules(config, "zones")
 
     def test_esp_leaves_by_an_address_of_its_own_and_is_tracked(self, pop: Config) -> None:
         """Of IPv4; IPv6 has no other address than the box's."""

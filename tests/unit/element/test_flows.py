@@ -169,7 +169,7 @@ class TestFilter:
 
     def test_a_tenants_prefixes_are_no_loopbacks(self, changed: Edit) -> None:
         """Other tenants may have the same, and break out with them."""
-        leaks = [rule for rule in self.rules(changed(gateway)) if "rt ipsec missing" in rule and "saddr" in rule]
+        leaks = [rule for rule in self.rules(changed(gateway)) if "overlay-leak" in rule and "saddr" in rule]
         assert len(leaks) == 1
         assert "{ 100.127.0.1/32 }" in leaks[0]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from element import ping
 from element.ping import AT_ONCE, Pinger, arguments, result
 from yangkit import ApplyError
 
@@ -54,6 +56,15 @@ def test_requests_leave_where_they_are_told_to(order: dict[str, Any], bound: str
 @pytest.mark.parametrize(("address", "family"), [("10.2.0.10", "-4"), ("2001:db8::10", "-6")])
 def test_it_asks_in_the_addresss_family(address: str, family: str) -> None:
     assert arguments({"address": address})[1] == family
+
+
+async def test_a_ping_that_does_not_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ping").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "ping").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(ping, "GRACE", -0.5)
+    with pytest.raises(ApplyError, match=r"ping has not ended after 0\.5 s"):
+        await Pinger()({"address": "127.0.0.1", "timeout": 1})
 
 
 async def test_an_origin_that_is_not_there_is_told() -> None:

@@ -73,7 +73,7 @@ def marks(config: Config) -> Iterator[str]:
     for interface in sorted({breakout.interface for breakout in config.breakouts}):
         # Replies arrive in the underlay: the mark, which is the tenant's number, routes them into the VRF.
         translated = f"ct direction reply ct mark & {TENANT:#x} != 0"
-        yield f'iifname "{interface}" {translated} meta mark set ct mark & {TENANT:#x}'
+        yield f'{translated} iifname "{interface}" meta mark set ct mark & {TENANT:#x}'
 
 
 def leaving(config: Config, tenant: Tenant) -> Iterator[str]:

@@ -40,8 +40,7 @@ def leaks(config: Config, ports: list[Interface]) -> Iterator[str]:
     """Before translation nothing leaves by an uplink that has the gateway's address in a tenant's network."""
     inner = [a.partition("/")[0] for i in config.interfaces if i.tenant for a in i.addresses if ":" in a]
     if inner and ports:
-        clear = f"oifname {_names(ports)} rt ipsec missing"
-        yield f'{clear} ip6 saddr {{ {", ".join(inner)} }} counter name "overlay-leak" drop'
+        yield f'ip6 saddr {{ {", ".join(inner)} }} oifname {_names(ports)} counter name "overlay-leak" drop'
 
 
 def _names(interfaces: Iterable[Interface]) -> str:
