@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from harness.agent import bundle
+from harness.agent import bundle, clocks
 from harness.agent.places import DISK, NODES
 from harness.agent.shell import ToolError, run
 
@@ -37,7 +37,7 @@ def boot(node: Node) -> None:
     """Mount the node's file systems and start its first process. Its network namespace is there already."""
     folder = NODES / node["name"]
     root = _mount_root(node, folder)
-    (folder / "config.json").write_text(json.dumps(bundle.config(node, root, cgroups())))
+    (folder / "config.json").write_text(json.dumps(bundle.config(clocks.dressed(node), root, cgroups())))
     console = DISK / node["name"] / "console.log"
     with console.open("ab") as log:
         # crun hands its own output to the container, so the log is inherited and not piped.

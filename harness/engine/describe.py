@@ -87,6 +87,7 @@ def world(
         {
             "index": index,
             "mtu": link.mtu,
+            "declared": {},
             "ends": [
                 {"node": e.node, "interface": e.interface, "mac": e.mac or mac_of(lab, e.node, e.interface)}
                 for e in link.endpoints

@@ -49,6 +49,9 @@ class NativeEngine:
     def power_on(self, node: str) -> None:
         self._agent.call("node.power_on", node=self._node(node), plugged=self._links(node))
 
+    def power_of(self, node: str) -> dict[str, Any]:
+        return {"description": self._node(node), "plugged": self._links(node)}
+
     def _node(self, name: str) -> dict[str, Any]:
         for node in self._world["nodes"]:
             if node["name"] == name:

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from harness.engine import Engine
 from harness.engine.native import NativeEngine, exec_command
+from harness.faults.kinds import Fault, Target
+from harness.faults.scenario import load, of
 from harness.host import LabHost, LabPlace, open_host
 from harness.host.channel import Agent
 from harness.lab import record
 from harness.lab.capture import Capture
+from harness.lab.faults import Injection, injected
 from harness.lab.link import Link
 from harness.lab.node import Node
 from harness.lab.record import LabError, LabRecord
@@ -111,6 +114,43 @@ class Lab:
             yield Capture(self, end, self.place.captures / name, seen)
         finally:
             self.agent.call("capture.stop", name=name)
+
+    @contextlib.contextmanager
+    def fault(self, *faults: Fault, seconds: float | None = None, seed: int | None = None) -> Iterator[Injection]:
+        """Faults (`harness.faults`) that begin now and end with the `with` block, or after `seconds` if that is sooner.
+
+        Raises FaultError: one cannot be, or another is in effect where only one can be.
+        """
+        with injected(self, of(faults, seconds), seed) as injection:
+            yield injection
+
+    @contextlib.contextmanager
+    def faults(
+        self, name: str | Path, *, on: Target | None = None, seconds: float | None = None, seed: int | None = None
+    ) -> Iterator[Injection]:
+        """A scenario, by its path or its name in `faults/` here or beside the topology, each fault in its time.
+
+        `on` is for the faults that name no place, `seconds` for those that do not say for how long. All are over when
+        the `with` block is. Raises FaultFileError, FaultError.
+        """
+        scenario = load(name, self.fault_folders).on(on).lasting(seconds)
+        with injected(self, scenario, seed) as injection:
+            yield injection
+
+    @property
+    def fault_folders(self) -> list[Path]:
+        """Where scenarios of this lab's own are."""
+        return [self.topology.directory / "faults"]
+
+    def faults_in_effect(self) -> list[dict[str, Any]]:
+        """What is in effect now, whoever began it: `id`, `what` and `since`, the oldest first."""
+        found: list[dict[str, Any]] = self.agent.call("fault.active")
+        return found
+
+    def clear_faults(self) -> list[str]:
+        """End all faults, whoever began them; what they were."""
+        ended: list[str] = self.agent.call("fault.clear", 120)
+        return ended
 
     def wait_until(self, node: str, condition: str, seconds: float) -> None:
         """Wait for a condition on a node: `tcp:PORT` is listened on, `file:/PATH` is there, `ping:ADDRESS` answers.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.host.channel import AgentError
+from harness.host.channel import Agent, AgentError
 from harness.lab import CommandError, Lab, Node
 from harness.wait import wait_for
 
@@ -84,9 +84,15 @@ def test_cables_say_nothing_of_their_own_and_nodes_may(lab: Lab) -> None:
     assert lab["host-1"].exec("cat", off.format("lan")) == "0\n"
 
 
+def begin_cut(agent: Agent, link: int) -> None:
+    """As somebody who will not be there to end it."""
+    effect = {"kind": "line", "link": link, "strain": {"cut": True}}
+    agent.call("fault.begin", fault="mine", what={"text": "a cut"}, effects=[effect])
+
+
 def test_what_was_borrowed_is_given_back_when_its_borrower_is_gone(lab: Lab) -> None:
     other = lab.host.agent()
-    other.call("link.cut", link=lab.link("host-1:lan").index)
+    begin_cut(other, lab.link("host-1:lan").index)
     lab["host-1"].must_not_reach(HOST_2)
     other.close()
     wait_for("the cut to be undone", lambda: lab["host-1"].reaches(HOST_2, within=0.3), 10)
@@ -95,7 +101,7 @@ def test_what_was_borrowed_is_given_back_when_its_borrower_is_gone(lab: Lab) -> 
 def test_what_a_killed_agent_had_borrowed_is_given_back_by_the_next(lab: Lab) -> None:
     other = lab.host.agent()
     pid = other.call("pid")
-    other.call("link.cut", link=lab.link("host-1:lan").index)
+    begin_cut(other, lab.link("host-1:lan").index)
     subprocess.run(lab.host.command("kill", "-KILL", str(pid)), check=True)
     other.close()
     lab["host-1"].must_not_reach(HOST_2)
