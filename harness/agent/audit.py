@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from harness.agent import ports
-from harness.agent.places import CLOCKS, CRUN_STATE, DISK, FAULTS, LINES, NETNS, NODES
+from harness.agent.places import CGROUPS, CLOCKS, CRUN_STATE, DISK, FAULTS, LINES, NETNS, NODES
 
 _OURS = re.compile(r"p\d+[ab]|m\d+")
 
@@ -25,7 +25,7 @@ def leftovers() -> list[str]:
     found += [f"state of link {entry.stem}" for entry in _entries(LINES) if entry.suffix == ".json"]
     found += [f"clock of node {entry.name}" for entry in _entries(CLOCKS)]
     found += [f"mount {line.split()[4]}" for line in _mountinfo() if str(NODES) in line]
-    found += [f"cgroup {entry.name}" for entry in _entries(Path("/sys/fs/cgroup/elasticlab")) if entry.is_dir()]
+    found += [f"cgroup {entry.name}" for entry in _entries(CGROUPS) if entry.is_dir()]
     return found
 
 

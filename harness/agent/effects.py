@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.agent import clocks, disk, lines, nodes, processes, world
+from harness.agent.places import CGROUPS
 from harness.agent.shell import ToolError
+from harness.wait import wait_for
 
 Effect = dict[str, Any]
 Memory = Any
 """What has to be known to take an effect back; JSON."""
 
-_CGROUPS = Path("/sys/fs/cgroup/elasticlab")
 _CPU_PERIOD = 100_000
 _MIB = 2**20
 _SERVICE_SECONDS = 20
@@ -93,10 +94,17 @@ def _kill(_: str, effect: Effect, __: Memory) -> None:
 
 
 def _sv(effect: Effect, verb: str) -> None:
+    """runit's own tool. A node that has just got power looks after its services a moment later."""
     argv = ["sv", "-w", str(_SERVICE_SECONDS), verb, effect["process"]]
-    done = nodes.run_command(effect["node"], argv, None, _SERVICE_SECONDS + 5, {})
-    if done["status"] != 0:
-        raise ToolError(f"{effect['node']}: {' '.join(argv)}: {(done['stderr'] or done['stdout']).strip()}")
+
+    def done() -> bool:
+        outcome = nodes.run_command(effect["node"], argv, None, _SERVICE_SECONDS + 5, {})
+        said = (outcome["stderr"] or outcome["stdout"]).strip()
+        if outcome["status"] != 0 and "runsv not running" not in said:
+            raise ToolError(f"{effect['node']}: {' '.join(argv)}: {said}")
+        return bool(outcome["status"] == 0)
+
+    wait_for(f"{effect['node']} to look after service {effect['process']}", done, _SERVICE_SECONDS)
 
 
 def _stop(_: str, effect: Effect, __: Memory) -> None:
@@ -129,7 +137,7 @@ def _power_on(_: str, effect: Effect, __: Memory) -> None:
 def _cgroup(node: str) -> Path:
     if not nodes.cgroups():
         raise LookupError("this lab host has no cgroup v2 controllers; bring the lab up with `--host lab-kernel`")
-    return _CGROUPS / node
+    return CGROUPS / node
 
 
 def _limit(effect: Effect, file: str, value: str) -> None:

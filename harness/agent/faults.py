@@ -73,8 +73,11 @@ def clear() -> list[str]:
 
 
 def active() -> list[Fault]:
-    """What is in effect, the oldest first."""
+    """What is in effect, the oldest first; `age` is in seconds."""
+    now = _now()["monotonic"]
     found = [entry for file in FAULTS.glob("*.json") if (entry := _read(file.stem)) is not None]
+    for entry in found:
+        entry["age"] = now - entry["since"]["monotonic"]
     return sorted(found, key=lambda entry: entry["since"]["monotonic"])
 
 

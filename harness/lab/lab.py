@@ -143,7 +143,7 @@ class Lab:
         return [self.topology.directory / "faults"]
 
     def faults_in_effect(self) -> list[dict[str, Any]]:
-        """What is in effect now, whoever began it: `id`, `what` and `since`, the oldest first."""
+        """What is in effect now, whoever began it: `id`, `what`, `since` and `age` (s), the oldest first."""
         found: list[dict[str, Any]] = self.agent.call("fault.active")
         return found
 
