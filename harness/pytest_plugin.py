@@ -26,6 +26,7 @@ from harness.build.progress import Lines
 from harness.evidence import failure
 from harness.host import HOST_KINDS
 from harness.lab import Lab, Node
+from harness.lab.faults import record_size, recorded
 from harness.lab.lifecycle import Timings
 from harness.lab.ready import wait_until_ready
 from harness.topology import Topology
@@ -105,6 +106,7 @@ class LabManager:
         if self._lab is None or self._topology is None:
             return
         try:
+            self._lab.clear_faults()
             for name, state in self._lab.engine.states().items():
                 if not state.running:
                     self._lab[name].power.on()
@@ -165,9 +167,11 @@ def lab(request: pytest.FixtureRequest, _labs: LabManager) -> Iterator[Lab]:
         raise pytest.UsageError(f"{request.node.nodeid} takes `lab` but names no topology: add @pytest.mark.topology")
     running = _labs.get(marker.args[0], **marker.kwargs)
     captured = set(running.place.captures.glob("*.pcap"))
+    before = record_size(running)
     yield running
     if request.node.stash.get(_FAILED, False):
-        failure.attach(running, sorted(set(running.place.captures.glob("*.pcap")) - captured))
+        fresh = sorted(set(running.place.captures.glob("*.pcap")) - captured)
+        failure.attach(running, fresh, recorded(running, before))
         _labs.check(request.node.nodeid)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import allure
 
+from harness.evidence.faults import told
 from harness.host.channel import AgentError, AgentLost
 from harness.lab import Lab, Node
 
@@ -24,8 +27,11 @@ _LOOKS = {
 _LIMIT = 64 * 1024 * 1024
 
 
-def attach(lab: Lab, captures: Sequence[Path]) -> None:
-    """Attach captures, the lab host's log and each node's state to the test's Allure result."""
+def attach(lab: Lab, captures: Sequence[Path], faults: Sequence[dict[str, Any]] = ()) -> None:
+    """Attach captures, the record of faults, the lab host's log and each node's state to the test's Allure result."""
+    if faults:
+        allure.attach(told(faults), "faults", allure.attachment_type.TEXT)
+        allure.attach("\n".join(map(json.dumps, faults)), "faults.jsonl", extension="jsonl")
     for file in captures:
         if file.stat().st_size <= _LIMIT:
             allure.attach(file.read_bytes(), name=file.name, extension="pcap")

@@ -25,6 +25,7 @@ from harness.host.channel import AgentError, AgentLost
 if TYPE_CHECKING:
     from harness.lab.lab import Lab
 
+INTERRUPTED = "its block was left by an exception"
 _SECONDS = 120
 """For one fault to begin or end: a node may have to boot."""
 
@@ -132,13 +133,13 @@ class Injection:
             return effect
         return {**effect, **self._lab.engine.power_of(effect["node"])}
 
-    def _end(self, step: Step) -> None:
+    def _end(self, step: Step, why: str = "ended") -> None:
         name = self._names.pop(id(step))
         with _in_our_words():
-            self._lab.agent.call("fault.end", _SECONDS, fault=name)
+            self._lab.agent.call("fault.end", _SECONDS, fault=name, why=why)
         self._report("end", step)
 
-    def end(self) -> None:
+    def end(self, why: str = "ended") -> None:
         """Undo what is still in effect, the latest first. Raises the first thing that went wrong."""
         self._over.set()
         if self._thread is not None:
@@ -146,7 +147,7 @@ class Injection:
         for step in reversed(self.steps):
             if id(step) in self._names:
                 try:
-                    self._end(step)
+                    self._end(step, why)
                 except (AgentError, FaultError) as error:
                     self._problems.append(error)
         self._raise()
@@ -184,10 +185,10 @@ def injected(
     injection.begin()
     try:
         yield injection
-    except BaseException:
+    except BaseException as error:
         # What the block says comes first; a lab that is gone has nothing to undo.
         with contextlib.suppress(AgentError, AgentLost, FaultError):
-            injection.end()
+            injection.end(f"{INTERRUPTED} ({type(error).__name__})")
         raise
     injection.end()
 
@@ -197,8 +198,15 @@ def record_file(lab: Lab) -> Path:
     return lab.place.folder / "faults.jsonl"
 
 
+def record_size(lab: Lab) -> int:
+    """How long the record is now: where what comes next will begin."""
+    return record_file(lab).stat().st_size if record_file(lab).exists() else 0
+
+
 def recorded(lab: Lab, after: int = 0) -> list[dict[str, Any]]:
-    """The record from its line number `after` on."""
-    file = record_file(lab)
-    lines = file.read_text().splitlines() if file.exists() else []
-    return [json.loads(line) for line in lines[after:]]
+    """The record from `record_size` on."""
+    if not record_file(lab).exists():
+        return []
+    with record_file(lab).open() as file:
+        file.seek(after)
+        return [json.loads(line) for line in file]

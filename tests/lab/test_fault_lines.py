@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 import statistics
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -23,6 +27,7 @@ from harness.faults import (
     Reorder,
 )
 from harness.lab import Capture, Lab
+from harness.paths import REPOSITORY
 from harness.wait import wait_for
 from tests.lab.measuring import HEADERS, round_trips, sent, spread
 
@@ -250,3 +255,30 @@ def test_a_fault_outlasts_the_power_of_a_node_at_its_line(lab: Lab) -> None:
     assert "NO-CARRIER" in lab["router"].exec("ip", "link", "show", "east"), "a node without power gives no carrier"
     lab["east"].power.on()
     lab["west"].must_reach(EAST)
+
+
+def test_what_a_topology_declares_is_there_and_comes_back_after_faults(lab: Lab) -> None:
+    def measured() -> tuple[float, float]:
+        return min(round_trips(lab["router"], FAR)), sent(lab, "far", "west", 2000).lost
+
+    for _ in range(2):
+        delay, lost = measured()
+        assert delay == pytest.approx(30, abs=1)
+        assert lost == pytest.approx(10, abs=spread(10, 2000))
+        with lab.fault(Delay("far:lan", ms=10), Loss("far:lan", percent=50, direction="out")):
+            delay, lost = measured()
+            assert delay == pytest.approx(50, abs=1)
+            assert lost == pytest.approx(55, abs=spread(55, 2000)), "half of the 90 % that the line itself lets through"
+        with lab.fault(Cut("far:lan")):
+            lab["far"].power.cycle()
+    lab["router"].must_reach(FAR)
+
+
+def test_status_shows_bad_lines_and_faults(lab: Lab) -> None:
+    with lab.fault(Loss("east:lan", percent=1)):
+        said = subprocess.run(
+            [sys.executable, "-m", "harness.cli", "status", lab.name],
+            cwd=REPOSITORY, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "200"},
+        ).stdout  # fmt: skip
+    assert re.search(r"far:lan -- router:far +far:lan +delay 15 ms, rate 20 Mbit/s", said)
+    assert re.search(r"loss on east:lan +\d+ s +until it is ended", said)

@@ -20,9 +20,13 @@ def test_sleeps(lab):
 """
 BREAKER = """
 import pytest
+from harness.faults import Cut
 @pytest.mark.topology("plain")
 def test_breaks(lab):
-    assert False, "on purpose"
+    with lab.fault(Cut("host-1:lan")):
+        pass
+    with lab.fault(Cut("host-2:lan"), seed=7):
+        assert False, "on purpose"
 @pytest.mark.topology("plain")
 def test_goes_on(lab):
     assert lab["host-1"].reaches("10.2.0.10")
@@ -77,6 +81,9 @@ def test_a_failure_leaves_its_evidence_and_the_next_test_a_working_lab(tmp_path:
     evidence = b"\n".join(file.read_bytes() for file in (tmp_path / "results").iterdir())
     for look in (b"=== addresses:", b"=== routes:", b"=== nft:", b"=== processes:"):
         assert look in evidence
+    faults = [line for line in evidence.decode(errors="replace").splitlines() if " cut on host-" in line]
+    assert [line.endswith("IN EFFECT WHEN THE TEST FAILED") for line in faults] == [False, True]
+    assert "cut on host-1:lan" in faults[0]
 
 
 def test_labs_are_shared_and_those_without_orders_come_first(tmp_path: Path) -> None:
