@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.agent import clocks, disk, lines, nodes, processes, world
-from harness.agent.places import CGROUPS
+from harness.agent.exclusive import Exclusive
+from harness.agent.places import CGROUPS, FAULTS
 from harness.agent.shell import ToolError
 from harness.wait import wait_for
 
@@ -21,6 +22,19 @@ Memory = Any
 _CPU_PERIOD = 100_000
 _MIB = 2**20
 _SERVICE_SECONDS = 20
+
+
+exclusive = Exclusive(FAULTS / "lock")
+"""For whoever begins or ends a fault."""
+
+
+def file_of(fault: str) -> Path:
+    """Where a fault stands as long as it is in effect."""
+    return FAULTS / f"{fault}.json"
+
+
+def is_in_effect(fault: str) -> bool:
+    return file_of(fault).exists()
 
 
 def _nothing(*_: Any) -> None:
@@ -187,13 +201,21 @@ def _look_clock(effect: Effect) -> float:
 
 
 def _set_clock(fault: str, effect: Effect, memory: float) -> None:
-    if not effect.get("node"):
-        clocks.set_lab(memory, effect["offset"])
-        _every(fault, 1, lambda seconds: clocks.set_lab(memory, effect["offset"] + seconds * effect["drift"] / 1000))
-        return
-    clocks.dress(effect["node"], effect["offset"])
-    _cycle(effect)
-    _every(fault, 1, lambda seconds: clocks.show(effect["node"], effect["offset"] + seconds * effect["drift"] / 1000))
+    node = effect.get("node")
+
+    def show(seconds: float = 0) -> None:
+        offset = effect["offset"] + seconds * effect["drift"] / 1000
+        with exclusive():  # who puts it right must not be followed by one who puts it wrong
+            if is_in_effect(fault):
+                clocks.show(node, offset) if node else clocks.set_lab(memory, offset)
+
+    if node:
+        clocks.dress(node, effect["offset"])
+        _cycle(effect)
+    else:
+        show()
+    if effect["drift"]:
+        _every(fault, 1, show)
 
 
 def _right_clock(fault: str, effect: Effect, memory: float) -> None:
@@ -221,7 +243,7 @@ def _every(fault: str, seconds: float, action: Callable[[float], None]) -> None:
 
     def go_on() -> None:
         passed = 0.0
-        while not over.wait(seconds):
+        while not over.wait(seconds) and is_in_effect(fault):  # another agent may have ended it
             passed += seconds
             with contextlib.suppress(Exception):  # a node may be off at this moment; the next round tries again
                 action(passed)

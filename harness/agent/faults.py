@@ -16,10 +16,9 @@ import time
 from typing import Any
 
 from harness.agent import effects
-from harness.agent.exclusive import Exclusive
+from harness.agent.effects import exclusive, file_of
 from harness.agent.places import FAULTS, LAB
 
-exclusive = Exclusive(FAULTS / "lock")
 RECORD = LAB / "faults.jsonl"
 
 Fault = dict[str, Any]
@@ -115,7 +114,7 @@ def _undo(entry: Fault) -> list[str]:
         except Exception as error:  # whatever it is, the others are still undone
             problems.append(f"{effect['kind']}: {error}")
     # Only now: whoever is killed in the middle leaves the rest to the next.
-    (FAULTS / f"{entry['id']}.json").unlink(missing_ok=True)
+    file_of(entry["id"]).unlink(missing_ok=True)
     for effect in entry["effects"]:
         if effects.KINDS[effect["kind"]].restarts_node and "node" in effect:
             reassert(effect["node"])
@@ -134,13 +133,13 @@ def _note(event: str, entry: Fault, when: dict[str, float], why: str = "") -> No
 
 def _read(fault: str) -> Fault | None:
     try:
-        found: Fault = json.loads((FAULTS / f"{fault}.json").read_text())
+        found: Fault = json.loads(file_of(fault).read_text())
     except FileNotFoundError:
         return None
     return found
 
 
 def _write(entry: Fault) -> None:
-    fresh = FAULTS / f"{entry['id']}.new"
+    fresh = file_of(entry["id"]).with_suffix(".new")
     fresh.write_text(json.dumps(entry))
-    fresh.rename(FAULTS / f"{entry['id']}.json")
+    fresh.rename(file_of(entry["id"]))

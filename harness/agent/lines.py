@@ -14,8 +14,9 @@ import contextlib
 import json
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from harness.agent import ports
@@ -104,29 +105,29 @@ def _limit(values: dict[str, float], mtu: int) -> int:
 
 
 def declare(link: dict[str, Any]) -> None:
-    """Begin with what the topology says of a link whose ports are new."""
-    with exclusive():
-        known = _read(link["index"])
-        known["mtu"] = link["mtu"]
-        known["declared"] = link.get("declared") or {}
-        _write(link["index"], known)
+    """What the topology says is wrong with a link."""
+    if link.get("declared"):
+        with exclusive():
+            known = _read(link["index"])
+            known["declared"] = link["declared"]
+            _write(link["index"], known)
+
+
+def is_plain(link: int) -> bool:
+    """Whether nothing is wrong with it: then nothing of it is on file, and its ports only hand over."""
+    return not _file(link).exists()
 
 
 def strain(link: int, owner: str, wanted: Strain) -> None:
     with exclusive():
-        known = _read(link)
-        known["strains"][owner] = wanted
-        _write(link, known)
-        settle(link)
+        settle(link, {owner: wanted})
 
 
 def relieve(link: int, owner: str) -> None:
     """Take back what an owner asked for; nothing if it had asked for nothing."""
     with exclusive():
-        known = _read(link)
-        if known["strains"].pop(owner, None) is not None:
-            _write(link, known)
-            settle(link)
+        if owner in _read(link)["strains"]:
+            settle(link, {owner: None})
 
 
 def forget(link: int) -> None:
@@ -135,10 +136,15 @@ def forget(link: int) -> None:
         _file(link).unlink(missing_ok=True)
 
 
-def settle(link: int) -> None:
-    """Make both ports what all strains ask for together. Idempotent; ports that are not there are passed over."""
+def settle(link: int, news: Mapping[str, Strain | None] = MappingProxyType({})) -> None:
+    """Make both ports what all strains ask for together, with `news` of their owners (None: it asks no more).
+
+    Idempotent; ports that are not there are passed over.
+    """
     with exclusive():
-        known = _read(link)
+        known, was_plain = _read(link), is_plain(link)
+        strains = {**known["strains"], **news}
+        known["strains"] = {owner: entry for owner, entry in strains.items() if entry is not None}
         there = {side: ports.interface_index(ports.port(link, side)) for side in SIDES}
         is_cut = any(entry.get("cut") for entry in known["strains"].values())
         for side, index in there.items():
@@ -146,15 +152,20 @@ def settle(link: int) -> None:
             if index is None:
                 continue
             peer = there[OTHER[side]]
+            if before is None and was_plain:
+                before = {"index": index, "peer": peer, "drop": [], "netem": {}}
             wanted = {"index": index, "peer": peer, **_wanted(known, side)}
             if wanted != before:
                 # Whoever is killed here leaves a port of which nothing is sure.
                 known["settled"][side] = {"index": index, "netem": None}
                 _write(link, known)
-                _settle(ports.port(link, side), before, wanted, known["mtu"])
+                _settle(ports.port(link, side), before, wanted)
             known["settled"][side] = wanted
             ports.set_carrier(index, not is_cut and peer is not None)
-        _write(link, known)
+        if known["declared"] or known["strains"]:
+            _write(link, known)
+        else:
+            forget(link)
 
 
 def _wanted(known: dict[str, Any], side: str) -> dict[str, Any]:
@@ -165,7 +176,7 @@ def _wanted(known: dict[str, Any], side: str) -> dict[str, Any]:
     return {"drop": drops, "netem": combined(part for part in parts if part)}
 
 
-def _settle(port: str, before: dict[str, Any] | None, wanted: dict[str, Any], mtu: int) -> None:
+def _settle(port: str, before: dict[str, Any] | None, wanted: dict[str, Any]) -> None:
     if before is None or before["index"] != wanted["index"]:
         before = {"netem": {}}  # the port is new, there is nothing on it
     if [before.get("peer"), before.get("drop")] != [wanted["peer"], wanted["drop"]]:
@@ -174,7 +185,7 @@ def _settle(port: str, before: dict[str, Any] | None, wanted: dict[str, Any], mt
         else:
             ports.redirect(port, wanted["index"], wanted["peer"], _filters(wanted["drop"]))
     if before["netem"] != wanted["netem"]:
-        _settle_netem(port, before["netem"], wanted["netem"], mtu)
+        _settle_netem(port, before["netem"], wanted["netem"], ports.mtu(wanted["index"]))
 
 
 def _filters(matches: list[dict[str, Any]]) -> list[list[str]]:
@@ -226,7 +237,7 @@ def _read(link: int) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(_file(link).read_text())
     except FileNotFoundError:
-        return {"mtu": 1500, "declared": {}, "strains": {}, "settled": {}}
+        return {"declared": {}, "strains": {}, "settled": {}}
     return found
 
 

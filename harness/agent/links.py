@@ -20,7 +20,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from harness.agent import lines, namespaces
 from harness.agent.places import MANAGEMENT_BRIDGE, NETNS
-from harness.agent.ports import SIDES, find, interface_index, netlink, port
+from harness.agent.ports import SIDES, find, interface_index, netlink, port, redirect, set_carrier
 
 _ENODEV = 19
 MANAGEMENT_PORT = re.compile(r"m\d+")
@@ -46,11 +46,19 @@ def plug(link: Link) -> None:
         return
     for name, end in zip(names, link["ends"], strict=True):
         _make_end(name, end, link["mtu"])
-    lines.declare(link)
-    lines.settle(link["index"])
-    for name, end in zip(names, link["ends"], strict=True):
-        # The name of its end is what marks a port as done.
-        netlink().link("set", index=find(name), ifalias=f"{end['node']}:{end['interface']}")
+    first, second = map(find, names)
+    with lines.exclusive():
+        lines.declare(link)
+        if lines.is_plain(link["index"]):
+            redirect(names[0], first, second)
+            redirect(names[1], second, first)
+            carrier = {"state": "up"}
+        else:
+            lines.settle(link["index"])
+            carrier = {}
+        for index, end in zip((first, second), link["ends"], strict=True):
+            # The name of its end is what marks a port as done.
+            netlink().link("set", index=index, ifalias=f"{end['node']}:{end['interface']}", **carrier)
 
 
 def _is_whole(name: str) -> bool:
@@ -75,7 +83,13 @@ def unplug(link: Link, node: str) -> None:
         name = port(link["index"], side)
         if end["node"] == node:
             _delete(name)
-    lines.settle(link["index"])
+    with lines.exclusive():
+        if not lines.is_plain(link["index"]):
+            lines.settle(link["index"])
+            return
+        for side in SIDES:
+            if (found := interface_index(port(link["index"], side))) is not None:
+                set_carrier(found, False)
 
 
 def remove(link: Link) -> None:

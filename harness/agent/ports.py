@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from harness.agent.shell import run
+from harness.agent.shell import ToolError, run
 
 _local = threading.local()
 _INGRESS = 0xFFFF0000
@@ -17,6 +17,8 @@ _ETH_P_ALL = 3
 _CROSSING = 100
 """Priority of the filter that carries frames across; what drops some of them comes before."""
 SIDES = ("a", "b")
+_UNKNOWN = ("kind is unknown", "classifier not found", "action module")
+"""What tc says of things that a kernel was built without."""
 
 
 def netlink() -> IPRoute:
@@ -43,6 +45,10 @@ def find(name: str) -> int:
     return found
 
 
+def mtu(index: int) -> int:
+    return int(netlink().get_links(index)[0].get_attr("IFLA_MTU"))
+
+
 def redirect(name: str, source: int, target: int, dropped: Sequence[Sequence[str]] = ()) -> None:
     """What comes in at a port leaves by the port `target`, but for frames that match one of `dropped` (tc's words)."""
     block(source)
@@ -67,7 +73,15 @@ def redirect(name: str, source: int, target: int, dropped: Sequence[Sequence[str
 
 def tc(commands: Sequence[Sequence[str]], env: dict[str, str] | None = None) -> None:
     """tc(8), several commands at once: starting it takes longer than what it does."""
-    run("tc", "-batch", "-", stdin="".join(f"{' '.join(command)}\n" for command in commands), env=env)
+    try:
+        run("tc", "-batch", "-", stdin="".join(f"{' '.join(command)}\n" for command in commands), env=env)
+    except ToolError as error:
+        if any(words in str(error) for words in _UNKNOWN):
+            raise ToolError(
+                f"this lab host's kernel cannot do it ({error}); "
+                "write `elasticlab.requires: netem` in the topology, or bring the lab up with `--host lab-kernel`"
+            ) from error
+        raise
 
 
 def block(source: int) -> None:

@@ -20,7 +20,7 @@ from harness.faults import KINDS, Fault
 from harness.faults.plan import Step
 from harness.faults.scenario import Scenario, Timed, load, names
 from harness.lab import Lab
-from harness.lab.faults import Injection, injected
+from harness.lab.faults import Injection, carried_out, prepared
 from harness.lab.record import read
 from harness.wait import wait_for
 
@@ -142,8 +142,9 @@ def run_scenario(
     interrupted = False
     with labs.attach(name) as lab:
         try:
-            with injected(lab, wanted, seed, tell.news) as injection:
-                tell.begun(wanted, injection)
+            injection = prepared(lab, wanted, seed, tell.news)
+            tell.of(wanted, injection)
+            with carried_out(injection):
                 _wait(injection)
         except KeyboardInterrupt:
             interrupted = True
@@ -158,7 +159,7 @@ def run_scenario(
 def _wait(injection: Injection) -> None:
     injection.wait()
     if injection.lasts is None:
-        signal.pause()
+        injection.wait_for_ever()
 
 
 def _await_undone(lab: Lab, ours: Iterable[str]) -> None:
@@ -176,7 +177,7 @@ class _Teller:
         self._start: float | None = None
         self.texts: set[str] = set()
 
-    def begun(self, scenario: Scenario, injection: Injection) -> None:
+    def of(self, scenario: Scenario, injection: Injection) -> None:
         if self._as_json:
             self._line(event="scenario", name=scenario.name, seed=injection.seed, lasts=injection.lasts)
         else:

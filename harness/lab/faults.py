@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import uuid4
 
 from harness.faults import FaultError
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 INTERRUPTED = "its block was left by an exception"
 _SECONDS = 120
 """For one fault to begin or end: a node may have to boot."""
+
+_LOOK_SECONDS = 1.0
+"""How often a scenario that waits looks whether its lab is still there."""
 
 Report = Callable[[str, Step], None]
 """Is told of each begin and end, as it happens."""
@@ -67,6 +70,11 @@ class Injection:
             self._thread.join()
         self._raise()
 
+    def wait_for_ever(self) -> NoReturn:
+        """Until somebody interrupts. Raises AgentLost when the lab is gone."""
+        self._lab.agent.lost.wait()
+        raise AgentLost(f"lab {self._lab.name} is gone, and its faults with it")
+
     def _events(self) -> list[_Event]:
         found = []
         for step in self.steps:
@@ -93,12 +101,22 @@ class Injection:
 
     def _go_on(self, events: list[_Event]) -> None:
         for event in events:
-            if self._over.wait(max(0.0, self._start + event.at - time.monotonic())):
+            if not self._is_time(event.at):
                 return
             try:
                 self._do(event)
             except Exception as error:  # told to whoever waits, or leaves the block
                 self._problems.append(error)
+
+    def _is_time(self, at: float) -> bool:
+        """Wait for that moment; whether it has come, before the end and with a lab that is still there."""
+        while (left := self._start + at - time.monotonic()) > 0:
+            if self._over.wait(min(left, _LOOK_SECONDS)):
+                return False
+            if self._lab.agent.lost.is_set():
+                self._problems.append(AgentLost(f"lab {self._lab.name} is gone, and its faults with it"))
+                return False
+        return True
 
     def _do(self, event: _Event) -> None:
         if event.begins:
@@ -175,13 +193,15 @@ def plan(lab: Lab, scenario: Scenario, seed: int) -> list[Step]:
     return [step for timed in scenario.faults for step in steps(timed, lab.topology, drawn.getrandbits(62))]
 
 
-@contextlib.contextmanager
-def injected(
-    lab: Lab, scenario: Scenario, seed: int | None = None, report: Report = lambda *_: None
-) -> Iterator[Injection]:
-    """Carry out a scenario for the length of a `with` block. Without `seed` one is drawn; it is in the record."""
+def prepared(lab: Lab, scenario: Scenario, seed: int | None = None, report: Report = lambda *_: None) -> Injection:
+    """What a scenario will do in a lab. Without `seed` one is drawn; it is in the record. Raises FaultError."""
     chosen = random.getrandbits(62) if seed is None else seed
-    injection = Injection(lab, plan(lab, scenario, chosen), chosen, report)
+    return Injection(lab, plan(lab, scenario, chosen), chosen, report)
+
+
+@contextlib.contextmanager
+def carried_out(injection: Injection) -> Iterator[Injection]:
+    """It begins with a `with` block and is over with it."""
     injection.begin()
     try:
         yield injection

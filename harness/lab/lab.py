@@ -19,7 +19,7 @@ from harness.host import LabHost, LabPlace, open_host
 from harness.host.channel import Agent
 from harness.lab import record
 from harness.lab.capture import Capture
-from harness.lab.faults import Injection, injected
+from harness.lab.faults import Injection, carried_out, prepared
 from harness.lab.link import Link
 from harness.lab.node import Node
 from harness.lab.record import LabError, LabRecord
@@ -121,7 +121,7 @@ class Lab:
 
         Raises FaultError: one cannot be, or another is in effect where only one can be.
         """
-        with injected(self, of(faults, seconds), seed) as injection:
+        with carried_out(prepared(self, of(faults, seconds), seed)) as injection:
             yield injection
 
     @contextlib.contextmanager
@@ -134,7 +134,7 @@ class Lab:
         the `with` block is. Raises FaultFileError, FaultError.
         """
         scenario = load(name, self.fault_folders).on(on).lasting(seconds)
-        with injected(self, scenario, seed) as injection:
+        with carried_out(prepared(self, scenario, seed)) as injection:
             yield injection
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from harness.faults import Clock, Drop, FaultError, Loss, Pause
 from harness.host.channel import Agent, AgentError
 from harness.lab import CommandError, Lab, Node
 from harness.wait import wait_for
@@ -142,3 +143,20 @@ def test_an_unknown_name_is_refused_with_what_there_is(lab: Lab) -> None:
         lab["host-9"]
     with pytest.raises(LookupError, match="no link at 'host-1:wan'"):
         lab.link("host-1:wan")
+
+
+def test_a_fault_that_this_kernel_cannot_do_is_refused_with_the_remedy_and_leaves_nothing(lab: Lab) -> None:
+    """A silent drop needs nothing of the kernel; loss needs netem, which this topology does not ask for."""
+    with lab.fault(Drop("host-1:lan")):
+        lab["host-2"].must_not_reach(HOST_1)
+    lab["host-2"].must_reach(HOST_1)
+    can = lab.agent.call("probe")
+    for fault, lacking in ((Loss("host-1:lan", percent=50), "netem"), (Pause("host-1"), "cgroup2")):
+        if can[lacking]:
+            with pytest.raises(FaultError, match="--host lab-kernel"), lab.fault(fault):
+                pass
+    with pytest.raises(FaultError, match="or name a node"), lab.fault(Clock(offset=5)):
+        pass
+    lab["host-2"].must_reach(HOST_1)
+    assert lab.faults_in_effect() == []
+    assert lab.agent.call("lines") == {}
