@@ -23,16 +23,16 @@ import pytest
 from harness import lab as labs
 from harness import topology as topologies
 from harness.build.progress import Lines
-from harness.evidence import failure
+from harness.evidence.witness import Witness
 from harness.host import HOST_KINDS
 from harness.lab import Lab, Node
-from harness.lab.faults import record_size, recorded
 from harness.lab.lifecycle import Timings
 from harness.lab.ready import wait_until_ready
 from harness.topology import Topology
 from harness.wait import DeadlineError
 
 _FAILED = pytest.StashKey[bool]()
+_WITNESS = pytest.StashKey[Witness]()
 _HEAL_SECONDS = 60
 _PREFIX = "test-"
 
@@ -149,6 +149,8 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed:
         item.stash[_FAILED] = True
+        if call.excinfo is not None and _WITNESS in item.stash:  # before fixtures undo what they did
+            item.stash[_WITNESS].see(call.excinfo.value)
     return report
 
 
@@ -166,12 +168,11 @@ def lab(request: pytest.FixtureRequest, _labs: LabManager) -> Iterator[Lab]:
     if marker is None:
         raise pytest.UsageError(f"{request.node.nodeid} takes `lab` but names no topology: add @pytest.mark.topology")
     running = _labs.get(marker.args[0], **marker.kwargs)
-    captured = set(running.place.captures.glob("*.pcap"))
-    before = record_size(running)
+    witness = request.node.stash[_WITNESS] = Witness(running, request.node.nodeid)
+    running.witness = witness.see
     yield running
     if request.node.stash.get(_FAILED, False):
-        fresh = sorted(set(running.place.captures.glob("*.pcap")) - captured)
-        failure.attach(running, fresh, recorded(running, before))
+        witness.tell()
         _labs.check(request.node.nodeid)
 
 

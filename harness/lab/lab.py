@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +41,8 @@ class Lab:
         self._captures = itertools.count(1)
         self.nodes = {node["name"]: Node(self, node) for node in world["nodes"]}
         self.links = [Link(self, link) for link in world["links"]]
+        self.witness: Callable[[BaseException], None] = lambda _: None
+        """Is told of an error that leaves a block of this lab's, before the block undoes anything (`watched`)."""
 
     def __enter__(self) -> Lab:
         return self
@@ -111,7 +113,8 @@ class Lab:
         seen = f"/lab/captures/{name}"
         self.agent.call("capture.start", name=name, device=device, file=seen, expression=expression)
         try:
-            yield Capture(self, end, self.place.captures / name, seen)
+            with self.watched():
+                yield Capture(self, end, self.place.captures / name, seen)
         finally:
             self.agent.call("capture.stop", name=name)
 
@@ -121,7 +124,7 @@ class Lab:
 
         Raises FaultError: one cannot be, or another is in effect where only one can be.
         """
-        with carried_out(prepared(self, of(faults, seconds), seed)) as injection:
+        with carried_out(prepared(self, of(faults, seconds), seed)) as injection, self.watched():
             yield injection
 
     @contextlib.contextmanager
@@ -134,7 +137,7 @@ class Lab:
         the `with` block is. Raises FaultFileError, FaultError.
         """
         scenario = load(name, self.fault_folders).on(on).lasting(seconds)
-        with carried_out(prepared(self, scenario, seed)) as injection:
+        with carried_out(prepared(self, scenario, seed)) as injection, self.watched():
             yield injection
 
     @property
@@ -168,9 +171,19 @@ class Lab:
         """Pull the management cables of all nodes for the length of a `with` block; what they do must go on."""
         self.agent.call("management.cut")
         try:
-            yield
+            with self.watched():
+                yield
         finally:
             self.agent.call("management.mend")
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """The inside of a block that undoes something at its end: what an error looked like is seen before that."""
+        try:
+            yield
+        except Exception as error:
+            self.witness(error)
+            raise
 
     def command(self, node: str, argv: list[str], *, terminal: bool = False) -> list[str]:
         """The command line for this machine that runs `argv` in a node, streams and exit status passed through."""
