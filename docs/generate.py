@@ -39,7 +39,7 @@ VARIABLES = {
 EXIT_STATUSES = {
     "0": "Done.",
     "1": "It failed; the message says what and where the log is. `test`: a part failed.",
-    "2": "Wrong usage, or a topology or order file that is refused.",
+    "2": "Wrong usage, or a topology, order or fault file that is refused.",
     "3": "Before any verb starts: this machine cannot be used or prepared.",
     "4": "`down`: something was left over.",
     "5": "`order --follow`: the order has not ended in time; it goes on.",
@@ -58,6 +58,10 @@ def command_page() -> str:
             with _context(verb, name, top) as inner:
                 parts += [f"## labctl {name}", _help(verb, inner)]
                 options += _variables(verb, inner)
+                for part, command in verb.commands.items() if isinstance(verb, click.Group) else ():
+                    with _context(command, part, inner) as innermost:
+                        parts += [f"### labctl {name} {part}", _help(command, innermost)]
+                        options += _variables(command, innermost)
     parts += ["## Environment", "| variable | meaning |\n|---|---|\n" + _rows(VARIABLES.items())]
     parts += ["Each option can be given by a variable too:", "| variable | option |\n|---|---|\n" + _rows(options)]
     parts += ["## Exit statuses", "| status | meaning |\n|---|---|\n" + _rows(EXIT_STATUSES.items())]
@@ -78,7 +82,7 @@ def _variables(command: click.Command, context: click.Context) -> Iterator[tuple
         if isinstance(parameter, click.Option) and parameter.name:
             own = f"{context.auto_envvar_prefix}_{parameter.name.upper()}"
             variable = parameter.envvar if isinstance(parameter.envvar, str) else own
-            yield variable, f"`{context.info_name} {parameter.opts[0]}`"
+            yield variable, f"`{context.command_path.removeprefix('labctl ')} {parameter.opts[0]}`"
 
 
 def _rows(pairs: Iterable[tuple[str, str]]) -> str:

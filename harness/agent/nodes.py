@@ -9,8 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from harness.agent import bundle
-from harness.agent.places import DISK, NODES
+from harness.agent import bundle, clocks
+from harness.agent.places import CGROUPS, DISK, NODES
 from harness.agent.shell import ToolError, run
 
 Node = dict[str, Any]
@@ -37,7 +37,7 @@ def boot(node: Node) -> None:
     """Mount the node's file systems and start its first process. Its network namespace is there already."""
     folder = NODES / node["name"]
     root = _mount_root(node, folder)
-    (folder / "config.json").write_text(json.dumps(bundle.config(node, root, cgroups())))
+    (folder / "config.json").write_text(json.dumps(bundle.config(clocks.dressed(node), root, cgroups())))
     console = DISK / node["name"] / "console.log"
     with console.open("ab") as log:
         # crun hands its own output to the container, so the log is inherited and not piped.
@@ -76,12 +76,23 @@ def halt(name: str) -> None:
     shutil.rmtree(NODES / name, ignore_errors=True)
 
 
+def paused(node: str) -> bool:
+    """Whether it stands still: what enters it would stand still too."""
+    try:
+        return (CGROUPS / node / "cgroup.freeze").read_text().strip() == "1"
+    except FileNotFoundError:
+        return False
+
+
 def run_command(node: str, argv: list[str], stdin: str | None, timeout: float, env: dict[str, str]) -> dict[str, Any]:
     """Run a program in a node; its output is text, undecodable bytes replaced.
 
     Raises:
+        LookupError: the node stands still.
         TimeoutError: it did not end within `timeout` seconds (it was killed).
     """
+    if paused(node):
+        raise LookupError(f"node {node} is paused, and nothing can be run in it")
     options = [part for key, value in env.items() for part in ("--env", f"{key}={value}")]
     command = ["crun", "exec", *options, node, *argv]
     try:

@@ -37,7 +37,7 @@ class NativeEngine:
         known = self._agent.call("node.states")
         return {
             node["name"]: NodeState(
-                running=known.get(node["name"], {}).get("status") == "running",
+                running=known.get(node["name"], {}).get("status") in ("running", "paused"),
                 pid=known.get(node["name"], {}).get("pid", 0),
             )
             for node in self._world["nodes"]
@@ -48,6 +48,9 @@ class NativeEngine:
 
     def power_on(self, node: str) -> None:
         self._agent.call("node.power_on", node=self._node(node), plugged=self._links(node))
+
+    def power_of(self, node: str) -> dict[str, Any]:
+        return {"description": self._node(node), "plugged": self._links(node)}
 
     def _node(self, name: str) -> dict[str, Any]:
         for node in self._world["nodes"]:
