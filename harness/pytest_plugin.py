@@ -150,7 +150,7 @@ def pytest_runtest_makereport(
     if report.failed:
         item.stash[_FAILED] = True
         if call.excinfo is not None and _WITNESS in item.stash:  # before fixtures undo what they did
-            item.stash[_WITNESS].see(call.excinfo.value)
+            item.stash[_WITNESS].failed(call.excinfo.value)
     return report
 
 

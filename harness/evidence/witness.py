@@ -12,7 +12,7 @@ from harness.lab.faults import record_size, recorded
 
 
 class Witness:
-    """Of one test on one lab. `see` may be told of many errors; the last one is the test's."""
+    """Of one test on one lab. `see` may be told of many errors; `failed` says which one was the test's."""
 
     def __init__(self, lab: Lab, test: str) -> None:
         self._lab = lab
@@ -21,15 +21,21 @@ class Witness:
         self._recorded = record_size(lab)
         self._captured = set(lab.place.captures.glob("*.pcap"))
         self._error: BaseException | None = None
+        self._settled = False
         self._seen: list[Exhibit] = []
 
     def see(self, error: BaseException) -> None:
         """Look at the lab; once for an error, which leaves one block after the other."""
-        if error is self._error:
+        if self._settled or error is self._error:
             return
         self._error = error
         failed = timeline.Entry(time.time(), "test", "failed", f"{type(error).__name__}: {error}")
         self._seen = [*failure.look(self._lab), self._timeline(failed)]
+
+    def failed(self, error: BaseException) -> None:
+        """What comes later, when fixtures tidy up, is none of its evidence."""
+        self.see(error)
+        self._settled = True
 
     def tell(self) -> None:
         """Attach what was seen to the test's Allure result, with what only now is whole: captures."""
