@@ -200,6 +200,21 @@ def test_a_partition_is_one_way_or_both_and_only_around_its_site(
     lab["west"].must_reach(EAST)
 
 
+@pytest.mark.parametrize(("direction", "heard"), [("both", False), ("in", True), ("out", False)])
+def test_two_nodes_are_apart_and_each_still_reaches_all_others(lab: Lab, direction: str, heard: bool) -> None:
+    six = "2001:db8:2::10"
+    requests = "icmp[icmptype] == icmp-echo or icmp6[icmp6type] == icmp6-echo"
+    with lab.fault(Partition("west", direction, peer="east")):  # type: ignore[arg-type]
+        with lab.capture("east:lan", requests) as capture:
+            for address in (EAST, six):
+                assert not lab["west"].reaches(address, within=0.2)
+        for name in ("west", "east"):
+            lab[name].must_reach("10.2.0.1")
+            lab[name].must_reach("10.3.0.10")
+    assert capture.count() == (2 if heard else 0)
+    lab["west"].must_reach(EAST)
+
+
 def test_an_outage_is_of_one_port_in_both_families_and_in_vlans(lab: Lab) -> None:
     def serves(url: str) -> bool:
         return lab["west"].run("curl", "-gsf", "-o", "/dev/null", "-m", "1", url).ok
