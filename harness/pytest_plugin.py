@@ -23,6 +23,7 @@ import pytest
 from harness import lab as labs
 from harness import topology as topologies
 from harness.build.progress import Lines
+from harness.engine.engines import ENGINES
 from harness.evidence import failure
 from harness.host import HOST_KINDS
 from harness.lab import Lab, Node
@@ -40,6 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("elasticlab")
     group.addoption("--lab", metavar="NAME", help="run on this running lab instead of making one per topology")
     group.addoption("--lab-host", choices=HOST_KINDS, help="kind of lab host (default: this machine's kernel decides)")
+    group.addoption("--lab-engine", choices=ENGINES, help="what makes the nodes (default: native)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -62,6 +64,7 @@ class LabManager:
     def __init__(self, config: pytest.Config) -> None:
         self._reuse: str | None = config.getoption("--lab")
         self._host: str | None = config.getoption("--lab-host")
+        self._engine: str | None = config.getoption("--lab-engine")
         self._lab: Lab | None = None
         self._topology: Topology | None = None
         self._ordered = True
@@ -97,7 +100,15 @@ class LabManager:
         """Also of a lab that is up: it gets what it lacks."""
         if self._lab is not None:
             self._lab.close()
-        self._lab = labs.up(wanted, name=name, host=self._host, orders=orders, progress=Lines(), timings=Timings())
+        self._lab = labs.up(
+            wanted,
+            name=name,
+            host=self._host,
+            engine=self._engine,
+            orders=orders,
+            progress=Lines(),
+            timings=Timings(),
+        )
         return self._lab
 
     def check(self, after: str) -> None:

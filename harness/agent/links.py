@@ -185,10 +185,11 @@ def heal(link: int, toward: str) -> None:
 def plug_management(node: str, number: int, address: str, mac: str) -> None:
     """Give a node its `eth0` on the management bridge: an address, no default route. Idempotent."""
     name = f"m{number}"
-    if interface_index(name) is None:
-        with _namespace(node) as namespace:
-            peer = {"ifname": "eth0", "net_ns_fd": namespace, "address": mac}
-            netlink().link("add", ifname=name, kind="veth", peer=peer)
+    if not _is_whole(name):
+        if interface_index(name) is None:
+            with _namespace(node) as namespace:
+                peer = {"ifname": "eth0", "net_ns_fd": namespace, "address": mac}
+                netlink().link("add", ifname=name, kind="veth", peer=peer)
         netlink().link("set", index=_index(name), ifalias=f"{node}:eth0", master=_index(MANAGEMENT_BRIDGE), state="up")
     namespaces.inside(node, lambda: _set_up("lo", "eth0", address=address))
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from harness.agent import audit, capture, links, nodes, probe, ready, world
+from harness.agent import audit, capture, commands, containers, deployed, links, probe, ready, runtimes, world
 from harness.agent.borrowed import Borrowed
 
 Operation = Callable[..., Any]
@@ -48,10 +48,16 @@ def operations(borrowed: Borrowed) -> dict[str, Operation]:
         "probe": probe.probe,
         "build": world.build,
         "demolish": world.demolish,
-        "node.run": nodes.run_command,
+        "deployed.build": deployed.build,
+        "deployed.demolish": deployed.demolish,
+        "deployed.power_off": deployed.power_off,
+        "deployed.power_on": deployed.power_on,
+        "docker.load": containers.load,
+        "docker.leave_disk": containers.leave_disk,
+        "node.run": commands.run_command,
         "node.power_off": world.power_off,
         "node.power_on": world.power_on,
-        "node.states": nodes.states,
+        "node.states": runtimes.states,
         "node.ready": ready.holds,
         "link.cut": cut,
         "link.mend": lambda link: borrowed.give_back(f"cut {link}"),

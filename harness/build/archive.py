@@ -34,8 +34,9 @@ _INDEX = "application/vnd.oci.image.index.v1+json"
 
 @dataclass(frozen=True)
 class Start:
-    """How a container of an image starts when nothing else is said."""
+    """How a container of an image starts: `command` when nothing else is said, by `entrypoint` in any case."""
 
+    entrypoint: Sequence[str]
     command: Sequence[str]
     env: Mapping[str, str]
     stop_signal: str = ""
@@ -151,6 +152,7 @@ def _encoded(content: object) -> bytes:
 
 def _config(image: Image, layers: Sequence[_Blob], start: Start) -> dict[str, Any]:
     run: dict[str, Any] = {
+        "Entrypoint": list(start.entrypoint),
         "Cmd": list(start.command),
         "Env": [f"{key}={value}" for key, value in start.env.items()],
         "WorkingDir": "/",

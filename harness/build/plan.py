@@ -1,7 +1,7 @@
 """From recipes to layers: each with a digest of all that decides its content, and of nothing else.
 
-An image is a pile of layers. `debian` or `packages` lies below, then `python`, `npm`, `go` and `files`: an edit of code or
-of a file rebuilds that layer only. Increase a kind's number in FORMAT when its way of building changes.
+An image is a pile of layers. `debian` or `packages` lies below, then `python`, `npm`, `go` and `files`: an edit of code
+or of a file rebuilds that layer only. Increase a kind's number in FORMAT when its way of building changes.
 """
 
 from __future__ import annotations

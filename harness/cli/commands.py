@@ -16,6 +16,7 @@ from harness.cli import doctor as doctoring
 from harness.cli import ordering, testing
 from harness.cli.reporter import reporter
 from harness.cli.status import show_labs, show_status
+from harness.engine.engines import ENGINES
 from harness.host import HOST_KINDS
 from harness.lab.lifecycle import Timings
 
@@ -44,9 +45,14 @@ def labctl() -> None:
     "--host", type=click.Choice(HOST_KINDS), help="Kind of lab host; without it this machine's kernel decides."
 )
 @click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    help="What makes the nodes: our own engine (native, the default) or the real containerlab with Docker.",
+)
+@click.option(
     "--no-orders", is_flag=True, help="Place no orders; with an orchestrator, end when every device is managed."
 )
-def up(topology: str, name: str | None, host: str | None, no_orders: bool) -> None:
+def up(topology: str, name: str | None, host: str | None, engine: str | None, no_orders: bool) -> None:
     """Bring a lab to life; ends when its tunnels are up and its probes pass.
 
     TOPOLOGY is the name of a folder in topologies/ or a containerlab file. On a running lab it repairs what is missing.
@@ -56,13 +62,16 @@ def up(topology: str, name: str | None, host: str | None, no_orders: bool) -> No
     \b
     labctl up
     labctl up plain --host local
+    labctl up --name second --engine containerlab
     labctl up ./my.clab.yml --name mine
     """
     loaded = topologies.load(topology)
     timings = Timings()
     with (
         reporter() as progress,
-        labs.up(loaded, name=name, host=host, orders=not no_orders, progress=progress, timings=timings) as lab,
+        labs.up(
+            loaded, name=name, host=host, engine=engine, orders=not no_orders, progress=progress, timings=timings
+        ) as lab,
     ):
         show_status(console, lab, loaded)
         phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in timings.phases.items())

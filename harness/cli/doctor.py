@@ -13,7 +13,7 @@ from harness.build.store import cache_dir
 from harness.cli.reporter import reporter
 from harness.host import choose
 from harness.host.capabilities import local_capabilities
-from harness.host.select import HOST_IMAGE
+from harness.host.rootfs import HOST_IMAGE
 from harness.paths import TOPOLOGIES, state_dir
 from harness.topology import TopologyError, load
 

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
-from harness.engine.base import EngineError, NodeState, World
+from harness.engine.base import NodeState, World
+from harness.engine.worlds import links_of, node_of, states
 from harness.host.channel import Agent
 
 _BUILD_SECONDS = 120
-
-
-def exec_command(node: str, argv: list[str], *, terminal: bool = False) -> list[str]:
-    """What runs `argv` in a node when started on the lab host, streams and exit status passed through."""
-    return ["crun", "exec", *(["--tty"] if terminal else []), node, *argv]
 
 
 class NativeEngine:
@@ -34,28 +29,10 @@ class NativeEngine:
         return left
 
     def states(self) -> dict[str, NodeState]:
-        known = self._agent.call("node.states")
-        return {
-            node["name"]: NodeState(
-                running=known.get(node["name"], {}).get("status") == "running",
-                pid=known.get(node["name"], {}).get("pid", 0),
-            )
-            for node in self._world["nodes"]
-        }
+        return states(self._agent, self._world)
 
     def power_off(self, node: str) -> None:
-        self._agent.call("node.power_off", node=self._node(node), plugged=self._links(node))
+        self._agent.call("node.power_off", node=node_of(self._world, node), plugged=links_of(self._world, node))
 
     def power_on(self, node: str) -> None:
-        self._agent.call("node.power_on", node=self._node(node), plugged=self._links(node))
-
-    def _node(self, name: str) -> dict[str, Any]:
-        for node in self._world["nodes"]:
-            if node["name"] == name:
-                found: dict[str, Any] = node
-                return found
-        known = ", ".join(node["name"] for node in self._world["nodes"])
-        raise EngineError(f"this lab has no node {name!r}; it has {known}")
-
-    def _links(self, node: str) -> list[dict[str, Any]]:
-        return [link for link in self._world["links"] if any(end["node"] == node for end in link["ends"])]
+        self._agent.call("node.power_on", node=node_of(self._world, node), plugged=links_of(self._world, node))

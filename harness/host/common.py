@@ -51,7 +51,7 @@ class KeptHost(ABC):
         taken, holder = slot.take()
         with contextlib.ExitStack() as ours:
             ours.callback(holder.close)
-            self._record.write_text(json.dumps({"kind": self.kind, "slot": taken.index}))
+            self._record.write_text(json.dumps({"kind": self.kind, "slot": taken.index, "image": self.rootfs.image}))
             (self.place.folder / "host.ready").unlink(missing_ok=True)
             self.place.log.unlink(missing_ok=True)
             inherited = self._prepare(taken)

@@ -6,7 +6,6 @@ from harness.host import cable, keeper
 from harness.host.base import HostError
 from harness.host.channel import Agent
 from harness.host.common import KeptHost
-from harness.host.rootfs import PYTHON
 from harness.host.slot import Slot
 
 _BRIDGE = "mgmt"
@@ -51,4 +50,4 @@ class Local(KeptHost):
         return [*enter, "--", *environment, *argv]
 
     def agent(self) -> Agent:
-        return Agent(f"popen//python={' '.join(self.command(PYTHON))}")
+        return Agent(f"popen//python={' '.join(self.command(self.rootfs.python))}")

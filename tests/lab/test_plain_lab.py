@@ -24,6 +24,8 @@ def test_hosts_reach_each_other_through_the_router(lab: Lab) -> None:
 
 def test_lab_needs_nothing_of_the_kernel_and_runs_on_it(lab: Lab) -> None:
     """The path without a lab kernel stays alive: this topology asks for nothing that a kernel may lack."""
+    if lab.record.engine != "native":
+        pytest.skip("Docker and containerlab ask for more")
     assert lab.record.host == "local", lab.record.reason
 
 

@@ -15,7 +15,7 @@ from harness.build import archive
 from harness.build.archive import Start
 from harness.build.images import Image
 
-START = Start(["/usr/bin/runsvdir", "-P", "/etc/service"], {"PATH": "/bin"}, "SIGHUP")
+START = Start(["/bin/sh"], ["/usr/bin/runsvdir", "-P", "/etc/service"], {"PATH": "/bin"}, "SIGHUP")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="whiteouts are devices: run `labctl test` as root")
 
 

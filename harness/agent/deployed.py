@@ -1,0 +1,91 @@
+"""The world of a lab whose nodes containerlab makes: its files, its binary, and the patch panel behind its links.
+
+containerlab gives each node its half of every cable, with the other half on the lab host. There they are connected as
+those of any other lab are (`harness.agent.links`), so that cables outlive the power of nodes, which containerlab's own
+do not.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import Any
+
+from harness.agent import audit, containers, links
+from harness.agent.commands import set_up
+from harness.agent.places import DISK, NETNS
+from harness.agent.shell import ToolError
+from harness.agent.world import World, each, make_management, plug_management
+
+# Containers live as long as the disk does; so must what containerlab knows of them.
+FOLDER = DISK / ".containerlab"
+_PROGRAM = "/opt/containerlab/bin/containerlab"
+_SECONDS = 300
+
+
+def build(world: World, deploy: dict[str, str], start: list[str]) -> None:
+    """Have containerlab deploy topologies of its own format (name → text), give power to the nodes `start` that were
+    made before, plug in all that have power, and set up those that have just got it.
+    """
+    before = {name for name, state in containers.states().items() if state["status"] == "running"}
+    for name, topology in deploy.items():
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        file = FOLDER / f"{name}.clab.yml"
+        file.write_text(topology)
+        _containerlab("deploy", "--topo", str(file), "--skip-labdir-acl")
+    for name in start:
+        containers.power_on(name)
+    powered = [node for node in world["nodes"] if containers.pid(node["name"])]
+    make_management(world["management"]["bridge_address"])
+    _plug(world["links"])
+    for node in powered:
+        plug_management(node)
+    each(set_up, [node for node in powered if node["name"] not in before])
+
+
+def demolish(world: World) -> list[str]:
+    """Undo `build`, also when it got only half way; returns what is left over, which should be nothing."""
+    for file in sorted(FOLDER.glob("*.clab.yml")):
+        _containerlab("destroy", "--topo", str(file), "--cleanup")
+        file.unlink()
+    containers.remove_all()
+    for link in world["links"]:
+        links.remove(link)
+    for node in world["nodes"]:
+        links.unplug_management(node["number"])
+        (NETNS / node["name"]).unlink(missing_ok=True)
+    return audit.leftovers() + [f"container {name}" for name in containers.states()]
+
+
+def power_off(node: dict[str, Any], plugged: list[links.Link]) -> None:
+    """Cut a node's power: processes gone, network state gone, links without carrier, its disk stays."""
+    containers.power_off(node["name"])
+    for link in plugged:
+        links.unplug(link, node["name"])
+    links.unplug_management(node["number"])
+
+
+def power_on(node: dict[str, Any], plugged: list[links.Link]) -> None:
+    """Give it power again; ends that face nodes without power stay unplugged until those get theirs."""
+    if containers.pid(node["name"]):
+        return
+    containers.power_on(node["name"])
+    _plug(plugged)
+    plug_management(node)
+    set_up(node)
+
+
+def _plug(wanted: list[links.Link]) -> None:
+    for link in wanted:
+        if all(containers.pid(end["node"]) for end in link["ends"]):
+            links.plug(link)
+
+
+def _containerlab(*arguments: str) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": "/root", "CLAB_VERSION_CHECK": "disable"}
+    done = subprocess.run(
+        [_PROGRAM, *arguments], capture_output=True, text=True, timeout=_SECONDS, check=False, cwd=FOLDER,
+        env=environment,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise ToolError(f"containerlab {' '.join(arguments)}: {(done.stderr or done.stdout).strip()}")

@@ -1,0 +1,121 @@
+"""The disk that lab hosts with Docker start from: an ext4 file system that holds the daemon's data, images loaded.
+
+Loading takes tens of seconds, so it is done once for all labs, on a lab host of its own; lab kernels read the file
+where it lies and keep only what they write. A disk that holds more than is asked for serves as well; a new one starts
+as the newest before it, and only what that lacks is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.build import BuildError, Image, archive, digest, ensure
+from harness.build.progress import Progress
+from harness.build.store import Store
+from harness.engine.start import START
+from harness.host import LabPlace, make_host
+from harness.paths import labs_dir
+
+IMAGE = "containerlab"
+KIND = "docker-disk"
+FORMAT = 1
+LABEL = "docker disk"
+_FILE = "disk.img"
+_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A finished one: what was loaded (image → digest), onto which lab host's image."""
+
+    file: Path
+    host: str
+    held: Mapping[str, str]
+    made: str
+
+    def holds(self, wanted: Mapping[str, str]) -> bool:
+        return wanted.items() <= self.held.items()
+
+
+def ensure_disk(images: Mapping[str, Image], kind: str, progress: Progress) -> Path:
+    """The file of a disk that holds `images`, made on a lab host of `kind` when there is none.
+
+    Raises:
+        BuildError, HostError: it could not be made.
+    """
+    store = Store()
+    host = ensure([IMAGE], progress)[IMAGE].digest
+    wanted = {image.name: image.digest for image in images.values()}
+    if (found := _find(store, host, wanted)) is not None:
+        return found
+    with store.locked(KIND, LABEL, progress):
+        return _find(store, host, wanted) or _make(store, host, images, wanted, kind, progress)
+
+
+def _find(store: Store, host: str, wanted: Mapping[str, str]) -> Path | None:
+    return next((disk.file for disk in _disks(store, host) if disk.holds(wanted)), None)
+
+
+def _disks(store: Store, host: str) -> list[Disk]:
+    """The finished ones of this lab host's image, newest first."""
+    found = []
+    for file in store.folder("layers").glob(f"*/{_FILE}"):
+        meta = json.loads(file.with_name("meta.json").read_text(encoding="utf-8"))
+        if meta.get("kind") == KIND and meta["host"] == host and meta["format"] == FORMAT:
+            found.append(Disk(file, host, meta["images"], meta["made"]))
+    return sorted(found, key=lambda disk: disk.made, reverse=True)
+
+
+def _make(
+    store: Store, host: str, images: Mapping[str, Image], wanted: Mapping[str, str], kind: str, progress: Progress
+) -> Path:
+    begun = time.monotonic()
+    before = next(iter(_disks(store, host)), None)
+    held = {**(before.held if before else {}), **wanted}
+    missing = [image for image in images.values() if not before or not before.holds({image.name: image.digest})]
+    key = digest.combine(KIND, FORMAT, host, sorted(held.items()))
+    # Whoever has the lock owns this lab host; one that is there was left by a build that died.
+    place = LabPlace(KIND, labs_dir() / f".{KIND}")
+    machine = make_host(kind, place, IMAGE)
+    machine.remove()
+    place.folder.mkdir(mode=0o700, parents=True)
+    try:
+        if before is not None:
+            _copy(before.file, place.folder / _FILE)
+        progress.step(LABEL, f"packing {', '.join(image.name for image in missing)}")
+        archive.write(missing, START, place.folder / "images.tar")
+        progress.step(LABEL, "loading them into Docker")
+        machine.start()
+        agent = machine.agent()
+        try:
+            agent.call("docker.load", _SECONDS, file="/lab/images.tar")
+            agent.call("docker.leave_disk", _SECONDS)
+        finally:
+            agent.close()
+        machine.stop()
+        seconds = round(time.monotonic() - begun, 1)
+        with store.workspace(key) as work:
+            entry = work / "entry"
+            entry.mkdir()
+            shutil.move(place.folder / _FILE, entry / _FILE)
+            meta = {"kind": KIND, "image": IMAGE, "format": FORMAT, "host": host, "images": held, "seconds": seconds}
+            found = store.publish(key, entry, meta)
+    finally:
+        machine.remove()
+    progress.done(LABEL, f"{len(missing)} images loaded in {seconds:g} s")
+    return found / _FILE
+
+
+def _copy(source: Path, target: Path) -> None:
+    done = subprocess.run(
+        ["cp", "--sparse=always", "--reflink=auto", str(source), str(target)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise BuildError(f"{LABEL}: {done.stderr.strip()}")

@@ -1,0 +1,35 @@
+"""How a node starts as a Docker container: what crun's bundle gives it otherwise (`harness.agent.bundle`).
+
+The image's entry point makes /run and /tmp empty at every power-on. Where the engine asks it to, it takes away the
+resolv.conf that Docker lays over the node's own, and waits for cables: containers start before they are plugged in, and
+what runs in a box expects its interfaces as on any other machine.
+"""
+
+from __future__ import annotations
+
+from harness.agent.bundle import DEFAULT_CMD, DEFAULT_ENV
+from harness.build.archive import Start
+
+WAIT = "ELASTICLAB_WAIT"
+"""An interface that must have an IPv4 address; at most 30 seconds."""
+
+_MOUNTS = "mount -t tmpfs -o nosuid,nodev,mode={mode} tmpfs {place} 2>/dev/null || rm -rf {place}/* 2>/dev/null"
+_SCRIPT = "\n".join(
+    [
+        _MOUNTS.format(place="/run", mode="755"),
+        _MOUNTS.format(place="/tmp", mode="1777"),
+        f'if [ -n "${WAIT}" ]; then',
+        "    umount /etc/resolv.conf; tries=0",
+        f'    until grep -q "^${WAIT}" /proc/net/route || [ "$tries" -ge 600 ]; do',
+        "        tries=$((tries + 1)); sleep 0.05",
+        "    done",
+        "fi",
+        'exec "$@"',
+    ]
+)
+START = Start(
+    entrypoint=["/bin/sh", "-c", _SCRIPT, "start"],
+    command=DEFAULT_CMD,
+    env=DEFAULT_ENV,
+    stop_signal="SIGHUP",  # what runsvdir(8) takes for a reason to end its services
+)
