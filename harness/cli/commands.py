@@ -13,7 +13,7 @@ from rich.console import Console
 from harness import lab as labs
 from harness import topology as topologies
 from harness.cli import doctor as doctoring
-from harness.cli import ordering, testing
+from harness.cli import exporting, ordering, testing
 from harness.cli.reporter import reporter
 from harness.cli.status import show_labs, show_status
 from harness.engine.engines import ENGINES
@@ -195,8 +195,9 @@ def doctor() -> int:
     show_default="the processors, at most 8",
     help="Tests at once; each has labs of its own.",
 )
+@click.option("--engine", type=click.Choice(ENGINES), help="What makes the labs' nodes (default: native).")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def test(reuse: str | None, only: tuple[str, ...], jobs: int, arguments: tuple[str, ...]) -> int:
+def test(reuse: str | None, only: tuple[str, ...], jobs: int, engine: str | None, arguments: tuple[str, ...]) -> int:
     """Prove it: lint, types, unit tests (also in the nodes' own Debian), then packets in labs made for the purpose.
 
     ARGUMENTS go to pytest.
@@ -205,9 +206,37 @@ def test(reuse: str | None, only: tuple[str, ...], jobs: int, arguments: tuple[s
     labctl test
     labctl test --only lab -- -k encrypted -x
     labctl test --only lab --reuse demo
+    labctl test --only lab --engine containerlab
     labctl test -n 1 -- --pdb
     """
-    return testing.run(console, only or testing.PARTS, testing.Run(reuse, jobs, list(arguments)))
+    return testing.run(console, only or testing.PARTS, testing.Run(reuse, jobs, list(arguments), engine))
+
+
+@labctl.group()
+def image() -> None:
+    """The root file systems that nodes have."""
+
+
+@image.command()
+@click.argument("name", nargs=-1, required=True)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The archive's file; without it NAME.tar in the current folder.",
+)
+def export(name: tuple[str, ...], output: Path | None) -> int:
+    """Write images as an archive that `docker load` takes, and any tool that knows OCI image layouts.
+
+    NAME is a folder of images/; built when it is missing. Several in one archive share their layers. Loaded, it is what
+    topologies call it (elasticlab/NAME:latest), so that `containerlab deploy` takes our topology files as they are. The
+    same content has the same digest; the date in it is $SOURCE_DATE_EPOCH, or always the same.
+
+    \b
+    labctl image export endpoint
+    labctl image export element endpoint stack --output demo.tar
+    """
+    return exporting.export(console, name, output)
 
 
 @labctl.command()

@@ -7,6 +7,7 @@ as the newest before it, and only what that lacks is loaded.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -32,10 +33,9 @@ _SECONDS = 600
 
 @dataclass(frozen=True)
 class Disk:
-    """A finished one: what was loaded (image → digest), onto which lab host's image."""
+    """A finished one: what was loaded into it (image → digest)."""
 
     file: Path
-    host: str
     held: Mapping[str, str]
     made: str
 
@@ -50,7 +50,8 @@ def ensure_disk(images: Mapping[str, Image], kind: str, progress: Progress) -> P
         BuildError, HostError: it could not be made.
     """
     store = Store()
-    host = ensure([IMAGE], progress)[IMAGE].digest
+    # What loads it, and how the images in it start.
+    host = digest.combine(FORMAT, ensure([IMAGE], progress)[IMAGE].digest, dataclasses.asdict(START))
     wanted = {image.name: image.digest for image in images.values()}
     if (found := _find(store, host, wanted)) is not None:
         return found
@@ -63,12 +64,12 @@ def _find(store: Store, host: str, wanted: Mapping[str, str]) -> Path | None:
 
 
 def _disks(store: Store, host: str) -> list[Disk]:
-    """The finished ones of this lab host's image, newest first."""
+    """The finished ones of this kind of lab host, newest first."""
     found = []
     for file in store.folder("layers").glob(f"*/{_FILE}"):
         meta = json.loads(file.with_name("meta.json").read_text(encoding="utf-8"))
-        if meta.get("kind") == KIND and meta["host"] == host and meta["format"] == FORMAT:
-            found.append(Disk(file, host, meta["images"], meta["made"]))
+        if meta["host"] == host:
+            found.append(Disk(file, meta["images"], meta["made"]))
     return sorted(found, key=lambda disk: disk.made, reverse=True)
 
 
@@ -79,7 +80,7 @@ def _make(
     before = next(iter(_disks(store, host)), None)
     held = {**(before.held if before else {}), **wanted}
     missing = [image for image in images.values() if not before or not before.holds({image.name: image.digest})]
-    key = digest.combine(KIND, FORMAT, host, sorted(held.items()))
+    key = digest.combine(KIND, host, sorted(held.items()))
     # Whoever has the lock owns this lab host; one that is there was left by a build that died.
     place = LabPlace(KIND, labs_dir() / f".{KIND}")
     machine = make_host(kind, place, IMAGE)
@@ -104,7 +105,7 @@ def _make(
             entry = work / "entry"
             entry.mkdir()
             shutil.move(place.folder / _FILE, entry / _FILE)
-            meta = {"kind": KIND, "image": IMAGE, "format": FORMAT, "host": host, "images": held, "seconds": seconds}
+            meta = {"kind": KIND, "image": IMAGE, "host": host, "images": held, "seconds": seconds}
             found = store.publish(key, entry, meta)
     finally:
         machine.remove()

@@ -10,8 +10,8 @@ from __future__ import annotations
 from harness.agent.bundle import DEFAULT_CMD, DEFAULT_ENV
 from harness.build.archive import Start
 
-WAIT = "ELASTICLAB_WAIT"
-"""An interface that must have an IPv4 address; at most 30 seconds."""
+WAIT = "WAIT_FOR_INTERFACE"
+"""Names an interface that must have an IPv4 address; at most 30 seconds."""
 
 _MOUNTS = "mount -t tmpfs -o nosuid,nodev,mode={mode} tmpfs {place} 2>/dev/null || rm -rf {place}/* 2>/dev/null"
 _SCRIPT = "\n".join(

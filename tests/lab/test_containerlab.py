@@ -1,0 +1,83 @@
+"""The containerlab engine: the real binary and Docker make the lab, and the same tests pass on it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.lab import Lab
+from tests.lab.test_plain_lab import *  # noqa: F403 (what holds for a lab holds on either engine)
+
+pytestmark = pytest.mark.topology("plain", engine="containerlab")
+
+HOST_2 = "10.2.0.10"
+
+
+def on_host(lab: Lab, *argv: str) -> str:
+    """Standard output of a command on the lab host."""
+    done = subprocess.run(lab.host.command(*argv), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def inspected(lab: Lab, *what: str) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = json.loads(on_host(lab, "docker", "inspect", *what))
+    return found
+
+
+def test_the_nodes_are_containers_that_containerlab_deployed(lab: Lab) -> None:
+    for node, container in zip(lab.nodes, inspected(lab, *lab.nodes), strict=True):
+        labels = container["Config"]["Labels"]  # type: ignore[index]
+        assert labels["containerlab"] == lab.name
+        assert labels["clab-node-kind"] == "linux"
+        state = lab.engine.states()[node]
+        assert state.running
+        assert state.pid == container["State"]["Pid"]  # type: ignore[index]
+
+
+def test_a_cable_outlives_the_power_of_both_its_nodes(lab: Lab) -> None:
+    for name in ("host-1", "router"):
+        lab[name].power.off()
+    assert not any(lab.engine.states()[name].running for name in ("host-1", "router"))
+    lab["host-1"].power.on()
+    assert lab["host-1"].run("ip", "link", "show", "lan").status != 0, "there is nobody at the other end"
+    lab["router"].power.on()
+    lab["host-1"].must_reach(HOST_2)
+    with lab.link("host-1:lan").cut():
+        lab["host-1"].must_not_reach(HOST_2)
+    lab["host-1"].must_reach(HOST_2)
+
+
+def test_a_node_that_died_by_itself_has_no_power_and_can_be_given_it(lab: Lab) -> None:
+    node = lab["host-2"]
+    on_host(lab, "docker", "kill", "host-2")
+    assert not node.running
+    lab["host-1"].must_not_reach(HOST_2)
+    node.power.on()
+    lab["host-1"].must_reach(HOST_2)
+
+
+def test_a_command_from_outside_has_input_output_and_status(lab: Lab) -> None:
+    argv = lab.command("host-1", ["sh", "-c", "cat; echo err >&2; exit 7"])
+    done = subprocess.run(argv, input="in\n", capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (7, "in\n", "err\n")
+
+
+def test_an_exported_image_is_the_one_that_the_nodes_have(lab: Lab, tmp_path: Path) -> None:
+    """Docker takes the archive, and names what is in it by its content: exported twice it is the same image."""
+    before = inspected(lab, "host-1")[0]["Image"]
+    file = lab.place.folder / "endpoint.tar"
+    command = [sys.executable, "-m", "harness.cli", "image", "export", "endpoint", "--output", str(file)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+    assert said.startswith("elasticlab/endpoint:latest  sha256:")
+    try:
+        lab.agent.call("docker.load", 120, file=f"/lab/{file.name}")
+    finally:
+        file.unlink()
+    image = inspected(lab, "elasticlab/endpoint:latest")[0]
+    assert image["Id"] == before
+    assert on_host(lab, "docker", "run", "--rm", "--network", "none", str(image["Id"]), "echo", "starts") == "starts\n"
