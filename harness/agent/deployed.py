@@ -37,7 +37,8 @@ def build(world: World, deploy: dict[str, str], start: list[str]) -> None:
         containers.power_on(name)
     powered = [node for node in world["nodes"] if containers.pid(node["name"])]
     make_management(world["management"]["bridge_address"])
-    _plug(world["links"])
+    for link in world["links"]:
+        links.plug(link)
     for node in powered:
         plug_management(node)
     each(set_up, [node for node in powered if node["name"] not in before])
@@ -66,19 +67,14 @@ def power_off(node: dict[str, Any], plugged: list[links.Link]) -> None:
 
 
 def power_on(node: dict[str, Any], plugged: list[links.Link]) -> None:
-    """Give it power again; ends that face nodes without power stay unplugged until those get theirs."""
+    """Give it power again; links to nodes without power have no carrier until those get theirs."""
     if containers.pid(node["name"]):
         return
     containers.power_on(node["name"])
-    _plug(plugged)
+    for link in plugged:
+        links.plug(link)
     plug_management(node)
     set_up(node)
-
-
-def _plug(wanted: list[links.Link]) -> None:
-    for link in wanted:
-        if all(containers.pid(end["node"]) for end in link["ends"]):
-            links.plug(link)
 
 
 def _containerlab(*arguments: str) -> None:

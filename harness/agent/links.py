@@ -66,13 +66,18 @@ def _namespace(node: str) -> Iterator[int]:
 def plug(link: Link) -> None:
     """Make a link whole: missing ends are made, the cross-connection set, both ends up. Idempotent.
 
-    A whole link is not touched: traffic may be on it, or a test may have cut it.
+    A whole link is not touched: traffic may be on it, or a test may have cut it. Where one node has no power the other
+    has its interface all the same, without carrier.
     """
     names = [port(link["index"], side) for side in SIDES]
     if all(map(_is_whole, names)):
         return
-    for name, end in zip(names, link["ends"], strict=True):
-        _make_end(name, end, link["mtu"])
+    powered = [(NETNS / end["node"]).exists() for end in link["ends"]]
+    for name, end, power in zip(names, link["ends"], powered, strict=True):
+        if power:
+            _make_end(name, end, link["mtu"])
+    if not all(powered):
+        return
     first, second = map(_index, names)
     _redirect(first, second)
     _redirect(second, first)

@@ -16,7 +16,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from harness.agent import audit, links, namespaces, nodes
 from harness.agent.commands import set_up
-from harness.agent.places import DISK, MANAGEMENT_BRIDGE, NETNS
+from harness.agent.places import DISK, MANAGEMENT_BRIDGE
 
 World = dict[str, Any]
 _PARALLEL = 4
@@ -65,14 +65,13 @@ def power_off(node: dict[str, Any], plugged: list[links.Link]) -> None:
 
 
 def power_on(node: dict[str, Any], plugged: list[links.Link]) -> None:
-    """Give it power again; ends that face nodes without power stay unplugged until those get theirs."""
+    """Give it power again; links to nodes without power have no carrier until those get theirs."""
     if node["name"] in nodes.states():
         return
     namespaces.create(node["name"])
     plug_management(node)
     for link in plugged:
-        if all((NETNS / end["node"]).exists() for end in link["ends"]):
-            links.plug(link)
+        links.plug(link)
     _boot(node)
 
 

@@ -39,19 +39,6 @@ def test_the_nodes_are_containers_that_containerlab_deployed(lab: Lab) -> None:
         assert state.pid == container["State"]["Pid"]  # type: ignore[index]
 
 
-def test_a_cable_outlives_the_power_of_both_its_nodes(lab: Lab) -> None:
-    for name in ("host-1", "router"):
-        lab[name].power.off()
-    assert not any(lab.engine.states()[name].running for name in ("host-1", "router"))
-    lab["host-1"].power.on()
-    assert lab["host-1"].run("ip", "link", "show", "lan").status != 0, "there is nobody at the other end"
-    lab["router"].power.on()
-    lab["host-1"].must_reach(HOST_2)
-    with lab.link("host-1:lan").cut():
-        lab["host-1"].must_not_reach(HOST_2)
-    lab["host-1"].must_reach(HOST_2)
-
-
 def test_a_node_that_died_by_itself_has_no_power_and_can_be_given_it(lab: Lab) -> None:
     node = lab["host-2"]
     on_host(lab, "docker", "kill", "host-2")

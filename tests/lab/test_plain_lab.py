@@ -68,6 +68,19 @@ def test_power_cycle_keeps_the_disk_and_loses_everything_else(lab: Lab) -> None:
     node.must_reach(HOST_2)  # the topology's commands were run again, the link was plugged in again
 
 
+def test_a_cable_outlives_the_power_of_both_its_nodes(lab: Lab) -> None:
+    for name in ("host-1", "router"):
+        lab[name].power.off()
+    assert not any(lab.engine.states()[name].running for name in ("host-1", "router"))
+    lab["host-1"].power.on()
+    assert "NO-CARRIER" in lab["host-1"].exec("ip", "link", "show", "lan"), "there is nobody at the other end"
+    lab["router"].power.on()
+    lab["host-1"].must_reach(HOST_2)
+    with lab.link("host-1:lan").cut():
+        lab["host-1"].must_not_reach(HOST_2)
+    lab["host-1"].must_reach(HOST_2)
+
+
 def test_a_cut_link_takes_carrier_from_both_ends_and_comes_back(lab: Lab) -> None:
     link = lab.link("host-1:lan")
     with link.cut():
