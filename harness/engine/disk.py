@@ -7,7 +7,9 @@ as the newest before it, and only what that lacks is loaded.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import json
 import shutil
 import subprocess
@@ -27,6 +29,7 @@ IMAGE = "containerlab"
 KIND = "docker-disk"
 FORMAT = 1
 LABEL = "docker disk"
+KEPT = 3
 _FILE = "disk.img"
 _SECONDS = 600
 
@@ -73,6 +76,33 @@ def _disks(store: Store, host: str) -> list[Disk]:
     return sorted(found, key=lambda disk: disk.made, reverse=True)
 
 
+def prune(store: Store) -> None:
+    """Remove disks that later ones replaced; those that labs started from stay, for these keep what differs only."""
+    made = sorted(store.folder("layers").glob(f"*/{_FILE}"), key=lambda file: file.stat().st_mtime, reverse=True)
+    used = _used()
+    for file in made[KEPT:]:
+        if str(file) not in used and not _is_open(file):
+            shutil.rmtree(file.parent)
+
+
+def _used() -> set[str]:
+    found = set()
+    for record in labs_dir().glob("*/host.json"):
+        with contextlib.suppress(FileNotFoundError, ValueError):  # the lab goes, or comes, at this moment
+            found.add(str(json.loads(record.read_text()).get("disk")))
+    return found
+
+
+def _is_open(file: Path) -> bool:
+    """Whether some lab kernel has it, also one whose lab's folder is elsewhere: each locks what it reads."""
+    with file.open("r+b") as handle:
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        return False
+
+
 def _make(
     store: Store, host: str, images: Mapping[str, Image], wanted: Mapping[str, str], kind: str, progress: Progress
 ) -> Path:
@@ -107,6 +137,7 @@ def _make(
             shutil.move(place.folder / _FILE, entry / _FILE)
             meta = {"kind": KIND, "image": IMAGE, "host": host, "images": held, "seconds": seconds}
             found = store.publish(key, entry, meta)
+        prune(store)
     finally:
         machine.remove()
     progress.done(LABEL, f"{len(missing)} images loaded in {seconds:g} s")

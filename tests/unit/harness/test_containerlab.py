@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.build import Image
+from harness.build.store import Store
 from harness.engine.containerlab import ContainerlabEngine, deployment
 from harness.engine.describe import world
-from harness.engine.disk import Disk
+from harness.engine.disk import Disk, prune
+from harness.host import HostError, LabPlace
+from harness.host.lab_kernel import LabKernel
+from harness.host.rootfs import Rootfs
 from harness.host.slot import Slot
+from harness.paths import labs_dir
 from harness.topology import load
 
 IMAGES = {name: Image(name, "0", (Path("/cache/x"),)) for name in ("element", "endpoint", "stack")}
@@ -112,3 +120,46 @@ def test_a_disk_serves_who_wants_what_it_holds_or_less() -> None:
     assert disk.holds({"endpoint": "1"})
     assert not disk.holds({"endpoint": "2"})
     assert not disk.holds({"endpoint": "1", "stack": "3"})
+
+
+@pytest.fixture
+def disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Store, list[Path]]:
+    """A cache with six disks, the newest first."""
+    monkeypatch.setenv("ELASTICLAB_STATE", str(tmp_path / "state"))
+    store = Store(tmp_path / "cache")
+    made = [store.folder("layers", str(number)) / "disk.img" for number in range(6)]
+    for number, file in enumerate(made):
+        file.write_bytes(b"x")
+        os.utime(file, (1_000_000 - number, 1_000_000 - number))
+    return store, made
+
+
+def test_disks_go_when_they_were_replaced_unless_a_lab_needs_them(disks: tuple[Store, list[Path]]) -> None:
+    store, made = disks
+    lab = labs_dir() / "mine"
+    lab.mkdir(parents=True)
+    (lab / "host.json").write_text(json.dumps({"disk": str(made[4])}))
+    opened = f"import fcntl; f = open({str(made[5])!r}); fcntl.lockf(f, fcntl.LOCK_SH); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", opened], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as kernel:
+        assert kernel.stdout is not None
+        kernel.stdout.readline()
+        prune(store)
+        kernel.kill()
+    assert [file.exists() for file in made] == [True, True, True, False, True, True]
+    prune(store)
+    assert [file.exists() for file in made] == [True, True, True, False, True, False]
+
+
+def test_a_lab_stays_with_the_disk_that_it_started_from(disks: tuple[Store, list[Path]]) -> None:
+    store, made = disks
+    place = LabPlace("mine", labs_dir() / "mine")
+    place.folder.mkdir(parents=True)
+    host = LabKernel(place, Rootfs((), store.folder("layers"), "containerlab", made[0]), Path("/linux"))
+    assert host.first_disk() == made[0]
+    (place.folder / "host.json").write_text(json.dumps({"disk": str(made[1])}))
+    assert host.first_disk() == made[0], "nothing was written yet"
+    (place.folder / "disk.cow").touch()
+    assert host.first_disk() == made[1]
+    made[1].unlink()
+    with pytest.raises(HostError, match="labctl down mine"):
+        host.first_disk()
