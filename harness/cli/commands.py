@@ -217,7 +217,7 @@ def image() -> None:
     """The root file systems that nodes have."""
 
 
-@image.command()
+@image.command("export")
 @click.argument("name", nargs=-1, required=True)
 @click.option(
     "--output",
@@ -225,7 +225,7 @@ def image() -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The archive's file; without it NAME.tar in the current folder.",
 )
-def export(name: tuple[str, ...], output: Path | None) -> int:
+def export_image(name: tuple[str, ...], output: Path | None) -> int:
     """Write images as an archive that `docker load` takes, and any tool that knows OCI image layouts.
 
     NAME is a folder of images/; built when it is missing. Several in one archive share their layers. Loaded, it is what
@@ -236,7 +236,26 @@ def export(name: tuple[str, ...], output: Path | None) -> int:
     labctl image export endpoint
     labctl image export element endpoint stack --output demo.tar
     """
-    return exporting.export(console, name, output)
+    return exporting.export_images(console, name, output)
+
+
+@labctl.command("export")
+@click.argument("topology", default=DEFAULT)
+@click.option("--clabernetes", is_flag=True, help="As Kubernetes manifests for Clabernetes.")
+@click.option("--registry", metavar="HOST[/PATH]", help="Where the cluster pulls our images from.")
+@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="A file; else standard output.")
+def export_topology(topology: str, clabernetes: bool, registry: str | None, output: Path | None) -> int:
+    """Write a topology in another form.
+
+    The manifests are a Topology, and a ConfigMap with the files that nodes bind. The cluster must have Clabernetes,
+    hosts whose kernels have what the topology needs, and our images in its registry (`labctl image export`).
+
+    \b
+    labctl export --clabernetes --registry registry.example:5000 | kubectl apply -f -
+    """
+    if not clabernetes:
+        raise click.UsageError("say in which form: --clabernetes")
+    return exporting.export_topology(topologies.load(topology), registry, output)
 
 
 @labctl.command()
