@@ -12,17 +12,17 @@ import dataclasses
 import fcntl
 import json
 import shutil
-import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.build import BuildError, Image, archive, digest, ensure
+from harness.build import Image, archive, digest, ensure
 from harness.build.progress import Progress
 from harness.build.store import Store
 from harness.engine.start import START
 from harness.host import LabPlace, make_host
+from harness.host.local import copy_disk
 from harness.paths import labs_dir
 
 IMAGE = "containerlab"
@@ -118,7 +118,7 @@ def _make(
     place.folder.mkdir(mode=0o700, parents=True)
     try:
         if before is not None:
-            _copy(before.file, place.folder / _FILE)
+            copy_disk(before.file, place.folder / _FILE)
         progress.step(LABEL, f"packing {', '.join(image.name for image in missing)}")
         archive.write(missing, START, place.folder / "images.tar")
         progress.step(LABEL, "loading them into Docker")
@@ -142,12 +142,3 @@ def _make(
         machine.remove()
     progress.done(LABEL, f"{len(missing)} images loaded in {seconds:g} s")
     return found / _FILE
-
-
-def _copy(source: Path, target: Path) -> None:
-    done = subprocess.run(
-        ["cp", "--sparse=always", "--reflink=auto", str(source), str(target)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise BuildError(f"{LABEL}: {done.stderr.strip()}")

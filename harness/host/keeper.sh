@@ -28,18 +28,14 @@ mount -o remount,bind,ro opt/elasticlab
 mount -t proc proc proc
 mount --rbind /dev dev
 
-# Grown as it is used; made once, so that disks outlive the lab host. One that starts as DISK is a copy of it; a lab kernel
-# needs no copy: it keeps what differs, and never writes into DISK.
+# Grown as it is used; made once, so that disks outlive the lab host. A lab kernel that starts with DISK keeps what differs
+# from it, and never writes into it.
 ubd=/lab/disk.img
 if [ -n "$DISK" ] && [ "$KIND" = lab-kernel ]; then
     ubd=/lab/disk.cow,/$DISK
 elif [ ! -s lab/disk.img ]; then
-    if [ -n "$DISK" ]; then
-        cp --sparse=always --reflink=auto "$DISK" lab/disk.img.new
-    else
-        truncate -s "$DISK_SIZE" lab/disk.img.new
-        chroot . mkfs.ext4 -q -F -E lazy_itable_init=1,lazy_journal_init=1,nodiscard -m 0 /lab/disk.img.new
-    fi
+    truncate -s "$DISK_SIZE" lab/disk.img.new
+    chroot . mkfs.ext4 -q -F -E lazy_itable_init=1,lazy_journal_init=1,nodiscard -m 0 /lab/disk.img.new
     mv lab/disk.img.new lab/disk.img
 fi
 
