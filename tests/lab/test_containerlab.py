@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.agent.bundle import CAPABILITIES
 from harness.lab import Lab
 from tests.lab.test_plain_lab import *  # noqa: F403 (what holds for a lab holds on either engine)
 
@@ -68,3 +69,9 @@ def test_an_exported_image_is_the_one_that_the_nodes_have(lab: Lab, tmp_path: Pa
     image = inspected(lab, "elasticlab/endpoint:latest")[0]
     assert image["Id"] == before
     assert on_host(lab, "docker", "run", "--rm", "--network", "none", str(image["Id"]), "echo", "starts") == "starts\n"
+
+
+def test_what_runs_in_a_node_has_the_rights_of_a_network_box_and_no_others(lab: Lab) -> None:
+    """containerlab starts nodes privileged; with that a box could set the clock of the whole lab host."""
+    held = int(lab["host-1"].exec("awk", "/^CapEff/ {print $2}", "/proc/1/status"), 16)
+    assert held == sum(1 << number for number in CAPABILITIES.values())
