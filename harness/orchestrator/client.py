@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from harness.orchestrator.errors import Fault, RefusedError, UnavailableError, faults
+from harness.orchestrator.errors import Fault, OrchestratorError, RefusedError, UnavailableError, faults
 from harness.orchestrator.web import Answer, Web
 
 if TYPE_CHECKING:
@@ -43,12 +43,10 @@ class Orchestrator:
 
     @classmethod
     def of(cls, lab: Lab) -> Orchestrator:
-        """The one of a lab. Raises LabError when its topology has none."""
-        from harness.lab import LabError  # noqa: PLC0415 (a cycle: labs are brought up with this package)
-
+        """The one of a lab. Raises OrchestratorError when its topology has none."""
         nodes = [node.name for node in lab.topology.nodes.values() if node.role == "stack"]
         if len(nodes) != 1:
-            raise LabError(
+            raise OrchestratorError(
                 f"lab {lab.name} has {len(nodes)} orchestrators: orders need a topology with one node of "
                 "`elasticlab.role: stack`"
             )

@@ -30,6 +30,8 @@ FAR_HOST, FAR_VPC = "10.5.0.10", "172.16.0.20"
 POP, UCPE_3 = "203.0.113.2", "192.0.2.10"
 MARK = b"acme-was-here"
 PAYLOAD = f"UDP(dport=9999) / Raw({MARK!r})"
+ESP = f"Raw(bytes.fromhex('0000123400000001') + {MARK!r})"
+"""As much of RFC 4303 as somebody sees who has no key: an SPI and a sequence number."""
 ACME = Cloud("acme", 1, "203.0.113.21", key="the-key-of-acme-and-no-others")
 GLOBEX = Cloud("globex", 2, "203.0.113.22", key="the-key-of-globex-and-no-others")
 
@@ -121,6 +123,22 @@ class TestTheCloudsTunnel:
         assert arrived.count(f"src host {source} and dst host {target} and udp") == COUNT, arrived.frames()
         assert not own.contains(MARK)
         assert not victim.contains(MARK)
+
+    @pytest.mark.parametrize(
+        "inside", [ESP, f"GRE() / IP(src={HOST!r}, dst={VPC!r}, proto=50) / {ESP}"], ids=["", "in GRE"]
+    )
+    def test_nor_does_what_makes_linux_forget_that_it_came_by_ipsec(self, shared: Lab, inside: str) -> None:
+        """A tenant's own ESP: of what looks like that the kernel asks no policy any more."""
+        proto = 50 if inside == ESP else 47
+        forged = forgery.packet(shared, "host-1", f"IP(src={FAR_HOST!r}, dst={VPC!r}, proto={proto}) / {inside}")
+        before = dropped(shared, GATEWAY, "flow-foreign")
+        ours = way(shared, "acme")
+        with shared.capture("vpc-a:lan") as own, overheard(shared, GATEWAY, "ipsec-1") as arrived:
+            with forgery.admitted(shared["vmsr-1"], ours, f"{FAR_HOST}/32", f"{VPC}/32"):
+                forgery.send_by(shared["vmsr-1"], ours, VPC, forged)
+            wait_for("it to be counted", lambda: dropped(shared, GATEWAY, "flow-foreign") >= before + COUNT, 10)
+        assert arrived.count(f"src host {FAR_HOST} and dst host {VPC} and ip proto {proto}") == COUNT, arrived.frames()
+        assert not own.contains(MARK)
 
     @pytest.mark.parametrize(("source", "target"), [(FAR_HOST, VPC), (HOST, FAR_VPC)])
     def test_the_same_in_the_tunnel_whose_it_is_does_arrive(self, shared: Lab, source: str, target: str) -> None:

@@ -138,7 +138,7 @@ def test_nothing_of_the_overlay_leaves_in_clear(pop: Config) -> None:
     leaks = chain(pop, "leaks")
     in_clear = 'oifname != { "lo", "ipsec-1", "ipsec-2" } counter name "overlay-leak" drop'
     outer = ("udp dport 4789", "meta l4proto gre", "ip saddr { 100.127.0.1/32 }")
-    assert leaks[:2] == ["meta l4proto esp accept", "rt ipsec exists accept"]
+    assert leaks[:2] == ["meta l4proto esp ct state untracked accept", "rt ipsec exists accept"]
     assert leaks[2:] == [f"{what} {in_clear}" for what in outer]
 
 

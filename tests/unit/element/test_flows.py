@@ -180,8 +180,22 @@ class TestFilter:
         assert any(rule.startswith("ct zone set iifname map") and '"ipsec-1" : 1' in rule for rule in rules)
 
     def test_the_underlay_hears_nothing_new(self, changed: Edit, pop: Config) -> None:
-        assert not [rule for rule in self.rules(changed(gateway)) if rule.startswith('iifname "ipsec-1"')]
-        assert [rule for rule in self.rules(pop) if rule.startswith('iifname "ipsec-1" meta ipsec exists')]
+        said = 'iifname "ipsec-1" meta ipsec exists'
+        assert not [rule for rule in self.rules(changed(gateway)) if rule.startswith(said)]
+        assert [rule for rule in self.rules(pop) if rule.startswith(said)]
+
+    def test_what_has_no_proof_that_it_came_by_ipsec_must_be_of_the_flow(self, changed: Edit, pop: Config) -> None:
+        """The kernel would find no policy, and let it pass."""
+        rules = self.rules(changed(gateway))
+        asked = rules.index('meta ipsec missing iifname { "ipsec-1" } jump unproven')
+        assert rules[asked - 1].startswith("type filter hook prerouting priority raw")
+        start = rules.index("chain unproven {")
+        assert rules[start + 1 : rules.index("}", start)] == [
+            'iifname "ipsec-1" ip saddr { 10.9.0.0/24, 10.9.1.0/24 } ip daddr { 10.2.0.0/24 } return',
+            'iifname "ipsec-1" ip6 saddr { 2001:db8:9::/64 } ip6 daddr { 2001:db8:2::/64 } return',
+            'counter name "flow-foreign" drop',
+        ]
+        assert not [rule for rule in self.rules(pop) if "unproven" in rule], "GRE and VXLAN are bound to their tunnels"
 
 
 class TestIkev1:

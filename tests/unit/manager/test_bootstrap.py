@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import shutil
 import time
 
 import httpx
@@ -344,7 +343,6 @@ async def test_two_devices_cannot_have_one_name(world):
     assert 400 <= answer.status_code < 500
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed here")
 async def test_curl_is_a_device_too(world):
     """A client that nobody here wrote: IDevID in TLS, JSON in and out."""
     await world.register("SN1")

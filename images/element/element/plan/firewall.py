@@ -29,6 +29,7 @@ COUNTERS = (
     "vxlan-foreign-vni",
     "gre-in-clear",
     "gre-foreign",
+    "flow-foreign",
     "overlay-leak",
     "private-line-denied",
     "input-denied",
@@ -38,6 +39,7 @@ COUNTERS = (
 _VNI = "@th,96,24"
 """The VNI of RFC 7348, section 5. Not nft's ``vxlan vni``: it looks into the inner packet and, with Linux 7.3, matches
 nothing unless that is IP, so that ARP would be lost."""
+_UNPROVEN = "unproven"
 
 BRIDGE_COUNTERS = ("bpdu-filtered", "broadcast-limited", "gateway-spoofed", "router-imitated", *stations.COUNTERS)
 MSS_DIFFERENCE = 20
@@ -53,7 +55,7 @@ def ruleset(config: Config) -> Ruleset:
             *_chain("clear", "prerouting priority -450; policy accept", _clear(config)),
             *_chain("zones", "prerouting priority raw; policy accept", _arriving(config)),
             *_chain("own-zones", "output priority raw; policy accept", _leaving_by_itself(config)),
-            *(line for name, rules in breakout.chains(config) for line in _called(name, rules)),
+            *(line for name, rules in (*_unproven(config), *breakout.chains(config)) for line in _called(name, rules)),
             *(line for tenant in config.tenants for line in _called(_leaving(tenant), _from_tenant(config, tenant))),
             *_chain("marks", "prerouting priority mangle; policy accept", _marks(config)),
             *_chain("input", "input priority filter; policy drop", _input(config)),
@@ -113,9 +115,28 @@ def _clear(config: Config) -> Iterator[str]:
 
 def _arriving(config: Config) -> Iterator[str]:
     """Before conntrack."""
+    if interfaces := sorted({flow.interface for flow in _flows_of_tenants(config)}):
+        yield f"meta ipsec missing iifname {_names(interfaces)} jump {_UNPROVEN}"
     yield from _untracked(config, "iifname", "dport")
     yield from breakout.imitations(config)
     yield from _zones(config, "iifname")
+
+
+def _unproven(config: Config) -> Iterator[tuple[str, list[str]]]:
+    """Of what came by a tenant's IPsec interface and no longer says so, nothing passes but the flow's own.
+
+    Linux forgets it where it gathers packets and finds a tenant's own ESP in one (esp4_gro_receive). The kernel then
+    knows no interface to find a policy by (RFC 4301, section 5.2, step 4), and lets pass what has none.
+    """
+    if flows := _flows_of_tenants(config):
+        yield _UNPROVEN, [*(rule for flow in flows for rule in _of_a_flow(flow)), _drop("flow-foreign")]
+
+
+def _of_a_flow(flow: Flow) -> Iterator[str]:
+    local = {family: prefixes for family, _, prefixes in _by_family(flow.local)}
+    for family, _, remote in _by_family(flow.remote):
+        ends = f"{family} saddr {_set(remote)} {family} daddr {_set(local[family])}"
+        yield f'iifname "{flow.interface}" {ends} return'
 
 
 def _leaving_by_itself(config: Config) -> Iterator[str]:
@@ -248,6 +269,10 @@ def _flows(config: Config, tenant: str | None) -> list[Flow]:
     return [flow for flow in flows if config.interface(flow.interface).tenant == tenant]
 
 
+def _flows_of_tenants(config: Config) -> list[Flow]:
+    return [flow for tenant in config.tenants for flow in _flows(config, tenant.name)]
+
+
 def _by_family(prefixes: Iterable[str]) -> Iterator[tuple[str, str, list[str]]]:
     """Prefixes with what nft calls their family and its ICMP; nothing for a family that has none."""
     known = list(prefixes)
@@ -309,7 +334,7 @@ def _leaks(config: Config) -> Iterator[str]:
     """
     lines = firewall_line.lines(config)
     elsewhere = f"oifname != {_names(lines)} " if lines else ""
-    yield f"meta l4proto esp {elsewhere}accept"
+    yield f"meta l4proto esp ct state untracked {elsewhere}accept"
     yield "rt ipsec exists accept"
     inner = [i.name for i in config.of_kind(Kind.IPSEC)]
     in_clear = f"oifname != {_names(['lo', *inner])} {_drop('overlay-leak')}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import socket
 from collections.abc import AsyncIterator
 from urllib.parse import quote
@@ -278,7 +277,6 @@ async def test_httpx_over_a_socket(url):
         assert (await http.get(path)).status_code == 404
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed here")
 async def test_curl_over_a_socket(url):
     path = f"{url}/restconf/data/kit-test:machine=m%2F1"
     assert json.loads(await curl(path)) == {"kit-test:machine": [{"name": "m/1"}]}
