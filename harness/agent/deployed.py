@@ -7,8 +7,11 @@ do not.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from harness.agent import audit, containers, links
@@ -21,27 +24,34 @@ from harness.agent.world import World, each, make_management, plug_management
 FOLDER = DISK / ".containerlab"
 _PROGRAM = "/opt/containerlab/bin/containerlab"
 _SECONDS = 300
+_READY = Path("/run/elasticlab/set-up")
+_LOCK = Path("/run/elasticlab/containerlab.lock")
+
+
+def settle() -> None:
+    """Wait for a containerlab that was started by an agent who is no more: what it makes is not all there yet."""
+    with _LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def build(world: World, deploy: dict[str, str], start: list[str]) -> None:
     """Have containerlab deploy topologies of its own format (name → text), give power to the nodes `start` that were
-    made before, plug in all that have power, and set up those that have just got it.
+    made before, plug in all that have power, and set up those that are not yet.
     """
-    before = {name for name, state in containers.states().items() if state["status"] == "running"}
     for name, topology in deploy.items():
         FOLDER.mkdir(parents=True, exist_ok=True)
         file = FOLDER / f"{name}.clab.yml"
         file.write_text(topology)
         _containerlab("deploy", "--topo", str(file), "--skip-labdir-acl")
-    for name in start:
-        containers.power_on(name)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(containers.power_on, start))
     powered = [node for node in world["nodes"] if containers.pid(node["name"])]
     make_management(world["management"]["bridge_address"])
     for link in world["links"]:
         links.plug(link)
     for node in powered:
         plug_management(node)
-    each(set_up, [node for node in powered if node["name"] not in before])
+    each(_set_up, powered)
 
 
 def demolish(world: World) -> list[str]:
@@ -68,20 +78,31 @@ def power_off(node: dict[str, Any], plugged: list[links.Link]) -> None:
 
 def power_on(node: dict[str, Any], plugged: list[links.Link]) -> None:
     """Give it power again; links to nodes without power have no carrier until those get theirs."""
-    if containers.pid(node["name"]):
-        return
-    containers.power_on(node["name"])
+    if not containers.pid(node["name"]):
+        containers.power_on(node["name"])
     for link in plugged:
         links.plug(link)
     plug_management(node)
-    set_up(node)
+    _set_up(node)
+
+
+def _set_up(node: dict[str, Any]) -> None:
+    """Once for each start, and again if an agent was killed before it had done so."""
+    done = _READY / f"{node['name']}.{containers.pid(node['name'])}"
+    if not done.exists():
+        set_up(node)
+        done.parent.mkdir(exist_ok=True)
+        done.touch()
 
 
 def _containerlab(*arguments: str) -> None:
     environment = {"PATH": os.environ["PATH"], "HOME": "/root", "CLAB_VERSION_CHECK": "disable"}
-    done = subprocess.run(
-        [_PROGRAM, *arguments], capture_output=True, text=True, timeout=_SECONDS, check=False, cwd=FOLDER,
-        env=environment,
-    )  # fmt: skip
+    with _LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # It has the lock too, and keeps it when this agent is killed.
+        done = subprocess.run(
+            [_PROGRAM, *arguments], capture_output=True, text=True, timeout=_SECONDS, check=False, cwd=FOLDER,
+            env=environment, pass_fds=[lock.fileno()],
+        )  # fmt: skip
     if done.returncode != 0:
         raise ToolError(f"containerlab {' '.join(arguments)}: {(done.stderr or done.stdout).strip()}")

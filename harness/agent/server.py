@@ -50,6 +50,7 @@ def operations(borrowed: Borrowed) -> dict[str, Operation]:
         "demolish": world.demolish,
         "deployed.build": deployed.build,
         "deployed.demolish": deployed.demolish,
+        "deployed.settle": deployed.settle,
         "deployed.power_off": deployed.power_off,
         "deployed.power_on": deployed.power_on,
         "docker.load": containers.load,

@@ -33,6 +33,7 @@ class ContainerlabEngine:
         self._world = world
 
     def build(self, later: Collection[str] = ()) -> dict[str, float]:
+        self._agent.call("deployed.settle", _BUILD_SECONDS)
         known = self._agent.call("node.states")
         names = [node["name"] for node in self._world["nodes"] if node["name"] not in later]
         missing = [name for name in names if name not in known]

@@ -75,3 +75,13 @@ def test_what_runs_in_a_node_has_the_rights_of_a_network_box_and_no_others(lab: 
     """containerlab starts nodes privileged; with that a box could set the clock of the whole lab host."""
     held = int(lab["host-1"].exec("awk", "/^CapEff/ {print $2}", "/proc/1/status"), 16)
     assert held == sum(1 << number for number in CAPABILITIES.values())
+
+
+def test_what_an_up_that_was_killed_left_undone_is_done_by_the_next_and_only_that(lab: Lab) -> None:
+    """Containers are there before their nodes are set up; an agent that is killed in between leaves no mark."""
+    lab["host-1"].exec("ip", "route", "del", "10.0.0.0/8")
+    lab.engine.build()
+    lab["host-1"].must_not_reach(HOST_2)
+    on_host(lab, "sh", "-c", "rm /run/elasticlab/set-up/host-1.*")
+    lab.engine.build()
+    lab["host-1"].must_reach(HOST_2)
