@@ -14,13 +14,14 @@ from collections.abc import Collection
 from typing import Any
 
 from harness.agent.links import SIDES, port
-from harness.engine.base import NodeState, World
+from harness.engine.base import EngineError, NodeState, World
 from harness.engine.start import WAIT
 from harness.engine.worlds import links_of, node_of, states
 from harness.host.channel import Agent
 
 _BUILD_SECONDS = 300
 _MANAGEMENT = "eth0"
+_SHORTEST = 2
 
 
 class ContainerlabEngine:
@@ -61,8 +62,14 @@ class ContainerlabEngine:
 
 
 def deployment(world: World, nodes: Collection[str], name: str) -> dict[str, Any]:
-    """Nodes of a world as a topology of containerlab's."""
+    """Nodes of a world as a topology of containerlab's. Raises EngineError for what it would refuse."""
     chosen = [node for node in world["nodes"] if node["name"] in nodes]
+    for node in chosen:
+        if len(node["name"]) < _SHORTEST:
+            raise EngineError(
+                f"node {node['name']}: containerlab takes no container name of one letter; rename it, "
+                "or let the native engine make the lab"
+            )
     return {
         "name": name,
         "prefix": "",  # the lab host is this lab's alone: a container is called as its node is

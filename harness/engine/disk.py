@@ -70,9 +70,10 @@ def _disks(store: Store, host: str) -> list[Disk]:
     """The finished ones of this kind of lab host, newest first."""
     found = []
     for file in store.folder("layers").glob(f"*/{_FILE}"):
-        meta = json.loads(file.with_name("meta.json").read_text(encoding="utf-8"))
-        if meta["host"] == host:
-            found.append(Disk(file, meta["images"], meta["made"]))
+        with contextlib.suppress(FileNotFoundError):  # it goes at this moment
+            meta = json.loads(file.with_name("meta.json").read_text(encoding="utf-8"))
+            if meta["host"] == host:
+                found.append(Disk(file, meta["images"], meta["made"]))
     return sorted(found, key=lambda disk: disk.made, reverse=True)
 
 

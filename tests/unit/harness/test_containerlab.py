@@ -14,6 +14,7 @@ import pytest
 
 from harness.build import Image
 from harness.build.store import Store
+from harness.engine import EngineError
 from harness.engine.containerlab import ContainerlabEngine, deployment
 from harness.engine.describe import world
 from harness.engine.disk import Disk, prune
@@ -73,6 +74,12 @@ def test_a_node_is_what_the_topology_says_and_exec_is_not_containerlabs(demo: di
     assert "exec" not in nat
     assert "/lab/factory/ucpe-1:/factory:ro" in nodes["ucpe-1"]["binds"]
     assert "cmd" not in nodes["ucpe-1"], "the image knows how it starts"
+
+
+def test_a_name_that_containerlab_refuses_is_refused_with_the_remedy(demo: dict[str, Any]) -> None:
+    demo["nodes"][0]["name"] = "a"
+    with pytest.raises(EngineError, match="node a: .* rename it"):
+        deployment(demo, ["a"], "demo")
 
 
 def test_limits_are_passed_on(demo: dict[str, Any]) -> None:
