@@ -78,7 +78,7 @@ def test_a_node_is_what_the_topology_says_and_exec_is_not_containerlabs(demo: di
 
 def test_a_name_that_containerlab_refuses_is_refused_with_the_remedy(demo: dict[str, Any]) -> None:
     demo["nodes"][0]["name"] = "a"
-    with pytest.raises(EngineError, match="node a: .* rename it"):
+    with pytest.raises(EngineError, match=r"node a: .* rename it"):
         deployment(demo, ["a"], "demo")
 
 
