@@ -11,6 +11,7 @@ import pytest
 
 from harness.agent.bundle import CAPABILITIES
 from harness.lab import Lab
+from harness.paths import REPOSITORY, TOPOLOGIES
 from tests.lab.test_plain_lab import *  # noqa: F403 (what holds for a lab holds on either engine)
 
 pytestmark = pytest.mark.topology("plain", engine="containerlab")
@@ -85,3 +86,24 @@ def test_what_an_up_that_was_killed_left_undone_is_done_by_the_next_and_only_tha
     on_host(lab, "sh", "-c", "rm /run/elasticlab/set-up/host-1.*")
     lab.engine.build()
     lab["host-1"].must_reach(HOST_2)
+
+
+def taken_by_containerlab(lab: Lab, file: str) -> bool:
+    """Whether plain containerlab reads a topology file, strictly, and finds both ends of each link."""
+    environment = ["env", "CLAB_VERSION_CHECK=disable", "CLAB_LABDIR_BASE=/tmp"]
+    command = [*environment, "/opt/containerlab/bin/containerlab", "graph", "--offline", "--mermaid", "--topo", file]
+    return subprocess.run(lab.host.command(*command), capture_output=True, check=False).returncode == 0
+
+
+def test_every_topology_of_ours_is_containerlabs(lab: Lab) -> None:
+    files = [file.relative_to(REPOSITORY) for file in TOPOLOGIES.glob("*/*.clab.yml")]
+    assert len(files) >= 10
+    assert [file for file in files if not taken_by_containerlab(lab, f"/opt/elasticlab/{file}")] == []
+
+
+@pytest.mark.parametrize(("old", "new"), [("exec:", "execute:"), ('"router:lan-1"', '"rooter:lan-1"')])
+def test_a_mistake_in_a_topology_is_seen_by_containerlab_too(lab: Lab, old: str, new: str) -> None:
+    text = (TOPOLOGIES / "plain" / "plain.clab.yml").read_text()
+    assert old in text
+    (lab.place.folder / "bad.clab.yml").write_text(text.replace(old, new))
+    assert not taken_by_containerlab(lab, "/lab/bad.clab.yml")
