@@ -39,7 +39,7 @@ VARIABLES = {
 EXIT_STATUSES = {
     "0": "Done.",
     "1": "It failed; the message says what and where the log is. `test`: a part failed.",
-    "2": "Wrong usage, or a topology or order file that is refused.",
+    "2": "Wrong usage, or a topology, order or fault file that is refused.",
     "3": "Before any verb starts: this machine cannot be used or prepared.",
     "4": "`down`: something was left over.",
     "5": "`order --follow`: the order has not ended in time; it goes on.",

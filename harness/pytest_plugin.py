@@ -25,7 +25,7 @@ from harness import lab as labs
 from harness import topology as topologies
 from harness.build.progress import Lines
 from harness.engine.engines import ENGINES, NATIVE
-from harness.evidence import failure
+from harness.evidence.witness import Witness
 from harness.host import HOST_KINDS
 from harness.lab import Lab, Node
 from harness.lab.lifecycle import Timings
@@ -34,6 +34,7 @@ from harness.topology import Topology
 from harness.wait import DeadlineError
 
 _FAILED = pytest.StashKey[bool]()
+_WITNESS = pytest.StashKey[Witness]()
 _HEAL_SECONDS = 60
 _PREFIX = "test-"
 
@@ -130,6 +131,7 @@ class LabManager:
         if self._lab is None or self._topology is None:
             return
         try:
+            self._lab.clear_faults()
             for name, state in self._lab.engine.states().items():
                 if not state.running:
                     self._lab[name].power.on()
@@ -176,6 +178,8 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed:
         item.stash[_FAILED] = True
+        if call.excinfo is not None and _WITNESS in item.stash:  # before fixtures undo what they did
+            item.stash[_WITNESS].failed(call.excinfo.value)
     return report
 
 
@@ -193,10 +197,11 @@ def lab(request: pytest.FixtureRequest, _labs: LabManager) -> Iterator[Lab]:
     if marker is None:
         raise pytest.UsageError(f"{request.node.nodeid} takes `lab` but names no topology: add @pytest.mark.topology")
     running = _labs.get(marker.args[0], **marker.kwargs)
-    captured = set(running.place.captures.glob("*.pcap"))
+    witness = request.node.stash[_WITNESS] = Witness(running, request.node.nodeid)
+    running.witness = witness.see
     yield running
     if request.node.stash.get(_FAILED, False):
-        failure.attach(running, sorted(set(running.place.captures.glob("*.pcap")) - captured))
+        witness.tell()
         _labs.check(request.node.nodeid)
 
 

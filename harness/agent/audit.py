@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from harness.agent import links
-from harness.agent.places import CRUN_STATE, DISK, NETNS, NODES
+from harness.agent import ports
+from harness.agent.places import CGROUPS, CLOCKS, CRUN_STATE, DISK, FAULTS, LINES, NETNS, NODES
 
 _OURS = re.compile(r"p\d+[ab]|m\d+")
 
 
 def leftovers() -> list[str]:
-    """One line for each namespace, link, container, mount, cgroup or folder of a node that is still there."""
+    """One line for each namespace, link, container, mount, cgroup, fault or folder of a node that is still there."""
     found = [f"network namespace {entry.name}" for entry in _entries(NETNS)]
-    for link in links.netlink().get_links():
+    for link in ports.netlink().get_links():
         name = link.get_attr("IFLA_IFNAME")
         if _OURS.fullmatch(name):
             found.append(f"link {name} ({link.get_attr('IFLA_IFALIAS')})")
@@ -22,8 +22,11 @@ def leftovers() -> list[str]:
     found += [f"bundle {entry.name}" for entry in _entries(NODES)]
     # What begins with a dot is the lab host's own.
     found += [f"disk of node {e.name}" for e in _entries(DISK) if e.name != "lost+found" and e.name[0] != "."]
+    found += [f"fault {entry.stem}" for entry in _entries(FAULTS) if entry.suffix == ".json"]
+    found += [f"state of link {entry.stem}" for entry in _entries(LINES) if entry.suffix == ".json"]
+    found += [f"clock of node {entry.name}" for entry in _entries(CLOCKS)]
     found += [f"mount {line.split()[4]}" for line in _mountinfo() if str(NODES) in line]
-    found += [f"cgroup {entry.name}" for entry in _entries(Path("/sys/fs/cgroup/elasticlab")) if entry.is_dir()]
+    found += [f"cgroup {entry.name}" for entry in _entries(CGROUPS) if entry.is_dir()]
     return found
 
 

@@ -6,7 +6,7 @@ import shlex
 import subprocess
 from typing import Any
 
-from harness.agent.runtimes import runtime
+from harness.agent.runtimes import is_paused, runtime
 from harness.agent.shell import ToolError
 
 
@@ -14,8 +14,11 @@ def run_command(node: str, argv: list[str], stdin: str | None, timeout: float, e
     """Run a program in a node; its output is text, undecodable bytes replaced.
 
     Raises:
+        LookupError: the node stands still, or has no power.
         TimeoutError: it did not end within `timeout` seconds (it was killed).
     """
+    if is_paused(node):
+        raise LookupError(f"node {node} is paused, and nothing can be run in it")
     try:
         done = subprocess.run(
             runtime().command(node, env, argv), input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL,

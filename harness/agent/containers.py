@@ -13,7 +13,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.agent.places import NETNS
+from harness.agent import clocks
+from harness.agent.places import CGROUPS, CLOCKS, NETNS
 from harness.agent.shell import run
 from harness.wait import wait_for
 
@@ -64,8 +65,8 @@ def pid(node: str) -> int:
     return found if Path(f"/proc/{found}").exists() else 0
 
 
-def command(node: str, env: dict[str, str], argv: list[str]) -> list[str]:
-    """What runs `argv` in a node when started on the lab host."""
+def _identity(node: str) -> tuple[int, str]:
+    """Its first process and Docker's name for it, which its cgroup tells at once. Raises LookupError."""
     first = pid(node)
     if not first:
         raise LookupError(f"node {node} has no power")
@@ -73,8 +74,31 @@ def command(node: str, env: dict[str, str], argv: list[str]) -> list[str]:
     identity = re.search(r"/docker/([0-9a-f]{64})", groups)
     if identity is None:
         raise LookupError(f"node {node} is no container of Docker: {groups.strip()}")
+    return first, identity[1]
+
+
+def cgroup(node: str) -> Path:
+    """Its folder in the unified hierarchy; not there without power."""
+    try:
+        return Path("/sys/fs/cgroup/docker", _identity(node)[1])
+    except (LookupError, FileNotFoundError):
+        return CGROUPS / node
+
+
+def pause(node: str) -> None:
+    client().api.pause(node)
+
+
+def resume(node: str) -> None:
+    client().api.unpause(node)
+
+
+def command(node: str, env: dict[str, str], argv: list[str]) -> list[str]:
+    """What runs `argv` in a node when started on the lab host."""
+    if (CLOCKS / node).exists():
+        env = {**clocks.ENVIRONMENT, **env}
     options = [part for key, value in env.items() for part in ("--env", f"{key}={value}")]
-    return [*_RUNC, "exec", *options, identity[1], *argv]
+    return [*_RUNC, "exec", *options, _identity(node)[1], *argv]
 
 
 def power_on(name: str) -> None:

@@ -12,49 +12,22 @@ from __future__ import annotations
 
 import contextlib
 import re
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from harness.agent import namespaces
+from harness.agent import lines, namespaces
 from harness.agent.places import MANAGEMENT_BRIDGE, NETNS
+from harness.agent.ports import SIDES, find, interface_index, netlink, port, redirect, set_carrier
 
-_local = threading.local()
-_INGRESS = 0xFFFF0000
-_ETH_P_ALL = 3
-_ENOENT, _EEXIST, _ENODEV = 2, 17, 19
-SIDES = ("a", "b")
+_ENODEV = 19
 MANAGEMENT_PORT = re.compile(r"m\d+")
 
 Link = dict[str, Any]
-"""{"index": int, "mtu": int, "ends": [{"node", "interface", "mac"}, {…}]} as the engine sends it."""
-
-
-def netlink() -> IPRoute:
-    """This thread's own netlink socket into the lab host's network namespace."""
-    if not hasattr(_local, "ip"):
-        _local.ip = IPRoute()
-    return _local.ip
-
-
-def port(index: int, side: str) -> str:
-    """Name of a link's lab-host end."""
-    return f"p{index}{side}"
-
-
-def interface_index(name: str) -> int | None:
-    found = netlink().link_lookup(ifname=name)
-    return int(found[0]) if found else None
-
-
-def _index(name: str) -> int:
-    found = interface_index(name)
-    if found is None:
-        raise LookupError(f"the lab host has no interface {name}")
-    return found
+"""{"index": int, "mtu": int, "ends": [{"node", "interface", "mac"}, {…}]} as the engine sends it, and what its topology
+declares of it: "declared": {side: values of `lines.combined`}."""
 
 
 @contextlib.contextmanager
@@ -78,12 +51,19 @@ def plug(link: Link) -> None:
             _make_end(name, end, link["mtu"])
     if not all(powered):
         return
-    first, second = map(_index, names)
-    _redirect(first, second)
-    _redirect(second, first)
-    for index, end in zip((first, second), link["ends"], strict=True):
-        # The name of its end is what marks a port as done.
-        netlink().link("set", index=index, state="up", ifalias=f"{end['node']}:{end['interface']}")
+    first, second = map(find, names)
+    with lines.exclusive():
+        lines.declare(link)
+        if lines.is_plain(link["index"]):
+            redirect(names[0], first, second)
+            redirect(names[1], second, first)
+            carrier = {"state": "up"}
+        else:
+            lines.settle(link["index"])
+            carrier = {}
+        for index, end in zip((first, second), link["ends"], strict=True):
+            # The name of its end is what marks a port as done.
+            netlink().link("set", index=index, ifalias=f"{end['node']}:{end['interface']}", **carrier)
 
 
 def _is_whole(name: str) -> bool:
@@ -102,37 +82,25 @@ def _make_end(name: str, end: dict[str, Any], mtu: int) -> None:
     namespaces.inside(end["node"], lambda: _set_up(end["interface"]))
 
 
-def _redirect(source: int, target: int) -> None:
-    """Everything that comes in at `source` leaves by `target`. A filter from before (its target may be gone) goes."""
-    with contextlib.suppress(NetlinkError):
-        netlink().tc("del", "ingress", source)
-    netlink().tc("add", "ingress", source)
-    netlink().tc(
-        "add-filter",
-        "u32",
-        source,
-        parent=_INGRESS,
-        protocol=_ETH_P_ALL,
-        prio=1,
-        target=0x10000,
-        keys=["0x0/0x0+0"],
-        action={"kind": "mirred", "direction": "egress", "action": "redirect", "ifindex": target},
-    )
-
-
 def unplug(link: Link, node: str) -> None:
     """Take out a node's ends, as its power goes: the other side loses carrier."""
     for side, end in zip(SIDES, link["ends"], strict=True):
         name = port(link["index"], side)
         if end["node"] == node:
             _delete(name)
-        elif (found := interface_index(name)) is not None:
-            netlink().link("set", index=found, state="down")
+    with lines.exclusive():
+        if not lines.is_plain(link["index"]):
+            lines.settle(link["index"])
+            return
+        for side in SIDES:
+            if (found := interface_index(port(link["index"], side))) is not None:
+                set_carrier(found, False)
 
 
 def remove(link: Link) -> None:
     for side in SIDES:
         _delete(port(link["index"], side))
+    lines.forget(link["index"])
 
 
 def _delete(name: str) -> None:
@@ -144,49 +112,6 @@ def _delete(name: str) -> None:
                 raise
 
 
-def cut(link: int) -> None:
-    """Pull the cable: both nodes see no carrier, their interfaces stay administratively up."""
-    for side in SIDES:
-        netlink().link("set", index=_index(port(link, side)), state="down")
-
-
-def mend(link: int) -> None:
-    for side in SIDES:
-        if (found := interface_index(port(link, side))) is not None:
-            netlink().link("set", index=found, state="up")
-
-
-def impair(link: int, toward: str, netem: dict[str, Any]) -> None:
-    """Impair what travels toward side `a` or `b` of a link.
-
-    `netem`: any of delay, jitter (microseconds), loss, duplicate, reorder, corrupt (percent), rate (bits/s),
-    limit (packets).
-    """
-    arguments: dict[str, Any] = {
-        "delay": int(netem.get("delay", 0)),
-        "jitter": int(netem.get("jitter", 0)),
-        "loss": float(netem.get("loss", 0)),
-        "duplicate": float(netem.get("duplicate", 0)),
-        "limit": int(netem.get("limit", 10_000)),
-    }
-    if netem.get("reorder"):
-        arguments["prob_reorder"] = float(netem["reorder"])
-    if netem.get("corrupt"):
-        arguments["prob_corrupt"] = float(netem["corrupt"])
-    if netem.get("rate"):
-        arguments["rate"] = int(netem["rate"]) // 8
-    netlink().tc("replace", "netem", _index(port(link, toward)), 0x10000, **arguments)
-
-
-def heal(link: int, toward: str) -> None:
-    if (found := interface_index(port(link, toward))) is not None:
-        try:
-            netlink().tc("del", "netem", found, 0x10000)
-        except NetlinkError as error:
-            if error.code not in (_ENOENT, 22):  # 22: there is no root qdisc to delete
-                raise
-
-
 def plug_management(node: str, number: int, address: str, mac: str) -> None:
     """Give a node its `eth0` on the management bridge: an address, no default route. Idempotent."""
     name = f"m{number}"
@@ -195,7 +120,7 @@ def plug_management(node: str, number: int, address: str, mac: str) -> None:
             with _namespace(node) as namespace:
                 peer = {"ifname": "eth0", "net_ns_fd": namespace, "address": mac}
                 netlink().link("add", ifname=name, kind="veth", peer=peer)
-        netlink().link("set", index=_index(name), ifalias=f"{node}:eth0", master=_index(MANAGEMENT_BRIDGE), state="up")
+        netlink().link("set", index=find(name), ifalias=f"{node}:eth0", master=find(MANAGEMENT_BRIDGE), state="up")
     namespaces.inside(node, lambda: _set_up("lo", "eth0", address=address))
 
 

@@ -9,8 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from harness.agent import bundle
-from harness.agent.places import DISK, NODES
+from harness.agent import bundle, clocks
+from harness.agent.places import CGROUPS, DISK, NODES
 from harness.agent.shell import ToolError, run
 
 Node = dict[str, Any]
@@ -36,14 +36,14 @@ def states() -> dict[str, dict[str, Any]]:
 def pid(node: str) -> int:
     """Its first process as the lab host numbers it; 0 without power."""
     state = states().get(node)
-    return state["pid"] if state is not None and state["status"] == "running" else 0
+    return state["pid"] if state is not None and state["status"] in ("running", "paused") else 0
 
 
 def boot(node: Node) -> None:
     """Mount the node's file systems and start its first process. Its network namespace is there already."""
     folder = NODES / node["name"]
     root = _mount_root(node, folder)
-    (folder / "config.json").write_text(json.dumps(bundle.config(node, root, cgroups())))
+    (folder / "config.json").write_text(json.dumps(bundle.config(clocks.dressed(node), root, cgroups())))
     console = DISK / node["name"] / "console.log"
     with console.open("ab") as log:
         # crun hands its own output to the container, so the log is inherited and not piped.
@@ -80,6 +80,18 @@ def halt(name: str) -> None:
     if os.path.ismount(root):
         run("umount", str(root))
     shutil.rmtree(NODES / name, ignore_errors=True)
+
+
+def cgroup(node: str) -> Path:
+    return CGROUPS / node
+
+
+def pause(node: str) -> None:
+    crun("pause", node)
+
+
+def resume(node: str) -> None:
+    crun("resume", node)
 
 
 def command(node: str, env: dict[str, str], argv: list[str]) -> list[str]:

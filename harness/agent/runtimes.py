@@ -17,12 +17,32 @@ class Runtime(Protocol):
     def pid(self, node: str) -> int:
         """Its first process as the lab host numbers it; 0 without power."""
 
+    def cgroup(self, node: str) -> Path:
+        """Its folder in the unified hierarchy; not there without power."""
+
+    def pause(self, node: str) -> None:
+        """Every process of the node stands still."""
+
+    def resume(self, node: str) -> None: ...
+
     def command(self, node: str, env: dict[str, str], argv: list[str]) -> list[str]:
         """What runs `argv` in a node when started on the lab host."""
 
 
+def is_docker() -> bool:
+    return _DOCKER.is_dir()
+
+
 def runtime() -> Runtime:
-    return cast(Runtime, containers if _DOCKER.is_dir() else nodes)
+    return cast(Runtime, containers if is_docker() else nodes)
+
+
+def is_paused(node: str) -> bool:
+    """Whether it stands still: what enters it would stand still too."""
+    try:
+        return (runtime().cgroup(node) / "cgroup.freeze").read_text().strip() == "1"
+    except FileNotFoundError:
+        return False
 
 
 def states() -> dict[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 A request is `(id, operation, arguments)`, an answer `(id, True, value)` or `(id, False, (error type, message))`. Calls
 run in threads so that a long one does not hold up others. When the channel closes, whatever its user had borrowed
-(captures, cuts, impairments) is given back, also if that user was killed.
+(captures, faults) is given back, also if that user was killed.
 """
 
 from __future__ import annotations
@@ -13,27 +13,41 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from harness.agent import audit, capture, commands, containers, deployed, links, probe, ready, runtimes, world
+from harness.agent import (
+    audit,
+    capture,
+    commands,
+    containers,
+    deployed,
+    faults,
+    lines,
+    links,
+    power,
+    probe,
+    ready,
+    runtimes,
+)
 from harness.agent.borrowed import Borrowed
+from harness.agent.world import World, build
 
 Operation = Callable[..., Any]
 
 
 WAYS_BACK: dict[str, Operation] = {
-    "mend": links.mend,
-    "heal": links.heal,
+    "lift fault": faults.lift,
     "stop": capture.stop,
     "plug management": lambda: links.set_management(True),
 }
 
 
 def operations(borrowed: Borrowed) -> dict[str, Operation]:
-    def cut(link: int) -> None:
-        borrowed.take(f"cut {link}", lambda: links.cut(link), ("mend", {"link": link}))
+    def begin_fault(fault: str, what: dict[str, Any], effects: list[dict[str, Any]]) -> None:
+        way = ("lift fault", {"fault": fault, "why": "whoever began it is gone"})
+        borrowed.take(f"fault {fault}", lambda: faults.begin(fault, what, effects), way)
 
-    def impair(link: int, toward: str, netem: dict[str, Any]) -> None:
-        way = ("heal", {"link": link, "toward": toward})
-        borrowed.take(f"impair {link} {toward}", lambda: links.impair(link, toward, netem), way)
+    def end_fault(fault: str, why: str = "ended") -> None:
+        faults.lift(fault, why)
+        borrowed.give_back(f"fault {fault}")
 
     def record(name: str, device: str, file: str, expression: str) -> None:
         way = ("stop", {"name": name})
@@ -42,28 +56,34 @@ def operations(borrowed: Borrowed) -> dict[str, Operation]:
     def cut_management() -> None:
         borrowed.take("cut management", lambda: links.set_management(False), ("plug management", {}))
 
+    def power_on(node: dict[str, Any], plugged: list[links.Link]) -> None:
+        power.on(node, plugged)
+        faults.reassert(node["name"])
+
+    def demolish(world: World) -> list[str]:
+        faults.clear()
+        return power.demolish(world)
+
     return {
         "ping": lambda: "pong",
         "pid": os.getpid,
         "probe": probe.probe,
-        "build": world.build,
-        "demolish": world.demolish,
+        "build": build,
+        "demolish": demolish,
         "deployed.build": deployed.build,
-        "deployed.demolish": deployed.demolish,
         "deployed.settle": deployed.settle,
-        "deployed.power_off": deployed.power_off,
-        "deployed.power_on": deployed.power_on,
         "docker.load": containers.load,
         "docker.leave_disk": containers.leave_disk,
         "node.run": commands.run_command,
-        "node.power_off": world.power_off,
-        "node.power_on": world.power_on,
+        "node.power_off": power.off,
+        "node.power_on": power_on,
         "node.states": runtimes.states,
         "node.ready": ready.holds,
-        "link.cut": cut,
-        "link.mend": lambda link: borrowed.give_back(f"cut {link}"),
-        "link.impair": impair,
-        "link.heal": lambda link, toward: borrowed.give_back(f"impair {link} {toward}"),
+        "fault.begin": begin_fault,
+        "fault.end": end_fault,
+        "fault.active": faults.active,
+        "fault.clear": faults.clear,
+        "lines": lines.known,
         "management.cut": cut_management,
         "management.mend": lambda: borrowed.give_back("cut management"),
         "capture.start": record,

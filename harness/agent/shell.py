@@ -13,11 +13,12 @@ class ToolError(RuntimeError):
     """A tool failed: its command, exit status and standard error."""
 
 
-def run(*argv: str, stdin: str | None = None, timeout: float | None = 30) -> str:
+def run(*argv: str, stdin: str | None = None, timeout: float | None = 30, env: dict[str, str] | None = None) -> str:
     """Standard output of a tool that must succeed."""
+    environment = {**os.environ, **_ENV, **(env or {})}
     try:
         done = subprocess.run(
-            argv, input=stdin, capture_output=True, text=True, timeout=timeout, check=False, env={**os.environ, **_ENV}
+            argv, input=stdin, capture_output=True, text=True, timeout=timeout, check=False, env=environment
         )
     except subprocess.TimeoutExpired as error:
         raise ToolError(f"{' '.join(argv)}: no end within {timeout} s") from error

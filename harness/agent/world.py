@@ -14,7 +14,7 @@ from typing import Any
 
 from pyroute2.netlink.exceptions import NetlinkError
 
-from harness.agent import audit, links, namespaces, nodes
+from harness.agent import audit, links, namespaces, nodes, ports
 from harness.agent.commands import set_up
 from harness.agent.places import DISK, MANAGEMENT_BRIDGE
 
@@ -82,10 +82,10 @@ def _boot(node: dict[str, Any]) -> None:
 
 def make_management(address: str) -> None:
     """The management bridge. Its uplink to the user's machine is the lab host's affair."""
-    ip = links.netlink()
-    if links.interface_index(MANAGEMENT_BRIDGE) is None:
+    ip = ports.netlink()
+    if ports.interface_index(MANAGEMENT_BRIDGE) is None:
         ip.link("add", ifname=MANAGEMENT_BRIDGE, kind="bridge")
-    index = links.interface_index(MANAGEMENT_BRIDGE)
+    index = ports.interface_index(MANAGEMENT_BRIDGE)
     host, length = address.split("/")
     with contextlib.suppress(NetlinkError):  # it has the address from before
         ip.addr("add", index=index, address=host, prefixlen=int(length))

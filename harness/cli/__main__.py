@@ -1,8 +1,8 @@
 """Entry point: run a command, turn what went wrong into one clear message and an exit status.
 
-Exit statuses: 0 done; 1 it failed; 2 wrong usage, or a topology or order file that is refused; 4 something was left
-over; 5 an order has not ended in time (3 is labctl.py's: the machine is refused or could not be prepared);
-`exec` and `shell` pass on the status of the command.
+Exit statuses: 0 done; 1 it failed; 2 wrong usage, or a topology, order or fault file that is refused; 4 something was
+left over; 5 an order has not ended in time (3 is labctl.py's: the machine is refused or could not be prepared);
+130 interrupted; `exec` and `shell` pass on the status of the command.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from harness.build import BuildError
 from harness.cli.commands import labctl
 from harness.engine import EngineError
 from harness.factory import FactoryError
+from harness.faults import FaultError
 from harness.host import HostError
 from harness.host.channel import AgentError, AgentLost
 from harness.lab import CommandError, LabError
 from harness.orchestrator import OrchestratorError
 from harness.orchestrator.orderfile import OrderFileError
-from harness.topology import TopologyError
+from harness.topology.problems import FileError
 from harness.wait import DeadlineError
 
 _EXPECTED = (
@@ -32,6 +33,7 @@ _EXPECTED = (
     DeadlineError,
     EngineError,
     FactoryError,
+    FaultError,
     HostError,
     LabError,
     LookupError,
@@ -43,7 +45,7 @@ _EXPECTED = (
 def main() -> int:
     try:
         status = labctl.main(prog_name="labctl", standalone_mode=False)
-    except (TopologyError, OrderFileError) as error:
+    except (FileError, OrderFileError) as error:
         _say(str(error))
         return 2
     except click.ClickException as error:

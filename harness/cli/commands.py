@@ -14,6 +14,7 @@ from harness import lab as labs
 from harness import topology as topologies
 from harness.cli import doctor as doctoring
 from harness.cli import exporting, ordering, testing
+from harness.cli.faulting import fault
 from harness.cli.reporter import reporter
 from harness.cli.status import show_labs, show_status
 from harness.engine.engines import ENGINES
@@ -165,6 +166,9 @@ def order(name: str, file: Path, plan: bool, follow: bool, timeout: float, as_js
         return ordering.order(
             lab, console, file, only_plan=plan, following=timeout if follow else None, as_json=as_json
         )
+
+
+labctl.add_command(fault)
 
 
 @labctl.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from harness.cli.faulting import faults_table
 from harness.cli.ordering import show_orchestrator
 from harness.engine.engines import NATIVE
 from harness.host import open_host
@@ -40,6 +41,7 @@ def show_status(console: Console, lab: Lab, topology: Topology) -> None:
         state = "running" if states[node.name].running else "no power"
         shown.add_row(node.site or "", node.name, node.role or "", lab[node.name].management_address, state)
     console.print(shown)
+    _show_lines(console, lab, topology)
     if is_orchestrated(topology):
         show_orchestrator(console, lab)
     _show_tunnels(console, lab, [n for n, node in topology.nodes.items() if node.personality and states[n].running])
@@ -49,6 +51,19 @@ def show_status(console: Console, lab: Lab, topology: Topology) -> None:
         console.print(f"\ntry   labctl exec {option}{hosts[0]} -- ip -br address")
         console.print(f"      labctl shell {option}{hosts[0]}")
         console.print(f"      labctl down {lab.name}")
+
+
+def _show_lines(console: Console, lab: Lab, topology: Topology) -> None:
+    """Lines that are bad by themselves, and what is broken on purpose."""
+    shown = _table("line", "toward", "by itself")
+    for link in topology.links:
+        for end, impaired in zip(link.endpoints, link.impaired, strict=True):
+            if impaired.values:
+                shown.add_row(str(link), str(end), str(impaired))
+    faults = lab.faults_in_effect()
+    for table in ([shown] if shown.row_count else []) + ([faults_table(faults)] if faults else []):
+        console.print()
+        console.print(table)
 
 
 def _show_tunnels(console: Console, lab: Lab, boxes: list[str]) -> None:

@@ -37,3 +37,6 @@ class Engine(Protocol):
         """Like pulling the plug: nothing is synced on the node's behalf."""
 
     def power_on(self, node: str) -> None: ...
+
+    def power_of(self, node: str) -> dict[str, Any]:
+        """What an agent must know to take a node's power and give it back (`harness.agent.effects`)."""

@@ -13,32 +13,26 @@ import shlex
 from collections.abc import Collection
 from typing import Any
 
-from harness.agent.links import SIDES, port
-from harness.engine.base import EngineError, NodeState, World
-from harness.engine.start import WAIT
-from harness.engine.worlds import links_of, node_of, states
-from harness.host.channel import Agent
+from harness.agent.places import CLOCKS
+from harness.agent.ports import SIDES, port
+from harness.engine.base import EngineError, World
+from harness.engine.start import CLOCKS_SEEN, WAIT
+from harness.engine.worlds import WorldEngine
 
 _BUILD_SECONDS = 300
 _MANAGEMENT = "eth0"
 _SHORTEST = 2
 
 
-class ContainerlabEngine:
-    """One lab's world on one agent."""
-
+class ContainerlabEngine(WorldEngine):
     name = "containerlab"
-
-    def __init__(self, agent: Agent, world: World) -> None:
-        self._agent = agent
-        self._world = world
 
     def build(self, later: Collection[str] = ()) -> dict[str, float]:
         self._agent.call("deployed.settle", _BUILD_SECONDS)
         known = self._agent.call("node.states")
         names = [node["name"] for node in self._world["nodes"] if node["name"] not in later]
         missing = [name for name in names if name not in known]
-        stopped = [name for name in names if name in known and known[name]["status"] != "running"]
+        stopped = [name for name in names if name in known and known[name]["status"] not in ("running", "paused")]
         deploy = {}
         if missing:
             # A lab that is deployed takes no more links to the lab host, so what comes later is one more.
@@ -48,17 +42,7 @@ class ContainerlabEngine:
         return {}
 
     def demolish(self) -> list[str]:
-        left: list[str] = self._agent.call("deployed.demolish", _BUILD_SECONDS, world=self._world)
-        return left
-
-    def states(self) -> dict[str, NodeState]:
-        return states(self._agent, self._world)
-
-    def power_off(self, node: str) -> None:
-        self._agent.call("deployed.power_off", node=node_of(self._world, node), plugged=links_of(self._world, node))
-
-    def power_on(self, node: str) -> None:
-        self._agent.call("deployed.power_on", 120, node=node_of(self._world, node), plugged=links_of(self._world, node))
+        return self.demolish_within(_BUILD_SECONDS)
 
 
 def deployment(world: World, nodes: Collection[str], name: str) -> dict[str, Any]:
@@ -86,7 +70,11 @@ def deployment(world: World, nodes: Collection[str], name: str) -> dict[str, Any
 
 
 def _node(node: dict[str, Any]) -> dict[str, Any]:
-    binds = [*node["binds"], {"source": "/lab/hosts", "target": "/etc/hosts", "read_only": True}]
+    binds = [
+        *node["binds"],
+        {"source": "/lab/hosts", "target": "/etc/hosts", "read_only": True},
+        {"source": str(CLOCKS), "target": CLOCKS_SEEN, "read_only": True},
+    ]
     asked: dict[str, Any] = {
         "image": node["image"],
         "env": {**node["env"], WAIT: _MANAGEMENT},

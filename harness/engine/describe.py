@@ -10,7 +10,7 @@ from typing import Any
 from harness.build import Image
 from harness.engine.base import EngineError, World
 from harness.host.slot import Slot
-from harness.topology import Node, Topology
+from harness.topology import Link, Node, Topology
 
 _REGISTRY = "elasticlab/"
 
@@ -51,6 +51,13 @@ def mac_of(lab: str, node: str, interface: str) -> str:
     return "02:" + ":".join(f"{byte:02x}" for byte in digest)
 
 
+def _declared(link: Link, lab: str) -> dict[str, dict[str, float]]:
+    """What is wrong with it by itself, by side; it loses the same frames at every `up`."""
+    seeds = [int(mac_of(lab, end.node, end.interface).replace(":", ""), 16) for end in link.endpoints]
+    sides = zip(("a", "b"), link.impaired, seeds, strict=True)
+    return {side: {**impaired.values, "seed": seed} for side, impaired, seed in sides if impaired.values}
+
+
 def world(
     topology: Topology,
     lab: str,
@@ -88,6 +95,7 @@ def world(
         {
             "index": index,
             "mtu": link.mtu,
+            "declared": _declared(link, lab),
             "ends": [
                 {"node": e.node, "interface": e.interface, "mac": e.mac or mac_of(lab, e.node, e.interface)}
                 for e in link.endpoints

@@ -1,13 +1,17 @@
-"""Evidence of a failed test: everything a person would have looked at on the boxes, taken at the moment."""
+"""What a failed test's report gets: everything a person would have looked at on the boxes, taken at the moment."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import allure
 
+from harness.evidence.faults import told
 from harness.host.channel import AgentError, AgentLost
 from harness.lab import Lab, Node
 
@@ -22,19 +26,40 @@ _LOOKS = {
     "logs": "tail -n 400 $(find /var/log -name current -o -name '*.log' | sort) /dev/null",
 }
 _LIMIT = 64 * 1024 * 1024
+UNREACHABLE = (AgentError, AgentLost, OSError, TimeoutError)
 
 
-def attach(lab: Lab, captures: Sequence[Path]) -> None:
-    """Attach captures, the lab host's log and each node's state to the test's Allure result."""
+@dataclass(frozen=True)
+class Exhibit:
+    """A text of the report; `extension` says how it is shown."""
+
+    name: str
+    text: str
+    extension: str = "txt"
+
+
+def look(lab: Lab) -> list[Exhibit]:
+    """The lab host's log, each node's state and each box's configuration, as they are now."""
+    found = []
+    if lab.place.log.exists():
+        found.append(Exhibit("lab host", lab.place.log.read_text(errors="replace")))
+    for node in lab.nodes.values():
+        found.append(Exhibit(node.name, _state(node)))
+        if lab.topology.nodes[node.name].personality:
+            found.append(Exhibit(f"{node.name} configuration", _configuration(lab, node.name), "xml"))
+    return found
+
+
+def attach(exhibits: Iterable[Exhibit], captures: Sequence[Path], faults: Sequence[dict[str, Any]]) -> None:
+    """Attach what was seen, captures and the record of faults to the test's Allure result."""
+    if faults:
+        allure.attach(told(faults), "faults", allure.attachment_type.TEXT)
+        allure.attach("\n".join(map(json.dumps, faults)), "faults.jsonl", extension="jsonl")
     for file in captures:
         if file.stat().st_size <= _LIMIT:
             allure.attach(file.read_bytes(), name=file.name, extension="pcap")
-    if lab.place.log.exists():
-        allure.attach(lab.place.log.read_text(errors="replace"), "lab host", allure.attachment_type.TEXT)
-    for node in lab.nodes.values():
-        allure.attach(_state(node), node.name, allure.attachment_type.TEXT)
-        if lab.topology.nodes[node.name].personality:
-            allure.attach(_configuration(lab, node.name), f"{node.name} configuration", allure.attachment_type.XML)
+    for exhibit in exhibits:
+        allure.attach(exhibit.text, exhibit.name, extension=exhibit.extension)
 
 
 def _configuration(lab: Lab, box: str) -> str:
@@ -59,5 +84,5 @@ def _state(node: Node) -> str:
     script = "\n".join(f"echo '=== {name}: '\n{{ {command}; }} 2>&1" for name, command in _LOOKS.items())
     try:
         return node.run("/bin/sh", "-c", script, timeout=20).stdout
-    except (AgentError, AgentLost, TimeoutError) as error:
+    except UNREACHABLE as error:
         return f"no answer: {error}"

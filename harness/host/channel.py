@@ -49,6 +49,8 @@ class Agent:
         self._waiting: dict[int, Future[Any]] = {}
         self._lock = threading.Lock()
         self._closed = False
+        self.lost = threading.Event()
+        """Set when nothing can be asked any more."""
         self._channel.setcallback(self._received, endmarker=None)
 
     def _received(self, answer: tuple[int, bool, Any] | None) -> None:
@@ -56,6 +58,7 @@ class Agent:
             with self._lock:
                 self._closed = True
                 lost, self._waiting = list(self._waiting.values()), {}
+            self.lost.set()
             for future in lost:
                 future.set_exception(AgentLost(f"the agent went away: {self._why()}"))
             return

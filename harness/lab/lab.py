@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from harness.engine import Engine
 from harness.engine.engines import exec_command, make_engine
+from harness.faults.kinds import Fault, Target
+from harness.faults.scenario import load, of
 from harness.host import LabHost, LabPlace, open_host
 from harness.host.channel import Agent
 from harness.lab import record
 from harness.lab.capture import Capture
+from harness.lab.faults import Injection, carried_out, prepared
 from harness.lab.link import Link
 from harness.lab.node import Node
 from harness.lab.record import LabError, LabRecord
@@ -38,6 +41,8 @@ class Lab:
         self._captures = itertools.count(1)
         self.nodes = {node["name"]: Node(self, node) for node in world["nodes"]}
         self.links = [Link(self, link) for link in world["links"]]
+        self.witness: Callable[[BaseException], None] = lambda _: None
+        """Is told of an error that leaves a block of this lab's, before the block undoes anything (`watched`)."""
 
     def __enter__(self) -> Lab:
         return self
@@ -108,9 +113,47 @@ class Lab:
         seen = f"/lab/captures/{name}"
         self.agent.call("capture.start", name=name, device=device, file=seen, expression=expression)
         try:
-            yield Capture(self, end, self.place.captures / name, seen)
+            with self.watched():
+                yield Capture(self, end, self.place.captures / name, seen)
         finally:
             self.agent.call("capture.stop", name=name)
+
+    @contextlib.contextmanager
+    def fault(self, *faults: Fault, seconds: float | None = None, seed: int | None = None) -> Iterator[Injection]:
+        """Faults (`harness.faults`) that begin now and end with the `with` block, or after `seconds` if that is sooner.
+
+        Raises FaultError: one cannot be, or another is in effect where only one can be.
+        """
+        with carried_out(prepared(self, of(faults, seconds), seed)) as injection, self.watched():
+            yield injection
+
+    @contextlib.contextmanager
+    def faults(
+        self, name: str | Path, *, on: Target | None = None, seconds: float | None = None, seed: int | None = None
+    ) -> Iterator[Injection]:
+        """A scenario, by its path or its name in `faults/` here or beside the topology, each fault in its time.
+
+        `on` is for the faults that name no place, `seconds` for those that do not say for how long. All are over when
+        the `with` block is. Raises FaultFileError, FaultError.
+        """
+        scenario = load(name, self.fault_folders).on(on).lasting(seconds)
+        with carried_out(prepared(self, scenario, seed)) as injection, self.watched():
+            yield injection
+
+    @property
+    def fault_folders(self) -> list[Path]:
+        """Where scenarios of this lab's own are."""
+        return [self.topology.directory / "faults"]
+
+    def faults_in_effect(self) -> list[dict[str, Any]]:
+        """What is in effect now, whoever began it: `id`, `what`, `since` and `age` (s), the oldest first."""
+        found: list[dict[str, Any]] = self.agent.call("fault.active")
+        return found
+
+    def clear_faults(self) -> list[str]:
+        """End all faults, whoever began them; what they were."""
+        ended: list[str] = self.agent.call("fault.clear", 120)
+        return ended
 
     def wait_until(self, node: str, condition: str, seconds: float) -> None:
         """Wait for a condition on a node: `tcp:PORT` is listened on, `file:/PATH` is there, `ping:ADDRESS` answers.
@@ -128,9 +171,19 @@ class Lab:
         """Pull the management cables of all nodes for the length of a `with` block; what they do must go on."""
         self.agent.call("management.cut")
         try:
-            yield
+            with self.watched():
+                yield
         finally:
             self.agent.call("management.mend")
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """The inside of a block that undoes something at its end: what an error looked like is seen before that."""
+        try:
+            yield
+        except Exception as error:
+            self.witness(error)
+            raise
 
     def command(self, node: str, argv: list[str], *, terminal: bool = False) -> list[str]:
         """The command line for this machine that runs `argv` in a node, streams and exit status passed through."""

@@ -4,32 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
+
+from harness.faults import Corrupt, Cut, Delay, Duplicate, Fault, Loss, Rate, Reorder
+from harness.faults.kinds import Direction
 
 if TYPE_CHECKING:
     from harness.lab.lab import Lab
 
 _SIDES = ("a", "b")
-
-
-@dataclass(frozen=True)
-class Impairment:
-    """What netem does to one direction: times in milliseconds, shares in percent, rate in bits per second."""
-
-    delay: float = 0
-    jitter: float = 0
-    loss: float = 0
-    duplicate: float = 0
-    reorder: float = 0
-    corrupt: float = 0
-    rate: float = 0
-
-    def netem(self) -> dict[str, float]:
-        values = asdict(self)
-        for key in ("delay", "jitter"):
-            values[key] *= 1000  # netem counts microseconds
-        return {key: value for key, value in values.items() if value}
 
 
 class Link:
@@ -55,22 +38,35 @@ class Link:
     @contextlib.contextmanager
     def cut(self) -> Iterator[None]:
         """Pull the cable for the length of a `with` block: both nodes lose carrier."""
-        self._lab.agent.call("link.cut", link=self.index)
-        try:
+        with self._lab.fault(Cut(self.ends[0])):
             yield
-        finally:
-            self._lab.agent.call("link.mend", link=self.index)
 
     @contextlib.contextmanager
-    def impair(self, toward: str | None = None, **impairment: float) -> Iterator[None]:
-        """Delay, lose, … what travels toward one end, or both ways, for the length of a `with` block.
+    def impair(
+        self,
+        toward: str | None = None,
+        *,
+        delay: float = 0,
+        loss: float = 0,
+        duplicate: float = 0,
+        reorder: float = 0,
+        corrupt: float = 0,
+        rate: float = 0,
+    ) -> Iterator[None]:
+        """Delay (ms), lose, … (percent), slow down (bit/s) what travels toward one end, or both ways.
 
-        Keywords are the fields of `Impairment`. The lab host must be able to do netem (`requires: netem`).
+        For the length of a `with` block. The lab host must be able to do netem (`requires: netem`). More, and by name:
+        `lab.fault` and the kinds of `harness.faults`.
         """
-        netem = Impairment(**impairment).netem()
-        sides = [self._side(toward)] if toward else list(_SIDES)
-        with contextlib.ExitStack() as undo:
-            for side in sides:
-                self._lab.agent.call("link.impair", link=self.index, toward=side, netem=netem)
-                undo.callback(self._lab.agent.call, "link.heal", link=self.index, toward=side)
+        end = toward or self.ends[0]
+        direction: Direction = "in" if toward else "both"
+        self._side(end)
+        wanted: list[Fault] = []
+        wanted += [Delay(end, delay, direction)] if delay else []
+        wanted += [Loss(end, loss, direction)] if loss else []
+        wanted += [Duplicate(end, duplicate, direction)] if duplicate else []
+        wanted += [Reorder(end, reorder, direction=direction)] if reorder else []
+        wanted += [Corrupt(end, corrupt, direction)] if corrupt else []
+        wanted += [Rate(end, rate / 1e6, direction=direction)] if rate else []
+        with self._lab.fault(*wanted):
             yield

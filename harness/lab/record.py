@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +62,12 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read(name: str) -> LabRecord | None:
+    """What is known of a lab; what another version of this program has written besides is none of ours."""
     try:
-        return LabRecord(**json.loads((place_of(name).folder / "lab.json").read_text()))
+        told = json.loads((place_of(name).folder / "lab.json").read_text())
     except FileNotFoundError:
         return None
+    return LabRecord(**{field.name: told[field.name] for field in fields(LabRecord) if field.name in told})
 
 
 def write(record: LabRecord) -> None:

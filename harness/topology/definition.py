@@ -202,7 +202,7 @@ class DefinitionReader(Reader):
             name, text = key.text, scalar.text
             check = ours.get(name)
             if check is None and name.startswith(PREFIX):
-                remedy = suggest(name, ours, f"known: {', '.join(ours)}" if ours else "links have no label of ours")
+                remedy = suggest(name, ours, f"known: {', '.join(ours)}")
                 self.problems.add(key, f'unknown label "{name}"', remedy)
             elif check is not None and (remedy_or_none := check(text)) is not None:
                 self.problems.add(scalar, f"{name} cannot be {describe(scalar)}", remedy_or_none)

@@ -1,4 +1,4 @@
-"""A topology file as a tree of marked values: each knows its line and column.
+"""A topology file, or another in YAML, as a tree of marked values: each knows its line and column.
 
 PyYAML's constructors lose the marks, accept duplicate keys and expand aliases without bound. This builds
 its own small tree from libyaml's events instead: no recursion (a thousand brackets cannot exhaust the stack) and
@@ -82,17 +82,33 @@ def _place(event: yaml.Event) -> tuple[int, int]:
     return (mark.line + 1, mark.column + 1) if mark else (0, 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a kind of file is called, how it begins, and whether containerlab would replace words in it."""
+
+    noun: str
+    pattern: str
+    start: str
+    split: str
+    replaced: bool = False
+
+
+TOPOLOGY = Form(
+    "topology", "*.clab.yml", 'start with "name:" and "topology:"', "split the topology into several labs", True
+)
+
+
 class _Abort(Exception):
     """The document is not worth reading further; the problem is already noted."""
 
 
-def parse(path: Path, problems: Problems) -> Mapping | None:
+def parse(path: Path, problems: Problems, form: Form = TOPOLOGY) -> Mapping | None:
     """The file's top-level mapping, or None when there is none; what is wrong is added to `problems`."""
-    text = _read(path, problems)
+    text = _read(path, problems, form)
     if text is None:
         return None
     try:
-        root = _Builder(problems).build(text)
+        root = _Builder(problems, form).build(text)
     except _Abort:
         return None
     except yaml.MarkedYAMLError as error:
@@ -105,16 +121,16 @@ def parse(path: Path, problems: Problems) -> Mapping | None:
     if isinstance(root, Mapping):
         return root
     if root is None or (isinstance(root, Scalar) and root.is_null):
-        problems.add(None, "the file is empty", 'start with "name:" and "topology:"')
+        problems.add(None, "the file is empty", form.start)
     else:
-        problems.add(root, f"the file holds {describe(root)}, not a mapping", 'start with "name:" and "topology:"')
+        problems.add(root, f"the file holds {describe(root)}, not a mapping", form.start)
     return None
 
 
-def _read(path: Path, problems: Problems) -> str | None:
+def _read(path: Path, problems: Problems, form: Form) -> str | None:
     try:
         if path.exists() and not path.is_file():  # a FIFO or device would block or never end
-            problems.add(None, "not a regular file", "name a *.clab.yml file")
+            problems.add(None, "not a regular file", f"name a {form.pattern} file")
             return None
         with path.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
@@ -122,7 +138,7 @@ def _read(path: Path, problems: Problems) -> str | None:
         problems.add(None, f"cannot be read: {error}", "check the path and its permissions")
         return None
     if len(raw) > MAX_BYTES:
-        problems.add(None, f"larger than {MAX_BYTES // 2**20} MiB", "split the topology into several labs")
+        problems.add(None, f"larger than {MAX_BYTES // 2**20} MiB", form.split)
         return None
     try:
         text = raw.decode("utf-8-sig")
@@ -131,7 +147,7 @@ def _read(path: Path, problems: Problems) -> str | None:
         column = error.start - raw.rfind(b"\n", 0, error.start)
         problems.add(Scalar(line, column, "", True), "a byte that is not UTF-8", "save the file as UTF-8")
         return None
-    return None if _templated(text, problems) else text
+    return None if form.replaced and _templated(text, problems) else text
 
 
 def _templated(text: str, problems: Problems) -> bool:
@@ -171,8 +187,9 @@ class _Frame:
 class _Builder:
     """Turns libyaml's events into the tree, with a stack of its own."""
 
-    def __init__(self, problems: Problems) -> None:
+    def __init__(self, problems: Problems, form: Form) -> None:
         self.problems = problems
+        self.form = form
         self.stack: list[_Frame] = []
         self.anchors: dict[str, Value] = {}
         self.root: Value | None = None
@@ -192,7 +209,7 @@ class _Builder:
             elif isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    self._abort(event, "a second YAML document", "one topology a file: remove the line ---")
+                    self._abort(event, "a second YAML document", f"one {self.form.noun} a file: remove the line ---")
         return self.root
 
     def _abort(self, event: yaml.Event, message: str, remedy: str) -> NoReturn:
@@ -214,7 +231,8 @@ class _Builder:
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         self._check_tag(event)
         scalar = Scalar(*_place(event), event.value, bool(event.implicit[0]))
-        self._check_variables(scalar)
+        if self.form.replaced:
+            self._check_variables(scalar)
         top = self.stack[-1] if self.stack else None
         if top is None or isinstance(top.value, Sequence) or top.key is not None:
             self._complete(event, scalar, event.anchor)
@@ -237,7 +255,9 @@ class _Builder:
     def _open(self, event: yaml.CollectionStartEvent) -> None:
         self._check_tag(event)
         if len(self.stack) >= MAX_DEPTH:
-            self._abort(event, f"nested deeper than {MAX_DEPTH} levels", "a topology needs six: check the brackets")
+            self._abort(
+                event, f"nested deeper than {MAX_DEPTH} levels", f"a {self.form.noun} needs six: check the brackets"
+            )
         top = self.stack[-1] if self.stack else None
         if top and isinstance(top.value, Mapping) and top.key is None:
             self._abort(event, "a key that is not plain text", "keys are names, such as node names")

@@ -1,4 +1,4 @@
-"""The words containerlab has no field for: labels that begin with `elasticlab.`, all of them listed here.
+"""The words containerlab has no field for: labels of nodes that begin with `elasticlab.`, all of them listed here.
 
 | label | value | meaning |
 |---|---|---|
@@ -13,7 +13,8 @@
 | `elasticlab.requires` | comma list of the features below | kernel needs beside what the role implies |
 | `elasticlab.ready` | comma list of `tcp:PORT`, `file:/PATH`, `ping:ADDRESS` | ready when all hold |
 
-All are on nodes. Any other label passes through untouched; an unknown `elasticlab.` label is refused.
+Those of links are in `harness.topology.impairments`. Any other label passes through untouched; an unknown
+`elasticlab.` label is refused.
 """
 
 from __future__ import annotations

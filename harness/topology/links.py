@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from .definition import DefinitionReader
 from .document import Mapping, Scalar, Sequence, Value, describe
+from .impairments import LINK_LABELS, decode, problem
 from .model import Endpoint, Link
 from .problems import suggest
 
@@ -53,10 +54,19 @@ class LinkReader:
         extended = body.get("type") is not None
         ends = [self._endpoint(item, extended) for item in self._two_ends(body)]
         mtu = self.reader.integer(body.get("mtu"), "mtu", 68, 65535)
-        labels = self.reader.labels(body.get("labels"), {})
+        labels = self.reader.labels(body.get("labels"), LINK_LABELS)
         if len(ends) != 2 or ends[0] is None or ends[1] is None:
             return None
-        return Link(ends[0], ends[1], mtu or DEFAULT_MTU, MappingProxyType(labels), body.line)
+        names = (str(ends[0]), str(ends[1]))
+        self._impairments_fit(body.get("labels"), labels, names)
+        impaired = decode(labels, names)
+        return Link(ends[0], ends[1], mtu or DEFAULT_MTU, MappingProxyType(labels), body.line, impaired)
+
+    def _impairments_fit(self, given: Value | None, labels: dict[str, str], ends: tuple[str, str]) -> None:
+        for label in sorted(labels.keys() & LINK_LABELS.keys()):
+            found = problem(label, labels, ends)
+            if found is not None and isinstance(given, Mapping):
+                self.problems.add(given.get(label), *found)
 
     def _type_is_veth(self, body: Mapping) -> bool:
         kind = self.reader.text(body.get("type"), "type")

@@ -123,6 +123,8 @@ class _Loader:
         if name is None:
             return None
         requires = frozenset[str]().union(*(node.requires for node in nodes.values()))
+        if any(side.values for link in links for side in link.impaired):
+            requires |= {"netem"}
         frozen = MappingProxyType(nodes)
         return Topology(name, self.path, frozen, links, mgmt, "clab" if prefix is None else prefix, requires)
 

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from types import MappingProxyType
 
+from harness.topology.impairments import Impairment
 from harness.topology.labels import Wan
 
 
@@ -40,6 +41,8 @@ class Link:
     mtu: int
     labels: Mapping[str, str] = field(default_factory=_no_entries)
     line: int = 0
+    impaired: tuple[Impairment, Impairment] = (Impairment(), Impairment())
+    """What is declared to be wrong with it, toward `a` and toward `b`."""
 
     @property
     def endpoints(self) -> tuple[Endpoint, Endpoint]:

@@ -35,19 +35,24 @@ class Problem:
         return f"{where}: {self.message} ({self.remedy})"
 
 
-class TopologyError(Exception):
-    """A topology that cannot be used, with every problem found in it, in the order of the file."""
+class FileError(Exception):
+    """A file that cannot be used, with every problem found in it, in the order of the file."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems: tuple[Problem, ...] = tuple(sorted(set(problems)))
         super().__init__("\n".join(map(str, self.problems)))
 
 
+class TopologyError(FileError):
+    """A topology that cannot be used."""
+
+
 class Problems:
     """Collects the problems of one file, so that a person sees all of them at once."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, error: type[FileError] = TopologyError) -> None:
         self.file = file
+        self._error = error
         self._found: list[Problem] = []
 
     def add(self, place: Place | None, message: str, remedy: str) -> None:
@@ -59,7 +64,7 @@ class Problems:
 
     def raise_if_any(self) -> None:
         if self._found:
-            raise TopologyError(self._found)
+            raise self._error(self._found)
 
 
 def _printable(text: str) -> str:

@@ -192,3 +192,18 @@ def test_a_name_that_could_lead_elsewhere_is_refused(bad: str) -> None:
     for attempt in (labs.down, labs.attach, lambda name: bring_up(name, "local")):
         with pytest.raises(LabError, match="cannot name a lab"):
             attempt(bad)
+
+
+def test_down_ends_faults_and_whoever_runs_them(name: str) -> None:
+    with bring_up(name, "local") as lab:
+        running = subprocess.Popen(
+            [sys.executable, "-m", "harness.cli", "fault", "run", "line-cut", "--on", "host-1:lan", "--lab", name],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        wait_for("the fault to begin", lambda: lab.faults_in_effect() != [], 30)
+    assert labs.down(name) == []
+    _, said = running.communicate(timeout=30)
+    assert running.returncode == 1
+    assert "is gone, and its faults with it" in said.replace("\n", " ")

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.host.channel import AgentError
+from harness.faults import Clock, Drop, FaultError, Loss, Pause
+from harness.host.channel import Agent, AgentError
 from harness.lab import CommandError, Lab, Node
 from harness.wait import wait_for
 
@@ -99,9 +100,15 @@ def test_cables_say_nothing_of_their_own_and_nodes_may(lab: Lab) -> None:
     assert lab["host-1"].exec("cat", off.format("lan")) == "0\n"
 
 
+def begin_cut(agent: Agent, link: int) -> None:
+    """As somebody who will not be there to end it."""
+    effect = {"kind": "line", "link": link, "strain": {"cut": True}}
+    agent.call("fault.begin", fault="mine", what={"text": "a cut"}, effects=[effect])
+
+
 def test_what_was_borrowed_is_given_back_when_its_borrower_is_gone(lab: Lab) -> None:
     other = lab.host.agent()
-    other.call("link.cut", link=lab.link("host-1:lan").index)
+    begin_cut(other, lab.link("host-1:lan").index)
     lab["host-1"].must_not_reach(HOST_2)
     other.close()
     wait_for("the cut to be undone", lambda: lab["host-1"].reaches(HOST_2, within=0.3), 10)
@@ -110,7 +117,7 @@ def test_what_was_borrowed_is_given_back_when_its_borrower_is_gone(lab: Lab) -> 
 def test_what_a_killed_agent_had_borrowed_is_given_back_by_the_next(lab: Lab) -> None:
     other = lab.host.agent()
     pid = other.call("pid")
-    other.call("link.cut", link=lab.link("host-1:lan").index)
+    begin_cut(other, lab.link("host-1:lan").index)
     subprocess.run(lab.host.command("kill", "-KILL", str(pid)), check=True)
     other.close()
     lab["host-1"].must_not_reach(HOST_2)
@@ -151,3 +158,20 @@ def test_an_unknown_name_is_refused_with_what_there_is(lab: Lab) -> None:
         lab["host-9"]
     with pytest.raises(LookupError, match="no link at 'host-1:wan'"):
         lab.link("host-1:wan")
+
+
+def test_a_fault_that_this_kernel_cannot_do_is_refused_with_the_remedy_and_leaves_nothing(lab: Lab) -> None:
+    """A silent drop needs nothing of the kernel; loss needs netem, which this topology does not ask for."""
+    with lab.fault(Drop("host-1:lan")):
+        lab["host-2"].must_not_reach(HOST_1)
+    lab["host-2"].must_reach(HOST_1)
+    can = lab.agent.call("probe")
+    for fault, lacking in ((Loss("host-1:lan", percent=50), "netem"), (Pause("host-1"), "cgroup2")):
+        if can[lacking]:
+            with pytest.raises(FaultError, match="--host lab-kernel"), lab.fault(fault):
+                pass
+    with pytest.raises(FaultError, match="or name a node"), lab.fault(Clock(offset=5)):
+        pass
+    lab["host-2"].must_reach(HOST_1)
+    assert lab.faults_in_effect() == []
+    assert lab.agent.call("lines") == {}

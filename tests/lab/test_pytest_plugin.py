@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -19,10 +20,24 @@ def test_sleeps(lab):
     lab["host-1"].run("sleep", "60", timeout=70)
 """
 BREAKER = """
+from contextlib import contextmanager
 import pytest
+from harness.faults import Cut
 @pytest.mark.topology("plain")
 def test_breaks(lab):
-    assert False, "on purpose"
+    with lab.fault(Cut("host-1:lan")):
+        pass
+    with lab.fault(Cut("host-2:lan"), seed=7):
+        with held(lab):
+            assert False, "on purpose"
+@contextmanager
+def held(lab):
+    lab["host-1"].sh("ip link add of-the-block type bridge")
+    try:
+        with lab.watched():
+            yield
+    finally:
+        lab["host-1"].sh("ip link del of-the-block")
 @pytest.mark.topology("plain")
 def test_goes_on(lab):
     assert lab["host-1"].reaches("10.2.0.10")
@@ -77,6 +92,31 @@ def test_a_failure_leaves_its_evidence_and_the_next_test_a_working_lab(tmp_path:
     evidence = b"\n".join(file.read_bytes() for file in (tmp_path / "results").iterdir())
     for look in (b"=== addresses:", b"=== routes:", b"=== nft:", b"=== processes:"):
         assert look in evidence
+    faults = [line for line in evidence.decode(errors="replace").splitlines() if " cut on host-" in line]
+    assert [line.endswith("IN EFFECT WHEN THE TEST FAILED") for line in faults] == [False, True]
+    assert "cut on host-1:lan" in faults[0]
+
+
+def test_it_is_what_was_there_before_the_test_tidied_up(tmp_path: Path) -> None:
+    start(tmp_path, BREAKER, "-k", "breaks").communicate(timeout=300)
+    results = tmp_path / "results"
+    (result,) = (json.loads(file.read_text()) for file in results.glob("*-result.json"))
+    containers = [json.loads(file.read_text()) for file in results.glob("*-container.json")]
+    fixtures = [
+        fixture for container in containers for fixture in (*container["befores"], *container.get("afters", ()))
+    ]
+    attached = {
+        one["name"]: (results / one["source"]).read_text()
+        for place in (result, *fixtures)
+        for one in place.get("attachments", ())
+    }
+    assert "of-the-block" in attached["host-1"], "the block's end removed it"
+    assert "state DOWN" in attached["host-2"], "the cable was pulled"
+    assert "--lab-host=" in attached["how to run it again"]
+    assert result["fullName"].rpartition("#")[2] in attached["how to run it again"]
+    timeline = attached["timeline"]
+    begun, cut, failed = (timeline.index(what) for what in ("began", "cut on host-2:lan", "AssertionError: on purpose"))
+    assert begun < cut < failed
 
 
 def test_labs_are_shared_and_those_without_orders_come_first(tmp_path: Path) -> None:

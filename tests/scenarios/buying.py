@@ -86,7 +86,8 @@ class Shop:
         """The tenant has these services while the context lasts."""
         ids = self.order(tenant, *services)
         try:
-            yield ids
+            with self.lab.watched():
+                yield ids
         finally:
             self.end(tenant, ids)
 

@@ -108,7 +108,8 @@ def connected(lab: Lab, shop: Shop, *wanted: tuple[Cloud, Json]) -> Iterator[Non
         for tenant, order in orders:
             document = shop.life.completed(order, 90)
             ids[tenant] = [item["service"]["id"] for item in document["serviceOrderItem"]]
-        yield
+        with lab.watched():
+            yield
         for tenant, of_tenant in ids.items():
             shop.end(tenant, of_tenant)
 

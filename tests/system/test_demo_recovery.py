@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from harness.faults import FaultError, RekeyStorm
 from harness.lab import Lab
 from harness.wait import wait_for
 
@@ -88,3 +91,24 @@ def test_delay_on_the_wan_is_seen_by_the_hosts(lab: Lab) -> None:
     assert delayed >= 100, "the delay is of both ways"
     assert delayed - before <= 110
     assert round_trip() < 20
+
+
+def initiators(lab: Lab) -> set[str]:
+    """The initiator's SPI of each IKE SA of the POP: another one after every rekeying."""
+    return set(re.findall(r", ([0-9a-f]{16})_i", lab["vmsr-1"].exec("swanctl", "--list-sas")))
+
+
+def test_a_rekey_storm_renews_all_keys_and_loses_no_packet(lab: Lab) -> None:
+    both_ways(lab)
+    before = initiators(lab)
+    assert len(before) >= 2
+    with lab.faults("rekey-storm", on="vmsr-1"):
+        said = lab["host-1"].exec("ping", "-n", "-q", "-c60", "-i0.05", "-W2", HOST_2)
+        wait_for("every IKE SA to be another one", lambda: not initiators(lab) & before, 20)
+    assert "60 received" in said
+    both_ways(lab)
+
+
+def test_a_rekey_storm_needs_a_charon(lab: Lab) -> None:
+    with pytest.raises(FaultError, match="no charon answers in node host-1"), lab.fault(RekeyStorm("host-1")):
+        pass

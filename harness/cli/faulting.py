@@ -1,0 +1,273 @@
+"""`labctl fault`: break a running lab on purpose, see what is broken, put it right."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from harness import lab as labs
+from harness.faults import KINDS, Fault
+from harness.faults.plan import Step
+from harness.faults.scenario import Scenario, Timed, load, names
+from harness.lab import Lab
+from harness.lab.faults import Injection, carried_out, prepared
+from harness.lab.record import read
+from harness.wait import wait_for
+
+console = Console(highlight=False)
+_LAB = click.option(
+    "--lab", "-l", "name", default="demo", show_default=True, envvar="LABCTL_LAB", help="The lab ($LABCTL_LAB)."
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_INTERRUPTED = 130
+_UNDO_SECONDS = 60
+
+
+@click.group("fault")
+def fault() -> None:
+    """Break a running lab on purpose; everything is undone by itself.
+
+    A scenario is a file of faults with times (faults/*.yaml, or faults/ beside the lab's topology). What it broke is
+    put right when it is over, on Ctrl-C, and when this command is killed.
+
+    \b
+    labctl fault list
+    labctl fault run loss-5 --on ucpe-1:wan --for 30
+    labctl fault run ./mine.yaml --seed 7
+    labctl fault status
+    labctl fault clear
+    """
+
+
+def _folders(name: str) -> list[Path]:
+    """Where the lab's own scenarios are, if there is such a lab."""
+    known = read(name)
+    return [Path(known.topology).parent / "faults"] if known else []
+
+
+@fault.command("list")
+@_LAB
+@_JSON
+def list_scenarios(name: str, as_json: bool) -> None:
+    """Name the scenarios: ours, and those of the lab's topology."""
+    found = [load(file) for file in names(_folders(name))]
+    if as_json:
+        return _print_json([_told(scenario) for scenario in found])
+    shown = _table("scenario", "where", "about")
+    for scenario in found:
+        shown.add_row(scenario.name, _where(scenario), scenario.about)
+    console.print(shown)
+    return None
+
+
+def _where(scenario: Scenario) -> str:
+    targets = dict.fromkeys(target for timed in scenario.faults for target in timed.fault.targets)
+    open_ones = any(not timed.fault.targets and timed.fault.where in ("cables", "nodes") for timed in scenario.faults)
+    return ", ".join([*targets, *(["--on"] if open_ones else [])]) or "lab"
+
+
+@fault.command("show")
+@_LAB
+@_JSON
+@click.argument("scenario", metavar="FILE_OR_NAME")
+def show_scenario(name: str, as_json: bool, scenario: str) -> None:
+    """Explain a scenario, or a kind of fault: what happens when, and what may be written.
+
+    \b
+    labctl fault show bad-line
+    labctl fault show loss
+    """
+    if scenario in KINDS:
+        return _show_kind(KINDS[scenario], as_json)
+    found = load(scenario, _folders(name))
+    if as_json:
+        return _print_json(_told(found))
+    console.print(f"[bold]{found.name}[/]  {found.path}\n{found.about}\n", soft_wrap=True)
+    shown = _table("at", "for", "fault", "seed")
+    for timed in found.faults:
+        lasts = "" if timed.fault.instant else "--for" if timed.seconds is None else f"{timed.seconds:g} s"
+        shown.add_row(f"{timed.at:g} s", lasts, str(timed.fault), "" if timed.seed is None else str(timed.seed))
+    console.print(shown)
+    return None
+
+
+def _show_kind(kind: type[Fault], as_json: bool) -> None:
+    defaults = {entry.name: entry.default for entry in fields(kind) if entry.name != "on"}
+    if as_json:
+        return _print_json({"kind": kind.kind, "on": kind.where, "about": kind.__doc__, "defaults": defaults})
+    console.print(
+        f"[bold]{kind.kind}[/]  (on {kind.where})\n{' '.join((kind.__doc__ or '').split())}\n", soft_wrap=True
+    )
+    shown = _table("field", "default")
+    for field, default in {"on": "", **defaults, "at": 0, "for": "", "seed": ""}.items():
+        shown.add_row(field, str(default))
+    console.print(shown)
+    return None
+
+
+@fault.command("run")
+@_LAB
+@_JSON
+@click.option("--on", "targets", multiple=True, help="Place of the faults that name none; repeat it for several.")
+@click.option("--for", "seconds", type=click.FloatRange(0), help="Seconds for the faults that do not say how long.")
+@click.option("--seed", type=click.IntRange(0), help="Repeat what is random; a run without it says what it drew.")
+@click.argument("scenario", metavar="FILE_OR_NAME")
+def run_scenario(
+    name: str, as_json: bool, targets: tuple[str, ...], seconds: float | None, seed: int | None, scenario: str
+) -> int:
+    """Carry out a scenario and undo it. Faults without an end last until Ctrl-C.
+
+    A place is NODE:INTERFACE (a cable's end), NODE, "site SITE" or lab. Exit status: 0 all happened and is undone;
+    1 something could not be, and all else is undone; 2 the file is wrong; 130 interrupted, all is undone.
+
+    \b
+    labctl fault run partition --on "site branch-1"
+    labctl fault run line-deaf --on nat-1:wan
+    labctl fault run swizzle --seed 7 --json
+    """
+    on = (targets[0] if len(targets) == 1 else targets) if targets else None
+    wanted = load(scenario, _folders(name)).on(on).lasting(seconds)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    tell = _Teller(as_json)
+    interrupted = False
+    with labs.attach(name) as lab:
+        try:
+            injection = prepared(lab, wanted, seed, tell.news)
+            tell.of(wanted, injection)
+            with carried_out(injection):
+                _wait(injection)
+        except KeyboardInterrupt:
+            interrupted = True
+    if interrupted:
+        # The interrupt may have ended the channel too; then it is the agent that undoes.
+        with labs.attach(name) as lab:
+            _await_undone(lab, tell.texts)
+    tell.over(interrupted)
+    return _INTERRUPTED if interrupted else 0
+
+
+def _wait(injection: Injection) -> None:
+    injection.wait()
+    if injection.lasts is None:
+        injection.wait_for_ever()
+
+
+def _await_undone(lab: Lab, ours: Iterable[str]) -> None:
+    def undone() -> bool:
+        return not {entry["what"]["text"] for entry in lab.faults_in_effect()} & set(ours)
+
+    wait_for("the faults to be undone", undone, _UNDO_SECONDS)
+
+
+class _Teller:
+    """Says what happens when, as lines for people or as lines of JSON."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._start: float | None = None
+        self.texts: set[str] = set()
+
+    def of(self, scenario: Scenario, injection: Injection) -> None:
+        if self._as_json:
+            self._line(event="scenario", name=scenario.name, seed=injection.seed, lasts=injection.lasts)
+        else:
+            lasts = "until Ctrl-C" if injection.lasts is None else f"{injection.lasts:g} s"
+            console.print(f"{scenario.name}: {lasts}, seed {injection.seed}")
+
+    def news(self, event: str, step: Step) -> None:
+        self.texts.add(step.text)
+        self._start = self._start or time.monotonic()
+        after = time.monotonic() - self._start
+        if self._as_json:
+            self._line(event=event, after=round(after, 3), text=step.text, kind=step.fault.kind, seed=step.seed)
+        else:
+            console.print(f"{after:7.1f} s  {event:<5}  {step.text}", soft_wrap=True)
+
+    def over(self, interrupted: bool) -> None:
+        if self._as_json:
+            self._line(event="over", interrupted=interrupted)
+        else:
+            console.print("interrupted; all is undone" if interrupted else "over; all is undone")
+
+    def _line(self, **values: Any) -> None:
+        click.echo(json.dumps(values))
+
+
+@fault.command("status")
+@_LAB
+@_JSON
+def show_faults(name: str, as_json: bool) -> None:
+    """Show what is in effect on a lab, whoever began it."""
+    with labs.attach(name) as lab:
+        entries = lab.faults_in_effect()
+    if as_json:
+        return _print_json([{"id": entry["id"], "seconds": entry["age"], **entry["what"]} for entry in entries])
+    if not entries:
+        console.print(f"lab {name}: nothing is broken on purpose")
+        return None
+    console.print(faults_table(entries))
+    return None
+
+
+def faults_table(entries: Iterable[dict[str, Any]]) -> Table:
+    """Faults in effect, a line each."""
+    shown = _table("fault", "since", "to go", "seed")
+    for entry in entries:
+        seconds = entry["what"].get("for")
+        to_go = "until it is ended" if seconds is None else f"{max(0, math.ceil(seconds - entry['age']))} s"
+        shown.add_row(entry["what"]["text"], f"{entry['age']:.0f} s", to_go, str(entry["what"].get("seed", "")))
+    return shown
+
+
+@fault.command("clear")
+@_LAB
+@_JSON
+def clear_faults(name: str, as_json: bool) -> None:
+    """Undo every fault of a lab now, whoever began it; scenarios that run go on with what they have not begun yet."""
+    with labs.attach(name) as lab:
+        ended = lab.clear_faults()
+    if as_json:
+        return _print_json(ended)
+    for text in ended:
+        console.print(f"undone: {text}")
+    if not ended:
+        console.print("nothing was in effect")
+    return None
+
+
+def _told(scenario: Scenario) -> dict[str, Any]:
+    return {
+        "name": scenario.name,
+        "path": str(scenario.path),
+        "about": scenario.about,
+        "faults": [_told_fault(timed) for timed in scenario.faults],
+    }
+
+
+def _told_fault(timed: Timed) -> dict[str, Any]:
+    return {
+        "fault": timed.fault.kind,
+        "on": list(timed.fault.targets),
+        **timed.fault.values,
+        "at": timed.at,
+        "for": timed.seconds,
+        "seed": timed.seed,
+    }
+
+
+def _table(*columns: str) -> Table:
+    return Table(*columns, box=None, pad_edge=False, header_style="bold")
+
+
+def _print_json(content: Any) -> None:
+    click.echo(json.dumps(content, indent=2))

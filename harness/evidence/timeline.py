@@ -1,0 +1,139 @@
+"""One page with all that happened while a test ran, on one clock: logs, faults, and the failure. It needs no server.
+
+svlogd writes each line's time (UTC, 10 µs), and nodes have the lab host's clock. Where a fault gave one another,
+its lines are where that says.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from harness.evidence.failure import UNREACHABLE
+from harness.lab import Lab, Node
+
+_STAMP = "%Y-%m-%d_%H:%M:%S"
+_LINE = re.compile(r"/var/log/([^/]+)/current (\d{4}-\d\d-\d\d_\d\d:\d\d:\d\d\.\d+) (.*)")
+# Only lines from the test's begin on; svlogd's times are in order as texts, too.
+_SINCE = """
+for file in $(find /var/log -name current | sort); do
+  awk -v file="$file" -v since="$0" '$1 >= since { print file, $0 }' "$file"
+done
+"""
+_MOST = 5000
+"""Lines of one node: the last ones, if it said more."""
+_BAD = re.compile(r"error|fail|refus|critical|traceback|unable|denied|lost", re.IGNORECASE)
+
+
+@dataclass(frozen=True, order=True)
+class Entry:
+    """Something that happened: seconds since the epoch, a node or what else speaks, who there, what."""
+
+    at: float
+    where: str
+    who: str
+    text: str
+
+
+def gather(lab: Lab, since: float) -> list[Entry]:
+    """What the services of all nodes have said since."""
+    with ThreadPoolExecutor(4) as pool:
+        return [entry for found in pool.map(lambda node: _said(node, since), lab.nodes.values()) for entry in found]
+
+
+def _said(node: Node, since: float) -> list[Entry]:
+    begin = datetime.fromtimestamp(since, UTC).strftime(_STAMP)
+    try:
+        lines = node.run("/bin/sh", "-c", _SINCE, begin, timeout=20).stdout.splitlines()
+    except UNREACHABLE as error:
+        return [Entry(time.time(), node.name, "-", f"no answer: {error}")]
+    matches = (_LINE.fullmatch(line) for line in lines[-_MOST:])
+    return [Entry(_seconds(m[2]), node.name, m[1], _short(m[3])) for m in matches if m]
+
+
+def _seconds(stamp: str) -> float:
+    whole, _, fraction = stamp.partition(".")
+    return datetime.strptime(whole, _STAMP).replace(tzinfo=UTC).timestamp() + float(f"0.{fraction}")
+
+
+def _short(text: str) -> str:
+    """Of a line that is JSON, its message and what else it has to say."""
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return text
+    if not isinstance(line, dict) or "message" not in line:
+        return text
+    more = {k: v for k, v in line.items() if k not in {"time", "level", "component", "logger", "message"} and v}
+    level = f"{line['level']}: " if line.get("level") not in (None, "info", "debug") else ""
+    return f"{level}{line['message']}" + "".join(f" {key}={value}" for key, value in more.items())
+
+
+def of_faults(records: Iterable[dict[str, Any]]) -> Iterator[Entry]:
+    """Begins and ends of faults."""
+    for record in records:
+        yield Entry(record["time"], "fault", record["event"], str(record.get("text") or record.get("why") or ""))
+
+
+def page(title: str, entries: Sequence[Entry], begin: float) -> str:
+    """The page. Times are seconds from `begin`; the clock's are shown when one points at them."""
+    rows = "\n".join(_row(entry, begin) for entry in sorted(entries))
+    places = sorted({entry.where for entry in entries})
+    boxes = "".join(
+        f'<label><input type="checkbox" checked value="{html.escape(place)}"> {html.escape(place)}</label>'
+        for place in places
+    )
+    return _PAGE.format(title=html.escape(title), boxes=boxes, rows=rows, count=len(entries))
+
+
+def _row(entry: Entry, begin: float) -> str:
+    clock = datetime.fromtimestamp(entry.at, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    kind = "fault" if entry.where in {"fault", "test"} else "bad" if _BAD.search(entry.text) else ""
+    where, who, text = map(html.escape, (entry.where, entry.who, entry.text))
+    when = f'<td title="{clock} UTC">{entry.at - begin:+.3f}</td>'
+    return f'<tr class="{kind}" data-where="{where}">{when}<td>{where}</td><td>{who}</td><td>{text}</td></tr>'
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{title}</title>
+<style>
+body {{ font: 13px/1.4 system-ui, sans-serif; margin: 1em; color: #222; background: #fff }}
+nav {{ position: sticky; top: 0; background: #fff; padding: .5em 0; border-bottom: 1px solid #ccc }}
+label {{ margin-right: 1em; white-space: nowrap }}
+table {{ border-collapse: collapse; font-family: ui-monospace, monospace }}
+td {{ padding: 0 .8em 0 0; vertical-align: top; white-space: pre-wrap; overflow-wrap: anywhere }}
+td:first-child {{ text-align: right; white-space: nowrap }}
+tr.bad {{ color: #a40000 }}
+tr.fault {{ background: #fff0b3 }}
+tr[hidden] {{ display: none }}
+</style>
+<h1>{title}</h1>
+<nav><input id="find" type="search" placeholder="only lines with …" size="30"> {boxes}
+<span id="shown">{count}</span> lines</nav>
+<table><tbody>
+{rows}
+</tbody></table>
+<script>
+const rows = [...document.querySelectorAll("tr")], boxes = [...document.querySelectorAll("[type=checkbox]")];
+const find = document.getElementById("find"), shown = document.getElementById("shown");
+function filter() {{
+  const on = new Set(boxes.filter(b => b.checked).map(b => b.value)), word = find.value.toLowerCase();
+  let count = 0;
+  for (const row of rows) {{
+    row.hidden = !on.has(row.dataset.where) || !row.textContent.toLowerCase().includes(word);
+    count += !row.hidden;
+  }}
+  shown.textContent = count;
+}}
+for (const box of boxes) box.addEventListener("change", filter);
+find.addEventListener("input", filter);
+</script>
+</html>
+"""

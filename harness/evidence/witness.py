@@ -1,0 +1,52 @@
+"""Sees a test fail: looks at the lab when an error happens, before the blocks that it leaves undo anything."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from harness.evidence import failure, replay, timeline
+from harness.evidence.failure import Exhibit
+from harness.lab import Lab
+from harness.lab.faults import record_size, recorded
+
+
+class Witness:
+    """Of one test on one lab. `see` may be told of many errors; `failed` says which one was the test's."""
+
+    def __init__(self, lab: Lab, test: str) -> None:
+        self._lab = lab
+        self._test = test
+        self._begun = time.time()
+        self._recorded = record_size(lab)
+        self._captured = set(lab.place.captures.glob("*.pcap"))
+        self._error: BaseException | None = None
+        self._settled = False
+        self._seen: list[Exhibit] = []
+
+    def see(self, error: BaseException) -> None:
+        """Look at the lab; once for an error, which leaves one block after the other."""
+        if self._settled or error is self._error:
+            return
+        self._error = error
+        failed = timeline.Entry(time.time(), "test", "failed", f"{type(error).__name__}: {error}")
+        self._seen = [*failure.look(self._lab), self._timeline(failed)]
+
+    def failed(self, error: BaseException) -> None:
+        """What comes later, when fixtures tidy up, is none of its evidence."""
+        self.see(error)
+        self._settled = True
+
+    def tell(self) -> None:
+        """Attach what was seen to the test's Allure result, with what only now is whole: captures."""
+        fresh = sorted(set(self._lab.place.captures.glob("*.pcap")) - self._captured)
+        again = Exhibit("how to run it again", replay.told(self._lab, self._test))
+        failure.attach([again, *self._seen], fresh, self._faults())
+
+    def _faults(self) -> list[dict[str, Any]]:
+        return recorded(self._lab, self._recorded)
+
+    def _timeline(self, failed: timeline.Entry) -> Exhibit:
+        begun = timeline.Entry(self._begun, "test", "began", self._test)
+        entries = [begun, *timeline.gather(self._lab, self._begun), *timeline.of_faults(self._faults()), failed]
+        return Exhibit("timeline", timeline.page(self._test, entries, self._begun), "html")

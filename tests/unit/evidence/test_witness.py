@@ -1,0 +1,48 @@
+"""When a failing test is looked at: at its own error, not at those that it expected or that came of tidying up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from harness.evidence import failure, timeline, witness
+from harness.evidence.failure import Exhibit
+from harness.lab import Lab
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> witness.Witness:
+    """Each look at the lab finds another number."""
+    numbers = iter(range(1, 9))
+    monkeypatch.setattr(failure, "look", lambda lab: [Exhibit("look", str(next(numbers)))])
+    monkeypatch.setattr(timeline, "gather", lambda lab, since: [])
+    place = SimpleNamespace(captures=tmp_path, folder=tmp_path)
+    return witness.Witness(cast("Lab", SimpleNamespace(place=place)), "test_x")
+
+
+def looks(seen: witness.Witness) -> list[str]:
+    return [exhibit.text for exhibit in seen._seen if exhibit.name == "look"]
+
+
+def test_one_error_leaves_many_blocks_and_is_looked_at_once(seen: witness.Witness) -> None:
+    error = AssertionError("it")
+    seen.see(error)
+    seen.see(error)
+    seen.failed(error)
+    assert looks(seen) == ["1"]
+
+
+def test_an_error_that_was_expected_gives_way_to_the_tests_own(seen: witness.Witness) -> None:
+    seen.see(TimeoutError("the test waits for this"))
+    seen.failed(AssertionError("it"))
+    assert looks(seen) == ["2"]
+
+
+def test_what_goes_wrong_in_tidying_up_takes_nothing_away(seen: witness.Witness) -> None:
+    seen.failed(AssertionError("it"))
+    seen.see(RuntimeError("a fixture's end"))
+    seen.failed(RuntimeError("a fixture's end"))
+    assert looks(seen) == ["1"]

@@ -1,0 +1,32 @@
+"""What is known of a lab between two commands, also of two versions of this program."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.lab import record
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ELASTICLAB_STATE", str(tmp_path))
+
+
+KNOWN = record.LabRecord("mine", "/a.clab.yml", "d1", "local", "it can do all")
+
+
+def test_what_was_written_is_read() -> None:
+    record.write(KNOWN)
+    assert record.read("mine") == KNOWN
+    assert record.known_labs() == [KNOWN]
+    assert record.read("other") is None
+
+
+def test_what_a_newer_version_has_written_besides_hides_no_lab() -> None:
+    record.write(KNOWN)
+    file = record.place_of("mine").folder / "lab.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"colour": "red"}))
+    assert record.known_labs() == [KNOWN]
