@@ -170,8 +170,9 @@ def test_a_fault_that_this_kernel_cannot_do_is_refused_with_the_remedy_and_leave
         if can[lacking]:
             with pytest.raises(FaultError, match="--host lab-kernel"), lab.fault(fault):
                 pass
-    with pytest.raises(FaultError, match="or name a node"), lab.fault(Clock(offset=5)):
-        pass
+    if lab.record.host == "local":  # whose clock is the machine's
+        with pytest.raises(FaultError, match="or name a node"), lab.fault(Clock(offset=5)):
+            pass
     lab["host-2"].must_reach(HOST_1)
     assert lab.faults_in_effect() == []
     assert lab.agent.call("lines") == {}
