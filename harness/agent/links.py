@@ -23,6 +23,7 @@ from harness.agent.places import MANAGEMENT_BRIDGE, NETNS
 from harness.agent.ports import SIDES, find, interface_index, netlink, port, redirect, set_carrier
 
 _ENODEV = 19
+_GLOBAL = 0  # RT_SCOPE_UNIVERSE
 MANAGEMENT_PORT = re.compile(r"m\d+")
 
 Link = dict[str, Any]
@@ -39,13 +40,18 @@ def _namespace(node: str) -> Iterator[int]:
 def plug(link: Link) -> None:
     """Make a link whole: missing ends are made, the cross-connection set, both ends up. Idempotent.
 
-    A whole link is not touched: traffic may be on it, or a test may have cut it.
+    A whole link is not touched: traffic may be on it, or a test may have cut it. Where one node has no power the other
+    has its interface all the same, without carrier.
     """
     names = [port(link["index"], side) for side in SIDES]
     if all(map(_is_whole, names)):
         return
-    for name, end in zip(names, link["ends"], strict=True):
-        _make_end(name, end, link["mtu"])
+    powered = [(NETNS / end["node"]).exists() for end in link["ends"]]
+    for name, end, power in zip(names, link["ends"], powered, strict=True):
+        if power:
+            _make_end(name, end, link["mtu"])
+    if not all(powered):
+        return
     first, second = map(find, names)
     with lines.exclusive():
         lines.declare(link)
@@ -107,13 +113,31 @@ def _delete(name: str) -> None:
                 raise
 
 
+def addresses(node: str, interface: str) -> list[str]:
+    """Those of one interface of a node that are known beyond its cable, both families. Raises LookupError."""
+    if not (NETNS / node).exists():
+        raise LookupError(f"node {node} has no power")
+
+    def look() -> list[str]:
+        with IPRoute() as ip:
+            found = ip.link_lookup(ifname=interface)
+            return [
+                entry.get_attr("IFA_LOCAL") or entry.get_attr("IFA_ADDRESS")
+                for entry in (ip.get_addr(index=found[0]) if found else ())
+                if entry["scope"] == _GLOBAL
+            ]
+
+    return namespaces.inside(node, look)
+
+
 def plug_management(node: str, number: int, address: str, mac: str) -> None:
     """Give a node its `eth0` on the management bridge: an address, no default route. Idempotent."""
     name = f"m{number}"
-    if interface_index(name) is None:
-        with _namespace(node) as namespace:
-            peer = {"ifname": "eth0", "net_ns_fd": namespace, "address": mac}
-            netlink().link("add", ifname=name, kind="veth", peer=peer)
+    if not _is_whole(name):
+        if interface_index(name) is None:
+            with _namespace(node) as namespace:
+                peer = {"ifname": "eth0", "net_ns_fd": namespace, "address": mac}
+                netlink().link("add", ifname=name, kind="veth", peer=peer)
         netlink().link("set", index=find(name), ifalias=f"{node}:eth0", master=find(MANAGEMENT_BRIDGE), state="up")
     namespaces.inside(node, lambda: _set_up("lo", "eth0", address=address))
 
