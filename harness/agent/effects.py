@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.agent import clocks, disk, lines, nodes, power, processes
+from harness.agent import clocks, disk, lines, links, nodes, power, processes
 from harness.agent.commands import run_command
 from harness.agent.exclusive import Exclusive
 from harness.agent.places import FAULTS
@@ -73,7 +73,21 @@ def _of_node(what: str) -> Callable[[Effect], str]:
 
 
 def _strain(fault: str, effect: Effect, _: Memory) -> None:
-    lines.strain(effect["link"], fault, effect["strain"])
+    drops = {
+        side: [plain for match in matches for plain in _with_addresses(match)]
+        for side, matches in effect["strain"].get("drop", {}).items()
+    }
+    lines.strain(effect["link"], fault, {**effect["strain"], "drop": drops})
+
+
+def _with_addresses(match: dict[str, Any]) -> list[dict[str, Any]]:
+    """Whose frames are meant is said by interfaces (`of`); on a line they are known by the addresses of now."""
+    if "of" not in match:
+        return [match]
+    found = [address for end in match["of"] for address in links.addresses(*end.split(":"))]
+    if not found:
+        raise LookupError(f"none of {', '.join(match['of'])} has an address; whose frames are meant cannot be told")
+    return [{"address": address, "end": match["end"]} for address in found]
 
 
 def _relieve(fault: str, effect: Effect, _: Memory) -> None:

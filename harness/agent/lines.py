@@ -189,9 +189,15 @@ def _settle(port: str, before: dict[str, Any] | None, wanted: dict[str, Any]) ->
 
 
 def _filters(matches: list[dict[str, Any]]) -> list[list[str]]:
-    """flower's words for `{"port": N}` to or from a server: each family, plain and in a VLAN, each protocol."""
+    """flower's words for frames to or from (`end`) a `port` or an `address`, plain and in a VLAN."""
     found = []
     for match in matches:
+        if "address" in match:
+            family = "ipv6" if ":" in match["address"] else "ip"
+            end = [f"{match['end']}_ip", match["address"]]
+            found.append(["protocol", family, "flower", *end])
+            found.append(["protocol", "802.1Q", "flower", "vlan_ethtype", family, *end])
+            continue
         for family in ("ip", "ipv6"):
             for protocol in ("tcp", "udp"):
                 end = [f"{match['end']}_port", str(match["port"])]

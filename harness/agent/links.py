@@ -23,6 +23,7 @@ from harness.agent.places import MANAGEMENT_BRIDGE, NETNS
 from harness.agent.ports import SIDES, find, interface_index, netlink, port, redirect, set_carrier
 
 _ENODEV = 19
+_GLOBAL = 0  # RT_SCOPE_UNIVERSE
 MANAGEMENT_PORT = re.compile(r"m\d+")
 
 Link = dict[str, Any]
@@ -110,6 +111,23 @@ def _delete(name: str) -> None:
         except NetlinkError as error:
             if error.code != _ENODEV:
                 raise
+
+
+def addresses(node: str, interface: str) -> list[str]:
+    """Those of one interface of a node that are known beyond its cable, both families. Raises LookupError."""
+    if not (NETNS / node).exists():
+        raise LookupError(f"node {node} has no power")
+
+    def look() -> list[str]:
+        with IPRoute() as ip:
+            found = ip.link_lookup(ifname=interface)
+            return [
+                entry.get_attr("IFA_LOCAL") or entry.get_attr("IFA_ADDRESS")
+                for entry in (ip.get_addr(index=found[0]) if found else ())
+                if entry["scope"] == _GLOBAL
+            ]
+
+    return namespaces.inside(node, look)
 
 
 def plug_management(node: str, number: int, address: str, mac: str) -> None:

@@ -1,7 +1,7 @@
-"""One page with all that happened while a test ran, on one clock: logs, faults, and the failure. It needs no server.
+"""One page with all that happened while a test ran, on one clock: what the test did, faults, logs, the failure.
 
-svlogd writes each line's time (UTC, 10 µs), and nodes have the lab host's clock. Where a fault gave one another,
-its lines are where that says.
+It needs no server. svlogd writes each line's time (UTC, 10 µs), and nodes have the lab host's clock. Where a fault gave
+one another, its lines are where that says.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from harness.evidence.failure import UNREACHABLE
+from harness.host.channel import Call
 from harness.lab import Lab, Node
 
 _STAMP = "%Y-%m-%d_%H:%M:%S"
@@ -27,8 +28,11 @@ for file in $(find /var/log -name current | sort); do
   awk -v file="$file" -v since="$0" '$1 >= since { print file, $0 }' "$file"
 done
 """
+_PLAIN = ("condition", "device", "expression", "what", "link", "name")
+_WIDE = 300
 _MOST = 5000
 """Lines of one node: the last ones, if it said more."""
+_ENDS = {("test", "began"), ("test", "failed")}
 _BAD = re.compile(r"error|fail|refus|critical|traceback|unable|denied|lost", re.IGNORECASE)
 
 
@@ -76,6 +80,41 @@ def _short(text: str) -> str:
     return f"{level}{line['message']}" + "".join(f" {key}={value}" for key, value in more.items())
 
 
+def of_calls(calls: Iterable[Call], since: float, until: float) -> Iterator[Entry]:
+    """What the test did to the lab; what it asked again and again, with the same answer, is one entry."""
+    before, times = None, 0
+    for call in sorted((call for call in calls if since <= call.at <= until), key=lambda call: call.at):
+        entry = Entry(call.at, "test", call.operation, _told(call))
+        if before is not None and (entry.who, entry.text) == (before.who, before.text):
+            times += 1
+            continue
+        if before is not None:
+            yield _counted(before, times)
+        before, times = entry, 1
+    if before is not None:
+        yield _counted(before, times)
+
+
+def _counted(entry: Entry, times: int) -> Entry:
+    return entry if times == 1 else replace(entry, text=f"{entry.text} ({times} times)")
+
+
+def _told(call: Call) -> str:
+    """Without what may be long or secret: input, environment, descriptions of nodes and links."""
+    argv = " ".join(map(str, call.arguments.get("argv", ())))
+    values = (
+        f"{key} {value}" for key, value in call.arguments.items() if key in _PLAIN and isinstance(value, str | int)
+    )
+    what = " ".join(filter(None, [call.arguments.get("node", ""), argv, *values]))
+    if isinstance(call.outcome, Exception):
+        end = f"{type(call.outcome).__name__}: {call.outcome}"
+    elif isinstance(call.outcome, dict) and "status" in call.outcome:
+        end = f"exit status {call.outcome['status']}"
+    else:
+        end = str(call.outcome) if isinstance(call.outcome, bool | int | str) else "done"
+    return f"{what[:_WIDE]} → {end[:_WIDE]}"
+
+
 def of_faults(records: Iterable[dict[str, Any]]) -> Iterator[Entry]:
     """Begins and ends of faults."""
     for record in records:
@@ -95,7 +134,8 @@ def page(title: str, entries: Sequence[Entry], begin: float) -> str:
 
 def _row(entry: Entry, begin: float) -> str:
     clock = datetime.fromtimestamp(entry.at, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-    kind = "fault" if entry.where in {"fault", "test"} else "bad" if _BAD.search(entry.text) else ""
+    marks = entry.where == "fault" or (entry.where, entry.who) in _ENDS
+    kind = "fault" if marks else "bad" if _BAD.search(entry.text) else ""
     where, who, text = map(html.escape, (entry.where, entry.who, entry.text))
     when = f'<td title="{clock} UTC">{entry.at - begin:+.3f}</td>'
     return f'<tr class="{kind}" data-where="{where}">{when}<td>{where}</td><td>{who}</td><td>{text}</td></tr>'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from typing import Any
 
 from harness.evidence import failure, replay, timeline
@@ -30,7 +31,11 @@ class Witness:
             return
         self._error = error
         failed = timeline.Entry(time.time(), "test", "failed", f"{type(error).__name__}: {error}")
-        self._seen = [*failure.look(self._lab), self._timeline(failed)]
+        try:
+            self._seen = [*failure.look(self._lab), self._timeline(failed)]
+        except Exception as problem:  # whatever it is, the test's own error must be told
+            self._seen = [Exhibit("the lab could not be looked at", traceback.format_exc()), *self._seen]
+            self._error.add_note(f"and the lab could not be looked at: {problem}")
 
     def failed(self, error: BaseException) -> None:
         """What comes later, when fixtures tidy up, is none of its evidence."""
@@ -48,5 +53,6 @@ class Witness:
 
     def _timeline(self, failed: timeline.Entry) -> Exhibit:
         begun = timeline.Entry(self._begun, "test", "began", self._test)
-        entries = [begun, *timeline.gather(self._lab, self._begun), *timeline.of_faults(self._faults()), failed]
+        done = timeline.of_calls([*self._lab.agent.calls], self._begun, failed.at)
+        entries = [begun, *done, *timeline.of_faults(self._faults()), failed, *timeline.gather(self._lab, self._begun)]
         return Exhibit("timeline", timeline.page(self._test, entries, self._begun), "html")

@@ -185,9 +185,13 @@ class Rate(Fault):
 
 @dataclass(frozen=True)
 class Partition(Fault):
-    """The targets are on one side, all else on the other: what travels between is lost, and nobody is told."""
+    """The targets are on one side, all else on the other: what travels between is lost, and nobody is told.
+
+    With `peer` (a node or site) it is apart from that one only, by the addresses that both have on their cables now.
+    """
 
     direction: Direction = field(default="both", metadata=_DIRECTION)
+    peer: str = ""
     kind = "partition"
 
 

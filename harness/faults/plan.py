@@ -194,6 +194,33 @@ def _drop(fault: Fault, targets: Targets, _: int) -> tuple[Effect, ...]:
     return _strained(targets, lambda _, side: {"drop": {toward: [{}] for toward in _toward(fault, side)}})
 
 
+def _partition(fault: Partition, targets: Targets, seed: int) -> tuple[Effect, ...]:
+    if not fault.peer:
+        return _drop(fault, targets, seed)
+    peer = Targets(retargeted(fault, fault.peer), targets.topology)
+    if set(targets.nodes()) & set(peer.nodes()):
+        raise FaultError(f"partition: {fault.peer} cannot be apart from itself; name another peer")
+    drops: dict[int, dict[str, list[dict[str, Any]]]] = {}
+    # Behind a translation one of the two knows the other by another address, so it is looked for at both.
+    for near, far, turned in ((targets, peer, False), (peer, targets, True)):
+        of = _own_ends(far)
+        for index, side in near.ends().items():
+            inward = {"of": of, "end": "src"}
+            outward = {"of": of, "end": "dst"}
+            heard, said = ("out", "in") if turned else ("in", "out")
+            if fault.direction in ("both", heard):
+                drops.setdefault(index, {}).setdefault(side, []).append(inward)
+            if fault.direction in ("both", said):
+                drops.setdefault(index, {}).setdefault(_OTHER[side], []).append(outward)
+    return tuple({"kind": "line", "link": index, "strain": {"drop": drop}} for index, drop in drops.items())
+
+
+def _own_ends(targets: Targets) -> list[str]:
+    """The interfaces, on cables, of the nodes that are meant."""
+    nodes = set(targets.nodes())
+    return [str(end) for link in targets.topology.links for end in link.endpoints if end.node in nodes]
+
+
 def _outage(fault: Outage, targets: Targets, _: int) -> tuple[Effect, ...]:
     match = {"port": fault.port, "end": "dst"}
     return _strained(targets, lambda _, side: {"drop": {side: [match]}})
@@ -233,7 +260,7 @@ def _of_nodes(fault: Fault, targets: Targets, _: int) -> tuple[Effect, ...]:
 _PLANNERS: dict[type[Fault], Planner] = {
     Cut: _cut,
     Drop: _drop,
-    Partition: _drop,
+    Partition: _partition,
     Outage: _outage,
     Disk: _disk,
     Clock: _clock,

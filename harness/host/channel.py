@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
+import time
+from collections import deque
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
 from typing import Any, cast
 
 import execnet
@@ -34,6 +37,20 @@ class AgentLost(ConnectionError):
     """The lab host or its agent went away in the middle of a call."""
 
 
+@dataclass(frozen=True)
+class Call:
+    """One that was made: seconds since the epoch, how long it took, and its value or error."""
+
+    at: float
+    seconds: float
+    operation: str
+    arguments: dict[str, Any]
+    outcome: Any
+
+
+_KEPT = 2000
+
+
 class Agent:
     """Calls into the agent; many threads may call at once."""
 
@@ -49,6 +66,8 @@ class Agent:
         self._waiting: dict[int, Future[Any]] = {}
         self._lock = threading.Lock()
         self._closed = False
+        self.calls: deque[Call] = deque(maxlen=_KEPT)
+        """The last ones, for who has to tell what was done to the lab."""
         self.lost = threading.Event()
         """Set when nothing can be asked any more."""
         self._channel.setcallback(self._received, endmarker=None)
@@ -83,6 +102,18 @@ class Agent:
             AgentLost: the agent is gone.
             TimeoutError: no answer `within` seconds (scaled).
         """
+        at, begun = time.time(), time.monotonic()
+        outcome: Any = None
+        try:
+            outcome = self._answer(operation, within, arguments)
+        except (AgentError, AgentLost, TimeoutError) as error:
+            outcome = error
+            raise
+        finally:
+            self.calls.append(Call(at, time.monotonic() - begun, operation, arguments, outcome))
+        return outcome
+
+    def _answer(self, operation: str, within: float, arguments: dict[str, Any]) -> Any:
         number = next(self._numbers)
         answer: Future[Any] = Future()
         with self._lock:

@@ -9,6 +9,7 @@ import pytest
 from harness.faults import Clock, Cpu, Disk, FaultError, Kill, MemoryPressure, Pause, Power, Stop
 from harness.host.channel import AgentError
 from harness.lab import Lab
+from harness.lab.faults import recorded
 from harness.wait import wait_for
 
 pytestmark = pytest.mark.topology("breakable")
@@ -176,6 +177,10 @@ def test_what_cannot_be_is_undone_to_the_last_of_it(lab: Lab) -> None:
     )
     with refused, lab.fault(Cpu("east"), Kill("router", process="nosuch")):
         pass
+    assert [line["why"].partition(":")[0] for line in recorded(lab) if line["event"] == "end"][-2:] == [
+        "could not begin",
+        "ended",
+    ]
     refused = pytest.raises(FaultError, match="node far has no power")
     with lab.fault(Power("far")), refused, lab.fault(Pause(("east", "far"))):
         pass

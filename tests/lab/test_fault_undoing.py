@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from harness.faults import Clock, Cut, Delay, FaultError, Loss
+from harness.faults import Clock, Cut, Delay, FaultError, Loss, Swizzle
 from harness.lab import Lab
-from harness.lab.faults import recorded
+from harness.lab.faults import record_size, recorded
 from harness.paths import REPOSITORY
 from harness.wait import DeadlineError, wait_for
 
@@ -87,6 +87,19 @@ def test_a_scenario_runs_in_its_time_and_is_told_as_it_happens(lab: Lab, tmp_pat
     assert kept[0]["id"] == kept[3]["id"]
     assert kept[3]["monotonic"] - kept[0]["monotonic"] == pytest.approx(1.5, abs=0.4)
     assert (kept[0]["on"], kept[0]["values"]["percent"], kept[0]["for"]) == (["east:lan"], 5, 1.5)
+
+
+def test_swizzled_cables_go_one_by_one_and_all_come_back(lab: Lab) -> None:
+    before = record_size(lab)
+    with lab.fault(Swizzle("lab"), seconds=2, seed=4) as injection:
+        injection.wait()
+        assert texts(lab) == []
+        lab["west"].must_reach(EAST)
+    orders = [[line["text"] for line in recorded(lab, before) if line["event"] == event] for event in ("begin", "end")]
+    assert orders[0] != orders[1]
+    assert (
+        sorted(orders[0]) == sorted(orders[1]) == [f"swizzle on {end}" for end in ("east:lan", "far:lan", "west:lan")]
+    )
 
 
 def test_anybody_sees_what_is_in_effect_and_may_clear_it(lab: Lab) -> None:

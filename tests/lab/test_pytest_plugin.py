@@ -117,6 +117,7 @@ def test_it_is_what_was_there_before_the_test_tidied_up(tmp_path: Path) -> None:
     timeline = attached["timeline"]
     begun, cut, failed = (timeline.index(what) for what in ("began", "cut on host-2:lan", "AssertionError: on purpose"))
     assert begun < cut < failed
+    assert begun < timeline.index("ip link add of-the-block") < failed, "what the test did is in it"
 
 
 def test_labs_are_shared_and_those_without_orders_come_first(tmp_path: Path) -> None:

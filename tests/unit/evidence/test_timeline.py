@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from lxml import etree
 
-from harness.evidence.timeline import Entry, _seconds, _short, page
+from harness.evidence.timeline import Entry, _seconds, _short, of_calls, page
+from harness.host.channel import Call
 
 BEGIN = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC).timestamp()
 
@@ -41,6 +42,26 @@ def test_what_a_node_says_is_text_and_nothing_else() -> None:
 def test_it_loads_nothing_from_elsewhere() -> None:
     written = page("a test", [Entry(BEGIN, "a", "b", "c")], BEGIN)
     assert not [word for word in ("http:", "https:", "src=", "href=", "@import", "url(") if word in written]
+
+
+def test_what_the_test_did_is_told_without_input_and_what_it_polled_once() -> None:
+    ping = {"node": "host-1", "condition": "ping:10.2.0.10"}
+    run = {"node": "ucpe-1", "argv": ["swanctl", "--list-sas"], "stdin": "a secret", "env": {"KEY": "a secret"}}
+    calls = [
+        Call(BEGIN - 1, 0.1, "node.ready", ping, outcome=True),
+        Call(BEGIN + 1, 0.1, "node.ready", ping, outcome=False),
+        Call(BEGIN + 2, 0.1, "node.ready", ping, outcome=False),
+        Call(BEGIN + 3, 0.1, "node.ready", ping, outcome=True),
+        Call(BEGIN + 4, 0.1, "node.run", run, outcome={"status": 1, "stdout": "a secret", "stderr": ""}),
+        Call(BEGIN + 5, 0.1, "node.run", run, outcome=TimeoutError("no answer")),
+        Call(BEGIN + 9, 0.1, "node.run", run, outcome={"status": 0}),
+    ]
+    assert [(entry.at - BEGIN, entry.who, entry.text) for entry in of_calls(calls, BEGIN, BEGIN + 6)] == [
+        (1, "node.ready", "host-1 condition ping:10.2.0.10 → False (2 times)"),
+        (3, "node.ready", "host-1 condition ping:10.2.0.10 → True"),
+        (4, "node.run", "ucpe-1 swanctl --list-sas → exit status 1"),
+        (5, "node.run", "ucpe-1 swanctl --list-sas → TimeoutError: no answer"),
+    ]
 
 
 def test_svlogds_time_is_utc() -> None:

@@ -20,7 +20,7 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> witness.Witness:
     monkeypatch.setattr(failure, "look", lambda lab: [Exhibit("look", str(next(numbers)))])
     monkeypatch.setattr(timeline, "gather", lambda lab, since: [])
     place = SimpleNamespace(captures=tmp_path, folder=tmp_path)
-    return witness.Witness(cast("Lab", SimpleNamespace(place=place)), "test_x")
+    return witness.Witness(cast("Lab", SimpleNamespace(place=place, agent=SimpleNamespace(calls=[]))), "test_x")
 
 
 def looks(seen: witness.Witness) -> list[str]:
@@ -46,3 +46,16 @@ def test_what_goes_wrong_in_tidying_up_takes_nothing_away(seen: witness.Witness)
     seen.see(RuntimeError("a fixture's end"))
     seen.failed(RuntimeError("a fixture's end"))
     assert looks(seen) == ["1"]
+
+
+def test_a_lab_that_cannot_be_looked_at_hides_no_failure(
+    seen: witness.Witness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(lab: Lab) -> list[Exhibit]:
+        raise ConnectionError("no agent answers")
+
+    monkeypatch.setattr(failure, "look", broken)
+    error = AssertionError("it")
+    seen.failed(error)
+    assert "no agent answers" in seen._seen[0].text
+    assert error.__notes__ == ["and the lab could not be looked at: no agent answers"]

@@ -80,6 +80,27 @@ def test_a_node_is_all_its_cables_and_a_site_those_that_lead_into_it(topology: T
     assert inward == {0: {"drop": {"a": [{}]}}, 1: {"drop": {"b": [{}]}}}
 
 
+def test_two_nodes_are_apart_by_the_addresses_on_the_cables_of_both(topology: Topology) -> None:
+    of_a, of_r = ["a:wan", "a:lan"], ["r:a", "r:b"]
+    assert strains(Partition("a", "in", peer="r"), topology) == {
+        0: {"drop": {"a": [{"of": of_r, "end": "src"}, {"of": of_a, "end": "dst"}]}},
+        1: {"drop": {"b": [{"of": of_a, "end": "dst"}]}},
+        2: {"drop": {"a": [{"of": of_r, "end": "src"}]}},
+    }
+    both = strains(Partition("a", peer="r"), topology)
+    assert both[0]["drop"].keys() == {"a", "b"}
+    said, heard = strains(Partition("a", "out", peer="r"), topology), strains(Partition("r", "in", peer="a"), topology)
+    assert said.keys() == heard.keys()
+    for link in said:
+        (toward, matches), *others = said[link]["drop"].items()
+        assert not others
+        assert sorted(map(str, matches)) == sorted(map(str, heard[link]["drop"][toward]))
+    with pytest.raises(FaultError, match="site west cannot be apart from itself"):
+        plan(Partition("a", peer="site west"), topology)
+    with pytest.raises(FaultError, match="there is no 'nobody'"):
+        plan(Partition("a", peer="nobody"), topology)
+
+
 def test_an_outage_is_of_one_port_toward_its_server(topology: Topology) -> None:
     assert strains(Outage("r", 8572), topology) == {
         0: {"drop": {"b": [{"port": 8572, "end": "dst"}]}},
