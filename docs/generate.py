@@ -52,20 +52,25 @@ def command_page() -> str:
     """Every verb's help as click prints it, then environment variables and exit statuses."""
     with _context(labctl, "labctl", None) as top:
         parts = ["# Command line", MARK, _help(labctl, top)]
-        verbs = {name: labctl.commands[name] for name in sorted(labctl.commands)}
         options: list[tuple[str, str]] = []
-        for name, verb in verbs.items():
-            with _context(verb, name, top) as inner:
-                parts += [f"## labctl {name}", _help(verb, inner)]
-                options += _variables(verb, inner)
-                for part, command in verb.commands.items() if isinstance(verb, click.Group) else ():
-                    with _context(command, part, inner) as innermost:
-                        parts += [f"### labctl {name} {part}", _help(command, innermost)]
-                        options += _variables(command, innermost)
+        for verb, inner in _verbs(labctl, top):
+            parts += [f"## {inner.command_path}", _help(verb, inner)]
+            options += _variables(verb, inner)
     parts += ["## Environment", "| variable | meaning |\n|---|---|\n" + _rows(VARIABLES.items())]
     parts += ["Each option can be given by a variable too:", "| variable | option |\n|---|---|\n" + _rows(options)]
     parts += ["## Exit statuses", "| status | meaning |\n|---|---|\n" + _rows(EXIT_STATUSES.items())]
     return "\n\n".join(parts) + "\n"
+
+
+def _verbs(group: click.Group, above: click.Context) -> Iterator[tuple[click.Command, click.Context]]:
+    """Those of a group by name; in place of a group, those that are in it."""
+    for name in sorted(group.commands):
+        verb = group.commands[name]
+        with _context(verb, name, above) as inner:
+            if isinstance(verb, click.Group):
+                yield from _verbs(verb, inner)
+            else:
+                yield verb, inner
 
 
 def _context(command: click.Command, name: str, parent: click.Context | None) -> click.Context:
@@ -82,7 +87,8 @@ def _variables(command: click.Command, context: click.Context) -> Iterator[tuple
         if isinstance(parameter, click.Option) and parameter.name:
             own = f"{context.auto_envvar_prefix}_{parameter.name.upper()}"
             variable = parameter.envvar if isinstance(parameter.envvar, str) else own
-            yield variable, f"`{context.command_path.removeprefix('labctl ')} {parameter.opts[0]}`"
+            path = context.command_path.partition(" ")[2]
+            yield variable, f"`{path} {parameter.opts[0]}`"
 
 
 def _rows(pairs: Iterable[tuple[str, str]]) -> str:

@@ -5,7 +5,8 @@ name the same topology share one lab, which is made for the run and removed afte
 `--lab NAME` names. A test leaves the lab as it found it; whatever it cut or impaired is given back in any case.
 
 `@pytest.mark.topology("demo", orders=False)` asks for a lab where nothing is ordered yet: such tests come first, may
-order and end what they like, and the topology's orders are placed before the others run.
+order and end what they like, and the topology's orders are placed before the others run. With `engine="containerlab"`
+that engine makes the lab, whatever `--lab-engine` says.
 
 With pytest-xdist (`-n 2 --dist loadgroup`) each worker makes labs of its own; the tests that share a lab go to one
 worker together.
@@ -23,6 +24,7 @@ import pytest
 from harness import lab as labs
 from harness import topology as topologies
 from harness.build.progress import Lines
+from harness.engine.engines import ENGINES, NATIVE
 from harness.evidence.witness import Witness
 from harness.host import HOST_KINDS
 from harness.lab import Lab, Node
@@ -41,10 +43,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("elasticlab")
     group.addoption("--lab", metavar="NAME", help="run on this running lab instead of making one per topology")
     group.addoption("--lab-host", choices=HOST_KINDS, help="kind of lab host (default: this machine's kernel decides)")
+    group.addoption("--lab-engine", choices=ENGINES, help="what makes the nodes (default: native)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    text = "topology(name, orders=True): the topology whose running lab the test shares, with its orders placed or not"
+    text = (
+        "topology(name, orders=True, engine=None): the topology whose running lab the test shares, "
+        "with its orders placed or not, and made by that engine"
+    )
     config.addinivalue_line("markers", text)
 
 
@@ -63,18 +69,20 @@ class LabManager:
     def __init__(self, config: pytest.Config) -> None:
         self._reuse: str | None = config.getoption("--lab")
         self._host: str | None = config.getoption("--lab-host")
+        self._engine: str = config.getoption("--lab-engine") or NATIVE
         self._lab: Lab | None = None
         self._topology: Topology | None = None
         self._ordered = True
         self._broken = ""
 
-    def get(self, name: str, *, orders: bool = True) -> Lab:
-        wanted = topologies.load(name)
-        if self._lab is not None and self._topology is not None and self._topology.path == wanted.path:
+    def get(self, name: str, *, orders: bool = True, engine: str | None = None) -> Lab:
+        wanted, asked = topologies.load(name), engine
+        engine = asked or (self._lab.record.engine if self._reuse and self._lab else self._engine)
+        if self._lab is not None and self._is(wanted, engine):
             if self._broken:
                 pytest.fail(f"the lab is broken since {self._broken}; nothing that runs on it now would be the truth")
             if orders and not self._ordered:
-                self._up(wanted, self._lab.name, orders=True)
+                self._up(wanted, self._lab.name, engine, orders=True)
             self._ordered = orders
             return self._lab
         self.close()
@@ -82,11 +90,14 @@ class LabManager:
             self._lab = labs.attach(self._reuse)
             if self._lab.record.topology != str(wanted.path):
                 pytest.skip(f"lab {self._reuse} runs another topology than {name}")
+            if asked and self._lab.record.engine != asked:
+                pytest.skip(f"lab {self._reuse} was not made by the {asked} engine")
         else:
             _sweep()
-            own = f"{_PREFIX}{wanted.name}-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{os.getpid()}"
+            made = "" if engine == NATIVE else f"{engine[0]}-"
+            own = f"{_PREFIX}{made}{wanted.name}-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{os.getpid()}"
             try:
-                self._lab = self._up(wanted, own, orders=orders)
+                self._lab = self._up(wanted, own, engine, orders=orders)
             except BaseException:
                 with contextlib.suppress(labs.LabError):  # it failed before there was a lab
                     labs.down(own)
@@ -94,11 +105,25 @@ class LabManager:
         self._topology, self._ordered = wanted, orders
         return self._lab
 
-    def _up(self, wanted: Topology, name: str, *, orders: bool) -> Lab:
+    def _is(self, wanted: Topology, engine: str) -> bool:
+        """Whether the lab at hand is what is wanted."""
+        if self._lab is None or self._topology is None or self._topology.path != wanted.path:
+            return False
+        return self._lab.record.engine == engine
+
+    def _up(self, wanted: Topology, name: str, engine: str, *, orders: bool) -> Lab:
         """Also of a lab that is up: it gets what it lacks."""
         if self._lab is not None:
             self._lab.close()
-        self._lab = labs.up(wanted, name=name, host=self._host, orders=orders, progress=Lines(), timings=Timings())
+        self._lab = labs.up(
+            wanted,
+            name=name,
+            host=self._host,
+            engine=engine,
+            orders=orders,
+            progress=Lines(),
+            timings=Timings(),
+        )
         return self._lab
 
     def check(self, after: str) -> None:
@@ -116,7 +141,8 @@ class LabManager:
 
     def close(self) -> None:
         if self._reuse and self._lab is not None and self._topology is not None and not self._ordered:
-            self._up(self._topology, self._lab.name, orders=True)  # it is left as it was found
+            # It is left as it was found.
+            self._up(self._topology, self._lab.name, self._lab.record.engine, orders=True)
         lab, self._lab, self._topology, self._broken = self._lab, None, None, ""
         if lab is None:
             return
@@ -133,10 +159,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     def rank(item: pytest.Item) -> tuple[int, bool]:
         marker = item.get_closest_marker("topology")
-        name, orders = (marker.args[0], marker.kwargs.get("orders", True)) if marker else ("", True)
-        if marker:
-            # To workers, a lab with its orders and one without are two: each is long enough to be worth one.
-            item.add_marker(pytest.mark.xdist_group(name if orders else f"{name}, nothing ordered"))
+        if marker is None:
+            return order.setdefault("", len(order)), True
+        name, orders = marker.args[0], marker.kwargs.get("orders", True)
+        if engine := marker.kwargs.get("engine"):
+            name = f"{name} by {engine}"
+        # To workers, a lab with its orders and one without are two: each is long enough to be worth one.
+        item.add_marker(pytest.mark.xdist_group(name if orders else f"{name}, nothing ordered"))
         return order.setdefault(name, len(order)), orders
 
     items.sort(key={item: rank(item) for item in items}.__getitem__)

@@ -20,7 +20,8 @@ def leftovers() -> list[str]:
             found.append(f"link {name} ({link.get_attr('IFLA_IFALIAS')})")
     found += [f"container {entry.name}" for entry in _entries(CRUN_STATE)]
     found += [f"bundle {entry.name}" for entry in _entries(NODES)]
-    found += [f"disk of node {entry.name}" for entry in _entries(DISK) if entry.name != "lost+found"]
+    # What begins with a dot is the lab host's own.
+    found += [f"disk of node {e.name}" for e in _entries(DISK) if e.name != "lost+found" and e.name[0] != "."]
     found += [f"fault {entry.stem}" for entry in _entries(FAULTS) if entry.suffix == ".json"]
     found += [f"state of link {entry.stem}" for entry in _entries(LINES) if entry.suffix == ".json"]
     found += [f"clock of node {entry.name}" for entry in _entries(CLOCKS)]

@@ -16,12 +16,12 @@ from typing import Any
 from harness.agent.places import CLOCKS
 
 _LIBRARY = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
-_SEEN = "/run/elasticlab-clock"
+SEEN = "/run/elasticlab-clock"
 # Without the last one libfaketime lets Python's threads spin for the interpreter's lock: three of them switched sixty
 # times as often and did a fifth to a third of the work.
-_ENVIRONMENT = {
-    "LD_PRELOAD": f"{_SEEN}/libfaketime.so",
-    "FAKETIME_TIMESTAMP_FILE": f"{_SEEN}/offset",
+ENVIRONMENT = {
+    "LD_PRELOAD": f"{SEEN}/libfaketime.so",
+    "FAKETIME_TIMESTAMP_FILE": f"{SEEN}/offset",
     "FAKETIME_CACHE_DURATION": "1",
     "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     "NO_FAKE_STAT": "1",
@@ -68,5 +68,5 @@ def dressed(node: dict[str, Any]) -> dict[str, Any]:
     folder = CLOCKS / node["name"]
     if not folder.exists():
         return node
-    bind = {"source": str(folder), "target": _SEEN, "read_only": True}
-    return {**node, "env": {**node["env"], **_ENVIRONMENT}, "binds": [*node["binds"], bind]}
+    bind = {"source": str(folder), "target": SEEN, "read_only": True}
+    return {**node, "env": {**node["env"], **ENVIRONMENT}, "binds": [*node["binds"], bind]}

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.agent import clocks, disk, lines, links, nodes, processes, world
+from harness.agent import clocks, disk, lines, links, nodes, power, processes
+from harness.agent.commands import run_command
 from harness.agent.exclusive import Exclusive
-from harness.agent.places import CGROUPS, FAULTS
+from harness.agent.places import FAULTS
+from harness.agent.runtimes import is_paused, runtime
 from harness.agent.shell import ToolError
 from harness.wait import wait_for
 
@@ -107,14 +109,14 @@ def _pause(_: str, effect: Effect, memory: list[int]) -> None:
     if effect.get("process"):
         processes.send(memory, "STOP")
     else:
-        nodes.crun("pause", effect["node"])
+        runtime().pause(effect["node"])
 
 
 def _resume(_: str, effect: Effect, memory: list[int]) -> None:
     if effect.get("process"):
         processes.send(memory, "CONT")
-    elif nodes.states().get(effect["node"], {}).get("status") == "paused":
-        nodes.crun("resume", effect["node"])
+    elif is_paused(effect["node"]):
+        runtime().resume(effect["node"])
 
 
 def _kill(_: str, effect: Effect, __: Memory) -> None:
@@ -126,7 +128,7 @@ def _sv(effect: Effect, verb: str) -> None:
     argv = ["sv", "-w", str(_SERVICE_SECONDS), verb, effect["process"]]
 
     def done() -> bool:
-        outcome = nodes.run_command(effect["node"], argv, None, _SERVICE_SECONDS + 5, {})
+        outcome = run_command(effect["node"], argv, None, _SERVICE_SECONDS + 5, {})
         said = (outcome["stderr"] or outcome["stdout"]).strip()
         if outcome["status"] != 0 and "runsv not running" not in said:
             raise ToolError(f"{effect['node']}: {' '.join(argv)}: {said}")
@@ -140,7 +142,7 @@ def _stop(_: str, effect: Effect, __: Memory) -> None:
 
 
 def _restart(_: str, effect: Effect, __: Memory) -> None:
-    if effect["node"] in nodes.states():  # without power it comes back with the node
+    if runtime().pid(effect["node"]):  # without power it comes back with the node
         _sv(effect, "up")
 
 
@@ -152,11 +154,11 @@ def _look_powered(effect: Effect) -> None:
 
 
 def _power_off(_: str, effect: Effect, __: Memory) -> None:
-    world.power_off(effect["description"], effect["plugged"])
+    power.off(effect["description"], effect["plugged"])
 
 
 def _power_on(_: str, effect: Effect, __: Memory) -> None:
-    world.power_on(effect["description"], effect["plugged"])
+    power.on(effect["description"], effect["plugged"])
 
 
 # Means: processor, memory, disk.
@@ -165,7 +167,7 @@ def _power_on(_: str, effect: Effect, __: Memory) -> None:
 def _cgroup(node: str) -> Path:
     if not nodes.cgroups():
         raise LookupError("this lab host has no cgroup v2 controllers; bring the lab up with `--host lab-kernel`")
-    return CGROUPS / node
+    return runtime().cgroup(node)
 
 
 def _limit(effect: Effect, file: str, value: str) -> None:
@@ -242,8 +244,8 @@ def _right_clock(fault: str, effect: Effect, memory: float) -> None:
 
 
 def _cycle(effect: Effect) -> None:
-    world.power_off(effect["description"], effect["plugged"])
-    world.power_on(effect["description"], effect["plugged"])
+    power.off(effect["description"], effect["plugged"])
+    power.on(effect["description"], effect["plugged"])
 
 
 # What goes on while the fault lasts. It ends with its agent, and so does the fault.
@@ -281,9 +283,9 @@ wait
 
 def _rekey(fault: str, effect: Effect, _: Memory) -> None:
     def storm(_: float = 0) -> None:
-        nodes.run_command(effect["node"], ["/bin/sh", "-c", _REKEY], None, 20, {})
+        run_command(effect["node"], ["/bin/sh", "-c", _REKEY], None, 20, {})
 
-    done = nodes.run_command(effect["node"], ["swanctl", "--stats"], None, 20, {})
+    done = run_command(effect["node"], ["swanctl", "--stats"], None, 20, {})
     if done["status"] != 0:
         raise ToolError(f"no charon answers in node {effect['node']}: {(done['stderr'] or done['stdout']).strip()}")
     _every(fault, effect["every"], storm)

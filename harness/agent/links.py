@@ -40,13 +40,18 @@ def _namespace(node: str) -> Iterator[int]:
 def plug(link: Link) -> None:
     """Make a link whole: missing ends are made, the cross-connection set, both ends up. Idempotent.
 
-    A whole link is not touched: traffic may be on it, or a test may have cut it.
+    A whole link is not touched: traffic may be on it, or a test may have cut it. Where one node has no power the other
+    has its interface all the same, without carrier.
     """
     names = [port(link["index"], side) for side in SIDES]
     if all(map(_is_whole, names)):
         return
-    for name, end in zip(names, link["ends"], strict=True):
-        _make_end(name, end, link["mtu"])
+    powered = [(NETNS / end["node"]).exists() for end in link["ends"]]
+    for name, end, power in zip(names, link["ends"], powered, strict=True):
+        if power:
+            _make_end(name, end, link["mtu"])
+    if not all(powered):
+        return
     first, second = map(find, names)
     with lines.exclusive():
         lines.declare(link)
@@ -128,10 +133,11 @@ def addresses(node: str, interface: str) -> list[str]:
 def plug_management(node: str, number: int, address: str, mac: str) -> None:
     """Give a node its `eth0` on the management bridge: an address, no default route. Idempotent."""
     name = f"m{number}"
-    if interface_index(name) is None:
-        with _namespace(node) as namespace:
-            peer = {"ifname": "eth0", "net_ns_fd": namespace, "address": mac}
-            netlink().link("add", ifname=name, kind="veth", peer=peer)
+    if not _is_whole(name):
+        if interface_index(name) is None:
+            with _namespace(node) as namespace:
+                peer = {"ifname": "eth0", "net_ns_fd": namespace, "address": mac}
+                netlink().link("add", ifname=name, kind="veth", peer=peer)
         netlink().link("set", index=find(name), ifalias=f"{node}:eth0", master=find(MANAGEMENT_BRIDGE), state="up")
     namespaces.inside(node, lambda: _set_up("lo", "eth0", address=address))
 

@@ -33,6 +33,12 @@ def states() -> dict[str, dict[str, Any]]:
     return {entry["id"]: {"status": entry["status"], "pid": entry["pid"]} for entry in listed}
 
 
+def pid(node: str) -> int:
+    """Its first process as the lab host numbers it; 0 without power."""
+    state = states().get(node)
+    return state["pid"] if state is not None and state["status"] in ("running", "paused") else 0
+
+
 def boot(node: Node) -> None:
     """Mount the node's file systems and start its first process. Its network namespace is there already."""
     folder = NODES / node["name"]
@@ -76,30 +82,19 @@ def halt(name: str) -> None:
     shutil.rmtree(NODES / name, ignore_errors=True)
 
 
-def paused(node: str) -> bool:
-    """Whether it stands still: what enters it would stand still too."""
-    try:
-        return (CGROUPS / node / "cgroup.freeze").read_text().strip() == "1"
-    except FileNotFoundError:
-        return False
+def cgroup(node: str) -> Path:
+    return CGROUPS / node
 
 
-def run_command(node: str, argv: list[str], stdin: str | None, timeout: float, env: dict[str, str]) -> dict[str, Any]:
-    """Run a program in a node; its output is text, undecodable bytes replaced.
+def pause(node: str) -> None:
+    crun("pause", node)
 
-    Raises:
-        LookupError: the node stands still.
-        TimeoutError: it did not end within `timeout` seconds (it was killed).
-    """
-    if paused(node):
-        raise LookupError(f"node {node} is paused, and nothing can be run in it")
+
+def resume(node: str) -> None:
+    crun("resume", node)
+
+
+def command(node: str, env: dict[str, str], argv: list[str]) -> list[str]:
+    """What runs `argv` in a node when started on the lab host."""
     options = [part for key, value in env.items() for part in ("--env", f"{key}={value}")]
-    command = ["crun", "exec", *options, node, *argv]
-    try:
-        done = subprocess.run(
-            command, input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL,
-            capture_output=True, text=True, errors="replace", timeout=timeout, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        raise TimeoutError(f"{node}: {' '.join(argv)}: no end within {timeout:g} s") from error
-    return {"status": done.returncode, "stdout": done.stdout, "stderr": done.stderr}
+    return ["crun", "exec", *options, node, *argv]

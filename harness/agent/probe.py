@@ -70,6 +70,10 @@ def _cgroups(_: IPRoute) -> None:
         raise OSError(f"the unified hierarchy lacks {', '.join(sorted(missing))}: limits are not enforced")
 
 
+def _module_list(_: IPRoute) -> None:
+    Path("/proc/modules").read_text()  # containerlab looks into it, and fails where there is none
+
+
 ATTEMPTS: dict[str, Callable[[IPRoute], None]] = {
     "vxlan": _link("vxlan", vxlan_id=1, vxlan_port=4789, vxlan_local="192.0.2.1"),
     "gre": _link("gre", gre_local="192.0.2.1", gre_remote="192.0.2.2"),
@@ -83,6 +87,7 @@ ATTEMPTS: dict[str, Callable[[IPRoute], None]] = {
     "nft-nat": _nft_nat,
     "overlayfs": _overlay,
     "cgroup2": _cgroups,
+    "module-list": _module_list,
 }
 
 

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.agent import nodes
+from harness.agent.runtimes import runtime
 
 _PROC = Path("/proc")
 _KEEPERS = ("runsv", "svlogd")
@@ -17,10 +17,10 @@ _KEEPERS = ("runsv", "svlogd")
 
 def first(node: str) -> int:
     """The lab host's number of a node's first process. Raises LookupError."""
-    state = nodes.states().get(node)
-    if state is None or not state["pid"]:
+    found = runtime().pid(node)
+    if not found:
         raise LookupError(f"node {node} has no power")
-    return int(state["pid"])
+    return found
 
 
 def named(node: str, name: str) -> list[int]:

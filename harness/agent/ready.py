@@ -5,23 +5,23 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from harness.agent import nodes
+from harness.agent.runtimes import runtime
 
 _LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp
 
 
 def holds(node: str, condition: str) -> bool:
     """`tcp:PORT` somebody listens, `file:/PATH` is there, `ping:ADDRESS` one of ten echo requests is answered."""
-    state = nodes.states().get(node)
-    if state is None or state["status"] != "running":
+    pid = runtime().pid(node)
+    if not pid:
         return False
     kind, _, value = condition.partition(":")
     if kind == "tcp":
-        return _listens(state["pid"], int(value))
+        return _listens(pid, int(value))
     if kind == "file":
-        return Path(f"/proc/{state['pid']}/root{value}").exists()
+        return Path(f"/proc/{pid}/root{value}").exists()
     if kind == "ping":
-        command = ["nsenter", "--target", str(state["pid"]), "--net", "ping", "-n", "-c1", "-i0.1", "-w1", value]
+        command = ["nsenter", "--target", str(pid), "--net", "ping", "-n", "-c1", "-i0.1", "-w1", value]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
     raise ValueError(f"unknown condition {condition!r}; use tcp:PORT, file:/PATH or ping:ADDRESS")
 

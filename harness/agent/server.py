@@ -13,8 +13,22 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from harness.agent import audit, capture, faults, lines, links, nodes, probe, ready, world
+from harness.agent import (
+    audit,
+    capture,
+    commands,
+    containers,
+    deployed,
+    faults,
+    lines,
+    links,
+    power,
+    probe,
+    ready,
+    runtimes,
+)
 from harness.agent.borrowed import Borrowed
+from harness.agent.world import World, build
 
 Operation = Callable[..., Any]
 
@@ -43,23 +57,27 @@ def operations(borrowed: Borrowed) -> dict[str, Operation]:
         borrowed.take("cut management", lambda: links.set_management(False), ("plug management", {}))
 
     def power_on(node: dict[str, Any], plugged: list[links.Link]) -> None:
-        world.power_on(node, plugged)
+        power.on(node, plugged)
         faults.reassert(node["name"])
 
-    def demolish(**described: Any) -> list[str]:
+    def demolish(world: World) -> list[str]:
         faults.clear()
-        return world.demolish(**described)
+        return power.demolish(world)
 
     return {
         "ping": lambda: "pong",
         "pid": os.getpid,
         "probe": probe.probe,
-        "build": world.build,
+        "build": build,
         "demolish": demolish,
-        "node.run": nodes.run_command,
-        "node.power_off": world.power_off,
+        "deployed.build": deployed.build,
+        "deployed.settle": deployed.settle,
+        "docker.load": containers.load,
+        "docker.leave_disk": containers.leave_disk,
+        "node.run": commands.run_command,
+        "node.power_off": power.off,
         "node.power_on": power_on,
-        "node.states": nodes.states,
+        "node.states": runtimes.states,
         "node.ready": ready.holds,
         "fault.begin": begin_fault,
         "fault.end": end_fault,

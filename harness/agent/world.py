@@ -6,7 +6,6 @@ The engine describes it (see `harness.engine.native.describe`): nodes with their
 from __future__ import annotations
 
 import contextlib
-import shlex
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -16,8 +15,8 @@ from typing import Any
 from pyroute2.netlink.exceptions import NetlinkError
 
 from harness.agent import audit, links, namespaces, nodes, ports
-from harness.agent.places import DISK, MANAGEMENT_BRIDGE, NETNS
-from harness.agent.shell import ToolError
+from harness.agent.commands import set_up
+from harness.agent.places import DISK, MANAGEMENT_BRIDGE
 
 World = dict[str, Any]
 _PARALLEL = 4
@@ -35,18 +34,18 @@ def build(world: World, later: Collection[str] = ()) -> dict[str, float]:
             namespaces.create(node["name"])
     with _timed(spent, "links"):
         for node in world["nodes"]:
-            _plug_management(node)
+            plug_management(node)
         for link in world["links"]:
             links.plug(link)
     with _timed(spent, "nodes"):
         running = nodes.states()
-        _each(_boot, [node for node in world["nodes"] if node["name"] not in {*running, *later}])
+        each(_boot, [node for node in world["nodes"] if node["name"] not in {*running, *later}])
     return spent
 
 
 def demolish(world: World) -> list[str]:
     """Undo `build`, also when it got only half way; returns what is left over, which should be nothing."""
-    _each(lambda node: nodes.halt(node["name"]), world["nodes"])
+    each(lambda node: nodes.halt(node["name"]), world["nodes"])
     for link in world["links"]:
         links.remove(link)
     for node in world["nodes"]:
@@ -66,35 +65,19 @@ def power_off(node: dict[str, Any], plugged: list[links.Link]) -> None:
 
 
 def power_on(node: dict[str, Any], plugged: list[links.Link]) -> None:
-    """Give it power again; ends that face nodes without power stay unplugged until those get theirs."""
+    """Give it power again; links to nodes without power have no carrier until those get theirs."""
     if node["name"] in nodes.states():
         return
     namespaces.create(node["name"])
-    _plug_management(node)
+    plug_management(node)
     for link in plugged:
-        if all((NETNS / end["node"]).exists() for end in link["ends"]):
-            links.plug(link)
+        links.plug(link)
     _boot(node)
 
 
 def _boot(node: dict[str, Any]) -> None:
     nodes.boot(node)
-    if node["exec"]:
-        done = nodes.run_command(node["name"], ["/bin/sh", "-c", _script(node["exec"])], None, 60, {})
-        if done["status"] != 0:
-            raise ToolError(f"node {node['name']}: exec {(done['stderr'] or done['stdout']).strip()}")
-
-
-def _script(lines: list[str]) -> str:
-    """The topology's `exec` lines as one program, because entering a node costs more than most of them do.
-
-    They are argument lists: quoted anew, so that no shell ever interprets them.
-    """
-    steps = []
-    for line in lines:
-        failed = shlex.quote(f"{line!r}: exit status ")
-        steps.append(f'{shlex.join(shlex.split(line))} || {{ status=$?; echo {failed}"$status" >&2; exit 1; }}')
-    return "\n".join(steps)
+    set_up(node)
 
 
 def make_management(address: str) -> None:
@@ -109,11 +92,11 @@ def make_management(address: str) -> None:
     ip.link("set", index=index, state="up")
 
 
-def _plug_management(node: dict[str, Any]) -> None:
+def plug_management(node: dict[str, Any]) -> None:
     links.plug_management(node["name"], node["number"], node["management"], node["mac"])
 
 
-def _each(action: Callable[[dict[str, Any]], None], items: Iterable[dict[str, Any]]) -> None:
+def each(action: Callable[[dict[str, Any]], None], items: Iterable[dict[str, Any]]) -> None:
     """Do it to all, some at a time; the first error is raised after every one was tried."""
     with ThreadPoolExecutor(_PARALLEL) as pool:
         outcomes = [pool.submit(action, item) for item in items]

@@ -21,6 +21,7 @@ from harness.build.uv import uv_binary
 
 EPOCH = 1_735_689_600  # 2025-01-01: the time stamp of copied files, so that equal recipes give equal layers
 NPM_SETTINGS = ("npm_config_registry", "NPM_CONFIG_REGISTRY")
+GO_SETTINGS = ("GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE", "GONOPROXY")
 UV_SETTINGS = ("UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX", "UV_HTTP_TIMEOUT")
 SELECTION: dict[str, Callable[[str], list[str]]] = {
     "package": lambda value: ["--package", value, "--no-dev", "--no-editable"],
@@ -56,6 +57,7 @@ def make(layer: Layer, site: Site, target: Path) -> dict[str, object]:
         "packages": _packages,
         "python": _python,
         "npm": _npm,
+        "go": _go,
         "files": _files,
     }
     recorded = makers[layer.kind](layer, site, target)
@@ -177,6 +179,45 @@ def _npm(layer: Layer, site: Site, target: Path) -> dict[str, object]:
     )
     (home / "bin").symlink_to("node_modules/.bin")
     return {"npm": True}
+
+
+def _go(layer: Layer, site: Site, target: Path) -> dict[str, object]:
+    """The tools of a Go module, compiled without C. Sources and objects are thrown away: a new version needs others."""
+    folder = layer.recipe.go
+    assert folder is not None
+    _parents(target, PurePosixPath(f"/opt/{layer.image}"), ())
+    programs, place = target / "opt" / layer.image / "bin", site.work / "build"
+    for made in (programs, place, site.work / "scratch", site.work / "mounts"):
+        made.mkdir(mode=0o755)
+    for name in ("go.mod", "go.sum"):
+        shutil.copyfile(folder / name, place / name)
+    env = {
+        **network_env(),
+        **_passed(GO_SETTINGS),
+        "HOME": "/build",
+        "PATH": f"{_newest_go(site, layer)}:{chroot.PATH}",
+        "CGO_ENABLED": "0",
+        "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false -modcacherw",
+        "GOPATH": "/build/go",
+        "GOTOOLCHAIN": "local",
+    }
+    binds = (*network_binds(), Bind(place, "/build", writable=True), Bind(programs, "/programs", writable=True))
+    root = Root(site.paths(layer.builder), upper=site.work / "scratch", binds=binds, env=env)
+    argv = ["nice", "-n10", "go", "build", "-ldflags=-s -w", "-o", "/programs/", "tool"]
+    what = f"{layer.label}: go build"
+    chroot.run_logged(
+        chroot.command(root, site.work / "mounts", argv, cwd="/build"), root.environment(), site.log, what
+    )
+    return {"go": sorted(program.name for program in programs.iterdir())}
+
+
+def _newest_go(site: Site, layer: Layer) -> str:
+    """Debian installs each version of Go below a folder of its own."""
+    found = [path for lower in site.paths(layer.builder) for path in lower.glob("usr/lib/go-*/bin/go")]
+    if not found:
+        raise BuildError(f"image {layer.builder[0].image} has no /usr/lib/go-VERSION; let it install golang-VERSION-go")
+    newest = max(found, key=lambda path: [int(part) for part in path.parts[-3].removeprefix("go-").split(".")])
+    return f"/usr/lib/{newest.parts[-3]}/bin"
 
 
 def _files(layer: Layer, site: Site, target: Path) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """From recipes to layers: each with a digest of all that decides its content, and of nothing else.
 
-An image is a pile of layers. `debian` or `packages` lies below, then `python`, `npm` and `files`: an edit of code or
-of a file rebuilds that layer only. Increase a kind's number in FORMAT when its way of building changes.
+An image is a pile of layers. `debian` or `packages` lies below, then `python`, `npm`, `go` and `files`: an edit of code
+or of a file rebuilds that layer only. Increase a kind's number in FORMAT when its way of building changes.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from harness.build import digest
 from harness.build.locked import Closure, LockFile
 from harness.build.recipe import PythonSpec, Recipe, load_all
 
-Kind = Literal["debian", "packages", "python", "npm", "files"]
-FORMAT: dict[str, int] = {"debian": 2, "packages": 2, "python": 2, "npm": 1, "files": 1, "kernel": 1}
+Kind = Literal["debian", "packages", "python", "npm", "go", "files"]
+FORMAT: dict[str, int] = {"debian": 2, "packages": 2, "python": 2, "npm": 1, "go": 1, "files": 1, "kernel": 1}
 COMPILER = "compiler"  # the image in which everything is compiled
+GOLANG = "golang"  # but what is written in Go
 
 
 @dataclass(frozen=True)
@@ -73,18 +74,21 @@ class Planner:
             pile = self._add("packages", recipe, pile, (), [recipe.packages])
         if recipe.python is not None:
             content = self._python_content(recipe, recipe.python)
-            pile = self._add("python", recipe, pile, self._builder(), content, over_lower=False)
+            pile = self._add("python", recipe, pile, self._builder(COMPILER), content, over_lower=False)
         if recipe.npm is not None:
             content = [digest.file(recipe.npm / name) for name in ("package.json", "package-lock.json")]
             pile = self._add("npm", recipe, pile, (), content)
+        if recipe.go is not None:
+            content = [recipe.name, *(digest.file(recipe.go / name) for name in ("go.mod", "go.sum"))]
+            pile = self._add("go", recipe, pile, self._builder(GOLANG), content, over_lower=False)
         if recipe.files is not None or recipe.copy:
             trees = [[target, digest.tree(source)] for target, source in recipe.copy]
             pile = self._add("files", recipe, pile, (), [recipe.files and digest.tree(recipe.files), trees])
         return pile
 
-    def _builder(self) -> tuple[Layer, ...]:
-        self._plan([COMPILER])
-        return self.piles[COMPILER]
+    def _builder(self, image: str) -> tuple[Layer, ...]:
+        self._plan([image])
+        return self.piles[image]
 
     def _python_content(self, recipe: Recipe, spec: PythonSpec) -> list[object]:
         closure = self.locks.closure(spec)

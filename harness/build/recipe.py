@@ -3,7 +3,8 @@
 Keys: `suite` (the root of all images) or `from` (its parent), `packages` (Debian), `files` (a tree of the recipe's
 folder that is copied in), `[copy]` (target = path in the repository), `[python]` (one of `package`, `group`,
 `dependencies`: a virtual environment `/opt/NAME` out of `uv.lock`), `[npm]` (`lock` = folder with package.json and
-package-lock.json, installed as `/opt/NAME`).
+package-lock.json, installed as `/opt/NAME`), `[go]` (`module` = folder with go.mod and go.sum; its `tool`s are
+compiled into `/opt/NAME/bin`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from harness.build.errors import RecipeError
 RECIPE = "image.toml"
 PythonKind = Literal["package", "group", "dependencies"]
 PYTHON_KINDS: tuple[PythonKind, ...] = ("package", "group", "dependencies")
-KEYS = ("from", "suite", "packages", "files", "copy", "python", "npm")
+KEYS = ("from", "suite", "packages", "files", "copy", "python", "npm", "go")
 DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 
 
@@ -45,6 +46,7 @@ class Recipe:
     copy: tuple[tuple[str, Path], ...] = ()
     python: PythonSpec | None = None
     npm: Path | None = None
+    go: Path | None = None
 
 
 def folder_of(images: Path, name: str) -> Path:
@@ -126,7 +128,8 @@ class _Reader:
             files=self._files(),
             copy=self._copy(),
             python=self._python(),
-            npm=self._npm(),
+            npm=self._locked("npm", "lock", ("package.json", "package-lock.json"), "npm install --package-lock-only"),
+            go=self._locked("go", "module", ("go.mod", "go.sum"), "go get -tool MODULE@VERSION"),
         )
 
     def _no_others(self, table: Mapping[str, object], known: tuple[str, ...], where: str) -> None:
@@ -194,18 +197,17 @@ class _Reader:
             raise self.fail(f"[python] dependencies = {value!r}", 'only "workspace" is known')
         return PythonSpec(kind, value)
 
-    def _npm(self) -> Path | None:
-        table = self._table("npm")
+    def _locked(self, section: str, key: str, files: tuple[str, ...], maker: str) -> Path | None:
+        """The folder that `[section] key` names, with the files that decide what is installed from it."""
+        table = self._table(section)
         if table is None:
             return None
-        self._no_others(table, ("lock",), "[npm]")
-        value = table.get("lock")
+        self._no_others(table, (key,), f"[{section}]")
+        value = table.get(key)
         if not isinstance(value, str):
-            raise self.fail("[npm] needs `lock`", 'write: lock = "." (folder with package.json and package-lock.json)')
-        folder = self._existing(self.path.parent, value, "npm.lock", directory=True)
-        for needed in ("package.json", "package-lock.json"):
+            raise self.fail(f"[{section}] needs `{key}`", f'write: {key} = "." (folder with {" and ".join(files)})')
+        folder = self._existing(self.path.parent, value, f"{section}.{key}", directory=True)
+        for needed in files:
             if not (folder / needed).is_file():
-                raise self.fail(
-                    f"[npm] {folder / needed} does not exist", "make both with `npm install --package-lock-only`"
-                )
+                raise self.fail(f"[{section}] {folder / needed} does not exist", f"make it with `{maker}`")
         return folder

@@ -13,10 +13,11 @@ from rich.console import Console
 from harness import lab as labs
 from harness import topology as topologies
 from harness.cli import doctor as doctoring
-from harness.cli import ordering, testing
+from harness.cli import exporting, ordering, testing
 from harness.cli.faulting import fault
 from harness.cli.reporter import reporter
 from harness.cli.status import show_labs, show_status
+from harness.engine.engines import ENGINES
 from harness.host import HOST_KINDS
 from harness.lab.lifecycle import Timings
 
@@ -45,9 +46,14 @@ def labctl() -> None:
     "--host", type=click.Choice(HOST_KINDS), help="Kind of lab host; without it this machine's kernel decides."
 )
 @click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    help="What makes the nodes: our own engine (native, the default) or the real containerlab with Docker.",
+)
+@click.option(
     "--no-orders", is_flag=True, help="Place no orders; with an orchestrator, end when every device is managed."
 )
-def up(topology: str, name: str | None, host: str | None, no_orders: bool) -> None:
+def up(topology: str, name: str | None, host: str | None, engine: str | None, no_orders: bool) -> None:
     """Bring a lab to life; ends when its tunnels are up and its probes pass.
 
     TOPOLOGY is the name of a folder in topologies/ or a containerlab file. On a running lab it repairs what is missing.
@@ -57,13 +63,16 @@ def up(topology: str, name: str | None, host: str | None, no_orders: bool) -> No
     \b
     labctl up
     labctl up plain --host local
+    labctl up --name second --engine containerlab
     labctl up ./my.clab.yml --name mine
     """
     loaded = topologies.load(topology)
     timings = Timings()
     with (
         reporter() as progress,
-        labs.up(loaded, name=name, host=host, orders=not no_orders, progress=progress, timings=timings) as lab,
+        labs.up(
+            loaded, name=name, host=host, engine=engine, orders=not no_orders, progress=progress, timings=timings
+        ) as lab,
     ):
         show_status(console, lab, loaded)
         phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in timings.phases.items())
@@ -190,8 +199,9 @@ def doctor() -> int:
     show_default="the processors, at most 8",
     help="Tests at once; each has labs of its own.",
 )
+@click.option("--engine", type=click.Choice(ENGINES), help="What makes the labs' nodes (default: native).")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def test(reuse: str | None, only: tuple[str, ...], jobs: int, arguments: tuple[str, ...]) -> int:
+def test(reuse: str | None, only: tuple[str, ...], jobs: int, engine: str | None, arguments: tuple[str, ...]) -> int:
     """Prove it: lint, types, unit tests (also in the nodes' own Debian), then packets in labs made for the purpose.
 
     ARGUMENTS go to pytest.
@@ -200,9 +210,56 @@ def test(reuse: str | None, only: tuple[str, ...], jobs: int, arguments: tuple[s
     labctl test
     labctl test --only lab -- -k encrypted -x
     labctl test --only lab --reuse demo
+    labctl test --only lab --engine containerlab
     labctl test -n 1 -- --pdb
     """
-    return testing.run(console, only or testing.PARTS, testing.Run(reuse, jobs, list(arguments)))
+    return testing.run(console, only or testing.PARTS, testing.Run(reuse, jobs, list(arguments), engine))
+
+
+@labctl.group()
+def image() -> None:
+    """The root file systems that nodes have."""
+
+
+@image.command("export")
+@click.argument("name", nargs=-1, required=True)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The archive's file; without it NAME.tar in the current folder.",
+)
+def export_image(name: tuple[str, ...], output: Path | None) -> int:
+    """Write images as an archive that `docker load` takes, and any tool that knows OCI image layouts.
+
+    NAME is a folder of images/; built when it is missing. Several in one archive share their layers. Loaded, it is what
+    topologies call it (elasticlab/NAME:latest), so that `containerlab deploy` takes our topology files as they are. The
+    same content has the same digest; the date in it is $SOURCE_DATE_EPOCH, or always the same.
+
+    \b
+    labctl image export endpoint
+    labctl image export element endpoint stack --output demo.tar
+    """
+    return exporting.export_images(console, name, output)
+
+
+@labctl.command("export")
+@click.argument("topology", default=DEFAULT)
+@click.option("--clabernetes", is_flag=True, help="As Kubernetes manifests for Clabernetes.")
+@click.option("--registry", metavar="HOST[/PATH]", help="Where the cluster pulls our images from.")
+@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="A file; else standard output.")
+def export_topology(topology: str, clabernetes: bool, registry: str | None, output: Path | None) -> int:
+    """Write a topology in another form.
+
+    The manifests are a Topology, and a ConfigMap with the files that nodes bind. The cluster must have Clabernetes,
+    hosts whose kernels have what the topology needs, and our images in its registry (`labctl image export`).
+
+    \b
+    labctl export --clabernetes --registry registry.example:5000 | kubectl apply -f -
+    """
+    if not clabernetes:
+        raise click.UsageError("say in which form: --clabernetes")
+    return exporting.export_topology(topologies.load(topology), registry, output)
 
 
 @labctl.command()

@@ -11,9 +11,10 @@ from rich.table import Table
 from harness import build
 from harness.build.store import cache_dir
 from harness.cli.reporter import reporter
+from harness.engine.engines import ENGINES, REQUIRES
 from harness.host import choose
 from harness.host.capabilities import local_capabilities
-from harness.host.select import HOST_IMAGE
+from harness.host.rootfs import HOST_IMAGE
 from harness.paths import TOPOLOGIES, state_dir
 from harness.topology import TopologyError, load
 
@@ -31,6 +32,11 @@ def examine(console: Console) -> int:
     for name, problem in capabilities.items():
         shown.add_row(name, "no" if problem else "yes", problem.splitlines()[0] if problem else "")
     console.print(shown)
+    console.print()
+    for engine in ENGINES:
+        kind, reason = choose(REQUIRES[engine], capabilities)
+        said = reason.replace("all that the topology needs", "what it needs")
+        console.print(f"engine {engine}: {kind} ({said})", soft_wrap=True)
     console.print()
     for folder in sorted(path for path in TOPOLOGIES.iterdir() if path.is_dir()):
         try:

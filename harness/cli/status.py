@@ -7,6 +7,7 @@ from rich.table import Table
 
 from harness.cli.faulting import faults_table
 from harness.cli.ordering import show_orchestrator
+from harness.engine.engines import NATIVE
 from harness.host import open_host
 from harness.lab import Lab, known_labs
 from harness.lab.orchestration import is_orchestrated
@@ -19,11 +20,11 @@ def _table(*columns: str) -> Table:
 
 def show_labs(console: Console) -> None:
     """One line for each lab of this user."""
-    shown = _table("lab", "topology", "host", "state")
+    shown = _table("lab", "topology", "host", "engine", "state")
     for known in known_labs():
         alive = open_host(known.place).running() if (known.place.folder / "host.json").exists() else False
         state = ("up" if known.complete else "not complete: `labctl up` again") if alive else "host is gone"
-        shown.add_row(known.name, known.topology, known.host, state)
+        shown.add_row(known.name, known.topology, known.host, known.engine, state)
     if shown.row_count:
         console.print(shown)
     else:
@@ -32,7 +33,8 @@ def show_labs(console: Console) -> None:
 
 def show_status(console: Console, lab: Lab, topology: Topology) -> None:
     """Nodes with their states, tunnels with their counters, and what to try next."""
-    console.print(f"lab [bold]{lab.name}[/] on a {lab.record.host} host ({lab.record.reason})\n", soft_wrap=True)
+    made = "" if lab.record.engine == NATIVE else f", made by {lab.record.engine}"
+    console.print(f"lab [bold]{lab.name}[/] on a {lab.record.host} host ({lab.record.reason}){made}\n", soft_wrap=True)
     states = lab.engine.states()
     shown = _table("site", "node", "role", "management", "state")
     for node in sorted(topology.nodes.values(), key=lambda node: (node.site or "", node.name)):

@@ -32,11 +32,14 @@ _NOTHING_SELECTED = 5
 
 @dataclass(frozen=True)
 class Run:
-    """What `labctl test` was asked: the lab to reuse, how many tests at once, and the arguments for pytest."""
+    """What `labctl test` was asked: the lab to reuse, the engine that makes labs, how many tests at once, and the
+    arguments for pytest.
+    """
 
     reuse: str | None
     jobs: int
     arguments: Sequence[str]
+    engine: str | None = None
 
     def at_once(self, distribution: str) -> list[str]:
         """Arguments for pytest-xdist; none when the tests share one lab or run one by one."""
@@ -89,6 +92,7 @@ def _prepare() -> None:
 
 def _lab(run: Run) -> int:
     where = ["--lab", run.reuse] if run.reuse else run.at_once("loadgroup")
+    where += ["--lab-engine", run.engine] if run.engine else []
     folders = [
         folder
         for folder in ("tests/lab", "tests/system", "tests/scenarios", "tests/conformance")

@@ -1,4 +1,4 @@
-"""The small interface behind which engines differ (native now, containerlab's own binary later)."""
+"""The small interface behind which engines differ (native, containerlab)."""
 
 from __future__ import annotations
 

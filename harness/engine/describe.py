@@ -20,14 +20,14 @@ def image_of(node: Node) -> str:
     name, _, tag = node.image.partition(":")
     if not name.startswith(_REGISTRY) or tag not in ("", "latest"):
         raise EngineError(
-            f"node {node.name}: the native engine has no image {node.image!r}; "
-            f"it knows {_REGISTRY}NAME:latest for each folder of images/"
+            f"node {node.name}: there is no image {node.image!r}; "
+            f"it must be {_REGISTRY}NAME:latest for each folder of images/"
         )
     return name.removeprefix(_REGISTRY)
 
 
 def refuse_unsupported(topology: Topology) -> None:
-    """Raise EngineError for what containerlab's format can say and this engine would pass over in silence."""
+    """Raise EngineError for what containerlab's format can say and our engines would pass over in silence."""
     asked: dict[str, object] = {
         "mgmt.ipv4-subnet": topology.mgmt.ipv4_subnet,
         "mgmt.ipv6-subnet": topology.mgmt.ipv6_subnet,
@@ -40,7 +40,7 @@ def refuse_unsupported(topology: Topology) -> None:
     found = [field for field, value in asked.items() if value is not None]
     if found:
         raise EngineError(
-            f"{topology.path}: the native engine chooses management addresses and capabilities by itself; "
+            f"{topology.path}: the lab chooses management addresses and capabilities by itself; "
             f"remove {', '.join(found)}"
         )
 
@@ -78,6 +78,7 @@ def world(
             {
                 "name": node.name,
                 "number": number,
+                "image": node.image,
                 "layers": [seen(layer) for layer in images[image_of(node)].layers],
                 "management": str(slot.node_address(number)),
                 "mac": mac_of(lab, node.name, "eth0"),

@@ -6,13 +6,18 @@ import json
 import os
 from pathlib import Path
 
+from harness.build import digest
 from harness.host.base import LabPlace
 from harness.host.select import make_host
 from harness.paths import labs_dir, state_dir
 
+_PROBE = Path(__file__).parents[1] / "agent" / "probe.py"
+
 
 def _boot() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + " " + os.uname().release
+    """What the outcome depends on: this boot of this kernel, and what is tried."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot} {os.uname().release} {digest.file(_PROBE)}"
 
 
 def local_capabilities(*, again: bool = False) -> dict[str, str]:

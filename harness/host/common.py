@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from pathlib import Path
 
 from harness.host import cable, keeper, slot
@@ -19,6 +20,8 @@ from harness.paths import REPOSITORY
 from harness.wait import DeadlineError, wait_for
 
 READY_SECONDS = 20
+DIFFERENCES = "disk.cow"
+"""In a lab's folder: what its disk has other than the one that it started as (see `keeper.sh`)."""
 
 
 class KeptHost(ABC):
@@ -48,10 +51,13 @@ class KeptHost(ABC):
         if self.running():
             return
         self.place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.rootfs = replace(self.rootfs, disk=self.first_disk())
         taken, holder = slot.take()
         with contextlib.ExitStack() as ours:
             ours.callback(holder.close)
-            self._record.write_text(json.dumps({"kind": self.kind, "slot": taken.index}))
+            disk = str(self.rootfs.disk) if self.rootfs.disk else None
+            known = {"kind": self.kind, "slot": taken.index, "image": self.rootfs.image, "disk": disk}
+            self._record.write_text(json.dumps(known))
             (self.place.folder / "host.ready").unlink(missing_ok=True)
             self.place.log.unlink(missing_ok=True)
             inherited = self._prepare(taken)
@@ -66,6 +72,18 @@ class KeptHost(ABC):
         except (DeadlineError, HostError) as error:
             self.stop()
             raise HostError(f"the lab host of {self.place.name} did not come up: {error}\n{self._said()}") from error
+
+    def first_disk(self) -> Path | None:
+        """What the lab's disk starts as; once it keeps only what differs from that, it stays with it."""
+        if not (self.place.folder / DIFFERENCES).exists():
+            return self.rootfs.disk
+        first = Path(json.loads(self._record.read_text())["disk"])
+        if not first.is_file():
+            raise HostError(
+                f"the disk of lab {self.place.name} needs {first}, which is gone from the cache; "
+                f"end the lab with `labctl down {self.place.name}`"
+            )
+        return first
 
     def _booted(self, process: subprocess.Popen[bytes]) -> bool:
         if process.poll() is not None:

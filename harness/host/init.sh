@@ -40,5 +40,9 @@ if [ "$kind" = lab-kernel ]; then
     printf '#!/bin/sh\nexec /usr/sbin/sshd -D -e -f /lab/ssh/sshd_config 2>/lab/ssh/sshd.log\n' >/run/service/sshd/run
     chmod 755 /run/service/sshd/run
 fi
+# Only the lab host of an engine that needs it has one.
+if [ -d /etc/sv/dockerd ]; then
+    cp -r /etc/sv/dockerd /run/service/dockerd
+fi
 : >/lab/host.ready
 exec runsvdir -P /run/service

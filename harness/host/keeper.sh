@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes a lab host's root file system in this process's own mount namespace and becomes its first process.
-# Reads: KIND LOWER IMAGES HARNESS DISK_SIZE, and for the lab kernel KERNEL CPU MEMORY ADDRESS HANDLES (its TAP's).
+# Reads: KIND LOWER IMAGES HARNESS DISK_SIZE DISK, and for the lab kernel KERNEL CPU MEMORY ADDRESS HANDLES (its TAP's).
 set -eu
 lab=$2
 # mount(8) hands options one by one to newer kernels, which take 256 bytes each: too little for a pile of layers.
@@ -28,8 +28,12 @@ mount -o remount,bind,ro opt/elasticlab
 mount -t proc proc proc
 mount --rbind /dev dev
 
-# Grown as it is used; made once, so that disks outlive the lab host.
-if [ ! -s lab/disk.img ]; then
+# Grown as it is used; made once, so that disks outlive the lab host. A lab kernel that starts with DISK keeps what differs
+# from it, and never writes into it.
+ubd=/lab/disk.img
+if [ -n "$DISK" ] && [ "$KIND" = lab-kernel ]; then
+    ubd=/lab/disk.cow,/$DISK
+elif [ ! -s lab/disk.img ]; then
     truncate -s "$DISK_SIZE" lab/disk.img.new
     chroot . mkfs.ext4 -q -F -E lazy_itable_init=1,lazy_journal_init=1,nodiscard -m 0 /lab/disk.img.new
     mv lab/disk.img.new lab/disk.img
@@ -62,7 +66,7 @@ lab-kernel)
     export TMPDIR=/dev/shm HOME=/root
     # A kernel without SMP loses half of its forwarding when it wanders between processors.
     leave /usr/bin/taskset -c "$CPU" /linux umid=elasticlab "mem=$MEMORY" seccomp=on \
-        rootfstype=hostfs rootflags=/ rw init=/bin/sh con=null con0=null,fd:1 quiet ubd0=/lab/disk.img \
+        rootfstype=hostfs rootflags=/ rw init=/bin/sh con=null con0=null,fd:1 quiet "ubd0=$ubd" \
         "vec0:transport=fd,fd=$HANDLES,vec=0" "ELASTICLAB_ADDRESS=$ADDRESS" \
         -- /opt/elasticlab/harness/host/init.sh lab-kernel
     ;;

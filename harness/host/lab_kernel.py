@@ -14,7 +14,7 @@ from harness.host import cable, ssh
 from harness.host.base import HostError, LabPlace
 from harness.host.channel import Agent
 from harness.host.common import KeptHost
-from harness.host.rootfs import PYTHON, Rootfs
+from harness.host.rootfs import Rootfs
 from harness.host.slot import Slot
 from harness.wait import wait_for
 
@@ -65,7 +65,7 @@ class LabKernel(KeptHost):
     def agent(self) -> Agent:
         if not self.running():
             raise HostError(f"the lab kernel of {self.place.name} is not running")
-        return Agent(f"ssh={ssh.ALIAS}//ssh_config={self._ssh_config}//python={PYTHON}")
+        return Agent(f"ssh={ssh.ALIAS}//ssh_config={self._ssh_config}//python={self.rootfs.python}")
 
     def stop(self) -> None:
         if self._ssh_config.exists():

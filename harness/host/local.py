@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 from harness.host import cable, keeper
 from harness.host.base import HostError
 from harness.host.channel import Agent
 from harness.host.common import KeptHost
-from harness.host.rootfs import PYTHON
 from harness.host.slot import Slot
 
 _BRIDGE = "mgmt"
+
+
+def copy_disk(source: Path, target: Path) -> None:
+    """Copy what is in a file and not what is between. Raises HostError."""
+    command = ["cp", "--sparse=always", "--reflink=auto", str(source), str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise HostError(f"cannot copy the disk {source}: {done.stderr.strip()}")
 
 
 class Local(KeptHost):
     kind = "local"
 
     def _prepare(self, taken: Slot) -> list[int]:
-        del taken  # nothing: the kernel is here already
+        """The kernel is here already; of a disk that it starts with, the lab gets a copy."""
+        del taken
+        disk = self.place.folder / "disk.img"
+        if self.rootfs.disk is not None and not disk.exists():
+            fresh = disk.with_suffix(".new")
+            copy_disk(self.rootfs.disk, fresh)
+            fresh.rename(disk)
         return []
 
     def _namespaces(self) -> list[str]:
@@ -51,4 +67,4 @@ class Local(KeptHost):
         return [*enter, "--", *environment, *argv]
 
     def agent(self) -> Agent:
-        return Agent(f"popen//python={' '.join(self.command(PYTHON))}")
+        return Agent(f"popen//python={' '.join(self.command(self.rootfs.python))}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 
 from harness import build
 from harness.build.store import cache_dir
@@ -11,33 +12,33 @@ from harness.host.base import HostError, LabPlace
 from harness.host.common import KeptHost
 from harness.host.lab_kernel import LabKernel
 from harness.host.local import Local
-from harness.host.rootfs import Rootfs
+from harness.host.rootfs import HOST_IMAGE, Rootfs
 
 HOST_KINDS = ("local", "lab-kernel")
-HOST_IMAGE = "kernel"
 # Every lab needs these of its kernel, whatever the topology asks for.
 ALWAYS = frozenset({"bridge", "mirred", "overlayfs"})
 
 
-def rootfs() -> Rootfs:
-    return Rootfs(build.ensure([HOST_IMAGE])[HOST_IMAGE].layers, cache_dir() / "layers")
+def rootfs(image: str, disk: Path | None) -> Rootfs:
+    return Rootfs(build.ensure([image])[image].layers, cache_dir() / "layers", image, disk)
 
 
-def make_host(kind: str, place: LabPlace) -> KeptHost:
+def make_host(kind: str, place: LabPlace, image: str = HOST_IMAGE, disk: Path | None = None) -> KeptHost:
+    """A lab host of some kind; `image` is its own root file system, `disk` what its disk starts as (else empty)."""
     if kind == "local":
-        return Local(place, rootfs())
+        return Local(place, rootfs(image, disk))
     if kind == "lab-kernel":
-        return LabKernel(place, rootfs(), build.kernel())
+        return LabKernel(place, rootfs(image, disk), build.kernel())
     raise HostError(f"there is no kind of lab host {kind!r}; choose one of {', '.join(HOST_KINDS)}")
 
 
 def open_host(place: LabPlace) -> KeptHost:
     """The host that a lab was started on, running or not."""
     try:
-        kind = json.loads((place.folder / "host.json").read_text())["kind"]
+        known = json.loads((place.folder / "host.json").read_text())
+        return make_host(known["kind"], place, known["image"])
     except (FileNotFoundError, KeyError, ValueError) as error:
         raise HostError(f"lab {place.name} has no lab host: it was never started") from error
-    return make_host(kind, place)
 
 
 def lacking(capabilities: dict[str, str], required: Iterable[str]) -> dict[str, str]:

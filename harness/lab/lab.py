@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from harness.engine import Engine
-from harness.engine.native import NativeEngine, exec_command
+from harness.engine.engines import exec_command, make_engine
 from harness.faults.kinds import Fault, Target
 from harness.faults.scenario import load, of
 from harness.host import LabHost, LabPlace, open_host
@@ -68,7 +68,7 @@ class Lab:
 
     @cached_property
     def engine(self) -> Engine:
-        return NativeEngine(self.agent, self._world)
+        return make_engine(self.record.engine, self.agent, self._world)
 
     @cached_property
     def topology(self) -> Topology:
@@ -189,7 +189,8 @@ class Lab:
         """The command line for this machine that runs `argv` in a node, streams and exit status passed through."""
         if node not in self.nodes:
             raise LookupError(f"lab {self.name} has no node {node!r}; it has {', '.join(self.nodes)}")
-        return self.host.command(*exec_command(node, argv, terminal=terminal), terminal=terminal)
+        inside = exec_command(self.record.engine, node, argv, terminal=terminal)
+        return self.host.command(*inside, terminal=terminal)
 
     def close(self) -> None:
         if "agent" in self.__dict__:

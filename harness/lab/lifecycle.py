@@ -14,13 +14,14 @@ from typing import Any
 from harness import build
 from harness.build.progress import Progress
 from harness.engine import describe
+from harness.engine.engines import HOST_IMAGES, NATIVE, REQUIRES, first_disk, make_engine
 from harness.factory import Day0, Factory, Wan
 from harness.host import HostError, LabHost, LabPlace, choose, make_host, open_host
 from harness.host.capabilities import local_capabilities
 from harness.host.channel import AgentError, AgentLost
 from harness.host.common import KeptHost
 from harness.host.lab_kernel import LabKernel
-from harness.host.select import HOST_IMAGE
+from harness.host.rootfs import HOST_IMAGE
 from harness.host.slot import Slot
 from harness.lab import record
 from harness.lab.lab import Lab, world_file
@@ -40,6 +41,7 @@ def up(
     *,
     name: str | None = None,
     host: str | None = None,
+    engine: str | None = None,
     orders: bool = True,
     progress: Progress,
     timings: Timings,
@@ -47,8 +49,8 @@ def up(
     """Bring a lab to what its topology declares; return it when the conditions of the topology hold.
 
     Idempotent: on a running lab it repairs what is missing. `host` is a kind of lab host; without it the kernel
-    decides. With an orchestrator it is over when that says so: every ordered site is up, or, without `orders`, every
-    device is managed.
+    decides. `engine` is one of `harness.engine.engines`, native if not said. With an orchestrator it is over when that
+    says so: every ordered site is up, or, without `orders`, every device is managed.
 
     Raises:
         LabError, HostError, EngineError, BuildError, DeadlineError, OrderFileError, OrchestratorError: see each; what
@@ -57,15 +59,16 @@ def up(
     lab_name = record.checked_name(name or topology.name)
     describe.refuse_unsupported(topology)
     with record.locked(lab_name):
-        known = _agree(lab_name, topology, host)
+        known = _agree(lab_name, topology, host, engine)
         if known is None:
             with timings.phase("probe"):
                 build.ensure([HOST_IMAGE], progress)
-                known = _decide(lab_name, topology, host)
+                known = _decide(lab_name, topology, host, engine or NATIVE)
             record.write(known)
         with timings.phase("images"):
-            images = _images(topology, known.host, progress)
-        lab_host = make_host(known.host, known.place)
+            images = _images(topology, known, progress)
+            disk = first_disk(known.engine, images, known.host, progress)
+        lab_host = make_host(known.host, known.place, HOST_IMAGES[known.engine], disk)
         with timings.phase("host"):
             known.place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lab_host.start()
@@ -98,8 +101,8 @@ def _digest(topology: Topology) -> str:
     return hashlib.sha256(topology.path.read_bytes()).hexdigest()
 
 
-def _agree(name: str, topology: Topology, host: str | None) -> LabRecord | None:
-    """The record of the lab if it exists already; it must be of the same topology and kind of host."""
+def _agree(name: str, topology: Topology, host: str | None, engine: str | None) -> LabRecord | None:
+    """The record of the lab if it exists already; it must be of the same topology, kind of host and engine."""
     known = record.read(name)
     if known is None:
         return None
@@ -110,29 +113,31 @@ def _agree(name: str, topology: Topology, host: str | None) -> LabRecord | None:
         )
     if host is not None and host != known.host:
         raise LabError(f"lab {name} runs on a {known.host} host; `labctl down {name}` before --host {host}")
+    if engine is not None and engine != known.engine:
+        raise LabError(f"lab {name} is the {known.engine} engine's; `labctl down {name}` before --engine {engine}")
     return known
 
 
-def _decide(name: str, topology: Topology, host: str | None) -> LabRecord:
+def _decide(name: str, topology: Topology, host: str | None, engine: str) -> LabRecord:
     capabilities = local_capabilities()
-    kind, reason = choose(topology.requires, capabilities)
+    kind, reason = choose(topology.requires | REQUIRES[engine], capabilities)
     if host is not None and host != kind:
         if host == "local":
             raise HostError(f"topology {topology.name} cannot run on the local kernel: {reason}")
         kind, reason = host, "asked for"
-    return LabRecord(name, str(topology.path), _digest(topology), kind, reason)
+    return LabRecord(name, str(topology.path), _digest(topology), kind, reason, engine=engine)
 
 
 def _image_names(topology: Topology) -> list[str]:
     return sorted({describe.image_of(node) for node in topology.nodes.values()})
 
 
-def _images(topology: Topology, host: str, progress: Progress) -> dict[str, build.Image]:
-    """All that the lab needs; the first time the kernel is compiled while images are installed."""
-    names = [*_image_names(topology), HOST_IMAGE]
-    if host == LabKernel.kind:
-        return build.ensure_lab(names, progress)[0]
-    return build.ensure(names, progress)
+def _images(topology: Topology, known: LabRecord, progress: Progress) -> dict[str, build.Image]:
+    """Those of the nodes. All that the lab needs is there then; the first time the kernel is compiled meanwhile."""
+    names = _image_names(topology)
+    needed = [*names, HOST_IMAGES[known.engine]]
+    found = build.ensure_lab(needed, progress)[0] if known.host == LabKernel.kind else build.ensure(needed, progress)
+    return {name: found[name] for name in names}
 
 
 def _identities(topology: Topology, known: LabRecord, slot: Slot) -> dict[str, Path]:
@@ -192,7 +197,8 @@ def down(name: str) -> list[str]:
         except HostError:
             host = None  # it was killed before it had one
         if host is not None:
-            left += _demolish(host, place)
+            known = record.read(name)
+            left += _demolish(host, place, known.engine if known else NATIVE)
             host.stop()
             left += host.leftovers()
         # Renamed first, so that a kill in the middle cannot leave half a lab that looks like a whole one.
@@ -204,14 +210,14 @@ def down(name: str) -> list[str]:
         return left
 
 
-def _demolish(host: LabHost, place: LabPlace) -> list[str]:
+def _demolish(host: LabHost, place: LabPlace, engine: str) -> list[str]:
     """Take the world down from inside, to see whether its parts come apart; its host is ended afterwards anyway."""
     if not host.running() or not world_file(place).exists():
         return []
     try:
         agent = host.agent()
         try:
-            return list(agent.call("demolish", 30, world=json.loads(world_file(place).read_text())))
+            return make_engine(engine, agent, json.loads(world_file(place).read_text())).demolish()
         finally:
             agent.close()
     except (AgentError, AgentLost, DeadlineError, TimeoutError):

@@ -30,6 +30,7 @@ class LabRecord:
     host: str
     reason: str
     complete: bool = False
+    engine: str = "native"
 
     @property
     def place(self) -> LabPlace:

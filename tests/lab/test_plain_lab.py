@@ -25,6 +25,8 @@ def test_hosts_reach_each_other_through_the_router(lab: Lab) -> None:
 
 def test_lab_needs_nothing_of_the_kernel_and_runs_on_it(lab: Lab) -> None:
     """The path without a lab kernel stays alive: this topology asks for nothing that a kernel may lack."""
+    if lab.record.engine != "native":
+        pytest.skip("Docker and containerlab ask for more")
     assert lab.record.host == "local", lab.record.reason
 
 
@@ -65,6 +67,19 @@ def test_power_cycle_keeps_the_disk_and_loses_everything_else(lab: Lab) -> None:
     assert not node.run("test", "-e", "/run/lost").ok
     assert "192.0.2.1" not in node.exec("ip", "address")
     node.must_reach(HOST_2)  # the topology's commands were run again, the link was plugged in again
+
+
+def test_a_cable_outlives_the_power_of_both_its_nodes(lab: Lab) -> None:
+    for name in ("host-1", "router"):
+        lab[name].power.off()
+    assert not any(lab.engine.states()[name].running for name in ("host-1", "router"))
+    lab["host-1"].power.on()
+    assert "NO-CARRIER" in lab["host-1"].exec("ip", "link", "show", "lan"), "there is nobody at the other end"
+    lab["router"].power.on()
+    lab["host-1"].must_reach(HOST_2)
+    with lab.link("host-1:lan").cut():
+        lab["host-1"].must_not_reach(HOST_2)
+    lab["host-1"].must_reach(HOST_2)
 
 
 def test_a_cut_link_takes_carrier_from_both_ends_and_comes_back(lab: Lab) -> None:
@@ -109,7 +124,7 @@ def test_what_a_killed_agent_had_borrowed_is_given_back_by_the_next(lab: Lab) ->
     successor = lab.host.agent()
     successor.call("ping")
     successor.close()
-    assert lab["host-1"].reaches(HOST_2)
+    lab["host-1"].must_reach(HOST_2, 5)  # a kernel may take a second to see that a carrier is back
 
 
 def test_a_capture_holds_what_passed_both_ways_and_nothing_else(lab: Lab) -> None:
@@ -155,8 +170,9 @@ def test_a_fault_that_this_kernel_cannot_do_is_refused_with_the_remedy_and_leave
         if can[lacking]:
             with pytest.raises(FaultError, match="--host lab-kernel"), lab.fault(fault):
                 pass
-    with pytest.raises(FaultError, match="or name a node"), lab.fault(Clock(offset=5)):
-        pass
+    if lab.record.host == "local":  # whose clock is the machine's
+        with pytest.raises(FaultError, match="or name a node"), lab.fault(Clock(offset=5)):
+            pass
     lab["host-2"].must_reach(HOST_1)
     assert lab.faults_in_effect() == []
     assert lab.agent.call("lines") == {}

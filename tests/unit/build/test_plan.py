@@ -65,6 +65,27 @@ def test_source_of_a_dependency_in_the_workspace_counts(images: Path) -> None:
     assert changed(images, before) == {"element python", "element files"}
 
 
+def test_go_tools_are_compiled_anew_for_their_module_and_compiler_only(images: Path, recipe: WriteRecipe) -> None:
+    recipe("golang", 'from = "base"\npackages = ["golang-1.26-go"]\n')
+    folder = recipe("docker", 'from = "endpoint"\n[go]\nmodule = "."\n')
+    for name in ("go.mod", "go.sum"):
+        (folder / name).write_text(f"{name} 1\n")
+
+    def docker() -> dict[str, str]:
+        found = Planner(images).plan(["docker"])
+        assert [layer.label for layer in found.images["docker"]][:2] == ["docker go", "endpoint packages"]
+        return {layer.label: layer.digest for layer in found.order}
+
+    before = docker()
+    recipe("endpoint", 'from = "base"\npackages = ["curl", "socat"]\n')
+    assert docker()["docker go"] == before["docker go"], "the layers below are not looked at"
+    (folder / "go.sum").write_text("go.sum 2\n")
+    second = docker()
+    assert second["docker go"] != before["docker go"]
+    recipe("golang", 'from = "base"\npackages = ["golang-1.27-go"]\n')
+    assert docker()["docker go"] != second["docker go"]
+
+
 def test_a_copied_file_rebuilds_the_files_only(images: Path) -> None:
     before = digests(images)
     (images / "images/element/rootfs/etc/issue").write_text("Element\n")

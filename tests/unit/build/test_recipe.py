@@ -67,6 +67,9 @@ def test_network_functions_have_their_own_room(repository: Path, recipe: WriteRe
         ('from = "base"\n[python]\nmodule = "x"\n', "unknown key 'module' in [python]", "known keys: package"),
         ('from = "base"\n[python]\ndependencies = "all"\n', "dependencies = 'all'", '"workspace"'),
         ('from = "base"\n[npm]\nlock = "."\n', "package.json does not exist", "npm install --package-lock-only"),
+        ('from = "base"\n[go]\nmodule = "."\n', "go.mod does not exist", "go get -tool MODULE@VERSION"),
+        ('from = "base"\n[go]\ntool = "x"\n', "unknown key 'tool' in [go]", "known keys: module"),
+        ('from = "base"\n[go]\n', "[go] needs `module`", "go.mod and go.sum"),
         ("from = base\n", "not TOML", "images/base/image.toml"),
     ],
 )

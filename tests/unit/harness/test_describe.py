@@ -38,7 +38,7 @@ def test_an_image_that_the_engine_does_not_know_is_refused_with_the_remedy(tmp_p
     file = tmp_path / "x.clab.yml"
     file.write_text("name: x\ntopology:\n  nodes:\n    a: {kind: linux, image: alpine:3}\n")
     node = load(file).nodes["a"]
-    with pytest.raises(EngineError, match=r"node a: .*'alpine:3'; it knows elasticlab/NAME:latest"):
+    with pytest.raises(EngineError, match=r"node a: .*'alpine:3'; it must be elasticlab/NAME:latest"):
         image_of(node)
 
 

@@ -1,0 +1,109 @@
+"""The world of a lab whose nodes containerlab makes: its files, its binary, and the patch panel behind its links.
+
+containerlab gives each node its half of every cable, with the other half on the lab host. There they are connected as
+those of any other lab are (`harness.agent.links`), so that cables outlive the power of nodes, which containerlab's own
+do not.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from harness.agent import audit, containers, links
+from harness.agent.commands import set_up
+from harness.agent.places import CLOCKS, DISK, NETNS
+from harness.agent.shell import ToolError
+from harness.agent.world import World, each, make_management, plug_management
+
+# Containers live as long as the disk does; so must what containerlab knows of them.
+FOLDER = DISK / ".containerlab"
+_PROGRAM = "/opt/containerlab/bin/containerlab"
+_SECONDS = 300
+_READY = Path("/run/elasticlab/set-up")
+_LOCK = Path("/run/elasticlab/containerlab.lock")
+
+
+def settle() -> None:
+    """Wait for a containerlab that was started by an agent who is no more: what it makes is not all there yet."""
+    with _LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def build(world: World, deploy: dict[str, str], start: list[str]) -> None:
+    """Have containerlab deploy topologies of its own format (name → text), give power to the nodes `start` that were
+    made before, plug in all that have power, and set up those that are not yet.
+    """
+    CLOCKS.mkdir(parents=True, exist_ok=True)
+    for name, topology in deploy.items():
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        file = FOLDER / f"{name}.clab.yml"
+        file.write_text(topology)
+        _containerlab("deploy", "--topo", str(file), "--skip-labdir-acl")
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(containers.power_on, start))
+    powered = [node for node in world["nodes"] if containers.pid(node["name"])]
+    make_management(world["management"]["bridge_address"])
+    for link in world["links"]:
+        links.plug(link)
+    for node in powered:
+        plug_management(node)
+    each(_set_up, powered)
+
+
+def demolish(world: World) -> list[str]:
+    """Undo `build`, also when it got only half way; returns what is left over, which should be nothing."""
+    for file in sorted(FOLDER.glob("*.clab.yml")):
+        _containerlab("destroy", "--topo", str(file), "--cleanup")
+        file.unlink()
+    containers.remove_all()
+    for link in world["links"]:
+        links.remove(link)
+    for node in world["nodes"]:
+        links.unplug_management(node["number"])
+        (NETNS / node["name"]).unlink(missing_ok=True)
+    return audit.leftovers() + [f"container {name}" for name in containers.states()]
+
+
+def power_off(node: dict[str, Any], plugged: list[links.Link]) -> None:
+    """Cut a node's power: processes gone, network state gone, links without carrier, its disk stays."""
+    containers.power_off(node["name"])
+    for link in plugged:
+        links.unplug(link, node["name"])
+    links.unplug_management(node["number"])
+
+
+def power_on(node: dict[str, Any], plugged: list[links.Link]) -> None:
+    """Give it power again; links to nodes without power have no carrier until those get theirs."""
+    if not containers.pid(node["name"]):
+        containers.power_on(node["name"])
+    for link in plugged:
+        links.plug(link)
+    plug_management(node)
+    _set_up(node)
+
+
+def _set_up(node: dict[str, Any]) -> None:
+    """Once for each start, and again if an agent was killed before it had done so."""
+    done = _READY / f"{node['name']}.{containers.pid(node['name'])}"
+    if not done.exists():
+        set_up(node)
+        done.parent.mkdir(exist_ok=True)
+        done.touch()
+
+
+def _containerlab(*arguments: str) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": "/root", "CLAB_VERSION_CHECK": "disable"}
+    with _LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # It has the lock too, and keeps it when this agent is killed.
+        done = subprocess.run(
+            [_PROGRAM, *arguments], capture_output=True, text=True, timeout=_SECONDS, check=False, cwd=FOLDER,
+            env=environment, pass_fds=[lock.fileno()],
+        )  # fmt: skip
+    if done.returncode != 0:
+        raise ToolError(f"containerlab {' '.join(arguments)}: {(done.stderr or done.stdout).strip()}")

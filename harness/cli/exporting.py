@@ -1,0 +1,52 @@
+"""`labctl export` and `labctl image export`: topologies and images for those who run them elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+
+from harness import build
+from harness.build import archive
+from harness.cli.reporter import reporter
+from harness.topology import Topology
+from harness.topology.clabernetes import manifests
+
+
+def export_images(console: Console, names: Sequence[str], output: Path | None) -> int:
+    """Write the archive, and say the digest of each image in it. Raises RecipeError, BuildError."""
+    from harness.engine.start import START  # noqa: PLC0415
+
+    file = output or Path(f"{names[0]}.tar")
+    with reporter() as progress:
+        images = build.ensure(list(dict.fromkeys(names)), progress)
+        progress.step(file.name, f"packing {', '.join(images)}")
+        digests = archive.write(list(images.values()), START, file.absolute())
+        progress.done(file.name, "written")
+    for name, digest in digests.items():
+        console.print(f"{archive.reference(name)}  {digest}", soft_wrap=True)
+    return 0
+
+
+def export_topology(topology: Topology, registry: str | None, output: Path | None) -> int:
+    """Write its manifests for Clabernetes, or print them. Raises TopologyError."""
+    text = yaml.dump_all(manifests(topology, registry), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        output.write_text(text, encoding="utf-8")
+    return 0
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines as people write them."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _text)

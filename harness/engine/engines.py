@@ -1,0 +1,47 @@
+"""The engines by name. Commands that only look at a lab need not import what makes one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.build import Image
+from harness.build.progress import Progress
+from harness.engine.base import Engine, World
+from harness.host.channel import Agent
+from harness.host.rootfs import HOST_IMAGE
+
+NATIVE, CONTAINERLAB = "native", "containerlab"
+ENGINES = (NATIVE, CONTAINERLAB)
+# Its own root file system, and what the kernel must be able to do beyond what the topology asks for.
+HOST_IMAGES = {NATIVE: HOST_IMAGE, CONTAINERLAB: "containerlab"}
+REQUIRES: Mapping[str, frozenset[str]] = {
+    NATIVE: frozenset(),
+    CONTAINERLAB: frozenset({"cgroup2", "module-list", "nft-nat"}),
+}
+
+
+def make_engine(name: str, agent: Agent, world: World) -> Engine:
+    if name == CONTAINERLAB:
+        from harness.engine.containerlab import ContainerlabEngine  # noqa: PLC0415
+
+        return ContainerlabEngine(agent, world)
+    from harness.engine.native import NativeEngine  # noqa: PLC0415
+
+    return NativeEngine(agent, world)
+
+
+def exec_command(name: str, node: str, argv: list[str], *, terminal: bool = False) -> list[str]:
+    """What runs `argv` in a node when started on the lab host, streams and exit status passed through."""
+    if name == CONTAINERLAB:
+        return ["docker", "exec", "--interactive", *(["--tty"] if terminal else []), node, *argv]
+    return ["crun", "exec", *(["--tty"] if terminal else []), node, *argv]
+
+
+def first_disk(name: str, images: Mapping[str, Image], host: str, progress: Progress) -> Path | None:
+    """What the disk of a new lab starts as: with the images in it, where the engine has them there; None if empty."""
+    if name == CONTAINERLAB:
+        from harness.engine.disk import ensure_disk  # noqa: PLC0415
+
+        return ensure_disk(images, host, progress)
+    return None

@@ -1,0 +1,150 @@
+"""B1, peer: how long our engine and containerlab take for the same graph, on the same lab kernel, in the same run.
+
+    .venv/bin/python -m perf.engines [--nodes 20] [--rounds 5] [--seed N]
+
+The graph is a ring of hosts that do nothing. containerlab is the real one with a Docker daemon that is up and has the
+images; it gets the topology file as it is, so its links are its own. Each round has both, in the order that the seed
+decides. What both start from (the booted lab kernel, the images) is not counted. One round before the first is not
+counted either.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness import build, topology
+from harness.build.progress import Lines
+from harness.engine import describe
+from harness.engine.base import World
+from harness.engine.disk import IMAGE, ensure_disk
+from harness.host import LabPlace, make_host
+from harness.host.channel import Agent
+from harness.host.common import KeptHost
+from perf import conditions
+from perf.lab import RESULTS, BenchmarkError
+from perf.statistics import LEAST_ROUNDS, Comparison, Series
+
+LEAST_RATIO = 5.0
+_KIND = "lab-kernel"
+_SECONDS = 300
+
+
+def ring(nodes: int) -> str:
+    """The graph as a topology file: each node has a cable to the next."""
+    names = "".join(f"    node-{number}: {{}}\n" for number in range(nodes))
+    links = "".join(
+        f'    - endpoints: ["node-{number}:right", "node-{(number + 1) % nodes}:left"]\n      mtu: 1500\n'
+        for number in range(nodes)
+    )
+    defaults = "  defaults: {kind: linux, image: 'elasticlab/endpoint:latest'}\n"
+    return f"name: ring\ntopology:\n{defaults}  nodes:\n{names}  links:\n{links}"
+
+
+@dataclass
+class Times:
+    up: list[float] = field(default_factory=list)
+    down: list[float] = field(default_factory=list)
+
+
+def _timed(action: Callable[[], object]) -> float:
+    begun = time.monotonic()
+    action()
+    return time.monotonic() - begun
+
+
+def measure_native(agent: Agent, world: World, times: Times) -> None:
+    times.up.append(_timed(lambda: agent.call("build", _SECONDS, world=world, later=[])))
+    times.down.append(_timed(lambda: agent.call("demolish", _SECONDS, world=world)))
+
+
+def measure_containerlab(host: KeptHost, file: str, times: Times) -> None:
+    def run(*arguments: str) -> None:
+        environment = ("env", "CLAB_VERSION_CHECK=disable", "CLAB_LABDIR_BASE=/tmp")
+        command = host.command(*environment, "/opt/containerlab/bin/containerlab", *arguments, "--topo", file)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)
+        if done.returncode != 0:
+            raise BenchmarkError(f"containerlab {arguments[0]}: {done.stderr}")
+
+    times.up.append(_timed(lambda: run("deploy")))
+    times.down.append(_timed(lambda: run("destroy", "--cleanup")))
+
+
+def run(nodes: int, count: int, seed: int) -> dict[str, object]:
+    """All rounds; the result as it is stored. containerlab stands where a floor does: what ours is compared with."""
+    order = random.Random(seed)  # noqa: S311 - the order of a benchmark is no secret
+    started = datetime.now(UTC)
+    ours, peer = Times(), Times()
+    skies: list[dict[str, object]] = []
+    with tempfile.TemporaryDirectory(prefix="engines-") as folder:
+        file = Path(folder) / "ring.clab.yml"
+        file.write_text(ring(nodes))
+        wanted = topology.load(file)
+        images = build.ensure([describe.image_of(node) for node in wanted.nodes.values()])
+        disk = ensure_disk(images, _KIND, Lines())
+        host = make_host(_KIND, LabPlace("engines", Path(folder)), IMAGE, disk)
+        host.start()
+        try:
+            agent = host.agent()
+            agent.call("node.states")  # the Docker daemon is up
+            world = describe.world(wanted, "ring", host.slot, images, host.seen, {})
+            (Path(folder) / "hosts").write_text("127.0.0.1 localhost\n")
+            for number in range(-1, count):
+                skies.append({"round": number, **conditions.weather()})
+                one, other = (ours, peer) if number >= 0 else (Times(), Times())
+                for engine in order.sample(["native", "containerlab"], 2):
+                    if engine == "native":
+                        measure_native(agent, world, one)
+                    else:
+                        measure_containerlab(host, host.seen(file), other)
+                print(f"round {number + 1} of {count} done", file=sys.stderr, flush=True)
+            agent.close()
+        finally:
+            host.stop()
+    skies.append({"round": "end", **conditions.weather()})
+    compared = [
+        # How many of ours fit into one of containerlab's.
+        Comparison(f"up {nodes}", Series.of(peer.up), Series.of(ours.up), least_ratio=LEAST_RATIO),
+        Comparison(f"down {nodes}", Series.of(peer.down), Series.of(ours.down), least_ratio=LEAST_RATIO),
+    ]
+    return {
+        "benchmark": "B1 engines: containerlab beside ours",
+        "started": started.isoformat(timespec="seconds"),
+        "seed": seed,
+        "subject": conditions.subject(),
+        "weather": skies,
+        "comparisons": [comparison.as_json() for comparison in compared],
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m perf.engines", description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--nodes", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS)
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
+    asked = parser.parse_args()
+    result = run(asked.nodes, asked.rounds, asked.seed)
+    stamp = str(result["started"]).replace(":", "").replace("+0000", "Z").replace("-", "")
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"engines-{stamp}.json").write_text(json.dumps(result, indent=1) + "\n")
+    comparisons = result["comparisons"]
+    assert isinstance(comparisons, list)
+    for one in comparisons:
+        verdict = f"VOID: {one['void']}" if one["void"] else "" if one["kept"] else "BOUND MISSED"
+        theirs, our = one["ours"]["median"], one["floor"]["median"]
+        print(f"{one['name']:<10} containerlab {theirs:6.2f} s  ours {our:6.2f} s  {one['ratio']:5.1f} x  {verdict}")
+    return int(any(one["kept"] is False for one in comparisons))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
