@@ -64,6 +64,7 @@ def test_loss_is_repeated_by_its_seed(lab: Lab) -> None:
         assert pattern(7) == pattern(7) != pattern(8)
     finally:
         lab["router"].sh("echo 0 > /proc/sys/net/ipv6/conf/east/disable_ipv6")
+        lab["router"].exec("ip", "address", "replace", "2001:db8:2::1/64", "dev", "east", "nodad")  # it went with IPv6
         lab["router"].exec("ip", "neighbour", "flush", "dev", "east", "nud", "permanent")
 
 
