@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from harness.agent import audit, capture, faults, lines, links, nodes, probe, ready, world
+from harness.agent import audit, capture, faults, lines, links, meters, nodes, probe, ready, world
 from harness.agent.borrowed import Borrowed
 
 Operation = Callable[..., Any]
@@ -71,6 +71,7 @@ def operations(borrowed: Borrowed) -> dict[str, Operation]:
         "capture.start": record,
         "capture.stop": lambda name: borrowed.give_back(f"capture {name}"),
         "capture.read": capture.read,
+        "meters": meters.read,
         "audit": audit.leftovers,
     }
 

@@ -15,6 +15,7 @@ from harness.cli import doctor as doctoring
 from harness.cli import ordering, testing
 from harness.cli.completing import completion
 from harness.cli.faulting import fault
+from harness.cli.graphing import graph
 from harness.cli.options import DEFAULT, JSON, LAB, LabName, NodeName, TopologyName, console, print_json
 from harness.cli.output import DownOut
 from harness.cli.reporter import reporter
@@ -190,6 +191,7 @@ def order(name: str, file: Path, plan: bool, follow: bool, timeout: float, as_js
 
 labctl.add_command(completion)
 labctl.add_command(fault)
+labctl.add_command(graph)
 
 
 @labctl.command()

@@ -180,6 +180,27 @@ class KindOut(TypedDict):
     defaults: Annotated[dict[str, Any], "its fields"]
 
 
+class GraphNodeOut(TypedDict):
+    name: Annotated[str, "the node's"]
+    site: Annotated[str | None, "where it stands"]
+    role: Annotated[str | None, "the label `elasticlab.role`"]
+
+
+class GraphLinkOut(TypedDict):
+    a: Annotated[str, "NODE:INTERFACE"]
+    b: Annotated[str, "NODE:INTERFACE"]
+    mtu: Annotated[int, "octets"]
+
+
+class GraphOut(TypedDict):
+    """What is drawn."""
+
+    topology: Annotated[str, "its name"]
+    nodes: Annotated[list[GraphNodeOut], "in the order of the file"]
+    links: Annotated[list[GraphLinkOut], "in the order of the file"]
+    tunnels: Annotated[list[TunnelOut], "of a running lab; else none"]
+
+
 OUTPUTS: dict[str, tuple[Any, ...]] = {
     "up": (StatusOut,),
     "down": (DownOut,),
@@ -187,6 +208,7 @@ OUTPUTS: dict[str, tuple[Any, ...]] = {
     "status NAME": (StatusOut,),
     "validate": (list[ValidatedOut],),
     "doctor": (DoctorOut,),
+    "graph": (GraphOut,),
     "fault list": (list[ScenarioOut],),
     "fault show": (ScenarioOut, KindOut),
     "fault status": (list[FaultOut],),
