@@ -201,6 +201,16 @@ class GraphOut(TypedDict):
     tunnels: Annotated[list[TunnelOut], "of a running lab; else none"]
 
 
+class CaptureOut(TypedDict):
+    """What was captured."""
+
+    file: Annotated[str, "pcapng with all of it, in the order of time"]
+    ends: Annotated[list[str], "where"]
+    packets: Annotated[int, "in the file"]
+    seconds: Annotated[float, "that it lasted"]
+    keys: Annotated[str | None, "folder with the keys for Wireshark; null without --decrypt"]
+
+
 OUTPUTS: dict[str, tuple[Any, ...]] = {
     "up": (StatusOut,),
     "down": (DownOut,),
@@ -209,6 +219,7 @@ OUTPUTS: dict[str, tuple[Any, ...]] = {
     "validate": (list[ValidatedOut],),
     "doctor": (DoctorOut,),
     "graph": (GraphOut,),
+    "capture": (CaptureOut,),
     "fault list": (list[ScenarioOut],),
     "fault show": (ScenarioOut, KindOut),
     "fault status": (list[FaultOut],),
