@@ -36,7 +36,7 @@ FILES = {
     "/usr/lib/x86_64-linux-gnu/libatomic.so.1": "libatomic1",  # Node.js, which drives the browser of the portal's tests
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
 }
-WITHOUT_ROOT = ("validate", "completion", "--help", "-h", "--version")
+WITHOUT_ROOT = ("validate", "completion", "spec", "--help", "-h", "--version")
 
 
 class Refusal(Exception):

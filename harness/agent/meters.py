@@ -41,7 +41,10 @@ def _of_cgroup(node: str) -> dict[str, float]:
 
 
 def _of_processes(running: dict[str, int]) -> dict[str, dict[str, float]]:
-    """Where no control group counts: processes of each node's PID namespace, and those that they have waited for."""
+    """Where no control group counts: processes of each node's PID namespace, and those that they have waited for.
+
+    What was run in a node from outside is counted while it runs only.
+    """
     names: dict[str, str] = {}
     for name, pid in running.items():
         with contextlib.suppress(OSError):

@@ -20,7 +20,9 @@ from harness.cli.graphing import graph
 from harness.cli.options import DEFAULT, JSON, LAB, LabName, NodeName, TopologyName, console, print_json
 from harness.cli.output import DownOut
 from harness.cli.reporter import reporter
+from harness.cli.specifying import spec
 from harness.cli.status import labs_out, show_labs, show_status, status_out
+from harness.cli.topping import top
 from harness.cli.validating import show_validated, validated
 from harness.host import HOST_KINDS
 from harness.lab.lifecycle import Timings
@@ -194,6 +196,8 @@ labctl.add_command(capture)
 labctl.add_command(completion)
 labctl.add_command(fault)
 labctl.add_command(graph)
+labctl.add_command(spec)
+labctl.add_command(top)
 
 
 @labctl.command()

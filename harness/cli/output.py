@@ -211,6 +211,42 @@ class CaptureOut(TypedDict):
     keys: Annotated[str | None, "folder with the keys for Wireshark; null without --decrypt"]
 
 
+class TopNodeOut(TypedDict):
+    name: Annotated[str, "the node's"]
+    running: Annotated[bool, "whether it has power"]
+    cpu: Annotated[float, "percent of one processor"]
+    memory: Annotated[int, "octets"]
+
+
+class TopEndOut(TypedDict):
+    end: Annotated[str, "NODE:INTERFACE"]
+    bits: Annotated[int, "that it sends in a second"]
+    packets: Annotated[float, "that it sends in a second"]
+
+
+class TopOut(TypedDict):
+    """One look at a running lab."""
+
+    lab: Annotated[str, "its name"]
+    seconds: Annotated[float, "that the rates are of"]
+    nodes: Annotated[list[TopNodeOut], "in the order of the file"]
+    ends: Annotated[list[TopEndOut], "of all links"]
+    tunnels: Annotated[list[TunnelOut], "of all boxes that tell"]
+
+
+class SpecOut(TypedDict):
+    """A test."""
+
+    file: Annotated[str, "where it is"]
+    line: Annotated[int, "of the file"]
+    group: Annotated[str, "folder below tests/"]
+    topic: Annotated[str, "what its file is about"]
+    test: Annotated[str, "what it proves, by its name"]
+    about: Annotated[str, "the same in its own words, if it has any"]
+    steps: Annotated[list[str], "in their order"]
+    requirements: Annotated[list[str], "that it names"]
+
+
 OUTPUTS: dict[str, tuple[Any, ...]] = {
     "up": (StatusOut,),
     "down": (DownOut,),
@@ -220,6 +256,8 @@ OUTPUTS: dict[str, tuple[Any, ...]] = {
     "doctor": (DoctorOut,),
     "graph": (GraphOut,),
     "capture": (CaptureOut,),
+    "top": (TopOut,),
+    "spec": (list[SpecOut],),
     "fault list": (list[ScenarioOut],),
     "fault show": (ScenarioOut, KindOut),
     "fault status": (list[FaultOut],),

@@ -1,4 +1,4 @@
-"""Looking at a running lab from outside: the live page."""
+"""Looking at a running lab from outside: the live page, the rates."""
 
 from __future__ import annotations
 
@@ -60,3 +60,20 @@ def test_the_live_page_shows_rates_and_keeps_to_itself(lab: Lab) -> None:
         assert lab["host-1"].run("ping", "-c50", "-i0.01", "-s1000", HOST_2).ok
         sent = next(told["sent"] for told in news if told["sent"]["host-1:lan"] > 100_000)
         assert sent["router:lan-2"] > 100_000
+
+
+def test_top_tells_what_a_lab_uses_and_carries(lab: Lab) -> None:
+    looking = subprocess.Popen(
+        [*LABCTL, "top", "-l", lab.name, "--json", "--every", "2"], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
+    )
+    lab["host-1"].sh("timeout 6 sh -c 'while :; do :; done' >/dev/null 2>&1 &")
+    while looking.poll() is None:
+        assert lab["host-1"].run("ping", "-c10", "-i0.01", "-s1000", HOST_2).ok
+    told = json.loads(looking.communicate()[0])
+    assert looking.returncode == 0
+    nodes = {node["name"]: node for node in told["nodes"]}
+    assert nodes["host-1"]["cpu"] > 10 > nodes["host-2"]["cpu"]
+    assert all(node["running"] and node["memory"] > 100_000 for node in nodes.values())
+    sent = {end["end"]: end["bits"] for end in told["ends"]}
+    assert sent["host-1:lan"] > 20_000
+    assert sent["router:lan-2"] == pytest.approx(sent["host-1:lan"], rel=0.2)
