@@ -274,7 +274,11 @@ def test(reuse: str | None, only: tuple[str, ...], jobs: int, engine: str | None
 
 @labctl.group()
 def image() -> None:
-    """The root file systems that nodes have."""
+    """The root file systems that nodes have.
+
+    \b
+    labctl image export element endpoint --output images.tar
+    """
 
 
 @image.command("export")

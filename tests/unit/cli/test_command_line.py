@@ -105,7 +105,7 @@ def test_json_is_as_documented(
 
 
 def test_a_key_too_many_or_too_few_is_seen() -> None:
-    good = {"name": "a", "topology": "b", "host": "local", "state": "up"}
+    good = {"name": "a", "topology": "b", "host": "local", "engine": "native", "state": "up"}
     kind = OUTPUTS["status"][0]
     assert conforms([good], kind)
     assert not conforms([{**good, "more": 1}], kind)
