@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import signal
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import fields
@@ -20,12 +22,14 @@ from harness.cli.output import FaultOut
 from harness.faults import KINDS, Fault
 from harness.faults.plan import Step
 from harness.faults.scenario import Scenario, Timed, load, names
+from harness.host.channel import AgentLost
 from harness.lab import Lab
 from harness.lab.faults import Injection, carried_out, prepared
 from harness.lab.record import read
 from harness.wait import wait_for
 
 _INTERRUPTED = 130
+_HEARD_SECONDS = 1.0
 _UNDO_SECONDS = 60
 
 
@@ -144,9 +148,8 @@ def run_scenario(
     """
     on = (targets[0] if len(targets) == 1 else targets) if targets else None
     wanted = load(scenario, _folders(name)).on(on).lasting(seconds)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupted = _interrupts()
     tell = _Teller(as_json)
-    interrupted = False
     with labs.attach(name) as lab:
         try:
             injection = prepared(lab, wanted, seed, tell.news)
@@ -154,13 +157,36 @@ def run_scenario(
             with carried_out(injection):
                 _wait(injection)
         except KeyboardInterrupt:
-            interrupted = True
-    if interrupted:
+            interrupted.set()
+        except AgentLost:
+            if not _comes(interrupted):
+                raise
+    if interrupted.is_set():
         # The interrupt may have ended the channel too; then it is the agent that undoes.
         with labs.attach(name) as lab:
             _await_undone(lab, tell.texts)
-    tell.over(interrupted)
-    return _INTERRUPTED if interrupted else 0
+    tell.over(interrupted.is_set())
+    return _INTERRUPTED if interrupted.is_set() else 0
+
+
+def _interrupts() -> threading.Event:
+    """Is set by SIGINT and SIGTERM, which also interrupt."""
+    came = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        came.set()
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+    return came
+
+
+def _comes(interrupt: threading.Event) -> bool:
+    """Whether Ctrl-C ended the channel: the process that holds it may have heard of it before this one."""
+    with contextlib.suppress(KeyboardInterrupt):
+        interrupt.wait(_HEARD_SECONDS)
+    return interrupt.is_set()
 
 
 def _wait(injection: Injection) -> None:
