@@ -36,7 +36,7 @@ FILES = {
     "/usr/lib/x86_64-linux-gnu/libatomic.so.1": "libatomic1",  # Node.js, which drives the browser of the portal's tests
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
 }
-WITHOUT_ROOT = ("validate", "--help", "-h", "--version")
+WITHOUT_ROOT = ("validate", "completion", "spec", "--help", "-h", "--version")
 
 
 class Refusal(Exception):
@@ -273,6 +273,8 @@ def main(arguments: list[str]) -> int:
         check_system(read_os_release("/etc/os-release"), os.uname().machine)
         check_root(os.geteuid(), arguments)
         if not environment_ready() or missing_packages():
+            if "_LABCTL_COMPLETE" in os.environ:  # somebody pressed Tab: nothing is installed for that
+                return 0
             prepare()
     except Refusal as refusal:
         say(str(refusal))

@@ -1,4 +1,4 @@
-"""Makes the pages of docs/reference that come from the code: the command line and the YANG trees.
+"""Makes the pages of docs/reference that come from the code: the command line, what it prints as JSON, the YANG trees.
 
     .venv/bin/python docs/generate.py             # writes the pages
     .venv/bin/python docs/generate.py --check     # exit status 1 when one of them is stale
@@ -11,11 +11,14 @@ from __future__ import annotations
 import difflib
 import subprocess
 import sys
+import types
+import typing
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import click
 
+from harness.cli import output
 from harness.cli.commands import labctl
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -39,7 +42,7 @@ VARIABLES = {
 EXIT_STATUSES = {
     "0": "Done.",
     "1": "It failed; the message says what and where the log is. `test`: a part failed.",
-    "2": "Wrong usage, or a topology, order or fault file that is refused.",
+    "2": "Wrong usage, or a topology, order or fault file that is refused (`validate`: one of the files).",
     "3": "Before any verb starts: this machine cannot be used or prepared.",
     "4": "`down`: something was left over.",
     "5": "`order --follow`: the order has not ended in time; it goes on.",
@@ -116,7 +119,71 @@ def _tree(module: Path) -> str:
     return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
 
 
-PAGES: dict[str, Callable[[], str]] = {"labctl.md": command_page, "yang.md": yang_page}
+def json_page() -> str:
+    """What each verb prints with `--json`, and each object's keys."""
+    about = (
+        "What `--json` prints, verb by verb. Keys stay: one may be added, none changes its name or meaning. Addresses "
+        "and times are text as programs write them; seconds, octets and percent are numbers.\n\n"
+        "`labctl order --json` prints the orchestrator's own answer ([TMF641](../../images/stack/gro/README.md)). "
+        "`labctl fault run --json` prints an object a line, one an event: `event` is `scenario`, then `begin` and "
+        "`end` with `after` (seconds), `text`, `kind` and `seed`, then `over`."
+    )
+    rows = [(verb, " or ".join(map(_type_name, kinds))) for verb, kinds in output.OUTPUTS.items()]
+    parts = ["# JSON", MARK, about, "| verb | prints |\n|---|---|\n" + _rows(rows)]
+    for kind in _objects(kind for kinds in output.OUTPUTS.values() for kind in kinds):
+        parts += [f"## {_object_name(kind)}", *_told(kind)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _objects(kinds: Iterable[object]) -> list[type]:
+    """Every kind of object in there, in the order in which it is met."""
+    found: dict[type, None] = {}
+
+    def meet(kind: object) -> None:
+        for part in typing.get_args(kind):
+            meet(part)
+        if typing.is_typeddict(kind) and kind not in found:
+            assert isinstance(kind, type)
+            found[kind] = None
+            for hint in typing.get_type_hints(kind).values():
+                meet(hint)
+
+    for kind in kinds:
+        meet(kind)
+    return list(found)
+
+
+def _told(kind: type) -> Iterator[str]:
+    if kind.__doc__:
+        yield kind.__doc__
+    rows = []
+    for key, hint in typing.get_type_hints(kind, include_extras=True).items():
+        value, meaning = typing.get_args(hint)
+        rows.append(f"| `{key}` | {_type_name(value)} | {meaning} |")
+    yield "| key | value | meaning |\n|---|---|---|\n" + "\n".join(rows)
+
+
+_JSON_NAMES: dict[object, str] = {str: "text", int: "integer", float: "number", bool: "boolean", dict: "object"}
+
+
+def _object_name(kind: type) -> str:
+    return kind.__name__.removesuffix("Out")
+
+
+def _type_name(kind: object) -> str:
+    if typing.is_typeddict(kind):
+        assert isinstance(kind, type)
+        return f"[{_object_name(kind)}](#{_object_name(kind).lower()})"
+    if typing.get_origin(kind) is list:
+        return f"list of {_type_name(typing.get_args(kind)[0])}"
+    if isinstance(kind, types.UnionType):
+        return " or ".join(map(_type_name, typing.get_args(kind)))
+    if kind is types.NoneType:
+        return "null"
+    return _JSON_NAMES[typing.get_origin(kind) or kind]
+
+
+PAGES: dict[str, Callable[[], str]] = {"json.md": json_page, "labctl.md": command_page, "yang.md": yang_page}
 
 
 def stale(name: str) -> str:

@@ -19,10 +19,14 @@ _READ_SECONDS = 5.0
 _running: dict[str, subprocess.Popen[str]] = {}
 
 
-def start(name: str, device: str, file: str, expression: str) -> None:
-    """Start and return when the kernel delivers packets (tcpdump says "listening on")."""
+def start(name: str, device: str, file: str, expression: str, rotate: tuple[int, int] | None = None) -> None:
+    """Start and return when the kernel delivers packets (tcpdump says "listening on").
+
+    `rotate` is how many MB a file may have and how many files there may be: `file` with numbers behind, in a ring.
+    """
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     argv = ["tcpdump", "-i", device, "-n", "-p", "-U", "--immediate-mode", *_KEPT, "-Z", "root", "-w", file]
+    argv += ["-C", str(rotate[0]), "-W", str(rotate[1])] if rotate else []
     process = subprocess.Popen(
         # setpriv: a capture whose agent was killed would fill the disk for nobody.
         ["setpriv", "--pdeathsig", "INT", "--", *argv, *([expression] if expression else [])],

@@ -22,6 +22,7 @@ from harness.agent import (
     faults,
     lines,
     links,
+    meters,
     power,
     probe,
     ready,
@@ -49,9 +50,9 @@ def operations(borrowed: Borrowed) -> dict[str, Operation]:
         faults.lift(fault, why)
         borrowed.give_back(f"fault {fault}")
 
-    def record(name: str, device: str, file: str, expression: str) -> None:
+    def record(name: str, device: str, file: str, expression: str, rotate: tuple[int, int] | None = None) -> None:
         way = ("stop", {"name": name})
-        borrowed.take(f"capture {name}", lambda: capture.start(name, device, file, expression), way)
+        borrowed.take(f"capture {name}", lambda: capture.start(name, device, file, expression, rotate), way)
 
     def cut_management() -> None:
         borrowed.take("cut management", lambda: links.set_management(False), ("plug management", {}))
@@ -89,6 +90,7 @@ def operations(borrowed: Borrowed) -> dict[str, Operation]:
         "capture.start": record,
         "capture.stop": lambda name: borrowed.give_back(f"capture {name}"),
         "capture.read": capture.read,
+        "meters": meters.read,
         "audit": audit.leftovers,
     }
 

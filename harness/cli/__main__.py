@@ -10,10 +10,11 @@ from __future__ import annotations
 import sys
 
 import click
-from rich.console import Console
 
 from harness.build import BuildError
 from harness.cli.commands import labctl
+from harness.cli.completing import VARIABLE
+from harness.cli.options import say
 from harness.engine import EngineError
 from harness.factory import FactoryError
 from harness.faults import FaultError
@@ -44,26 +45,20 @@ _EXPECTED = (
 
 def main() -> int:
     try:
-        status = labctl.main(prog_name="labctl", standalone_mode=False)
+        status = labctl.main(prog_name="labctl", complete_var=VARIABLE, standalone_mode=False)
     except (FileError, OrderFileError) as error:
-        _say(str(error))
+        say(str(error))
         return 2
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        _say("interrupted; the same command again goes on where this one stopped")
+        say("interrupted; the same command again goes on where this one stopped")
         return 130
     except _EXPECTED as error:
-        _say(str(error))
+        say(str(error))
         return 1
     return int(status or 0)
-
-
-def _say(message: str) -> None:
-    console = Console(stderr=True, highlight=False)
-    console.print("[bold red]labctl:[/] ", end="")
-    console.print(message, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -8,22 +8,27 @@ import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from harness import lab as labs
 from harness import topology as topologies
 from harness.cli import doctor as doctoring
 from harness.cli import exporting, ordering, testing
+from harness.cli.capturing import capture
+from harness.cli.completing import completion
 from harness.cli.faulting import fault
+from harness.cli.graphing import graph
+from harness.cli.options import DEFAULT, JSON, LAB, LabName, NodeName, TopologyName, console, print_json
+from harness.cli.output import DownOut
 from harness.cli.reporter import reporter
-from harness.cli.status import show_labs, show_status
+from harness.cli.specifying import spec
+from harness.cli.status import labs_out, show_labs, show_status, status_out
+from harness.cli.topping import top
+from harness.cli.validating import show_validated, validated
 from harness.engine.engines import ENGINES
 from harness.host import HOST_KINDS
 from harness.lab.lifecycle import Timings
 
-DEFAULT = "demo"
 _ENVIRONMENT = {"auto_envvar_prefix": "LABCTL", "help_option_names": ["-h", "--help"], "max_content_width": 110}
-console = Console(highlight=False)
 
 
 @click.group(context_settings=_ENVIRONMENT)
@@ -40,7 +45,7 @@ def labctl() -> None:
 
 
 @labctl.command()
-@click.argument("topology", default=DEFAULT)
+@click.argument("topology", default=DEFAULT, type=TopologyName())
 @click.option("--name", help="Name of the lab; several labs of one topology run side by side under their own names.")
 @click.option(
     "--host", type=click.Choice(HOST_KINDS), help="Kind of lab host; without it this machine's kernel decides."
@@ -53,7 +58,8 @@ def labctl() -> None:
 @click.option(
     "--no-orders", is_flag=True, help="Place no orders; with an orchestrator, end when every device is managed."
 )
-def up(topology: str, name: str | None, host: str | None, engine: str | None, no_orders: bool) -> None:
+@JSON
+def up(topology: str, name: str | None, host: str | None, engine: str | None, no_orders: bool, as_json: bool) -> None:
     """Bring a lab to life; ends when its tunnels are up and its probes pass.
 
     TOPOLOGY is the name of a folder in topologies/ or a containerlab file. On a running lab it repairs what is missing.
@@ -74,41 +80,58 @@ def up(topology: str, name: str | None, host: str | None, engine: str | None, no
             loaded, name=name, host=host, engine=engine, orders=not no_orders, progress=progress, timings=timings
         ) as lab,
     ):
-        show_status(console, lab, loaded)
+        told = status_out(lab, loaded)
+        if as_json:
+            return print_json(told)
+        show_status(console, told)
         phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in timings.phases.items())
         console.print(f"\nup in {timings.total:.1f} s ({phases})", soft_wrap=True)
+    return None
 
 
 @labctl.command()
-@click.argument("name", default=DEFAULT)
-def down(name: str) -> int:
-    """Remove a lab and prove that nothing of it is left: no process, link, mount, namespace, cgroup or file."""
+@click.argument("name", default=DEFAULT, type=LabName())
+@JSON
+def down(name: str, as_json: bool) -> int:
+    """Remove a lab and prove that nothing of it is left: no process, link, mount, namespace, cgroup or file.
+
+    Exit status: 0 nothing is left, 4 something is.
+
+    \b
+    labctl down
+    labctl down second
+    """
     left = labs.down(name)
-    for line in left:
-        console.print(f"left over: {line}", style="red")
-    console.print(f"lab {name} is gone" if not left else f"lab {name} is down, but not without a trace")
+    if as_json:
+        print_json(DownOut(lab=name, left=left))
+    else:
+        for line in left:
+            console.print(f"left over: {line}", style="red")
+        console.print(f"lab {name} is gone" if not left else f"lab {name} is down, but not without a trace")
     return 4 if left else 0
 
 
 @labctl.command()
-@click.argument("name", required=False)
-def status(name: str | None) -> None:
-    """Show one lab, or all of them."""
+@click.argument("name", required=False, type=LabName())
+@JSON
+def status(name: str | None, as_json: bool) -> None:
+    """Show one lab, or all of them.
+
+    \b
+    labctl status
+    labctl status demo --json
+    """
     if name is None:
-        show_labs(console)
-        return
+        known = labs_out()
+        return print_json(known) if as_json else show_labs(console, known)
     with labs.attach(name) as lab:
-        show_status(console, lab, topologies.load(lab.record.topology))
-
-
-_LAB = click.option(
-    "--lab", "-l", "name", default=DEFAULT, show_default=True, envvar="LABCTL_LAB", help="The lab ($LABCTL_LAB)."
-)
+        told = status_out(lab, topologies.load(lab.record.topology))
+    return print_json(told) if as_json else show_status(console, told)
 
 
 @labctl.command("exec", context_settings={"ignore_unknown_options": True})
-@_LAB
-@click.argument("node")
+@LAB
+@click.argument("node", type=NodeName())
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def execute(name: str, node: str, command: tuple[str, ...]) -> int:
     """Run a command in a node; its input, output and exit status are passed through.
@@ -121,28 +144,38 @@ def execute(name: str, node: str, command: tuple[str, ...]) -> int:
 
 
 @labctl.command()
-@_LAB
-@click.argument("node")
+@LAB
+@click.argument("node", type=NodeName())
 def shell(name: str, node: str) -> int:
-    """Open a shell in a node."""
+    """Open a shell in a node.
+
+    \b
+    labctl shell ucpe-1
+    labctl shell -l second host-1
+    """
     if not sys.stdin.isatty():
         raise click.UsageError("shell needs a terminal; use `labctl exec NODE -- COMMAND` in scripts")
     return subprocess.run(labs.attach(name).command(node, ["/bin/bash", "-l"], terminal=True), check=False).returncode
 
 
 @labctl.command()
-@_LAB
-@click.argument("node")
+@LAB
+@click.argument("node", type=NodeName())
 @click.option("--follow", "-f", is_flag=True, help="Go on as lines come.")
 def logs(name: str, node: str, follow: bool) -> int:
-    """Show what a node's services have said (files below its /var/log)."""
+    """Show what a node's services have said (files below its /var/log).
+
+    \b
+    labctl logs ucpe-1
+    labctl logs stack --follow
+    """
     find = "find /var/log -name current -o -name '*.log' | sort"
     script = f'files=$({find}); [ -n "$files" ] || exit 0; exec tail -n 200 {"-F" if follow else "-q"} $files'
     return subprocess.run(labs.attach(name).command(node, ["/bin/sh", "-c", script]), check=False).returncode
 
 
 @labctl.command()
-@_LAB
+@LAB
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--plan", is_flag=True, help="Show every edit that the order would make; send nothing.")
 @click.option("--follow", is_flag=True, help="Show its steps as they happen and wait for its end.")
@@ -168,28 +201,51 @@ def order(name: str, file: Path, plan: bool, follow: bool, timeout: float, as_js
         )
 
 
+labctl.add_command(capture)
+labctl.add_command(completion)
 labctl.add_command(fault)
+labctl.add_command(graph)
+labctl.add_command(spec)
+labctl.add_command(top)
 
 
 @labctl.command()
-@click.argument("topology", nargs=-1)
-def validate(topology: tuple[str, ...]) -> None:
-    """Check topology files; every problem is shown with its line and remedy, nothing is started."""
-    for name in topology or (DEFAULT,):
-        loaded = topologies.load(name)
-        needs = ", ".join(sorted(loaded.requires)) or "nothing special"
-        size = f"{len(loaded.nodes)} nodes, {len(loaded.links)} links"
-        console.print(f"{loaded.path}: {size}; its kernel needs {needs}", soft_wrap=True)
+@click.argument("topology", nargs=-1, type=TopologyName())
+@JSON
+def validate(topology: tuple[str, ...], as_json: bool) -> int:
+    """Check topology files; every problem is shown with its line and remedy, nothing is started.
+
+    Exit status: 0 all can be used, 2 one cannot.
+
+    \b
+    labctl validate demo
+    labctl validate ./my.clab.yml --json
+    """
+    checked = [validated(name) for name in topology or (DEFAULT,)]
+    if as_json:
+        print_json(checked)
+    else:
+        show_validated(console, checked)
+    return 0 if all(told["valid"] for told in checked) else 2
 
 
 @labctl.command()
-def doctor() -> int:
-    """Say what this machine can do, by trying it, and which lab host a topology would get."""
-    return doctoring.examine(console)
+@JSON
+def doctor(as_json: bool) -> None:
+    """Say what this machine can do, by trying it, and which lab host a topology would get.
+
+    \b
+    labctl doctor
+    labctl doctor --json
+    """
+    told = doctoring.examine()
+    return print_json(told) if as_json else doctoring.show(console, told)
 
 
 @labctl.command(context_settings={"ignore_unknown_options": True})
-@click.option("--reuse", metavar="LAB", help="Run on this running lab instead of making and removing one.")
+@click.option(
+    "--reuse", metavar="LAB", type=LabName(), help="Run on this running lab instead of making and removing one."
+)
 @click.option("--only", type=click.Choice(testing.PARTS), multiple=True, help="Only these parts (default: all).")
 @click.option(
     "-n",
@@ -218,7 +274,11 @@ def test(reuse: str | None, only: tuple[str, ...], jobs: int, engine: str | None
 
 @labctl.group()
 def image() -> None:
-    """The root file systems that nodes have."""
+    """The root file systems that nodes have.
+
+    \b
+    labctl image export element endpoint --output images.tar
+    """
 
 
 @image.command("export")
@@ -266,5 +326,10 @@ def export_topology(topology: str, clabernetes: bool, registry: str | None, outp
 @click.argument("results", default="allure-results", type=click.Path(exists=True, file_okay=False))
 @click.option("--output", default="allure-report", show_default=True, type=click.Path(file_okay=False))
 def report(results: str, output: str) -> int:
-    """Render the results of the last tests as an Allure report."""
+    """Render the results of the last tests as an Allure report.
+
+    \b
+    labctl report
+    labctl report ./results --output ./report
+    """
     return testing.render(console, os.path.abspath(results), os.path.abspath(output))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import signal
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import fields
@@ -12,24 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from harness import lab as labs
+from harness.cli.options import JSON, LAB, FaultTarget, ScenarioName, console, print_json
+from harness.cli.output import FaultOut
 from harness.faults import KINDS, Fault
 from harness.faults.plan import Step
 from harness.faults.scenario import Scenario, Timed, load, names
+from harness.host.channel import AgentLost
 from harness.lab import Lab
 from harness.lab.faults import Injection, carried_out, prepared
 from harness.lab.record import read
 from harness.wait import wait_for
 
-console = Console(highlight=False)
-_LAB = click.option(
-    "--lab", "-l", "name", default="demo", show_default=True, envvar="LABCTL_LAB", help="The lab ($LABCTL_LAB)."
-)
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _INTERRUPTED = 130
+_HEARD_SECONDS = 1.0
 _UNDO_SECONDS = 60
 
 
@@ -56,13 +56,18 @@ def _folders(name: str) -> list[Path]:
 
 
 @fault.command("list")
-@_LAB
-@_JSON
+@LAB
+@JSON
 def list_scenarios(name: str, as_json: bool) -> None:
-    """Name the scenarios: ours, and those of the lab's topology."""
+    """Name the scenarios: ours, and those of the lab's topology.
+
+    \b
+    labctl fault list
+    labctl fault list --json
+    """
     found = [load(file) for file in names(_folders(name))]
     if as_json:
-        return _print_json([_told(scenario) for scenario in found])
+        return print_json([_told(scenario) for scenario in found])
     shown = _table("scenario", "where", "about")
     for scenario in found:
         shown.add_row(scenario.name, _where(scenario), scenario.about)
@@ -77,9 +82,9 @@ def _where(scenario: Scenario) -> str:
 
 
 @fault.command("show")
-@_LAB
-@_JSON
-@click.argument("scenario", metavar="FILE_OR_NAME")
+@LAB
+@JSON
+@click.argument("scenario", metavar="FILE_OR_NAME", type=ScenarioName(kinds=True))
 def show_scenario(name: str, as_json: bool, scenario: str) -> None:
     """Explain a scenario, or a kind of fault: what happens when, and what may be written.
 
@@ -91,7 +96,7 @@ def show_scenario(name: str, as_json: bool, scenario: str) -> None:
         return _show_kind(KINDS[scenario], as_json)
     found = load(scenario, _folders(name))
     if as_json:
-        return _print_json(_told(found))
+        return print_json(_told(found))
     console.print(f"[bold]{found.name}[/]  {found.path}\n{found.about}\n", soft_wrap=True)
     shown = _table("at", "for", "fault", "seed")
     for timed in found.faults:
@@ -104,7 +109,7 @@ def show_scenario(name: str, as_json: bool, scenario: str) -> None:
 def _show_kind(kind: type[Fault], as_json: bool) -> None:
     defaults = {entry.name: entry.default for entry in fields(kind) if entry.name != "on"}
     if as_json:
-        return _print_json({"kind": kind.kind, "on": kind.where, "about": kind.__doc__, "defaults": defaults})
+        return print_json({"kind": kind.kind, "on": kind.where, "about": kind.__doc__, "defaults": defaults})
     console.print(
         f"[bold]{kind.kind}[/]  (on {kind.where})\n{' '.join((kind.__doc__ or '').split())}\n", soft_wrap=True
     )
@@ -116,12 +121,18 @@ def _show_kind(kind: type[Fault], as_json: bool) -> None:
 
 
 @fault.command("run")
-@_LAB
-@_JSON
-@click.option("--on", "targets", multiple=True, help="Place of the faults that name none; repeat it for several.")
+@LAB
+@JSON
+@click.option(
+    "--on",
+    "targets",
+    type=FaultTarget(),
+    multiple=True,
+    help="Place of the faults that name none; repeat it for several.",
+)
 @click.option("--for", "seconds", type=click.FloatRange(0), help="Seconds for the faults that do not say how long.")
 @click.option("--seed", type=click.IntRange(0), help="Repeat what is random; a run without it says what it drew.")
-@click.argument("scenario", metavar="FILE_OR_NAME")
+@click.argument("scenario", metavar="FILE_OR_NAME", type=ScenarioName())
 def run_scenario(
     name: str, as_json: bool, targets: tuple[str, ...], seconds: float | None, seed: int | None, scenario: str
 ) -> int:
@@ -137,9 +148,8 @@ def run_scenario(
     """
     on = (targets[0] if len(targets) == 1 else targets) if targets else None
     wanted = load(scenario, _folders(name)).on(on).lasting(seconds)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupted = _interrupts()
     tell = _Teller(as_json)
-    interrupted = False
     with labs.attach(name) as lab:
         try:
             injection = prepared(lab, wanted, seed, tell.news)
@@ -147,13 +157,36 @@ def run_scenario(
             with carried_out(injection):
                 _wait(injection)
         except KeyboardInterrupt:
-            interrupted = True
-    if interrupted:
+            interrupted.set()
+        except AgentLost:
+            if not _comes(interrupted):
+                raise
+    if interrupted.is_set():
         # The interrupt may have ended the channel too; then it is the agent that undoes.
         with labs.attach(name) as lab:
             _await_undone(lab, tell.texts)
-    tell.over(interrupted)
-    return _INTERRUPTED if interrupted else 0
+    tell.over(interrupted.is_set())
+    return _INTERRUPTED if interrupted.is_set() else 0
+
+
+def _interrupts() -> threading.Event:
+    """Is set by SIGINT and SIGTERM, which also interrupt."""
+    came = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        came.set()
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+    return came
+
+
+def _comes(interrupt: threading.Event) -> bool:
+    """Whether Ctrl-C ended the channel: the process that holds it may have heard of it before this one."""
+    with contextlib.suppress(KeyboardInterrupt):
+        interrupt.wait(_HEARD_SECONDS)
+    return interrupt.is_set()
 
 
 def _wait(injection: Injection) -> None:
@@ -204,40 +237,63 @@ class _Teller:
 
 
 @fault.command("status")
-@_LAB
-@_JSON
+@LAB
+@JSON
 def show_faults(name: str, as_json: bool) -> None:
-    """Show what is in effect on a lab, whoever began it."""
+    """Show what is in effect on a lab, whoever began it.
+
+    \b
+    labctl fault status
+    labctl fault status -l second --json
+    """
     with labs.attach(name) as lab:
         entries = lab.faults_in_effect()
     if as_json:
-        return _print_json([{"id": entry["id"], "seconds": entry["age"], **entry["what"]} for entry in entries])
+        return print_json([fault_out(entry) for entry in entries])
     if not entries:
         console.print(f"lab {name}: nothing is broken on purpose")
         return None
-    console.print(faults_table(entries))
+    console.print(faults_table([fault_out(entry) for entry in entries]))
     return None
 
 
-def faults_table(entries: Iterable[dict[str, Any]]) -> Table:
+def fault_out(entry: dict[str, Any]) -> FaultOut:
+    """What the agent says of a fault in effect, for programs."""
+    what = entry["what"]
+    return {
+        "id": entry["id"],
+        "seconds": entry["age"],
+        "text": what["text"],
+        "kind": what["kind"],
+        "for": what.get("for"),
+        "seed": what.get("seed"),
+    }
+
+
+def faults_table(faults: Iterable[FaultOut]) -> Table:
     """Faults in effect, a line each."""
     shown = _table("fault", "since", "to go", "seed")
-    for entry in entries:
-        seconds = entry["what"].get("for")
-        to_go = "until it is ended" if seconds is None else f"{max(0, math.ceil(seconds - entry['age']))} s"
-        shown.add_row(entry["what"]["text"], f"{entry['age']:.0f} s", to_go, str(entry["what"].get("seed", "")))
+    for fault in faults:
+        lasts, since, seed = fault["for"], fault["seconds"], fault["seed"]
+        to_go = "until it is ended" if lasts is None else f"{max(0, math.ceil(lasts - since))} s"
+        shown.add_row(fault["text"], f"{since:.0f} s", to_go, "" if seed is None else str(seed))
     return shown
 
 
 @fault.command("clear")
-@_LAB
-@_JSON
+@LAB
+@JSON
 def clear_faults(name: str, as_json: bool) -> None:
-    """Undo every fault of a lab now, whoever began it; scenarios that run go on with what they have not begun yet."""
+    """Undo every fault of a lab now, whoever began it; scenarios that run go on with what they have not begun yet.
+
+    \b
+    labctl fault clear
+    labctl fault clear -l second
+    """
     with labs.attach(name) as lab:
         ended = lab.clear_faults()
     if as_json:
-        return _print_json(ended)
+        return print_json(ended)
     for text in ended:
         console.print(f"undone: {text}")
     if not ended:
@@ -267,7 +323,3 @@ def _told_fault(timed: Timed) -> dict[str, Any]:
 
 def _table(*columns: str) -> Table:
     return Table(*columns, box=None, pad_edge=False, header_style="bold")
-
-
-def _print_json(content: Any) -> None:
-    click.echo(json.dumps(content, indent=2))

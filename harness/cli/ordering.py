@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from harness.cli.output import OrchestratorOut, SiteOut
 from harness.lab import Lab
 from harness.orchestrator import OrchestratorError
 from harness.wait import Deadline, DeadlineError
@@ -89,31 +90,60 @@ def show_plan(console: Console, plan: dict[str, Json], as_json: bool) -> None:
         console.print(f"note  {ends}: {note.get('text', '')}", markup=False, soft_wrap=True)
 
 
-def show_orchestrator(console: Console, lab: Lab) -> None:
+def orchestrator_out(lab: Lab) -> OrchestratorOut:
     """Sites with the state that the orchestrator gives them, the portal, and who can log in."""
     from harness.orchestrator import ordering, plug  # noqa: PLC0415
     from harness.orchestrator.client import Orchestrator  # noqa: PLC0415
 
     far = Orchestrator.of(lab)
-    console.print()
+    sites: list[dict[str, Json]] = []
+    problem = None
     try:
         sites = ordering.sites(far)
     except OrchestratorError as error:
-        console.print(f"no state of sites: {error}", markup=False, soft_wrap=True)
+        problem = str(error)
+    logins = plug.logins(lab.factory, plug.wiring(lab.topology, lab.factory), far.node)
+    return {
+        "portal": far.portal,
+        "certified_by": str(lab.factory.service_ca),
+        "logins": [
+            {"user": login.user, "tenant": login.tenant, "password_file": str(login.password_file)} for login in logins
+        ],
+        "sites": [_site(site) for site in sites],
+        "error": problem,
+    }
+
+
+def _site(told: dict[str, Json]) -> SiteOut:
+    return {
+        "tenant": told["tenant"],
+        "name": told["name"],
+        "access": told["access"],
+        "vlan": told.get("vlan") or None,
+        "gateway": told["gateway"],
+        "state": told["state"],
+        "reason": told.get("reason", ""),
+    }
+
+
+def show_orchestrator(console: Console, told: OrchestratorOut) -> None:
+    console.print()
+    if told["error"]:
+        console.print(f"no state of sites: {told['error']}", markup=False, soft_wrap=True)
     else:
-        _show_sites(console, sites)
-    console.print(f"\nportal  {far.portal}   (certified by {lab.factory.service_ca})", soft_wrap=True)
-    for login in plug.logins(lab.factory, plug.wiring(lab.topology, lab.factory), far.node):
-        whose = f"tenant {login.tenant}" if login.tenant else "administrator"
-        console.print(f"log-in  {login.user} ({whose}), password in {login.password_file}", soft_wrap=True)
+        _show_sites(console, told["sites"])
+    console.print(f"\nportal  {told['portal']}   (certified by {told['certified_by']})", soft_wrap=True)
+    for login in told["logins"]:
+        whose = f"tenant {login['tenant']}" if login["tenant"] else "administrator"
+        console.print(f"log-in  {login['user']} ({whose}), password in {login['password_file']}", soft_wrap=True)
 
 
-def _show_sites(console: Console, sites: list[dict[str, Json]]) -> None:
+def _show_sites(console: Console, sites: list[SiteOut]) -> None:
     shown = _table("tenant", "site", "access", "gateway", "state", "")
     for site in sites:
-        place = f"VLAN {site['vlan']}" if site.get("vlan") else ""
+        place = f"VLAN {site['vlan']}" if site["vlan"] else ""
         access = " ".join(filter(None, (site["access"], place)))
-        shown.add_row(site["tenant"], site["name"], access, site["gateway"], site["state"], site.get("reason", ""))
+        shown.add_row(site["tenant"], site["name"], access, site["gateway"], site["state"], site["reason"])
     console.print(shown if shown.row_count else "no sites are ordered; `labctl order FILE` orders one")
 
 

@@ -47,9 +47,16 @@ class KeptHost(ABC):
     def running(self) -> bool:
         return keeper.find(self.place.folder) is not None
 
+    @property
+    def _starting(self) -> Path:
+        """There as long as a start is not through: it may have been killed."""
+        return self.place.folder / "host.starting"
+
     def start(self) -> None:
         if self.running():
-            return
+            if not self._starting.exists():
+                return
+            self.stop()  # nothing is on it yet, and nobody waited until it can be reached
         self.place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.rootfs = replace(self.rootfs, disk=self.first_disk())
         taken, holder = slot.take()
@@ -58,6 +65,7 @@ class KeptHost(ABC):
             disk = str(self.rootfs.disk) if self.rootfs.disk else None
             known = {"kind": self.kind, "slot": taken.index, "image": self.rootfs.image, "disk": disk}
             self._record.write_text(json.dumps(known))
+            self._starting.touch()
             (self.place.folder / "host.ready").unlink(missing_ok=True)
             self.place.log.unlink(missing_ok=True)
             inherited = self._prepare(taken)
@@ -69,6 +77,7 @@ class KeptHost(ABC):
             boot = f"lab host of {self.place.name} to boot"
             wait_for(boot, lambda: self._booted(process), READY_SECONDS, interval=0.005)
             self._connect(taken)
+            self._starting.unlink()
         except (DeadlineError, HostError) as error:
             self.stop()
             raise HostError(f"the lab host of {self.place.name} did not come up: {error}\n{self._said()}") from error

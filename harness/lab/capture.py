@@ -25,6 +25,11 @@ class Capture:
     def __repr__(self) -> str:
         return f"<capture of {self.end} in {self.file}>"
 
+    @property
+    def files(self) -> list[Path]:
+        """The one file, or those of a capture that rotates."""
+        return sorted(self.file.parent.glob(f"{self.file.name}*"))
+
     def frames(self, expression: str = "") -> list[str]:
         """One line, as tcpdump prints it (`-n -e`), for each frame that matches."""
         lines: list[str] = self._lab.agent.call("capture.read", file=self._seen, expression=expression)

@@ -91,12 +91,13 @@ class Lab:
         raise LookupError(f"lab {self.name} has no link at {end!r}; it has {ends}")
 
     @contextlib.contextmanager
-    def capture(self, end: str, expression: str = "") -> Iterator[Capture]:
+    def capture(self, end: str, expression: str = "", rotate: tuple[int, int] | None = None) -> Iterator[Capture]:
         """Capture what passes an end of a link for the length of a `with` block.
 
-        The file stays in the lab's folder until the lab is removed.
+        The file stays in the lab's folder until the lab is removed. `rotate` bounds it (MB a file, files): the oldest
+        is overwritten; `capture.files` are those that are there.
         """
-        with self._capture(end, self.link(end).port(end), expression) as capture:
+        with self._capture(end, self.link(end).port(end), expression, rotate) as capture:
             yield capture
 
     @contextlib.contextmanager
@@ -106,12 +107,14 @@ class Lab:
             yield capture
 
     @contextlib.contextmanager
-    def _capture(self, end: str, device: str, expression: str) -> Iterator[Capture]:
+    def _capture(
+        self, end: str, device: str, expression: str, rotate: tuple[int, int] | None = None
+    ) -> Iterator[Capture]:
         # A file of some number may be there from an earlier command; its reader may still want it.
         names = (f"{number:03d}-{end.replace(':', '-')}.pcap" for number in self._captures)
-        name = next(name for name in names if not (self.place.captures / name).exists())
+        name = next(name for name in names if not any(self.place.captures.glob(f"{name}*")))
         seen = f"/lab/captures/{name}"
-        self.agent.call("capture.start", name=name, device=device, file=seen, expression=expression)
+        self.agent.call("capture.start", name=name, device=device, file=seen, expression=expression, rotate=rotate)
         try:
             with self.watched():
                 yield Capture(self, end, self.place.captures / name, seen)

@@ -93,6 +93,8 @@ def sent(
     port = random.randrange(20000, 30000)
     far = lab[target]
     address = json.loads(far.exec("ip", "-j", "-4", "address", "show", "dev", "lan"))[0]["addr_info"][0]["local"]
+    # While a neighbour's address is asked for, whoever sends keeps a few frames and throws the others away.
+    lab[source].run("ping", "-n", "-q", "-c2", "-i0.1", "-W1", address)
     with ThreadPoolExecutor(1) as pool:
         receiving = pool.submit(far.run, "python3", "-c", _RECEIVE, str(port), str(size), str(quiet), timeout=90)
         lab.wait_until(target, f"file:/run/receives-{port}", 20)

@@ -12,6 +12,7 @@ import pytest
 from harness.agent.bundle import CAPABILITIES
 from harness.lab import Lab
 from harness.paths import REPOSITORY, TOPOLOGIES
+from harness.wait import wait_for
 from tests.lab.test_plain_lab import *  # noqa: F403 (what holds for a lab holds on either engine)
 
 pytestmark = pytest.mark.topology("plain", engine="containerlab")
@@ -44,7 +45,7 @@ def test_the_nodes_are_containers_that_containerlab_deployed(lab: Lab) -> None:
 def test_a_node_that_died_by_itself_has_no_power_and_can_be_given_it(lab: Lab) -> None:
     node = lab["host-2"]
     on_host(lab, "docker", "kill", "host-2")
-    assert not node.running
+    wait_for("host-2 to have no power", lambda: not node.running, 5)
     lab["host-1"].must_not_reach(HOST_2)
     node.power.on()
     lab["host-1"].must_reach(HOST_2)

@@ -64,6 +64,7 @@ def test_loss_is_repeated_by_its_seed(lab: Lab) -> None:
         assert pattern(7) == pattern(7) != pattern(8)
     finally:
         lab["router"].sh("echo 0 > /proc/sys/net/ipv6/conf/east/disable_ipv6")
+        lab["router"].exec("ip", "address", "replace", "2001:db8:2::1/64", "dev", "east", "nodad")  # it went with IPv6
         lab["router"].exec("ip", "neighbour", "flush", "dev", "east", "nud", "permanent")
 
 
@@ -128,12 +129,12 @@ def test_delay_is_within_a_millisecond(lab: Lab, fault: Fault, milliseconds: flo
 def test_jitter_spreads_evenly_and_is_what_was_asked_on_average(lab: Lab) -> None:
     before = usual(lab)
     with lab.fault(Jitter("east:lan", ms=10, direction="in")):
-        found = [each - before for each in round_trips(lab["west"], EAST, 200, 0.005)]
-    # Of an even spread over 20 ms: its mean has a standard deviation of 0.41 ms over 200.
-    assert statistics.mean(found) == pytest.approx(10, abs=2)
-    assert statistics.stdev(found) == pytest.approx(20 / 12**0.5, abs=1.5)
-    assert min(found) > -1
-    assert max(found) < 22
+        found = sorted(each - before for each in round_trips(lab["west"], EAST, 200, 0.005))
+    # Of 200 that are evenly spread over 20 ms the middle one has a standard deviation of 0.7 ms: four of them.
+    tenths = statistics.quantiles(found, n=10)
+    assert tenths == pytest.approx([2, 4, 6, 8, 10, 12, 14, 16, 18], abs=2.8)
+    assert found[0] > -1
+    assert found[-10] < 21, "a busy machine delays a few"
 
 
 def test_rate_is_within_5_percent(lab: Lab) -> None:
@@ -277,11 +278,12 @@ def test_what_a_topology_declares_is_there_and_comes_back_after_faults(lab: Lab)
     def measured() -> tuple[float, float]:
         return min(round_trips(lab["router"], FAR)), sent(lab, "far", "west", 2000).lost
 
-    def is_as_declared() -> bool:
+    def must_be_as_declared() -> None:
         delay, lost = measured()
-        return abs(delay - 30) < 1 and abs(lost - 10) < spread(10, 2000)
+        assert delay == pytest.approx(30, abs=1)
+        assert lost == pytest.approx(10, abs=spread(10, 2000))
 
-    assert is_as_declared()
+    must_be_as_declared()
     with lab.fault(Delay("far:lan", ms=10), Loss("far:lan", percent=50, direction="out")):
         delay, lost = measured()
         assert delay == pytest.approx(50, abs=1)
@@ -289,7 +291,7 @@ def test_what_a_topology_declares_is_there_and_comes_back_after_faults(lab: Lab)
     with lab.fault(Cut("far:lan")):
         lab["far"].power.cycle()
     lab["router"].must_reach(FAR)
-    assert is_as_declared()
+    must_be_as_declared()
 
 
 def test_status_shows_bad_lines_and_faults(lab: Lab) -> None:

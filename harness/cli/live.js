@@ -1,0 +1,28 @@
+"use strict";
+// Fills the picture with what the lab tells every second.
+
+const units = ["bit/s", "kbit/s", "Mbit/s", "Gbit/s"];
+
+function rate(bits) {
+  let unit = 0;
+  while (bits >= 1000 && unit < units.length - 1) { bits /= 1000; unit += 1; }
+  return bits ? `${bits >= 100 ? bits.toFixed(0) : bits.toPrecision(2)} ${units[unit]}` : "";
+}
+
+const state = document.getElementById("state");
+const source = new EventSource("/events");
+source.onmessage = (event) => {
+  const news = JSON.parse(event.data);
+  state.textContent = `live, ${new Date().toLocaleTimeString()}`;
+  for (const text of document.querySelectorAll("[data-end]")) {
+    text.textContent = rate(news.sent[text.dataset.end] || 0);
+  }
+  for (const node of document.querySelectorAll("[data-node]")) {
+    node.classList.toggle("off", !news.running.includes(node.dataset.node));
+  }
+  for (const drawn of document.querySelectorAll(".tunnel")) {
+    const now = news.tunnels.find((tunnel) => tunnel.a === drawn.dataset.a && tunnel.b === drawn.dataset.b);
+    drawn.setAttribute("class", `tunnel ${now ? now.state : "unknown"}`);
+  }
+};
+source.onerror = () => { state.textContent = "no connection; is the lab still there?"; };

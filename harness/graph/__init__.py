@@ -1,0 +1,1 @@
+"""Pictures of topologies: where things are drawn (`layout`), and as what (`svg`)."""
