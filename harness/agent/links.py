@@ -75,12 +75,20 @@ def _is_whole(name: str) -> bool:
 def _make_end(name: str, end: dict[str, Any], mtu: int) -> None:
     if interface_index(name) is not None:
         return
+    fresh = _unfinished(name)
+    _delete(fresh)
     with _namespace(end["node"]) as namespace:
         peer: dict[str, Any] = {"ifname": end["interface"], "net_ns_fd": namespace, "mtu": mtu}
         if end.get("mac"):
             peer["address"] = end["mac"]
-        netlink().link("add", ifname=name, kind="veth", mtu=mtu, peer=peer)
+        netlink().link("add", ifname=fresh, kind="veth", mtu=mtu, peer=peer)
     namespaces.inside(end["node"], lambda: _set_up(end["interface"]))
+    netlink().link("set", index=find(fresh), ifname=name)
+
+
+def _unfinished(name: str) -> str:
+    """A port until its node's end is up: an agent that is killed in between leaves nothing that looks finished."""
+    return f"{name}-new"
 
 
 def unplug(link: Link, node: str) -> None:
@@ -101,6 +109,7 @@ def unplug(link: Link, node: str) -> None:
 def remove(link: Link) -> None:
     for side in SIDES:
         _delete(port(link["index"], side))
+        _delete(_unfinished(port(link["index"], side)))
     lines.forget(link["index"])
 
 

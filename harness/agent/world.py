@@ -16,10 +16,11 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from harness.agent import audit, links, namespaces, nodes, ports
 from harness.agent.commands import set_up
-from harness.agent.places import DISK, MANAGEMENT_BRIDGE
+from harness.agent.places import DISK, MANAGEMENT_BRIDGE, NODES
 
 World = dict[str, Any]
 _PARALLEL = 4
+_READY = "set-up"
 
 
 def build(world: World, later: Collection[str] = ()) -> dict[str, float]:
@@ -40,6 +41,7 @@ def build(world: World, later: Collection[str] = ()) -> dict[str, float]:
     with _timed(spent, "nodes"):
         running = nodes.states()
         each(_boot, [node for node in world["nodes"] if node["name"] not in {*running, *later}])
+        each(_set_up, [node for node in world["nodes"] if node["name"] in running])
     return spent
 
 
@@ -76,8 +78,17 @@ def power_on(node: dict[str, Any], plugged: list[links.Link]) -> None:
 
 
 def _boot(node: dict[str, Any]) -> None:
+    (NODES / node["name"] / _READY).unlink(missing_ok=True)
     nodes.boot(node)
-    set_up(node)
+    _set_up(node)
+
+
+def _set_up(node: dict[str, Any]) -> None:
+    """Once for each start, and again if an agent was killed before it had done so."""
+    done = NODES / node["name"] / _READY
+    if not done.exists():
+        set_up(node)
+        done.touch()
 
 
 def make_management(address: str) -> None:

@@ -10,10 +10,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 from harness.host import LabPlace
 from harness.paths import labs_dir
+from harness.wait import DeadlineError, wait_for
+
+_LOCK_SECONDS = 1.0
 
 
 class LabError(RuntimeError):
@@ -83,17 +86,29 @@ def known_labs() -> list[LabRecord]:
 
 @contextlib.contextmanager
 def locked(name: str) -> Iterator[None]:
-    """One `up` or `down` of a lab at a time; the lock goes with its process."""
+    """One `up` or `down` of a lab at a time; the lock goes with its process.
+
+    A moment later, that is: a program that was being started when it was killed has the lock until it runs.
+    """
     labs_dir().mkdir(mode=0o700, parents=True, exist_ok=True)
-    busy = LabError(f"another labctl is bringing lab {name} up or down; wait for it to end")
-    with _lock_file(name).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(file.fileno()).st_ino != os.stat(_lock_file(name)).st_ino:
-                raise busy  # whoever had it removed it with the lab
-        except (BlockingIOError, FileNotFoundError) as error:
-            raise busy from error
+    try:
+        file = cast(TextIO, wait_for(f"the lock of lab {name}", lambda: _taken(name), _LOCK_SECONDS))
+    except DeadlineError:
+        raise LabError(f"another labctl is bringing lab {name} up or down; wait for it to end") from None
+    with file:
         yield
+
+
+def _taken(name: str) -> TextIO | None:
+    file = _lock_file(name).open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(file.fileno()).st_ino == os.stat(_lock_file(name)).st_ino:
+            return file
+    except (BlockingIOError, FileNotFoundError):
+        pass  # FileNotFoundError, or another file: whoever had it removed it with the lab
+    file.close()
+    return None
 
 
 def _lock_file(name: str) -> Path:

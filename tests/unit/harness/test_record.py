@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -30,3 +32,23 @@ def test_what_a_newer_version_has_written_besides_hides_no_lab() -> None:
     file = record.place_of("mine").folder / "lab.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"colour": "red"}))
     assert record.known_labs() == [KNOWN]
+
+
+def test_who_works_on_a_lab_is_alone_with_it_and_who_removed_it_is_no_hindrance() -> None:
+    with record.locked("mine"):
+        with (
+            pytest.raises(record.LabError, match="another labctl is bringing lab mine up or down"),
+            record.locked("mine"),
+        ):
+            pytest.fail("two at a time")
+        record.forget("mine")
+    with record.locked("mine"):
+        pass
+
+
+def test_a_lock_that_goes_in_a_moment_is_waited_for() -> None:
+    with contextlib.ExitStack() as held:
+        held.enter_context(record.locked("mine"))
+        threading.Timer(0.3, held.close).start()
+        with record.locked("mine"):
+            pass
