@@ -16,7 +16,7 @@ from harness.build.progress import Progress
 from harness.engine import describe
 from harness.engine.engines import HOST_IMAGES, NATIVE, REQUIRES, first_disk, make_engine
 from harness.factory import Day0, Factory, Wan
-from harness.host import HostError, LabHost, LabPlace, choose, make_host, open_host
+from harness.host import HostError, LabHost, LabPlace, choose, keeper, make_host, open_host
 from harness.host.capabilities import local_capabilities
 from harness.host.channel import AgentError, AgentLost
 from harness.host.common import KeptHost
@@ -195,7 +195,8 @@ def down(name: str) -> list[str]:
         try:
             host: LabHost | None = open_host(place)
         except HostError:
-            host = None  # it was killed before it had one
+            host = None  # whoever made it was killed before that was written down
+            keeper.kill(place.folder)
         if host is not None:
             known = record.read(name)
             left += _demolish(host, place, known.engine if known else NATIVE)

@@ -169,6 +169,15 @@ def test_labctl_killed_at_any_moment_leaves_nothing_that_down_or_up_trips_over(n
     assert labs.down(name) == []
 
 
+def test_a_host_that_nobody_has_written_down_ends_with_its_lab(name: str) -> None:
+    bring_up(name, "local").close()
+    folder = place_of(name).folder
+    (folder / "host.json").unlink()
+    assert keeper.find(folder) is not None
+    assert labs.down(name) == []
+    assert keeper.find(folder) is None
+
+
 def test_a_slot_is_free_again_when_its_lab_is_dead(name: str) -> None:
     bring_up(name, "local").close()
     taken = open_host(place_of(name)).slot
