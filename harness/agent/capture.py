@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 from harness.agent.shell import ToolError, run
+from harness.wait import DeadlineError, wait_for
 
 _FRAME_START = re.compile(r"^(?=\d+\.\d{6} )", re.MULTILINE)
 # libpcap gives each packet a slot as large as the largest: in 16 MiB 256 of any length, or 4096 of 4000 octets. No wire
@@ -67,9 +68,8 @@ def _await_read(pid: int) -> None:
     to anybody else; so one look at it asleep is enough. A wire that never rests is given up on after a while: by then
     everything that was kept at the beginning is read.
     """
-    deadline = time.monotonic() + _READ_SECONDS
-    while _state(pid) not in "SZ" and time.monotonic() < deadline:
-        time.sleep(0.001)
+    with contextlib.suppress(DeadlineError):
+        wait_for("tcpdump to have read all", lambda: _state(pid) in "SZ", _READ_SECONDS, interval=0.001)
 
 
 def _state(pid: int) -> str:

@@ -12,14 +12,13 @@ from rich.console import Console
 from harness import build
 from harness.build import archive
 from harness.cli.reporter import reporter
+from harness.engine.start import START
 from harness.topology import Topology
 from harness.topology.clabernetes import manifests
 
 
 def export_images(console: Console, names: Sequence[str], output: Path | None) -> int:
     """Write the archive, and say the digest of each image in it. Raises RecipeError, BuildError."""
-    from harness.engine.start import START  # noqa: PLC0415
-
     file = output or Path(f"{names[0]}.tar")
     with reporter() as progress:
         images = build.ensure(list(dict.fromkeys(names)), progress)

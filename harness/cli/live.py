@@ -16,6 +16,8 @@ from html import escape
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import BaseServer
+from typing import Any
 
 from harness import lab as labs
 from harness.cli.graphing import drawn, tunnels_of
@@ -85,9 +87,9 @@ class Watched:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    def __init__(self, watched: Watched, page: str, *arguments: object) -> None:
+    def __init__(self, watched: Watched, page: str, request: Any, client_address: Any, server: BaseServer) -> None:
         self._watched, self._page = watched, page
-        super().__init__(*arguments)  # type: ignore[arg-type]
+        super().__init__(request, client_address, server)
 
     def do_GET(self) -> None:
         assert isinstance(self.server, ThreadingHTTPServer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def _is_path(begun: str) -> bool:
     return "/" in begun or begun.startswith(".")
 
 
-class _Named(click.ParamType[str]):
+class _Named(click.ParamType[str], ABC):
     """A text with names to complete. Whether it names anything is for whoever uses it to say."""
 
     name = "text"
@@ -62,8 +63,9 @@ class _Named(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         return str(value)
 
+    @abstractmethod
     def known(self, context: click.Context) -> Iterable[str]:
-        raise NotImplementedError
+        """The names that there are."""
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         return _items(self.known(ctx), incomplete)
