@@ -199,7 +199,8 @@ def lab(request: pytest.FixtureRequest, _labs: LabManager) -> Iterator[Lab]:
     running = _labs.get(marker.args[0], **marker.kwargs)
     witness = request.node.stash[_WITNESS] = Witness(running, request.node.nodeid)
     running.witness = witness.see
-    yield running
+    with witness.steps.heard():
+        yield running
     if request.node.stash.get(_FAILED, False):
         witness.tell()
         _labs.check(request.node.nodeid)

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.evidence import failure, replay, timeline
 from harness.evidence.failure import Exhibit
+from harness.evidence.steps import Steps
 from harness.lab import Lab
 from harness.lab.faults import record_size, recorded
 
@@ -20,6 +21,7 @@ class Witness:
         self._test = test
         self._begun = time.time()
         self._recorded = record_size(lab)
+        self.steps = Steps()
         self._captured = set(lab.place.captures.glob("*.pcap"))
         self._error: BaseException | None = None
         self._settled = False
@@ -30,7 +32,8 @@ class Witness:
         if self._settled or error is self._error:
             return
         self._error = error
-        failed = timeline.Entry(time.time(), "test", "failed", f"{type(error).__name__}: {error}")
+        where = "".join(f" (in: {title})" for title in self.steps.around(error)[-1:])
+        failed = timeline.Entry(time.time(), "test", "failed", f"{type(error).__name__}: {error}{where}")
         try:
             self._seen = [*failure.look(self._lab), self._timeline(failed)]
         except Exception as problem:  # whatever it is, the test's own error must be told
@@ -54,5 +57,12 @@ class Witness:
     def _timeline(self, failed: timeline.Entry) -> Exhibit:
         begun = timeline.Entry(self._begun, "test", "began", self._test)
         done = timeline.of_calls([*self._lab.agent.calls], self._begun, failed.at)
-        entries = [begun, *done, *timeline.of_faults(self._faults()), failed, *timeline.gather(self._lab, self._begun)]
+        entries = [
+            begun,
+            *timeline.of_steps(self.steps.taken),
+            *done,
+            *timeline.of_faults(self._faults()),
+            failed,
+            *timeline.gather(self._lab, self._begun),
+        ]
         return Exhibit("timeline", timeline.page(self._test, entries, self._begun), "html")
