@@ -19,6 +19,7 @@ import os
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
+import allure
 import pytest
 
 from harness import lab as labs
@@ -26,6 +27,7 @@ from harness import topology as topologies
 from harness.build.progress import Lines
 from harness.engine.engines import ENGINES, NATIVE
 from harness.evidence.witness import Witness
+from harness.graph.svg import picture
 from harness.host import HOST_KINDS
 from harness.lab import Lab, Node
 from harness.lab.lifecycle import Timings
@@ -74,6 +76,7 @@ class LabManager:
         self._topology: Topology | None = None
         self._ordered = True
         self._broken = ""
+        self._drawn: set[str] = set()
 
     def get(self, name: str, *, orders: bool = True, engine: str | None = None) -> Lab:
         wanted, asked = topologies.load(name), engine
@@ -104,6 +107,13 @@ class LabManager:
                 raise
         self._topology, self._ordered = wanted, orders
         return self._lab
+
+    def picture(self) -> str | None:
+        """The topology's, for the first test on a lab: it is the same for all of them."""
+        if self._lab is None or self._lab.name in self._drawn:
+            return None
+        self._drawn.add(self._lab.name)
+        return picture(self._lab.topology)
 
     def _is(self, wanted: Topology, engine: str) -> bool:
         """Whether the lab at hand is what is wanted."""
@@ -197,6 +207,8 @@ def lab(request: pytest.FixtureRequest, _labs: LabManager) -> Iterator[Lab]:
     if marker is None:
         raise pytest.UsageError(f"{request.node.nodeid} takes `lab` but names no topology: add @pytest.mark.topology")
     running = _labs.get(marker.args[0], **marker.kwargs)
+    if svg := _labs.picture():
+        allure.attach(svg, f"topology {running.topology.name}", allure.attachment_type.SVG)
     witness = request.node.stash[_WITNESS] = Witness(running, request.node.nodeid)
     running.witness = witness.see
     with witness.steps.heard():

@@ -6,7 +6,7 @@ import time
 import traceback
 from typing import Any
 
-from harness.evidence import failure, replay, timeline
+from harness.evidence import failure, orchestrated, replay, timeline
 from harness.evidence.failure import Exhibit
 from harness.evidence.steps import Steps
 from harness.lab import Lab
@@ -62,6 +62,8 @@ class Witness:
             *timeline.of_steps(self.steps.taken),
             *done,
             *timeline.of_faults(self._faults()),
+            *timeline.of_marks([*self._lab.marks], self._begun),
+            *timeline.of_orders(orchestrated.orders(self._lab, self._begun)),
             failed,
             *timeline.gather(self._lab, self._begun),
         ]

@@ -22,13 +22,15 @@ def test_sleeps(lab):
 BREAKER = """
 from contextlib import contextmanager
 import pytest
+from harness.evidence.steps import step
 from harness.faults import Cut
 @pytest.mark.topology("plain")
 def test_breaks(lab):
     with lab.fault(Cut("host-1:lan")):
         pass
     with lab.fault(Cut("host-2:lan"), seed=7):
-        with held(lab):
+        with held(lab), step("look"):
+            lab["host-1"].mark("load", "a little")
             assert False, "on purpose"
 @contextmanager
 def held(lab):
@@ -118,6 +120,10 @@ def test_it_is_what_was_there_before_the_test_tidied_up(tmp_path: Path) -> None:
     begun, cut, failed = (timeline.index(what) for what in ("began", "cut on host-2:lan", "AssertionError: on purpose"))
     assert begun < cut < failed
     assert begun < timeline.index("ip link add of-the-block") < failed, "what the test did is in it"
+    assert cut < timeline.index(">look<") < timeline.index("a little") < failed
+    assert "(in: look)" in timeline
+    assert "</svg>" in attached["topology plain"]
+    assert "</svg>" in attached["topology when it failed"]
 
 
 def test_labs_are_shared_and_those_without_orders_come_first(tmp_path: Path) -> None:

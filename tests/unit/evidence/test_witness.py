@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from harness.evidence import failure, timeline, witness
+from harness.evidence import failure, orchestrated, timeline, witness
 from harness.evidence.failure import Exhibit
 from harness.lab import Lab
 
@@ -19,8 +19,10 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> witness.Witness:
     numbers = iter(range(1, 9))
     monkeypatch.setattr(failure, "look", lambda lab: [Exhibit("look", str(next(numbers)))])
     monkeypatch.setattr(timeline, "gather", lambda lab, since: [])
+    monkeypatch.setattr(orchestrated, "orders", lambda lab, since: [])
     place = SimpleNamespace(captures=tmp_path, folder=tmp_path)
-    return witness.Witness(cast("Lab", SimpleNamespace(place=place, agent=SimpleNamespace(calls=[]))), "test_x")
+    lab = SimpleNamespace(place=place, agent=SimpleNamespace(calls=[]), marks=[])
+    return witness.Witness(cast("Lab", lab), "test_x")
 
 
 def looks(seen: witness.Witness) -> list[str]:
