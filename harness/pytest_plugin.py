@@ -26,6 +26,8 @@ from harness import lab as labs
 from harness import topology as topologies
 from harness.build.progress import Lines
 from harness.engine.engines import ENGINES, NATIVE
+from harness.evidence import difference
+from harness.evidence.difference import Baseline
 from harness.evidence.witness import Witness
 from harness.graph.svg import picture
 from harness.host import HOST_KINDS
@@ -77,6 +79,8 @@ class LabManager:
         self._ordered = True
         self._broken = ""
         self._drawn: set[str] = set()
+        self.before: Baseline = {}
+        """The lab as it was when it was ready."""
 
     def get(self, name: str, *, orders: bool = True, engine: str | None = None) -> Lab:
         wanted, asked = topologies.load(name), engine
@@ -91,6 +95,7 @@ class LabManager:
         self.close()
         if self._reuse:
             self._lab = labs.attach(self._reuse)
+            self.before = difference.taken(self._lab)
             if self._lab.record.topology != str(wanted.path):
                 pytest.skip(f"lab {self._reuse} runs another topology than {name}")
             if asked and self._lab.record.engine != asked:
@@ -134,6 +139,7 @@ class LabManager:
             progress=Lines(),
             timings=Timings(),
         )
+        self.before = difference.taken(self._lab)
         return self._lab
 
     def check(self, after: str) -> None:
@@ -209,7 +215,7 @@ def lab(request: pytest.FixtureRequest, _labs: LabManager) -> Iterator[Lab]:
     running = _labs.get(marker.args[0], **marker.kwargs)
     if svg := _labs.picture():
         allure.attach(svg, f"topology {running.topology.name}", allure.attachment_type.SVG)
-    witness = request.node.stash[_WITNESS] = Witness(running, request.node.nodeid)
+    witness = request.node.stash[_WITNESS] = Witness(running, request.node.nodeid, _labs.before)
     running.witness = witness.see
     with witness.steps.heard():
         yield running

@@ -94,7 +94,9 @@ def test_a_failure_leaves_its_evidence_and_the_next_test_a_working_lab(tmp_path:
     evidence = b"\n".join(file.read_bytes() for file in (tmp_path / "results").iterdir())
     for look in (b"=== addresses:", b"=== routes:", b"=== nft:", b"=== processes:"):
         assert look in evidence
-    faults = [line for line in evidence.decode(errors="replace").splitlines() if " cut on host-" in line]
+    faults = [
+        line for line in evidence.decode(errors="replace").splitlines() if " cut on host-" in line and "seed" in line
+    ]
     assert [line.endswith("IN EFFECT WHEN THE TEST FAILED") for line in faults] == [False, True]
     assert "cut on host-1:lan" in faults[0]
 
@@ -114,6 +116,9 @@ def test_it_is_what_was_there_before_the_test_tidied_up(tmp_path: Path) -> None:
     }
     assert "of-the-block" in attached["host-1"], "the block's end removed it"
     assert "state DOWN" in attached["host-2"], "the cable was pulled"
+    short = attached["what is not as it was"]
+    assert "on purpose: cut on host-2:lan" in short
+    assert "=== host-1 links\n+ of-the-block: " in short
     assert "--lab-host=" in attached["how to run it again"]
     assert result["fullName"].rpartition("#")[2] in attached["how to run it again"]
     timeline = attached["timeline"]
