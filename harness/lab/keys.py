@@ -94,8 +94,9 @@ def ike_told(lab: Lab) -> Iterator[None]:
     boxes = _boxes(lab)
     with contextlib.ExitStack() as told:
         for box in boxes:
-            lab.agent.call("ike.tell", node=box)
-            told.callback(_hush, lab, box)
+            with contextlib.suppress(AgentError):  # where charon is down, no keys are made
+                lab.agent.call("ike.tell", node=box)
+                told.callback(_hush, lab, box)
         yield
 
 
