@@ -6,11 +6,13 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from harness.agent import bundle, clocks
-from harness.agent.places import CGROUPS, DISK, NODES
+from harness.agent.exclusive import making
+from harness.agent.places import CGROUPS, CRUN_STATE, DISK, NODES
 from harness.agent.shell import ToolError, run
 
 Node = dict[str, Any]
@@ -22,15 +24,20 @@ def cgroups() -> bool:
     return {"cpu", "memory"} <= set(_CGROUP2_CONTROLLERS.read_text().split())
 
 
-def crun(*arguments: str, timeout: float | None = 30) -> str:
+def crun(*arguments: str, timeout: float | None = 30, handles: Collection[int] = ()) -> str:
     manager = "cgroupfs" if cgroups() else "disabled"
-    return run("crun", "--cgroup-manager", manager, *arguments, timeout=timeout)
+    return run("crun", "--cgroup-manager", manager, *arguments, timeout=timeout, handles=handles)
 
 
 def states() -> dict[str, dict[str, Any]]:
-    """What crun knows: name → {"status", "pid"}. A node without power is not in it."""
+    """What crun knows: name → {"status", "pid"}; one that has power is `running` or `paused`."""
     listed = json.loads(crun("list", "--format", "json") or "[]") or []
     return {entry["id"]: {"status": entry["status"], "pid": entry["pid"]} for entry in listed}
+
+
+def powered() -> set[str]:
+    """Those that have power; what a killed crun left half made, or whose first process died, has none."""
+    return {name for name, state in states().items() if state["status"] in ("running", "paused")}
 
 
 def pid(node: str) -> int:
@@ -42,6 +49,8 @@ def pid(node: str) -> int:
 def boot(node: Node) -> None:
     """Mount the node's file systems and start its first process. Its network namespace is there already."""
     folder = NODES / node["name"]
+    if (CRUN_STATE / node["name"]).exists():
+        halt(node["name"])
     root = _mount_root(node, folder)
     (folder / "config.json").write_text(json.dumps(bundle.config(clocks.dressed(node), root, cgroups())))
     console = DISK / node["name"] / "console.log"
@@ -50,7 +59,7 @@ def boot(node: Node) -> None:
         done = subprocess.run(
             ["crun", "--cgroup-manager", "cgroupfs" if cgroups() else "disabled", "--log", str(folder / "crun.log"),
              "run", "--detach", "--bundle", str(folder), node["name"]],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=60, check=False,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=60, check=False, pass_fds=making.handles,
         )  # fmt: skip
     if done.returncode != 0:
         raise ToolError(f"crun could not start {node['name']}: {(folder / 'crun.log').read_text().strip()}")
@@ -72,7 +81,7 @@ def _mount_root(node: Node, folder: Path) -> Path:
 def halt(name: str) -> None:
     """Cut the power: every process of the node dies at once, nothing is synced on its behalf."""
     try:
-        crun("delete", "--force", name)
+        crun("delete", "--force", name, handles=making.handles)
     except ToolError as error:
         if "does not exist" not in str(error):
             raise

@@ -16,7 +16,7 @@ from harness.build.progress import Progress
 from harness.engine import describe
 from harness.engine.engines import HOST_IMAGES, NATIVE, REQUIRES, first_disk, make_engine
 from harness.factory import Day0, Factory, Wan
-from harness.host import HostError, LabHost, LabPlace, choose, keeper, make_host, open_host
+from harness.host import HostError, LabHost, LabPlace, choose, end_unknown, make_host, open_host
 from harness.host.capabilities import local_capabilities
 from harness.host.channel import AgentError, AgentLost
 from harness.host.common import KeptHost
@@ -59,6 +59,7 @@ def up(
     lab_name = record.checked_name(name or topology.name)
     describe.refuse_unsupported(topology)
     with record.locked(lab_name):
+        _sweep(lab_name)
         known = _agree(lab_name, topology, host, engine)
         if known is None:
             with timings.phase("probe"):
@@ -189,6 +190,8 @@ def down(name: str) -> list[str]:
     with record.locked(record.checked_name(name)):
         place = record.place_of(name)
         if not place.folder.exists():
+            if _sweep(name):  # an earlier `down` was killed when it had nothing else to do
+                return []
             others = ", ".join(entry.name for entry in record.known_labs()) or "none"
             raise LabError(f"there is no lab {name!r} (labs: {others})")
         left: list[str] = []
@@ -196,19 +199,16 @@ def down(name: str) -> list[str]:
             host: LabHost | None = open_host(place)
         except HostError:
             host = None  # whoever made it was killed before that was written down
-            keeper.kill(place.folder)
+            end_unknown(place)
         if host is not None:
             known = record.read(name)
             left += _demolish(host, place, known.engine if known else NATIVE)
             host.stop()
             left += host.leftovers()
         # Renamed first, so that a kill in the middle cannot leave half a lab that looks like a whole one.
-        grave = labs_dir() / f".{name}.removed.{os.getpid()}"
-        place.folder.rename(grave)
-        shutil.rmtree(grave)
+        place.folder.rename(labs_dir() / f".{name}.removed.{os.getpid()}")
         _sweep(name)
-        record.forget(name)
-        return left
+        return left + [f"folder {grave}" for grave in _graves(name)]
 
 
 def _demolish(host: LabHost, place: LabPlace, engine: str) -> list[str]:
@@ -221,14 +221,21 @@ def _demolish(host: LabHost, place: LabPlace, engine: str) -> list[str]:
             return make_engine(engine, agent, json.loads(world_file(place).read_text())).demolish()
         finally:
             agent.close()
-    except (AgentError, AgentLost, DeadlineError, TimeoutError):
+    except (AgentError, AgentLost, DeadlineError, HostError, TimeoutError):
         return []  # a host that does not answer is ended from outside; what that leaves is looked for from outside
 
 
-def _sweep(name: str) -> None:
-    """Remove what an earlier `down` was killed in the middle of."""
-    for grave in labs_dir().glob(f".{name}.removed.*"):
+def _graves(name: str) -> list[Path]:
+    """Folders of the lab that a `down` has taken away from it and not removed yet."""
+    return sorted(labs_dir().glob(f".{name}.removed.*"))
+
+
+def _sweep(name: str) -> bool:
+    """Remove them, also those of a `down` that was killed in the middle; whether there were any."""
+    graves = _graves(name)
+    for grave in graves:
         shutil.rmtree(grave, ignore_errors=True)
+    return bool(graves)
 
 
 __all__ = ["Timings", "down", "up"]
