@@ -102,6 +102,11 @@ def _set_up(node: dict[str, Any]) -> None:
         done.touch()
 
 
+def set_up_nodes() -> int:
+    """How many nodes have power and are through their `exec`."""
+    return len({entry.stem for entry in _READY.glob("*")})
+
+
 def _containerlab(*arguments: str) -> None:
     environment = {"PATH": os.environ["PATH"], "HOME": "/root", "CLAB_VERSION_CHECK": "disable"}
     with _LOCK.open("w") as lock:

@@ -24,6 +24,11 @@ def on(node: dict[str, Any], plugged: list[Link]) -> None:
         act(node, plugged)
 
 
+def set_up_nodes() -> int:
+    """How many nodes are through what the topology has them do when they get power."""
+    return deployed.set_up_nodes() if is_docker() else world.set_up_nodes()
+
+
 def demolish(described: world.World) -> list[str]:
     """Take the whole world away; what is left over."""
     with making():

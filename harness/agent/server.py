@@ -93,6 +93,8 @@ def operations(borrowed: Borrowed) -> dict[str, Operation]:
         "node.power_on": power_on,
         "node.states": runtimes.states,
         "node.ready": ready.holds,
+        "node.listening": ready.listening,
+        "nodes.set_up": power.set_up_nodes,
         "fault.begin": begin_fault,
         "fault.end": end_fault,
         "fault.active": faults.active,

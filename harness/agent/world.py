@@ -97,6 +97,11 @@ def _set_up(node: dict[str, Any]) -> None:
         done.touch()
 
 
+def set_up_nodes() -> int:
+    """How many nodes have power and are through their `exec`."""
+    return len(list(NODES.glob(f"*/{_READY}")))
+
+
 def make_management(address: str) -> None:
     """The management bridge. Its uplink to the user's machine is the lab host's affair."""
     ip = ports.netlink()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
 from typing import Any
 
 from harness import build
-from harness.build.progress import Progress
+from harness.build.progress import Progress, Tell
 from harness.engine import describe
 from harness.engine.engines import HOST_IMAGES, NATIVE, REQUIRES, first_disk, make_engine
 from harness.factory import Day0, Factory, Wan
@@ -26,6 +29,7 @@ from harness.host.slot import Slot
 from harness.lab import record
 from harness.lab.lab import Lab, world_file
 from harness.lab.orchestration import bring_up, is_orchestrated
+from harness.lab.powering import powering
 from harness.lab.ready import wait_until_ready
 from harness.lab.record import LabError, LabRecord
 from harness.lab.timings import Timings
@@ -66,10 +70,12 @@ def up(
                 build.ensure([HOST_IMAGE], progress)
                 known = _decide(lab_name, topology, host, engine or NATIVE)
             record.write(known)
+        tell = partial(progress.news, f"lab {lab_name}")
         with timings.phase("images"):
             images = _images(topology, known, progress)
             disk = first_disk(known.engine, images, known.host, progress)
         lab_host = make_host(known.host, known.place, HOST_IMAGES[known.engine], disk)
+        tell("starting the lab host")
         with timings.phase("host"):
             known.place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lab_host.start()
@@ -77,7 +83,8 @@ def up(
         world = _world(topology, known, lab_host, images, boxes)
         lab = Lab(known, lab_host, world)
         try:
-            _bring_up(lab, topology, timings, orders)
+            with _naming_faults(lab):
+                _bring_up(lab, topology, timings, orders, tell)
         except BaseException:
             lab.close()
             raise
@@ -86,16 +93,30 @@ def up(
         return lab
 
 
-def _bring_up(lab: Lab, topology: Topology, timings: Timings, orders: bool) -> None:
+def _bring_up(lab: Lab, topology: Topology, timings: Timings, orders: bool, tell: Tell) -> None:
     with timings.phase("agent"):
         lab.agent.call("ping")
     if is_orchestrated(topology):
-        bring_up(lab, topology, timings, orders)
+        bring_up(lab, topology, timings, orders, tell)
     else:
-        with timings.phase("nodes"):
+        with timings.phase("nodes"), powering(lab, tell):
             lab.engine.build()
     with timings.phase("ready"):
-        wait_until_ready(lab.agent, topology, READY_SECONDS, ordered=orders or not is_orchestrated(topology))
+        wait_until_ready(lab.agent, topology, READY_SECONDS, ordered=orders or not is_orchestrated(topology), tell=tell)
+
+
+@contextlib.contextmanager
+def _naming_faults(lab: Lab) -> Iterator[None]:
+    """What does not come true in time may not be able to."""
+    try:
+        yield
+    except DeadlineError as error:
+        if faults := lab.faults_in_effect():
+            texts = ", ".join(fault["what"]["text"] for fault in faults)
+            raise DeadlineError(
+                f"{error}\nfaults are in effect: {texts}; `labctl fault clear --lab {lab.name}` ends them"
+            ) from error
+        raise
 
 
 def _digest(topology: Topology) -> str:

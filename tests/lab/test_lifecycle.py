@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import pty
 import random
 import signal
 import subprocess
@@ -20,6 +23,7 @@ from harness.host.slot import SLOTS, Slot
 from harness.lab import Lab, LabError
 from harness.lab.lifecycle import Timings
 from harness.lab.record import place_of
+from harness.paths import labs_dir
 from harness.wait import wait_for
 from tests.lab.remains import traces
 
@@ -31,6 +35,13 @@ KINDS = ["local", "lab-kernel", "containerlab"]
 def asked(kind: str) -> dict[str, str]:
     """What of `up` makes this kind."""
     return {"engine": kind} if kind == "containerlab" else {"host": kind}
+
+
+LABCTL = [sys.executable, "-m", "harness.cli"]
+
+
+def labctl(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*LABCTL, *arguments], capture_output=True, text=True, check=False)
 
 
 def bring_up(name: str, kind: str) -> Lab:
@@ -152,6 +163,62 @@ def test_a_host_that_nobody_has_written_down_ends_with_its_lab(name: str) -> Non
     assert keeper.find(folder) is not None
     assert labs.down(name) == []
     assert keeper.find(folder) is None
+
+
+@pytest.mark.parametrize("kind", ["local", "lab-kernel"])
+def test_a_closed_or_killed_host_leaves_nobody_who_talks_to_it(name: str, kind: str) -> None:
+    """An ssh of a `labctl` that was killed goes on; without this one it would for most of a minute."""
+    lab = bring_up(name, kind)
+    folder = place_of(name).folder
+    subprocess.Popen(lab.host.command("sleep", "60"), stdin=subprocess.DEVNULL)
+    keeper.kill(folder)
+    (folder / "host.json").unlink()
+    assert labs.down(name) == []
+    assert traces(name) == []
+    lab.close()
+
+
+def test_down_says_what_it_could_not_remove_with_status_4_and_removes_it_when_it_can(name: str) -> None:
+    bring_up(name, "local").close()
+    folder = place_of(name).folder
+    held = subprocess.run(
+        ["losetup", "--find", "--show", folder / "disk.img"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    subprocess.run(["mount", "-t", "tmpfs", "mine", folder / "factory"], check=True)
+    try:
+        done = labctl("down", name)
+        assert done.returncode == 4
+        assert f"left over: loop device {Path(held).name}" in done.stdout
+        assert f"left over: mount {folder}/factory" in done.stdout
+        (grave,) = labs_dir().glob(f".{name}.removed.*")
+        assert f"left over: folder {grave}" in done.stdout
+        subprocess.run(["umount", grave / "factory"], check=True)
+    finally:
+        subprocess.run(["losetup", "--detach", held], check=True)
+    assert labctl("down", name).returncode == 0
+    assert labctl("down", name).returncode == 1
+
+
+def test_up_shows_on_a_terminal_how_far_it_is_and_gives_its_json_to_whoever_reads_that(name: str) -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [*LABCTL, "up", "plain", "--name", name, "--host", "local", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm"},
+    ) as process:
+        os.close(theirs)
+        seen = b""
+        with contextlib.suppress(OSError):  # how a terminal says that nobody writes to it any more (pty(7))
+            while read := os.read(ours, 65536):
+                seen += read
+        os.close(ours)
+        assert process.stdout is not None
+        assert json.loads(process.stdout.read())["lab"] == name
+    assert process.returncode == 0
+    assert f"lab {name}".encode() in seen
+    assert b"starting the lab host" in seen
+    assert seen.rindex(b"\x1b[2K") > seen.rindex(b"lab " + name.encode()), "nothing of it stays"
 
 
 def test_a_slot_is_free_again_when_its_lab_is_dead(name: str) -> None:
