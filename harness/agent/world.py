@@ -44,7 +44,7 @@ def build(world: World, later: Collection[str] = (), dark: Collection[str] = ())
             for link in world["links"]:
                 links.plug(link)
         with _timed(spent, "nodes"):
-            running = nodes.powered()
+            running = nodes.states()
             start = [node for node in wanted if node["name"] not in {*running, *later}]
             each(_boot, start)
             each(_set_up, [node for node in wanted if node["name"] in running])
@@ -74,7 +74,7 @@ def power_off(node: dict[str, Any], plugged: list[links.Link]) -> None:
 
 def power_on(node: dict[str, Any], plugged: list[links.Link]) -> None:
     """Give it power again; links to nodes without power have no carrier until those get theirs."""
-    if node["name"] in nodes.powered():
+    if node["name"] in nodes.states():
         return
     namespaces.create(node["name"])
     plug_management(node)
