@@ -171,6 +171,7 @@ def side_by_side(folder: Path, kinds: Sequence[str], rounds: int) -> None:
         for outcome in [pool.submit(life.live, rounds) for life in lives]:
             outcome.result()
     for life in lives:
+        print(f"{life.name}: {', '.join(life.story)}")
         assert traces(life.name) == [], life.told()
     assert list(labs_dir().iterdir()) == []
     wait_for("all interfaces of dead labs to be gone", lambda: not abandoned_interfaces(), Deadline(10))
