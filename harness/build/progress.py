@@ -83,10 +83,7 @@ class Terminal:
         self.console = console
         self.active: dict[str, tuple[str, float, float]] = {}
         self.lock = threading.Lock()
-        # What a command prints is none of its affair: standard output may be a file while errors go to a terminal.
-        self.live = Live(
-            get_renderable=self._render, console=console, refresh_per_second=4, transient=True, redirect_stdout=False
-        )
+        self.live = Live(get_renderable=self._render, console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Terminal:
         self.live.start()

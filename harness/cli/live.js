@@ -10,10 +10,12 @@ function rate(bits) {
 }
 
 const state = document.getElementById("state");
+const picture = document.querySelector("svg");
 const source = new EventSource("/events");
 source.onmessage = (event) => {
   const news = JSON.parse(event.data);
   state.textContent = `live, ${new Date().toLocaleTimeString()}`;
+  picture.classList.remove("stale");
   for (const text of document.querySelectorAll("[data-end]")) {
     text.textContent = rate(news.sent[text.dataset.end] || 0);
   }
@@ -25,4 +27,7 @@ source.onmessage = (event) => {
     drawn.setAttribute("class", `tunnel ${now ? now.state : "unknown"}`);
   }
 };
-source.onerror = () => { state.textContent = "no connection; is the lab still there?"; };
+source.onerror = () => {
+  state.textContent = "no connection; is the lab still there?";
+  picture.classList.add("stale");
+};

@@ -50,7 +50,8 @@ def bring_up(lab: Lab, topology: Topology, timings: Timings, orders: bool, tell:
             with timings.phase("boxes"), powering(lab, tell):
                 lab.engine.build()
             with timings.phase("managed"):
-                placed = announced.result()
+                with starting(lab, far.node, PORTS, tell):
+                    placed = announced.result()
                 plug.wait_until_managed(far, wanted, deadline, tell)
             if orders:
                 with timings.phase("healthy"):

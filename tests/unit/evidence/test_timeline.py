@@ -54,6 +54,9 @@ def test_what_the_test_did_is_told_without_input_and_what_it_polled_once() -> No
         Call(BEGIN + 3, 0.1, "node.ready", ping, outcome=True),
         Call(BEGIN + 4, 0.1, "node.run", run, outcome={"status": 1, "stdout": "a secret", "stderr": ""}),
         Call(BEGIN + 5, 0.1, "node.run", run, outcome=TimeoutError("no answer")),
+        Call(
+            BEGIN + 5.5, 0.1, "node.power_off", {"node": {"name": "ucpe-1", "binds": []}, "plugged": []}, outcome=None
+        ),
         Call(BEGIN + 9, 0.1, "node.run", run, outcome={"status": 0}),
     ]
     assert [(entry.at - BEGIN, entry.who, entry.text) for entry in of_calls(calls, BEGIN, BEGIN + 6)] == [
@@ -61,6 +64,7 @@ def test_what_the_test_did_is_told_without_input_and_what_it_polled_once() -> No
         (3, "node.ready", "host-1 condition ping:10.2.0.10 → True"),
         (4, "node.run", "ucpe-1 swanctl --list-sas → exit status 1"),
         (5, "node.run", "ucpe-1 swanctl --list-sas → TimeoutError: no answer"),
+        (5.5, "node.power_off", "ucpe-1 → done"),
     ]
 
 
