@@ -5,8 +5,8 @@ const units = ["bit/s", "kbit/s", "Mbit/s", "Gbit/s"];
 
 function rate(bits) {
   let unit = 0;
-  while (bits >= 1000 && unit < units.length - 1) { bits /= 1000; unit += 1; }
-  return bits ? `${bits >= 100 ? bits.toFixed(0) : bits.toPrecision(2)} ${units[unit]}` : "";
+  while (bits >= 999.5 && unit < units.length - 1) { bits /= 1000; unit += 1; }
+  return bits ? `${bits.toFixed(bits < 9.95 ? 1 : 0)} ${units[unit]}` : "";
 }
 
 const state = document.getElementById("state");

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from harness import build
 from harness.build.store import cache_dir
+from harness.host import keeper, ssh
 from harness.host.base import HostError, LabPlace
 from harness.host.common import KeptHost
-from harness.host.lab_kernel import LabKernel
+from harness.host.lab_kernel import SETTINGS, LabKernel
 from harness.host.local import Local
 from harness.host.rootfs import HOST_IMAGE, Rootfs
 
@@ -39,6 +40,12 @@ def open_host(place: LabPlace) -> KeptHost:
         return make_host(known["kind"], place, known["image"])
     except (FileNotFoundError, KeyError, ValueError) as error:
         raise HostError(f"lab {place.name} has no lab host: it was never started") from error
+
+
+def end_unknown(place: LabPlace) -> None:
+    """End the host of a lab, of whatever kind, that nobody has written down: who started it was killed before."""
+    keeper.kill(place.folder)
+    ssh.end(place.folder / SETTINGS)
 
 
 def lacking(capabilities: dict[str, str], required: Iterable[str]) -> dict[str, str]:
