@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich.console import Console
 
@@ -131,20 +130,3 @@ def run(console: Console, parts: Sequence[str], wanted: Run) -> int:
     for part, (status, seconds) in outcome.items():
         console.print(f"{part:<6} {'passed' if status == 0 else 'FAILED':<7} {seconds:6.1f} s")
     return max((1 if status else 0 for status, _ in outcome.values()), default=0)
-
-
-def render(console: Console, results: str, output: str) -> int:
-    """Render Allure results as a page, with the Allure of the report image."""
-    with reporter() as progress:
-        status = build.run_in_image(
-            "report",
-            ["allure", "generate", results, "--output", output],
-            binds=(
-                build.Bind(Path(results), results),
-                build.Bind(Path(output).parent, str(Path(output).parent), writable=True),
-            ),
-            progress=progress,
-        )
-    if status == 0:
-        console.print(f"report in {output}/index.html")
-    return status
