@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from pathlib import Path
 
-from harness.agent import ports
+from harness.agent import ports, volumes
 from harness.agent.places import CGROUPS, CLOCKS, CRUN_STATE, DISK, FAULTS, LINES, NETNS, NODES
 
 _OURS = re.compile(r"p\d+[ab]|m\d+")
@@ -27,22 +26,13 @@ def leftovers() -> list[str]:
     found += [f"state of link {entry.stem}" for entry in _entries(LINES) if entry.suffix == ".json"]
     found += [f"clock of node {entry.name}" for entry in _entries(CLOCKS)]
     found += [f"mount {line.split()[4]}" for line in _mountinfo() if str(NODES) in line]
-    found += [f"loop device of {file}" for file in _loops() if file.startswith(f"{DISK}/")]
+    found += [f"loop device of {file}" for file in volumes.attached() if file.startswith(f"{DISK}/")]
     found += [f"cgroup {entry.name}" for entry in _entries(CGROUPS) if entry.is_dir()]
     return found
 
 
 def _entries(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
-
-
-def _loops() -> list[str]:
-    """The files behind loop devices."""
-    found = []
-    for file in Path("/sys/block").glob("loop*/loop/backing_file"):
-        with contextlib.suppress(OSError):  # it goes at this moment
-            found.append(file.read_text().strip())
-    return found
 
 
 def _mountinfo() -> list[str]:

@@ -82,7 +82,7 @@ def halt(name: str) -> None:
     root = NODES / name / "root"
     if os.path.ismount(root):
         run("umount", str(root))
-    volumes.unmount(NODES / name / "disk")
+    volumes.unmount(DISK / name / "disk.img", NODES / name / "disk")
     shutil.rmtree(NODES / name, ignore_errors=True)
 
 

@@ -7,13 +7,16 @@ the lab's disk would bound nothing: overlayfs writes with the rights of the lab 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from pathlib import Path
 
 from harness.agent.shell import ToolError, run
+from harness.wait import wait_for
 
 _MIB = 2**20
+_SECONDS = 10
 
 
 def mount(file: Path, size: int, place: Path) -> None:
@@ -25,9 +28,20 @@ def mount(file: Path, size: int, place: Path) -> None:
         run("mount", "-t", "ext4", "-o", "loop,noatime", str(file), str(place))
 
 
-def unmount(place: Path) -> None:
+def unmount(file: Path, place: Path) -> None:
+    """Returns when nobody holds it any more: the mounts of a node that was killed end a moment after its processes."""
     if os.path.ismount(place):
         run("umount", str(place))
+        wait_for(f"{file} to be let go", lambda: str(file) not in attached(), _SECONDS, interval=0.005)
+
+
+def attached() -> list[str]:
+    """The files behind this kernel's loop devices."""
+    found = []
+    for device in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):  # it goes at this moment
+            found.append(device.read_text().strip())
+    return found
 
 
 def _make(file: Path, size: int) -> None:

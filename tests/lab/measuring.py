@@ -84,23 +84,15 @@ class Arrived:
 
 
 def sent(
-    lab: Lab,
-    source: str,
-    target: str,
-    count: int,
-    *,
-    size: int = 64,
-    gap: float = 0,
-    quiet: float = 0.25,
-    interface: str = "lan",
+    lab: Lab, source: str, target: str, count: int, *, size: int = 64, gap: float = 0, quiet: float = 0.25
 ) -> Arrived:
     """Send `count` datagrams of `size` octets from node to node, one each `gap` seconds or as fast as it goes.
 
-    They are for the target's address on `interface`. The receiver gives up when nothing has come for `quiet` seconds.
+    The receiver gives up when nothing has come for `quiet` seconds.
     """
     port = random.randrange(20000, 30000)
     far = lab[target]
-    address = json.loads(far.exec("ip", "-j", "-4", "address", "show", "dev", interface))[0]["addr_info"][0]["local"]
+    address = json.loads(far.exec("ip", "-j", "-4", "address", "show", "dev", "lan"))[0]["addr_info"][0]["local"]
     # While a neighbour's address is asked for, whoever sends keeps a few frames and throws the others away.
     lab[source].run("ping", "-n", "-q", "-c2", "-i0.1", "-W1", address)
     with ThreadPoolExecutor(1) as pool:
