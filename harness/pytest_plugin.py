@@ -19,13 +19,17 @@ import os
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
+import allure
 import pytest
 
 from harness import lab as labs
 from harness import topology as topologies
 from harness.build.progress import Lines
 from harness.engine.engines import ENGINES, NATIVE
+from harness.evidence import difference
+from harness.evidence.difference import Baseline
 from harness.evidence.witness import Witness
+from harness.graph.svg import picture
 from harness.host import HOST_KINDS
 from harness.lab import Lab, Node
 from harness.lab.lifecycle import Timings
@@ -74,6 +78,9 @@ class LabManager:
         self._topology: Topology | None = None
         self._ordered = True
         self._broken = ""
+        self._drawn: set[str] = set()
+        self.before: Baseline = {}
+        """The lab as it was when it was ready."""
 
     def get(self, name: str, *, orders: bool = True, engine: str | None = None) -> Lab:
         wanted, asked = topologies.load(name), engine
@@ -88,6 +95,7 @@ class LabManager:
         self.close()
         if self._reuse:
             self._lab = labs.attach(self._reuse)
+            self.before = difference.taken(self._lab)
             if self._lab.record.topology != str(wanted.path):
                 pytest.skip(f"lab {self._reuse} runs another topology than {name}")
             if asked and self._lab.record.engine != asked:
@@ -104,6 +112,13 @@ class LabManager:
                 raise
         self._topology, self._ordered = wanted, orders
         return self._lab
+
+    def picture(self) -> str | None:
+        """The topology's, for the first test on a lab: it is the same for all of them."""
+        if self._lab is None or self._lab.name in self._drawn:
+            return None
+        self._drawn.add(self._lab.name)
+        return picture(self._lab.topology)
 
     def _is(self, wanted: Topology, engine: str) -> bool:
         """Whether the lab at hand is what is wanted."""
@@ -124,6 +139,7 @@ class LabManager:
             progress=Lines(),
             timings=Timings(),
         )
+        self.before = difference.taken(self._lab)
         return self._lab
 
     def check(self, after: str) -> None:
@@ -197,9 +213,12 @@ def lab(request: pytest.FixtureRequest, _labs: LabManager) -> Iterator[Lab]:
     if marker is None:
         raise pytest.UsageError(f"{request.node.nodeid} takes `lab` but names no topology: add @pytest.mark.topology")
     running = _labs.get(marker.args[0], **marker.kwargs)
-    witness = request.node.stash[_WITNESS] = Witness(running, request.node.nodeid)
+    if svg := _labs.picture():
+        allure.attach(svg, f"topology {running.topology.name}", allure.attachment_type.SVG)
+    witness = request.node.stash[_WITNESS] = Witness(running, request.node.nodeid, _labs.before)
     running.witness = witness.see
-    yield running
+    with witness.steps.heard():
+        yield running
     if request.node.stash.get(_FAILED, False):
         witness.tell()
         _labs.check(request.node.nodeid)

@@ -1,4 +1,4 @@
-"""Nodes as crun containers: overlay over the image's layers, on the lab's own disk."""
+"""Nodes as crun containers: overlay over the image's layers, on the lab's own disk or one of the node's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from harness.agent import bundle, clocks
+from harness.agent import bundle, clocks, volumes
 from harness.agent.exclusive import making
 from harness.agent.places import CGROUPS, CRUN_STATE, DISK, NETNS, NODES
 from harness.agent.shell import ToolError, run
@@ -40,7 +40,7 @@ def states() -> dict[str, dict[str, Any]]:
 def pid(node: str) -> int:
     """Its first process as the lab host numbers it; 0 without power.
 
-    crun is not asked: it would look at all nodes, and take a hundred times as long. What a killed crun left half made
+    crun is not asked: it would look at all nodes, and take longer the more there are. What a killed crun left half made
     has no process; a number that is another's by now is in another network namespace.
     """
     try:
@@ -72,8 +72,11 @@ def boot(node: Node) -> None:
 def _mount_root(node: Node, folder: Path) -> Path:
     root = folder / "root"
     root.mkdir(parents=True, exist_ok=True)
+    layer = DISK / node["name"]
+    if node.get("disk"):
+        volumes.mount(layer / "disk.img", node["disk"], folder / "disk")
+        layer = folder / "disk"
     if not os.path.ismount(root):
-        layer = DISK / node["name"]
         for part in ("upper", "work"):
             (layer / part).mkdir(parents=True, exist_ok=True)
         lower = ":".join(node["layers"])
@@ -92,6 +95,7 @@ def halt(name: str) -> None:
     root = NODES / name / "root"
     if os.path.ismount(root):
         run("umount", str(root))
+    volumes.unmount(DISK / name / "disk.img", NODES / name / "disk")
     shutil.rmtree(NODES / name, ignore_errors=True)
 
 

@@ -20,6 +20,7 @@ from harness.agent import (
     containers,
     deployed,
     faults,
+    ike,
     lines,
     links,
     meters,
@@ -37,6 +38,7 @@ Operation = Callable[..., Any]
 WAYS_BACK: dict[str, Operation] = {
     "lift fault": faults.lift,
     "stop": capture.stop,
+    "hush": ike.hush,
     "plug management": lambda: links.set_management(True),
 }
 
@@ -53,6 +55,9 @@ def operations(borrowed: Borrowed) -> dict[str, Operation]:
     def record(name: str, device: str, file: str, expression: str, rotate: tuple[int, int] | None = None) -> None:
         way = ("stop", {"name": name})
         borrowed.take(f"capture {name}", lambda: capture.start(name, device, file, expression, rotate), way)
+
+    def tell_keys(node: str) -> None:
+        borrowed.take(f"keys {node}", lambda: ike.tell(node), ("hush", {"node": node}))
 
     def cut_management() -> None:
         borrowed.take("cut management", lambda: links.set_management(False), ("plug management", {}))
@@ -105,6 +110,8 @@ def operations(borrowed: Borrowed) -> dict[str, Operation]:
         "capture.start": record,
         "capture.stop": lambda name: borrowed.give_back(f"capture {name}"),
         "capture.read": capture.read,
+        "ike.tell": tell_keys,
+        "ike.hush": lambda node: borrowed.give_back(f"keys {node}"),
         "meters": meters.read,
         "audit": audit.leftovers,
     }

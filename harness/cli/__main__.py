@@ -16,6 +16,7 @@ from harness.cli.commands import labctl
 from harness.cli.completing import VARIABLE
 from harness.cli.options import say
 from harness.engine import EngineError
+from harness.evidence.history import HistoryError
 from harness.factory import FactoryError
 from harness.faults import FaultError
 from harness.host import HostError
@@ -36,6 +37,7 @@ _EXPECTED = (
     FactoryError,
     FaultError,
     HostError,
+    HistoryError,
     LabError,
     LookupError,
     OrchestratorError,

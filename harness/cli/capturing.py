@@ -53,7 +53,7 @@ class Rotation(click.ParamType[tuple[int, int]]):
     "--rotate", type=Rotation(), help="Bound the disk for each end: files of so many MB, the oldest overwritten."
 )
 @click.option(
-    "--decrypt", is_flag=True, help="Put the keys of the boxes' ESP beside it, for Wireshark. They are secrets."
+    "--decrypt", is_flag=True, help="Put the keys of the boxes' ESP and IKE beside it, for Wireshark. They are secrets."
 )
 def capture(
     name: str, as_json: bool, ends: tuple[str, ...], expression: str, output: Path, seconds: float | None,
@@ -72,8 +72,11 @@ def capture(
     with reporter() as progress:
         build.ensure([_READER], progress)
     known: set[keys.EspKey] = set()
+    ike: set[keys.IkeKey] = set()
     begun = time.monotonic()
     with labs.attach(name) as lab, contextlib.ExitStack() as taken:
+        if decrypt:
+            taken.enter_context(keys.ike_told(lab))
         captures = [taken.enter_context(lab.capture(end, expression, rotate)) for end in dict.fromkeys(ends)]
         if not as_json:
             console.print(f"capturing on {', '.join(ends)}" + ("" if seconds else "; Ctrl-C ends it"))
@@ -81,13 +84,14 @@ def capture(
             _wait(lab, seconds, known, decrypt)
         if decrypt:
             known |= keys.esp_keys(lab)
+            ike = keys.ike_keys(lab)
     lasted = time.monotonic() - begun
     output.mkdir(parents=True, exist_ok=True)
     file = output / "capture.pcapng"
     _merge(captures, file)
     folder = output / "wireshark"
     if decrypt:
-        keys.write(known, folder)
+        keys.write(known, ike, folder)
     told: CaptureOut = {
         "file": str(file),
         "ends": list(dict.fromkeys(ends)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ from harness.cli.faulting import fault
 from harness.cli.graphing import graph
 from harness.cli.options import DEFAULT, JSON, LAB, LabName, NodeName, TopologyName, console, print_json
 from harness.cli.output import DownOut
+from harness.cli.rendering import report
 from harness.cli.reporter import reporter
 from harness.cli.specifying import spec
 from harness.cli.status import labs_out, show_labs, show_status, status_out
@@ -204,6 +204,7 @@ labctl.add_command(capture)
 labctl.add_command(completion)
 labctl.add_command(fault)
 labctl.add_command(graph)
+labctl.add_command(report)
 labctl.add_command(spec)
 labctl.add_command(top)
 
@@ -250,13 +251,14 @@ def doctor(as_json: bool) -> None:
     "-n",
     "--jobs",
     type=click.IntRange(1, 64),
-    default=testing.JOBS,
-    show_default="the processors, at most 8",
+    show_default="the processors, and of labs half as many more",
     help="Tests at once; each has labs of its own.",
 )
 @click.option("--engine", type=click.Choice(ENGINES), help="What makes the labs' nodes (default: native).")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def test(reuse: str | None, only: tuple[str, ...], jobs: int, engine: str | None, arguments: tuple[str, ...]) -> int:
+def test(
+    reuse: str | None, only: tuple[str, ...], jobs: int | None, engine: str | None, arguments: tuple[str, ...]
+) -> int:
     """Prove it: lint, types, unit tests (also in the nodes' own Debian), then packets in labs made for the purpose.
 
     ARGUMENTS go to pytest.
@@ -319,16 +321,3 @@ def export_topology(topology: str, clabernetes: bool, registry: str | None, outp
     if not clabernetes:
         raise click.UsageError("say in which form: --clabernetes")
     return exporting.export_topology(topologies.load(topology), registry, output)
-
-
-@labctl.command()
-@click.argument("results", default="allure-results", type=click.Path(exists=True, file_okay=False))
-@click.option("--output", default="allure-report", show_default=True, type=click.Path(file_okay=False))
-def report(results: str, output: str) -> int:
-    """Render the results of the last tests as an Allure report.
-
-    \b
-    labctl report
-    labctl report ./results --output ./report
-    """
-    return testing.render(console, os.path.abspath(results), os.path.abspath(output))

@@ -11,6 +11,7 @@ from harness import topology as topologies
 from harness.cli.options import DEFAULT, JSON, LabName, TopologyName, print_json
 from harness.cli.output import GraphOut, TunnelOut
 from harness.cli.status import tunnels_out
+from harness.graph import tunnels
 from harness.graph.svg import Drawn, picture
 from harness.lab import Lab
 from harness.topology import Topology
@@ -62,42 +63,26 @@ def tunnels_of(lab: Lab, running: set[str]) -> list[TunnelOut]:
     )[0]
 
 
-def drawn(topology: Topology, tunnels: list[TunnelOut]) -> list[Drawn]:
-    """Each pair of boxes once: down when one of its tunnels is. What ends outside the lab is not drawn."""
-    states: dict[tuple[str, str], str] = {}
-    for tunnel in tunnels:
-        peer = _peer(topology, tunnel["name"])
-        if peer is None or peer == tunnel["box"]:
-            continue
-        ends = (min(tunnel["box"], peer), max(tunnel["box"], peer))
-        if not tunnel["up"]:
-            states[ends] = "down"
-        states.setdefault(ends, "up")
-    return [Drawn(ends, state) for ends, state in sorted(states.items())]
-
-
-def _peer(topology: Topology, connection: str) -> str | None:
-    """The node that a connection is named after: the controller names it NODE, or NODE and what it is for."""
-    found = [name for name in topology.nodes if connection == name or connection.startswith(f"{name}-")]
-    return max(found, key=len, default=None)
+def drawn(topology: Topology, told: list[TunnelOut]) -> list[Drawn]:
+    return tunnels.drawn(topology, [(tunnel["box"], tunnel["name"], tunnel["up"]) for tunnel in told])
 
 
 def _put(
-    topology: Topology, tunnels: list[Drawn], told: list[TunnelOut], off: set[str], output: Path | None, as_json: bool
+    topology: Topology, ends: list[Drawn], told: list[TunnelOut], off: set[str], output: Path | None, as_json: bool
 ) -> None:
     if as_json:
         return print_json(graph_out(topology, told))
-    svg = picture(topology, tunnels, off)
+    svg = picture(topology, ends, off)
     if output is None:
         return click.echo(svg, nl=False)
     output.write_text(svg, encoding="utf-8")
     return None
 
 
-def graph_out(topology: Topology, tunnels: list[TunnelOut]) -> GraphOut:
+def graph_out(topology: Topology, told: list[TunnelOut]) -> GraphOut:
     return {
         "topology": topology.name,
         "nodes": [{"name": node.name, "site": node.site, "role": node.role} for node in topology.nodes.values()],
         "links": [{"a": str(link.a), "b": str(link.b), "mtu": link.mtu} for link in topology.links],
-        "tunnels": tunnels,
+        "tunnels": told,
     }

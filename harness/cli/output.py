@@ -243,6 +243,22 @@ class TopOut(TypedDict):
     tunnels: Annotated[list[TunnelOut], "of all boxes that tell"]
 
 
+class FlakeOut(TypedDict):
+    test: Annotated[str, "its module, class and name"]
+    runs: Annotated[int, "in which it was not skipped"]
+    failed: Annotated[int, "of these"]
+    flips: Annotated[int, "ends that were not those of the run before"]
+    last: Annotated[str, "how it ended now: `passed`, `failed`, `broken` or `skipped`"]
+
+
+class ReportOut(TypedDict):
+    """What was rendered."""
+
+    report: Annotated[str, "folder with its pages"]
+    history: Annotated[str, "file with this run and those before"]
+    tests: Annotated[list[FlakeOut], "of this run, the least trustworthy first"]
+
+
 class SpecOut(TypedDict):
     """A test."""
 
@@ -267,6 +283,7 @@ OUTPUTS: dict[str, tuple[Any, ...]] = {
     "capture": (CaptureOut,),
     "top": (TopOut,),
     "spec": (list[SpecOut],),
+    "report": (ReportOut,),
     "fault list": (list[ScenarioOut],),
     "fault show": (ScenarioOut, KindOut),
     "fault status": (list[FaultOut],),

@@ -74,9 +74,10 @@ def _of_file(folder: Path, file: Path) -> Iterator[SpecOut]:
 
 
 def _steps(test: ast.AST) -> Iterator[str]:
-    """What is written in `with step("…")` or `allure.step("…")`."""
-    for node in ast.walk(test):
-        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+    """What is written in `with step("…")` or `allure.step("…")`, in the order of the file."""
+    calls = (node for node in ast.walk(test) if isinstance(node, ast.Call))
+    for node in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
+        if node.args and isinstance(node.args[0], ast.Constant):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             if name == "step" and isinstance(node.args[0].value, str):
                 yield node.args[0].value

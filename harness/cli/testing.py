@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich.console import Console
 
@@ -18,8 +17,12 @@ from harness.cli.reporter import reporter
 from harness.paths import REPOSITORY, SOURCES
 
 PARTS = ("lint", "types", "unit", "lab")
+
 RESULTS = REPOSITORY / "allure-results"
-JOBS = min(len(os.sched_getaffinity(0)), 8)
+_PROCESSORS = len(os.sched_getaffinity(0))
+_LAB_GIB = 4
+"""What a worker's lab host and its browser may take."""
+JOBS = min(_PROCESSORS, 8)
 
 # What runs in nodes is typed and tested where nodes run it: the C libraries it needs exist only there.
 _NODE_PACKAGES = ("yangkit", "stackkit", "element", "identity", "manager", "controller", "gro", "portal")
@@ -30,6 +33,11 @@ _TOOLS = "tools"
 _NOTHING_SELECTED = 5
 
 
+def lab_jobs(processors: int, gib: float) -> int:
+    """Labs at once: they wait a third of their time, for what takes its time in the real world too."""
+    return max(1, min(processors + (processors + 1) // 2, int(gib // _LAB_GIB), 12))
+
+
 @dataclass(frozen=True)
 class Run:
     """What `labctl test` was asked: the lab to reuse, the engine that makes labs, how many tests at once, and the
@@ -37,13 +45,15 @@ class Run:
     """
 
     reuse: str | None
-    jobs: int
+    jobs: int | None
+    """Tests at once; None for as many as this machine can take."""
     arguments: Sequence[str]
     engine: str | None = None
 
-    def at_once(self, distribution: str) -> list[str]:
+    def at_once(self, distribution: str, by_itself: int = JOBS) -> list[str]:
         """Arguments for pytest-xdist; none when the tests share one lab or run one by one."""
-        return [] if self.jobs == 1 else [f"-n{self.jobs}", f"--dist={distribution}"]
+        jobs = self.jobs or by_itself
+        return [] if jobs == 1 else [f"-n{jobs}", f"--dist={distribution}"]
 
 
 def _tool(*argv: str) -> int:
@@ -91,7 +101,8 @@ def _prepare() -> None:
 
 
 def _lab(run: Run) -> int:
-    where = ["--lab", run.reuse] if run.reuse else run.at_once("loadgroup")
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    where = ["--lab", run.reuse] if run.reuse else run.at_once("loadgroup", lab_jobs(_PROCESSORS, memory))
     where += ["--lab-engine", run.engine] if run.engine else []
     folders = [
         folder
@@ -119,20 +130,3 @@ def run(console: Console, parts: Sequence[str], wanted: Run) -> int:
     for part, (status, seconds) in outcome.items():
         console.print(f"{part:<6} {'passed' if status == 0 else 'FAILED':<7} {seconds:6.1f} s")
     return max((1 if status else 0 for status, _ in outcome.values()), default=0)
-
-
-def render(console: Console, results: str, output: str) -> int:
-    """Render Allure results as a page, with the Allure of the report image."""
-    with reporter() as progress:
-        status = build.run_in_image(
-            "report",
-            ["allure", "generate", results, "--output", output],
-            binds=(
-                build.Bind(Path(results), results),
-                build.Bind(Path(output).parent, str(Path(output).parent), writable=True),
-            ),
-            progress=progress,
-        )
-    if status == 0:
-        console.print(f"report in {output}/index.html")
-    return status

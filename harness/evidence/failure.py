@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import allure
 
+from harness.evidence import orchestrated, picture
 from harness.evidence.faults import told
 from harness.host.channel import AgentError, AgentLost
 from harness.lab import Lab, Node
@@ -22,10 +25,19 @@ _LOOKS = {
     "nft": "nft list ruleset",
     "bridges": "bridge -d link; bridge fdb; bridge vlan",
     "neighbours": "ip neigh",
+    "limits": "cd /sys/fs/cgroup && grep -s . cpu.max cpu.stat memory.max memory.peak memory.events; df -h /",
     "processes": "ps axf -o pid,stat,etimes,args",
     "logs": "tail -n 400 $(find /var/log -name current -o -name '*.log' | sort) /dev/null",
 }
+_STARTUP = "/var/lib/element/startup.xml"
 _LIMIT = 64 * 1024 * 1024
+_AT_ONCE = 4
+_TYPES = {
+    "html": allure.attachment_type.HTML,
+    "svg": allure.attachment_type.SVG,
+    "txt": allure.attachment_type.TEXT,
+    "xml": allure.attachment_type.XML,
+}
 UNREACHABLE = (AgentError, AgentLost, OSError, TimeoutError)
 
 
@@ -39,14 +51,33 @@ class Exhibit:
 
 
 def look(lab: Lab) -> list[Exhibit]:
-    """The lab host's log, each node's state and each box's configuration, as they are now."""
-    found = []
-    if lab.place.log.exists():
-        found.append(Exhibit("lab host", lab.place.log.read_text(errors="replace")))
-    for node in lab.nodes.values():
-        found.append(Exhibit(node.name, _state(node)))
-        if lab.topology.nodes[node.name].personality:
-            found.append(Exhibit(f"{node.name} configuration", _configuration(lab, node.name), "xml"))
+    """What lab host, orchestrator, nodes and boxes are and say now: the picture, logs, states, configurations."""
+    looks: list[Callable[[], list[Exhibit]]] = [lambda: _picture(lab), lambda: _host(lab), lambda: _orchestrator(lab)]
+    looks += [functools.partial(_of_node, lab, node) for node in lab.nodes.values()]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return [exhibit for found in pool.map(lambda one: one(), looks) for exhibit in found]
+
+
+def _picture(lab: Lab) -> list[Exhibit]:
+    try:
+        return [Exhibit("topology when it failed", picture.now(lab), "svg")]
+    except UNREACHABLE as error:
+        return [Exhibit("topology when it failed", f"no answer: {error}")]
+
+
+def _host(lab: Lab) -> list[Exhibit]:
+    return [Exhibit("lab host", lab.place.log.read_text(errors="replace"))] if lab.place.log.exists() else []
+
+
+def _orchestrator(lab: Lab) -> list[Exhibit]:
+    told = orchestrated.standing(lab)
+    return [] if told is None else [Exhibit("orchestrator", told)]
+
+
+def _of_node(lab: Lab, node: Node) -> list[Exhibit]:
+    found = [Exhibit(node.name, _state(node))]
+    if lab.topology.nodes[node.name].personality:
+        found.append(Exhibit(f"{node.name} configuration", _configuration(lab, node), "xml"))
     return found
 
 
@@ -59,24 +90,34 @@ def attach(exhibits: Iterable[Exhibit], captures: Sequence[Path], faults: Sequen
         if file.stat().st_size <= _LIMIT:
             allure.attach(file.read_bytes(), name=file.name, extension="pcap")
     for exhibit in exhibits:
-        allure.attach(exhibit.text, exhibit.name, extension=exhibit.extension)
+        kind = _TYPES.get(exhibit.extension)
+        allure.attach(exhibit.text, exhibit.name, kind, None if kind else exhibit.extension)
 
 
-def _configuration(lab: Lab, box: str) -> str:
-    """What the box says that it is configured to do (RFC 6241, <get-config> of running)."""
+def _configuration(lab: Lab, box: Node) -> str:
+    """What the box says that it is configured to do (RFC 6241, <get-config> of running); if it does not say, what it
+    would start with.
+    """
     from lxml import etree  # noqa: PLC0415 (only failures pay for these)
     from yangkit.errors import RpcError  # noqa: PLC0415
 
     from harness.lab.netconf import session  # noqa: PLC0415
 
     async def ask() -> str:
-        async with await session(lab, box, seconds=5) as client:
+        async with await session(lab, box.name, seconds=5) as client:
             return etree.tostring(await client.get_config(), pretty_print=True, encoding="unicode")
 
     try:
         return asyncio.run(ask())
-    except (OSError, TimeoutError, RpcError) as error:
-        return f"no answer: {error}"
+    except (*UNREACHABLE, RpcError) as error:
+        return f"<!-- no answer: {str(error).replace('--', '- -')}; what it would start with: -->\n{_startup(box)}"
+
+
+def _startup(box: Node) -> str:
+    try:
+        return box.run("cat", _STARTUP, timeout=10).stdout
+    except UNREACHABLE as error:
+        return f"<!-- no answer: {str(error).replace('--', '- -')} -->"
 
 
 def _state(node: Node) -> str:

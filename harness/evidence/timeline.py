@@ -1,4 +1,4 @@
-"""One page with all that happened while a test ran, on one clock: what the test did, faults, logs, the failure.
+"""One page with all that happened while a test ran, on one clock: steps, calls, orders, load, faults, logs.
 
 It needs no server. svlogd writes each line's time (UTC, 10 µs), and nodes have the lab host's clock. Where a fault gave
 one another, its lines are where that says.
@@ -17,8 +17,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harness.evidence.failure import UNREACHABLE
+from harness.evidence.orchestrated import News
+from harness.evidence.steps import Step
 from harness.host.channel import Call
 from harness.lab import Lab, Node
+from harness.lab.node import Mark
 
 _STAMP = "%Y-%m-%d_%H:%M:%S"
 _LINE = re.compile(r"/var/log/([^/]+)/current (\d{4}-\d\d-\d\d_\d\d:\d\d:\d\d\.\d+) (.*)")
@@ -30,9 +33,12 @@ done
 """
 _PLAIN = ("condition", "device", "expression", "what", "link", "name")
 _WIDE = 300
+_LONG = 1.0
+"""Seconds from which on a call's own are told."""
 _MOST = 5000
 """Lines of one node: the last ones, if it said more."""
 _ENDS = {("test", "began"), ("test", "failed")}
+_STEP = "step"
 _BAD = re.compile(r"error|fail|refus|critical|traceback|unable|denied|lost", re.IGNORECASE)
 
 
@@ -114,7 +120,28 @@ def _told(call: Call) -> str:
         end = f"exit status {call.outcome['status']}"
     else:
         end = str(call.outcome) if isinstance(call.outcome, bool | int | str) else "done"
-    return f"{what[:_WIDE]} → {end[:_WIDE]}"
+    took = f", {call.seconds:.1f} s" if call.seconds >= _LONG else ""
+    return f"{what[:_WIDE]} → {end[:_WIDE]}{took}"
+
+
+def of_steps(steps: Iterable[Step]) -> Iterator[Entry]:
+    """Begins and ends of steps; one that is inside another is set in."""
+    for step in steps:
+        inset = "    " * step.depth
+        yield Entry(step.begun, "test", _STEP, f"{inset}{step.title}")
+        if step.ended is not None:
+            how = "done" if step.error is None else f"left by {type(step.error).__name__}"
+            yield Entry(step.ended, "test", "step ends", f"{inset}{step.title}: {how}, {step.ended - step.begun:.3f} s")
+
+
+def of_orders(news: Iterable[News]) -> Iterator[Entry]:
+    """What orders did."""
+    return (Entry(one.at, "order", one.order, one.text) for one in news)
+
+
+def of_marks(marks: Iterable[Mark], since: float) -> Iterator[Entry]:
+    """What the test said of nodes, such as load that begins and ends."""
+    return (Entry(mark.at, mark.node, mark.what, mark.text) for mark in marks if mark.at >= since)
 
 
 def of_faults(records: Iterable[dict[str, Any]]) -> Iterator[Entry]:
@@ -137,7 +164,9 @@ def page(title: str, entries: Sequence[Entry], begin: float) -> str:
 def _row(entry: Entry, begin: float) -> str:
     clock = datetime.fromtimestamp(entry.at, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
     marks = entry.where == "fault" or (entry.where, entry.who) in _ENDS
-    kind = "fault" if marks else "bad" if _BAD.search(entry.text) else ""
+    steps = (entry.where, entry.who) == ("test", _STEP)
+    load = entry.who == "load" or entry.where == "order"
+    kind = "fault" if marks else "step" if steps else "load" if load else "bad" if _BAD.search(entry.text) else ""
     where, who, text = map(html.escape, (entry.where, entry.who, entry.text))
     when = f'<td title="{clock} UTC">{entry.at - begin:+.3f}</td>'
     return f'<tr class="{kind}" data-where="{where}">{when}<td>{where}</td><td>{who}</td><td>{text}</td></tr>'
@@ -154,6 +183,8 @@ td {{ padding: 0 .8em 0 0; vertical-align: top; white-space: pre-wrap; overflow-
 td:first-child {{ text-align: right; white-space: nowrap }}
 tr.bad {{ color: #a40000 }}
 tr.fault {{ background: #fff0b3 }}
+tr.step {{ background: #dbeafe; font-weight: bold }}
+tr.load {{ background: #e7f5e4 }}
 tr[hidden] {{ display: none }}
 </style>
 <h1>{title}</h1>

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -21,13 +22,15 @@ from harness.lab import record
 from harness.lab.capture import Capture
 from harness.lab.faults import Injection, carried_out, prepared
 from harness.lab.link import Link
-from harness.lab.node import Node
+from harness.lab.node import Mark, Node
 from harness.lab.record import LabError, LabRecord
 from harness.wait import wait_for
 
 if TYPE_CHECKING:
     from harness.factory import Factory
     from harness.topology import Topology
+
+_MARKS = 1000
 
 
 class Lab:
@@ -41,6 +44,8 @@ class Lab:
         self._captures = itertools.count(1)
         self.nodes = {node["name"]: Node(self, node) for node in world["nodes"]}
         self.links = [Link(self, link) for link in world["links"]]
+        self.marks: deque[Mark] = deque(maxlen=_MARKS)
+        """What tests have said of nodes (`Node.mark`), the last of it."""
         self.witness: Callable[[BaseException], None] = lambda _: None
         """Is told of an error that leaves a block of this lab's, before the block undoes anything (`watched`)."""
 

@@ -61,10 +61,10 @@ def up(
         is up already stays for a look.
     """
     lab_name = record.checked_name(name or topology.name)
-    describe.refuse_unsupported(topology)
     with record.locked(lab_name):
         _sweep(lab_name)
         known = _agree(lab_name, topology, host, engine)
+        describe.refuse_unsupported(topology, known.engine if known else engine or NATIVE)
         if known is None:
             with timings.phase("probe"):
                 build.ensure([HOST_IMAGE], progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,16 @@ class Result:
             said = (self.stderr or self.stdout).strip()
             raise CommandError(f"{self.node}: {' '.join(self.argv)}: exit status {self.status}: {said}")
         return self
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that a test says of a node: when (seconds since the epoch), what it is about, and what."""
+
+    at: float
+    node: str
+    what: str
+    text: str
 
 
 class Power:
@@ -107,6 +118,10 @@ class Node:
         done = self.run("ping", "-n", "-q", f"-c{count}", "-i0.1", "-W0.3", address, timeout=seconds + 10)
         if done.ok:
             raise AssertionError(f"{self.name} reaches {address}, which it must not: {done.stdout.strip()}")
+
+    def mark(self, what: str, text: str) -> None:
+        """Put a line on the timeline, if the test fails: `mark("load", "2000 packets/s to 10.2.0.10")`."""
+        self._lab.marks.append(Mark(time.time(), self.name, what, text))
 
     @property
     def running(self) -> bool:

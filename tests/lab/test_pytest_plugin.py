@@ -22,13 +22,15 @@ def test_sleeps(lab):
 BREAKER = """
 from contextlib import contextmanager
 import pytest
+from harness.evidence.steps import step
 from harness.faults import Cut
 @pytest.mark.topology("plain")
 def test_breaks(lab):
     with lab.fault(Cut("host-1:lan")):
         pass
     with lab.fault(Cut("host-2:lan"), seed=7):
-        with held(lab):
+        with held(lab), step("look"):
+            lab["host-1"].mark("load", "a little")
             assert False, "on purpose"
 @contextmanager
 def held(lab):
@@ -92,7 +94,9 @@ def test_a_failure_leaves_its_evidence_and_the_next_test_a_working_lab(tmp_path:
     evidence = b"\n".join(file.read_bytes() for file in (tmp_path / "results").iterdir())
     for look in (b"=== addresses:", b"=== routes:", b"=== nft:", b"=== processes:"):
         assert look in evidence
-    faults = [line for line in evidence.decode(errors="replace").splitlines() if " cut on host-" in line]
+    faults = [
+        line for line in evidence.decode(errors="replace").splitlines() if " cut on host-" in line and "seed" in line
+    ]
     assert [line.endswith("IN EFFECT WHEN THE TEST FAILED") for line in faults] == [False, True]
     assert "cut on host-1:lan" in faults[0]
 
@@ -112,12 +116,19 @@ def test_it_is_what_was_there_before_the_test_tidied_up(tmp_path: Path) -> None:
     }
     assert "of-the-block" in attached["host-1"], "the block's end removed it"
     assert "state DOWN" in attached["host-2"], "the cable was pulled"
+    short = attached["what is not as it was"]
+    assert "on purpose: cut on host-2:lan" in short
+    assert "=== host-1 links\n+ of-the-block: " in short
     assert "--lab-host=" in attached["how to run it again"]
     assert result["fullName"].rpartition("#")[2] in attached["how to run it again"]
     timeline = attached["timeline"]
     begun, cut, failed = (timeline.index(what) for what in ("began", "cut on host-2:lan", "AssertionError: on purpose"))
     assert begun < cut < failed
     assert begun < timeline.index("ip link add of-the-block") < failed, "what the test did is in it"
+    assert cut < timeline.index(">look<") < timeline.index("a little") < failed
+    assert "(in: look)" in timeline
+    assert "</svg>" in attached["topology plain"]
+    assert "</svg>" in attached["topology when it failed"]
 
 
 def test_labs_are_shared_and_those_without_orders_come_first(tmp_path: Path) -> None:

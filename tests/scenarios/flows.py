@@ -73,6 +73,7 @@ def echoes(node: Node, target: str, interval: float = INTERVAL) -> Iterator[Echo
     seen.span = (_clock(node), 0.0)
     ping = f"setsid ping -n -D -i{interval:g} {target} >{file} 2>&1 & echo $!"
     process = node.sh(ping).strip()
+    node.mark("load", f"asks {target} every {interval:g} s")
     try:
         yield seen
     finally:
@@ -83,6 +84,7 @@ def echoes(node: Node, target: str, interval: float = INTERVAL) -> Iterator[Echo
         if found := _SENT.search(said):
             seen.sent = int(found[1])
         seen.answers = answers(said)
+        node.mark("load", f"asked {target}: {seen}")
         print(f"{node.name} asks {target}: {seen}")
 
 
@@ -113,9 +115,11 @@ def tcp_session(lab: Lab, source: str, target: str, address: str, seconds: int) 
     )
     try:
         wait_for("the session to run", lambda: _runs(lab[source]), 20)
+        lab[source].mark("load", f"one TCP connection to {address} at 5 Mbit/s for {seconds} s")
         yield outcome
         wait_for("the session to end", lambda: lab[source].run("test", "-e", file).ok, seconds + 20)
         outcome.append(_session(lab[source].exec("cat", file)))
+        lab[source].mark("load", f"the TCP connection to {address}: {outcome[0]}")
         print(f"{source} sends to {target}: {outcome[0]}")
     finally:
         for node in (source, target):

@@ -129,6 +129,7 @@ def streams(lab: Lab, *ways: tuple[str, str, str], rate: int = 2000, size: int =
             wait_for(f"{receiver.stem} on {receiver.node} to listen", receiver.listens, 10)
             how = (address, str(port), str(rate), str(size))
             senders.append(running.enter_context(_program(lab, source, f"out-{port}", _SEND, *how)))
+            lab[source].mark("load", f"{rate} packets/s of {size} octets to {address}")
         yield made
         for stream, sender, receiver in zip(made, senders, receivers, strict=True):
             stream.sent, stream.refused = (int(word) for word in sender.end().split())
@@ -138,6 +139,7 @@ def streams(lab: Lab, *ways: tuple[str, str, str], rate: int = 2000, size: int =
                 stream.gaps.append((found["highest"] + 1, stream.sent - found["highest"] - 1))
             stream.received = stream.sent - sum(count for _, count in stream.gaps)
             stream.doubled, stream.late, stream.pause = found["doubled"], found["late"], found["pause"]
+            lab[stream.source].mark("load", f"{stream}")
 
 
 def carried(seconds: float) -> None:

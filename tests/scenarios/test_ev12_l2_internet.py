@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from harness.evidence.steps import step
 from harness.lab import Lab, assert_encrypted
 from tests.scenarios.buying import Json, Shop, service
 from tests.scenarios.flows import echoes
@@ -84,16 +85,20 @@ class TestByPort:
             ):
                 say(lab, "host-1", SERVER)
             asks, answers = f"icmp[0] = 8 and dst host {SERVER}", f"icmp[0] = 0 and src host {SERVER}"
-            for hop in (access, gateway):
-                assert hop.count(f"src host 10.1.0.10 and {asks}") == 3, hop
-                assert hop.count(f"dst host 10.1.0.10 and {answers}") == 3, hop
-            for tunnel in (encapsulated, decrypted):
-                assert tunnel.inner(vni, "") >= 6, tunnel.frames()
-                assert tunnel.count("not udp port 4789 and not icmp") == 0  # ICMP: the controller's probes
-            assert outside.count(f"udp and src host {NAT_1} and dst host {POP} and dst port 4500") >= 3
-            assert outside.count(f"esp or {IN_CLEAR}") == 0, "ESP is in UDP behind a NAT, and nothing is in clear"
-            assert translated.count(f"src host {POP} and {asks}") == 3
-            assert translated.count(f"dst host {POP} and {answers}") == 3
+            with step("The site's packets are the same at its port and at its gateway on the vMSR"):
+                for hop in (access, gateway):
+                    assert hop.count(f"src host 10.1.0.10 and {asks}") == 3, hop
+                    assert hop.count(f"dst host 10.1.0.10 and {answers}") == 3, hop
+            with step("Between uCPE and vMSR they are in VXLAN, with the site's VNI"):
+                for tunnel in (encapsulated, decrypted):
+                    assert tunnel.inner(vni, "") >= 6, tunnel.frames()
+                    assert tunnel.count("not udp port 4789 and not icmp") == 0  # ICMP: the controller's probes
+            with step("On the Internet they are in IPsec, in UDP because of the NAT"):
+                assert outside.count(f"udp and src host {NAT_1} and dst host {POP} and dst port 4500") >= 3
+                assert outside.count(f"esp or {IN_CLEAR}") == 0, "ESP is in UDP behind a NAT, and nothing is in clear"
+            with step("The vMSR sends them to the Internet with its own address"):
+                assert translated.count(f"src host {POP} and {asks}") == 3
+                assert translated.count(f"dst host {POP} and {answers}") == 3
 
     def test_vlans_of_the_port_are_nobodys(self, lab: Lab, acme: Shop) -> None:
         """The service is for the untagged frames: a tagged one does not get into the VNI."""

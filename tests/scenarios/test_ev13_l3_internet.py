@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import pytest
 
+from harness.evidence.steps import step
 from harness.lab import Lab, assert_encrypted
 from tests.scenarios.buying import Json, Shop, service
 from tests.scenarios.hops import overheard
@@ -50,18 +51,22 @@ def test_packets_travel_in_gre_in_ipsec_through_a_nat(lab: Lab, acme: Shop) -> N
             lab.capture("internet:pop", f"host {SERVER}") as translated,
         ):
             say(lab, "host-1", SERVER)
-        for hop in (access, decapsulated):
-            assert hop.count(f"src host {HOST} and dst host {SERVER} and {ASKS}") == 3, hop
-            assert hop.count(f"dst host {HOST} and src host {SERVER} and {ANSWERS}") == 3, hop
-        for tunnel in (encapsulated, decrypted):
-            assert tunnel.count(f"{IN_GRE} and {FROM_HOST}") == 3, tunnel.frames()
-            assert tunnel.count(f"{IN_GRE} and {TO_HOST}") == 3, tunnel.frames()
-            assert tunnel.count("udp port 4789") == 0
-        assert outside.count(f"udp and src host {NAT_1} and dst host {POP} and dst port 4500") >= 3
-        assert outside.count("esp or ip proto gre or net 10.0.0.0/8 or net 100.64.0.0/10") == 0
-        assert translated.count(f"src host {POP} and {ASKS}") == 3
-        assert translated.count(f"dst host {POP} and {ANSWERS}") == 3
-        assert translated.count("net 10.0.0.0/8") == 0
+        with step("The site's packets are the same at its access and out of the tunnel"):
+            for hop in (access, decapsulated):
+                assert hop.count(f"src host {HOST} and dst host {SERVER} and {ASKS}") == 3, hop
+                assert hop.count(f"dst host {HOST} and src host {SERVER} and {ANSWERS}") == 3, hop
+        with step("Between uCPE and vMSR they are in GRE"):
+            for tunnel in (encapsulated, decrypted):
+                assert tunnel.count(f"{IN_GRE} and {FROM_HOST}") == 3, tunnel.frames()
+                assert tunnel.count(f"{IN_GRE} and {TO_HOST}") == 3, tunnel.frames()
+                assert tunnel.count("udp port 4789") == 0
+        with step("On the Internet they are in IPsec, in UDP because of the NAT"):
+            assert outside.count(f"udp and src host {NAT_1} and dst host {POP} and dst port 4500") >= 3
+            assert outside.count("esp or ip proto gre or net 10.0.0.0/8 or net 100.64.0.0/10") == 0
+        with step("The vMSR sends them to the Internet with its own address"):
+            assert translated.count(f"src host {POP} and {ASKS}") == 3
+            assert translated.count(f"dst host {POP} and {ANSWERS}") == 3
+            assert translated.count("net 10.0.0.0/8") == 0
 
 
 def test_the_gateway_is_on_the_box_and_ends_there(lab: Lab, acme: Shop) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from harness.evidence.steps import step
 from harness.lab import Lab, assert_encrypted
 from tests.scenarios.buying import Json, Shop, service
 from tests.scenarios.forgery import dropped, mac_of
@@ -77,17 +78,20 @@ class TestTheFiveSteps:
     def test_1_each_site_has_its_own_segment_and_gateways_are_on_the_vmsr(
         self, lab: Lab, ordered: dict[str, Place]
     ) -> None:
-        assert set(ordered) == {GATEWAY_A, GATEWAY_B}
-        assert len({place.vni for place in ordered.values()}) == 2
-        for box in ("ucpe-2", "ucpe-3"):
-            said = lab[box].exec("ip", "-4", "-o", "address")
-            assert not re.search(r"inet 10\.", said), f"{box} has an address of a site: {said}"
+        with step("Each site has a VNI, and its gateway is on the vMSR"):
+            assert set(ordered) == {GATEWAY_A, GATEWAY_B}
+            assert len({place.vni for place in ordered.values()}) == 2
+        with step("The uCPEs have no address of the sites"):
+            for box in ("ucpe-2", "ucpe-3"):
+                said = lab[box].exec("ip", "-4", "-o", "address")
+                assert not re.search(r"inet 10\.", said), f"{box} has an address of a site: {said}"
 
     def test_2_arp_for_the_gateway_is_carried_in_vxlan_and_answered_by_the_vmsr(
         self, lab: Lab, ordered: dict[str, Place]
     ) -> None:
         gateway = ordered[GATEWAY_A]
         with (
+            step("Server A asks for its gateway"),
             lab.capture("host-3:lan") as access,
             overheard(lab, "ucpe-3", "ipsec-vmsr-1") as encapsulated,
             lab.capture("ucpe-3:wan") as wan,
@@ -97,63 +101,75 @@ class TestTheFiveSteps:
             assert lab["host-3"].reaches(GATEWAY_A)
         request = f"arp[6:2] = 1 and arp[24:4] = 0x0a050001 and ether src {mac_of(lab, 'host-3')}"
         reply = f"arp[6:2] = 2 and arp[14:4] = 0x0a050001 and ether src {gateway.mac}"
-        for hop in (access, terminated):
-            assert hop.count(f"{request} and ether dst ff:ff:ff:ff:ff:ff") == 1, hop.frames("arp")
-            assert hop.count(reply) == 1, hop.frames("arp")
-        for tunnel in (encapsulated, decrypted):
-            assert tunnel.inner(gateway.vni, f"{ARP_REQUESTS} and udp[54:4] = 0x0a050001") == 1, tunnel.frames()
-            assert tunnel.inner(gateway.vni, f"{ARP_REPLIES} and udp[44:4] = 0x0a050001") == 1, tunnel.frames()
-        assert wan.count(f"esp and src host {UCPE_3} and dst host {POP}") > 0
-        assert wan.count(f"({IN_CLEAR}) and not arp") == 0
+        with step("The request is a broadcast at the access and at the vMSR, whose gateway answers"):
+            for hop in (access, terminated):
+                assert hop.count(f"{request} and ether dst ff:ff:ff:ff:ff:ff") == 1, hop.frames("arp")
+                assert hop.count(reply) == 1, hop.frames("arp")
+        with step("In the tunnel both are in VXLAN, with the VNI of site A"):
+            for tunnel in (encapsulated, decrypted):
+                assert tunnel.inner(gateway.vni, f"{ARP_REQUESTS} and udp[54:4] = 0x0a050001") == 1, tunnel.frames()
+                assert tunnel.inner(gateway.vni, f"{ARP_REPLIES} and udp[44:4] = 0x0a050001") == 1, tunnel.frames()
+        with step("On the WAN there is ESP, and nothing of it in clear"):
+            assert wan.count(f"esp and src host {UCPE_3} and dst host {POP}") > 0
+            assert wan.count(f"({IN_CLEAR}) and not arp") == 0
 
     def test_3_the_service_packet_is_sent_to_the_gateway_in_vxlan_over_ipsec(
         self, lab: Lab, ordered: dict[str, Place]
     ) -> None:
         gateway = ordered[GATEWAY_A]
         with (
+            step("Server A sends to server B"),
             lab.capture("host-3:lan") as access,
             overheard(lab, "ucpe-3", "ipsec-vmsr-1") as encapsulated,
             assert_encrypted(lab, "ucpe-3:wan", secrets=[SECRET]),
             lab.capture("internet:pop") as between,
         ):
             say(lab, "host-3", B)
-        assert access.count(f"icmp[0] = 8 and dst host {B} and ether dst {gateway.mac}") == 3, access.frames("icmp")
-        assert encapsulated.inner(gateway.vni, f"{ECHOES} and udp[46:4] = 0x0a03000a") == 3
-        assert between.count(f"esp and src host {UCPE_3} and dst host {POP}") >= 3
-        assert not between.contains(SECRET)
+        with step("The packet goes to the gateway's MAC address"):
+            assert access.count(f"icmp[0] = 8 and dst host {B} and ether dst {gateway.mac}") == 3, access.frames("icmp")
+        with step("The uCPE puts it into VXLAN in IPsec, which is all that the Internet sees"):
+            assert encapsulated.inner(gateway.vni, f"{ECHOES} and udp[46:4] = 0x0a03000a") == 3
+            assert between.count(f"esp and src host {UCPE_3} and dst host {POP}") >= 3
+            assert not between.contains(SECRET)
 
     def test_4_the_vmsr_looks_up_the_route_asks_in_the_far_vni_and_sends_it_there(
         self, lab: Lab, ordered: dict[str, Place]
     ) -> None:
         """ "If there is none, it originates an ARP request": nothing was known of server B."""
         a, b = ordered[GATEWAY_A], ordered[GATEWAY_B]
-        route = lab["vmsr-1"].exec("ip", "route", "get", B, "from", A, "iif", f"br-{a.vni}")
-        assert f"dev br-{b.vni}" in route
+        with step("The vMSR has a route from site A's segment to site B's"):
+            route = lab["vmsr-1"].exec("ip", "route", "get", B, "from", A, "iif", f"br-{a.vni}")
+            assert f"dev br-{b.vni}" in route
         with (
+            step("Server A sends one packet to server B, of whom nothing is known"),
             overheard(lab, "vmsr-1", "ipsec-ucpe-3") as decrypted,
             overheard(lab, "vmsr-1", f"br-{a.vni}") as recovered,
             overheard(lab, "vmsr-1", f"br-{b.vni}") as egress,
             overheard(lab, "vmsr-1", "ipsec-ucpe-2") as encapsulated,
         ):
             say(lab, "host-3", B, 1)
-        assert decrypted.inner(a.vni, f"{ECHOES} and udp[46:4] = 0x0a03000a") == 1
-        assert recovered.count(f"icmp[0] = 8 and dst host {B} and ether dst {a.mac}") == 1
-        asked = egress.frames(f"arp[6:2] = 1 and arp[24:4] = 0x0a03000a and ether src {b.mac}")
-        assert len(asked) == 1, egress.frames("arp")
-        answered = egress.frames(f"arp[6:2] = 2 and arp[14:4] = 0x0a03000a and ether dst {b.mac}")
-        assert len(answered) == 1, egress.frames("arp")
-        sent = egress.frames(f"icmp[0] = 8 and src host {A} and ether src {b.mac}")
-        assert len(sent) == 1, egress.frames("icmp")
-        times = [float(frame.split()[0]) for frame in (*asked, *answered, *sent)]
-        assert times == sorted(times), "first the question, then the answer, then the packet"
-        assert encapsulated.inner(b.vni, f"{ARP_REQUESTS} and udp[54:4] = 0x0a03000a") == 1
-        assert encapsulated.inner(b.vni, f"{ARP_REPLIES} and udp[44:4] = 0x0a03000a") == 1
-        assert encapsulated.inner(b.vni, f"{ECHOES} and udp[46:4] = 0x0a03000a") == 1
-        assert encapsulated.inner(a.vni, "") == 0, "site A's VNI in site B's tunnel"
+        with step("The vMSR takes it out of IPsec and of VXLAN"):
+            assert decrypted.inner(a.vni, f"{ECHOES} and udp[46:4] = 0x0a03000a") == 1
+            assert recovered.count(f"icmp[0] = 8 and dst host {B} and ether dst {a.mac}") == 1
+        with step("It asks for server B by ARP, gets an answer, and then sends the packet"):
+            asked = egress.frames(f"arp[6:2] = 1 and arp[24:4] = 0x0a03000a and ether src {b.mac}")
+            assert len(asked) == 1, egress.frames("arp")
+            answered = egress.frames(f"arp[6:2] = 2 and arp[14:4] = 0x0a03000a and ether dst {b.mac}")
+            assert len(answered) == 1, egress.frames("arp")
+            sent = egress.frames(f"icmp[0] = 8 and src host {A} and ether src {b.mac}")
+            assert len(sent) == 1, egress.frames("icmp")
+            times = [float(frame.split()[0]) for frame in (*asked, *answered, *sent)]
+            assert times == sorted(times), "first the question, then the answer, then the packet"
+        with step("All three travel in VXLAN with the VNI of site B"):
+            assert encapsulated.inner(b.vni, f"{ARP_REQUESTS} and udp[54:4] = 0x0a03000a") == 1
+            assert encapsulated.inner(b.vni, f"{ARP_REPLIES} and udp[44:4] = 0x0a03000a") == 1
+            assert encapsulated.inner(b.vni, f"{ECHOES} and udp[46:4] = 0x0a03000a") == 1
+            assert encapsulated.inner(a.vni, "") == 0, "site A's VNI in site B's tunnel"
 
     def test_5_the_far_ucpe_delivers_it_in_the_local_vlan(self, lab: Lab, ordered: dict[str, Place]) -> None:
         gateway = ordered[GATEWAY_B]
         with (
+            step("Server A sends to server B, through IPsec to the far uCPE"),
             assert_encrypted(lab, "ucpe-2:wan", secrets=[SECRET]),
             lab.capture("internet:access-2") as wan,
             overheard(lab, "ucpe-2", "ipsec-vmsr-1") as decrypted,
@@ -162,14 +178,17 @@ class TestTheFiveSteps:
             lab.capture("host-2c:lan") as elsewhere,
         ):
             say(lab, "host-3", B)
-        assert wan.count(f"esp and src host {POP} and dst host {UCPE_2}") >= 3
-        assert decrypted.inner(gateway.vni, f"{ECHOES} and udp[46:4] = 0x0a03000a") == 3
-        for hop in (trunk, server):
-            delivered = f"vlan 30 and icmp and src host {A} and dst host {B}"
-            assert hop.count(f"ether src {gateway.mac} and ether dst {mac_of(lab, 'host-2b')} and {delivered}") == 3
-            assert hop.count(f"not vlan and host {A}") == 0
-        assert elsewhere.count(f"host {A} or host {B}") == 0
-        assert lab["host-2b"].reaches(A), "and back"
+        with step("The far uCPE takes it out of IPsec, and of VXLAN with the VNI of site B"):
+            assert wan.count(f"esp and src host {POP} and dst host {UCPE_2}") >= 3
+            assert decrypted.inner(gateway.vni, f"{ECHOES} and udp[46:4] = 0x0a03000a") == 3
+        with step("It delivers it in VLAN 30 and nowhere else"):
+            for hop in (trunk, server):
+                delivered = f"vlan 30 and icmp and src host {A} and dst host {B}"
+                assert hop.count(f"ether src {gateway.mac} and ether dst {mac_of(lab, 'host-2b')} and {delivered}") == 3
+                assert hop.count(f"not vlan and host {A}") == 0
+            assert elsewhere.count(f"host {A} or host {B}") == 0
+        with step("The way back is the same"):
+            assert lab["host-2b"].reaches(A)
 
 
 def test_hosts_ipsec_of_their_own_passes(lab: Lab, ordered: dict[str, Place]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from harness.evidence.steps import step
 from harness.lab import Lab, assert_encrypted
 from tests.scenarios.buying import Json, Shop, service
 from tests.scenarios.forgery import mac_of
@@ -90,16 +91,21 @@ class TestPlain:
 
     def test_1_the_ucpe_forwards_by_route_and_sends_it_in_ipsec_through_its_wan(self, lab: Lab, ordered: Ways) -> None:
         with (
+            step("Server A sends to server B, and its uCPE into IPsec through the WAN"),
             lab.capture("host-1:lan") as access,
             overheard(lab, "ucpe-1", ordered.here) as routed,
             assert_encrypted(lab, "ucpe-1:wan", secrets=[SECRET]) as wan,
         ):
             say(lab, "host-1", B)
-        assert access.count(f"{ECHO} and ether dst {mac_of(lab, 'ucpe-1')} and ip[8] = 64") == 3, access.frames("icmp")
-        assert routed.count(f"{ECHO} and ip[8] = 63") == 3, routed.frames()
-        assert routed.count(TUNNELLED) == 0
-        assert wan.count(f"udp dst port 4500 and dst host {POP} and ip[8] > 60") >= 3
-        assert wan.count(IN_CLEAR) == 0
+        with step("The uCPE forwards it by its routes, in no other tunnel"):
+            assert access.count(f"{ECHO} and ether dst {mac_of(lab, 'ucpe-1')} and ip[8] = 64") == 3, access.frames(
+                "icmp"
+            )
+            assert routed.count(f"{ECHO} and ip[8] = 63") == 3, routed.frames()
+            assert routed.count(TUNNELLED) == 0
+        with step("On the WAN it is in IPsec"):
+            assert wan.count(f"udp dst port 4500 and dst host {POP} and ip[8] > 60") >= 3
+            assert wan.count(IN_CLEAR) == 0
 
     def test_2_the_vmsr_decrypts_it_routes_it_and_encrypts_it_for_the_far_ucpe(self, lab: Lab, ordered: Ways) -> None:
         """ "According to the outer IP route" on both ways: the Internet sees the ends of the tunnels alone."""
@@ -110,14 +116,16 @@ class TestPlain:
             lab.capture("internet:access-3") as to_b,
         ):
             say(lab, "host-1", B)
-        assert from_a.count(f"udp and src host {NAT_1} and dst host {POP} and dst port 4500") >= 3
-        assert decrypted.count(f"{ECHO} and ip[8] = 63") == 3, decrypted.frames()
-        assert routed.count(f"{ECHO} and ip[8] = 62") == 3, routed.frames()
-        assert (decrypted.count(REPLY), routed.count(REPLY)) == (3, 3)
-        assert to_b.count(f"esp and src host {POP} and dst host {UCPE_3}") >= 3
-        for hop in (from_a, to_b):
-            assert hop.count(IN_CLEAR) == 0
-            assert not hop.contains(SECRET)
+        with step("The vMSR decrypts it and routes it"):
+            assert from_a.count(f"udp and src host {NAT_1} and dst host {POP} and dst port 4500") >= 3
+            assert decrypted.count(f"{ECHO} and ip[8] = 63") == 3, decrypted.frames()
+            assert routed.count(f"{ECHO} and ip[8] = 62") == 3, routed.frames()
+            assert (decrypted.count(REPLY), routed.count(REPLY)) == (3, 3)
+        with step("It encrypts it for the far uCPE"):
+            assert to_b.count(f"esp and src host {POP} and dst host {UCPE_3}") >= 3
+            for hop in (from_a, to_b):
+                assert hop.count(IN_CLEAR) == 0
+                assert not hop.contains(SECRET)
 
     def test_3_the_far_ucpe_decrypts_it_and_forwards_it_to_the_server(self, lab: Lab, ordered: Ways) -> None:
         with (
@@ -125,9 +133,13 @@ class TestPlain:
             lab.capture("host-3:lan") as server,
         ):
             say(lab, "host-1", B)
-        assert decrypted.count(f"{ECHO} and ip[8] = 62") == 3, decrypted.frames()
-        assert server.count(f"{ECHO} and ether src {mac_of(lab, 'ucpe-3')} and ip[8] = 61") == 3, server.frames("icmp")
-        assert server.count(REPLY) == 3
+        with step("The far uCPE decrypts it"):
+            assert decrypted.count(f"{ECHO} and ip[8] = 62") == 3, decrypted.frames()
+        with step("It forwards it to the server"):
+            assert server.count(f"{ECHO} and ether src {mac_of(lab, 'ucpe-3')} and ip[8] = 61") == 3, server.frames(
+                "icmp"
+            )
+            assert server.count(REPLY) == 3
 
     def test_what_is_of_neither_site_does_not_pass(self, lab: Lab, ordered: Ways) -> None:
         """Another source, and another target: the SAs are for two prefixes. Nor does it leave in clear."""
@@ -179,17 +191,17 @@ class TestGreInside:
             lab.capture("host-3:lan") as server,
         ):
             say(lab, "host-1", B)
-        # 1: routed, in GRE, in IPsec.
-        assert access.count(f"{ECHO} and ip[8] = 64") == 3
-        assert sent.count(ECHO_IN_GRE) == 3, sent.frames()
-        # 2: out of both, routed, and into both again.
-        assert decrypted.count(ECHO_IN_GRE) == 3, decrypted.frames()
-        assert (terminated.count(f"{ECHO} and ip[8] = 63"), routed.count(f"{ECHO} and ip[8] = 62")) == (3, 3)
-        assert sent_on.count(ECHO_IN_GRE) == 3, sent_on.frames()
-        # 3: out of both, and delivered.
-        assert arrived.count(ECHO_IN_GRE) == 3, arrived.frames()
-        assert server.count(f"{ECHO} and ether src {mac_of(lab, 'ucpe-3')} and ip[8] = 61") == 3
-        assert server.count(REPLY) == 3
+        with step("The uCPE forwards it by its routes, and sends it in GRE in IPsec"):
+            assert access.count(f"{ECHO} and ip[8] = 64") == 3
+            assert sent.count(ECHO_IN_GRE) == 3, sent.frames()
+        with step("The vMSR takes it out of both, forwards it, and sends it on in both"):
+            assert decrypted.count(ECHO_IN_GRE) == 3, decrypted.frames()
+            assert (terminated.count(f"{ECHO} and ip[8] = 63"), routed.count(f"{ECHO} and ip[8] = 62")) == (3, 3)
+            assert sent_on.count(ECHO_IN_GRE) == 3, sent_on.frames()
+        with step("The far uCPE takes it out of both, and delivers it"):
+            assert arrived.count(ECHO_IN_GRE) == 3, arrived.frames()
+            assert server.count(f"{ECHO} and ether src {mac_of(lab, 'ucpe-3')} and ip[8] = 61") == 3
+            assert server.count(REPLY) == 3
 
     def test_hosts_ipsec_of_their_own_passes(self, lab: Lab, ordered: Ways) -> None:
         hosts_speak_esp(lab, ordered)

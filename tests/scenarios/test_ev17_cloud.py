@@ -16,6 +16,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from harness.evidence.steps import step
 from harness.lab import Lab, assert_encrypted
 from harness.orchestrator import RefusedError
 from harness.wait import wait_for
@@ -147,13 +148,16 @@ def test_packets_travel_by_the_vmsr_in_ipsec_tunnel_mode(lab: Lab, acme: Shop) -
                 lab.capture("vpc-a:lan") as resource,
             ):
                 say(lab, host, VPC)
-            assert from_site.count(said) == 6, from_site.frames()
-            for hop in (interesting, resource):
-                assert hop.count(f"src host {address} and dst host {VPC} and {ASKS}") == 3, hop.frames()
-                assert hop.count(f"dst host {address} and src host {VPC} and {ANSWERS}") == 3, hop.frames()
-            esp = f"(esp or udp port 4500) and src host {POP} and dst host {cloud.address}"
-            assert outside.count(esp) >= 3, outside.frames()
-            assert outside.count("net 10.0.0.0/8 or net 172.16.0.0/12") == 0
+            with step("The vMSR takes it out of the site's tunnel"):
+                assert from_site.count(said) == 6, from_site.frames()
+            with step("The gateway decrypts it and the cloud gets it, and answers"):
+                for hop in (interesting, resource):
+                    assert hop.count(f"src host {address} and dst host {VPC} and {ASKS}") == 3, hop.frames()
+                    assert hop.count(f"dst host {address} and src host {VPC} and {ANSWERS}") == 3, hop.frames()
+            with step("By the interesting flow it goes into IPsec to the gateway, and nothing in clear"):
+                esp = f"(esp or udp port 4500) and src host {POP} and dst host {cloud.address}"
+                assert outside.count(esp) >= 3, outside.frames()
+                assert outside.count("net 10.0.0.0/8 or net 172.16.0.0/12") == 0
 
 
 def test_the_interesting_flow_and_nothing_else(lab: Lab, acme: Shop) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ from harness import build
 from harness.cli.output import CaptureOut
 from harness.lab import Lab
 from harness.paths import REPOSITORY
+from harness.wait import wait_for
 
 pytestmark = pytest.mark.topology("demo")
 LABCTL = [sys.executable, "-P", "-m", "harness.cli"]
@@ -45,3 +48,59 @@ def test_a_capture_of_many_links_is_decrypted_by_its_keys(lab: Lab, tmp_path: Pa
     assert tshark(tmp_path, *inner, keys=False) == [], "without the keys it must stay closed"
     assert tshark(tmp_path, *inner, keys=True)
     assert {file.stat().st_mode & 0o777 for file in (tmp_path / "wireshark").iterdir()} == {0o600}
+
+
+def charons_log(lab: Lab, box: str) -> str:
+    """Where it would tell keys, and what it is configured by."""
+    return lab[box].run("/bin/sh", "-c", "ls -A /run/ike-keys 2>&1; grep -c ike-keys /etc/strongswan.conf").stdout
+
+
+def renewed(lab: Lab, box: str, *how: str) -> None:
+    """Another IKE association with the POP takes the place of the one that is there."""
+    before = associations(lab, box)
+    lab[box].exec("swanctl", "--rekey", "--ike", "vmsr-1", *how)
+    wait_for(f"another association of {box}", lambda: len(associations(lab, box) - before) == 1, 20)
+    wait_for(f"the old one of {box} to go", lambda: not associations(lab, box) & before, 20)
+
+
+def associations(lab: Lab, box: str) -> set[str]:
+    return set(re.findall(r"([0-9a-f]{16})_i", lab[box].exec("swanctl", "--list-sas", "--ike", "vmsr-1")))
+
+
+def test_ike_is_decrypted_by_its_keys_and_boxes_keep_none(lab: Lab, tmp_path: Path) -> None:
+    untouched = charons_log(lab, "ucpe-1")
+    assert "No such file" in untouched
+    assert untouched.endswith("\n0\n")
+    options = ["-l", lab.name, "--output", str(tmp_path), "--filter", "udp port 500 or udp port 4500", "--decrypt"]
+    running = subprocess.Popen(
+        [*LABCTL, "capture", "ucpe-1:wan", *options], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
+    )
+    assert running.stdout is not None
+    assert running.stdout.readline().startswith("capturing on")
+    renewed(lab, "ucpe-1", "--reauth")
+    renewed(lab, "ucpe-1")
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=30)
+    assert running.returncode == 0
+    for exchange in (35, 36):  # IKE_AUTH, CREATE_CHILD_SA (RFC 7296, section 3.1)
+        of_it = f"isakmp.exchangetype == {exchange}"
+        assert tshark(tmp_path, "-Y", of_it, keys=False)
+        # A nonce or an authentication: what is in no header.
+        inside = ["-Y", f"{of_it} && (isakmp.nonce || isakmp.auth.data)"]
+        assert tshark(tmp_path, *inside, keys=False) == [], "without the keys it must stay closed"
+        assert tshark(tmp_path, *inside, keys=True)
+    assert charons_log(lab, "ucpe-1") == untouched
+
+
+def test_a_capture_that_is_killed_leaves_no_keys_in_boxes(lab: Lab, tmp_path: Path) -> None:
+    untouched = charons_log(lab, "ucpe-1")
+    running = subprocess.Popen(
+        [*LABCTL, "capture", "ucpe-1:wan", "-l", lab.name, "--output", str(tmp_path), "--decrypt"],
+        stdout=subprocess.PIPE, text=True, cwd=REPOSITORY,
+    )  # fmt: skip
+    assert running.stdout is not None
+    running.stdout.readline()
+    assert "log" in charons_log(lab, "ucpe-1")
+    running.kill()
+    running.communicate()
+    wait_for("the agent to have given back", lambda: charons_log(lab, "ucpe-1") == untouched, 10)

@@ -12,7 +12,8 @@ TEST = """'''EV-98: two things.'''
 def test_one_thing_holds():
     '''As LAB-05 asks; a < b.'''
     with step("first"):
-        pass
+        with step("inside it"):
+            pass
     with allure.step("then"):
         pass
 
@@ -30,7 +31,7 @@ def test_names_docstrings_steps_and_requirements_are_told(tmp_path: Path) -> Non
     (tmp_path / "lab/test_ev99_things.py").write_text(TEST)
     one, other = specified(tmp_path)
     assert (one["test"], one["about"], one["line"]) == ("one thing holds", "As LAB-05 asks; a < b.", 3)
-    assert one["steps"] == ["first", "then"]
+    assert one["steps"] == ["first", "inside it", "then"]
     assert one["requirements"] == ["LAB-05", "EV-98", "EV-99"]
     assert (other["test"], other["steps"], other["requirements"]) == ("also in classes", [], ["EV-98", "EV-99"])
     shown = page([one, other])

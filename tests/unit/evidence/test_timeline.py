@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 
 from lxml import etree
 
-from harness.evidence.timeline import Entry, _seconds, _short, of_calls, page
+from harness.evidence.orchestrated import News
+from harness.evidence.timeline import Entry, _seconds, _short, of_calls, of_marks, of_orders, page
 from harness.host.channel import Call
+from harness.lab.node import Mark
 
 BEGIN = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC).timestamp()
 
@@ -57,6 +59,7 @@ def test_what_the_test_did_is_told_without_input_and_what_it_polled_once() -> No
         Call(
             BEGIN + 5.5, 0.1, "node.power_off", {"node": {"name": "ucpe-1", "binds": []}, "plugged": []}, outcome=None
         ),
+        Call(BEGIN + 5.75, 2.04, "node.run", run, outcome={"status": 0}),
         Call(BEGIN + 9, 0.1, "node.run", run, outcome={"status": 0}),
     ]
     assert [(entry.at - BEGIN, entry.who, entry.text) for entry in of_calls(calls, BEGIN, BEGIN + 6)] == [
@@ -65,6 +68,7 @@ def test_what_the_test_did_is_told_without_input_and_what_it_polled_once() -> No
         (4, "node.run", "ucpe-1 swanctl --list-sas → exit status 1"),
         (5, "node.run", "ucpe-1 swanctl --list-sas → TimeoutError: no answer"),
         (5.5, "node.power_off", "ucpe-1 → done"),
+        (5.75, "node.run", "ucpe-1 swanctl --list-sas → exit status 0, 2.0 s"),
     ]
 
 
@@ -78,3 +82,18 @@ def test_of_json_the_message_comes_first_and_a_level_that_matters() -> None:
     assert _short(line.replace("error", "info")) == "step failed order=17"
     assert _short('{"a": 1}') == '{"a": 1}'
     assert _short("12[IKE] sending DPD request") == "12[IKE] sending DPD request"
+
+
+def test_load_and_orders_are_told_apart_from_what_services_say() -> None:
+    marks = [Mark(BEGIN - 5, "host-1", "load", "of a test before"), Mark(BEGIN + 1, "host-1", "load", "2000 packets/s")]
+    entries = [
+        *of_marks(marks, BEGIN),
+        *of_orders([News(BEGIN + 2, "1f2e3d4c", "placed for acme: add site-to-site")]),
+        Entry(BEGIN + 3, "host-1", "iperf3", "refused"),
+    ]
+    parsed = etree.HTML(page("a test", entries, BEGIN))
+    assert [(row.get("class"), row[1].text, row[3].text) for row in parsed.iter("tr")] == [
+        ("load", "host-1", "2000 packets/s"),
+        ("load", "order", "placed for acme: add site-to-site"),
+        ("bad", "host-1", "refused"),
+    ]

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from harness.evidence import failure, timeline, witness
+from harness.evidence import difference, failure, orchestrated, timeline, witness
 from harness.evidence.failure import Exhibit
 from harness.lab import Lab
 
@@ -19,8 +19,13 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> witness.Witness:
     numbers = iter(range(1, 9))
     monkeypatch.setattr(failure, "look", lambda lab: [Exhibit("look", str(next(numbers)))])
     monkeypatch.setattr(timeline, "gather", lambda lab, since: [])
+    monkeypatch.setattr(orchestrated, "orders", lambda lab, since: [])
     place = SimpleNamespace(captures=tmp_path, folder=tmp_path)
-    return witness.Witness(cast("Lab", SimpleNamespace(place=place, agent=SimpleNamespace(calls=[]))), "test_x")
+    monkeypatch.setattr(difference, "taken", lambda lab: {"host-1": {"services": ("down: http",)}})
+    broken = [{"what": {"text": "cut on host-1:lan"}}]
+    agent = SimpleNamespace(calls=[])
+    lab = SimpleNamespace(place=place, agent=agent, marks=[], faults_in_effect=lambda: broken)
+    return witness.Witness(cast("Lab", lab), "test_x", {"host-1": {"services": ("run: http",)}})
 
 
 def looks(seen: witness.Witness) -> list[str]:
@@ -46,6 +51,14 @@ def test_what_goes_wrong_in_tidying_up_takes_nothing_away(seen: witness.Witness)
     seen.see(RuntimeError("a fixture's end"))
     seen.failed(RuntimeError("a fixture's end"))
     assert looks(seen) == ["1"]
+
+
+def test_what_is_not_as_it_was_comes_first(seen: witness.Witness) -> None:
+    seen.failed(AssertionError("it"))
+    assert seen.seen[0] == Exhibit(
+        "what is not as it was",
+        "on purpose: cut on host-1:lan\n=== host-1 services\n- run: http\n+ down: http\n",
+    )
 
 
 def test_a_lab_that_cannot_be_looked_at_hides_no_failure(

@@ -1,0 +1,138 @@
+"""What of a lab is not as it was when it was ready: the lines that came and went, node by node.
+
+Only what stays by itself is compared: no counters, no times, no numbers that the next start gives anew.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from harness.host.channel import AgentError, AgentLost
+from harness.lab import Lab, Node
+
+State = Mapping[str, tuple[str, ...]]
+"""Of a node: its lines by what they are about."""
+Baseline = Mapping[str, State]
+"""By node."""
+
+_AT_ONCE = 4
+_MARK = "=== "
+_OUTPUT = 400
+"""Lines that the difference has at most: whoever looks for a cause reads no more."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A command, which of its lines say nothing, and what in the others does not."""
+
+    command: str
+    lines: str = "$^"
+    parts: str = "$^"
+
+
+_IN_BOXES = "[ ! -S /run/charon.vici ] ||"
+_LOOKS = {
+    "links": Look(
+        "ip -d -o link",
+        parts=r"^\d+: |@if\d+| link-netns(id)? \S+| numtxqueues .*| mode DEFAULT|\\|"
+        r" (group|qlen|brd|promiscuity|allmulti|minmtu|maxmtu|mcast_\w+|nf_call_\w+|vlan_stats\w+|fdb_\w+) \S+|"
+        r" (hello|tcn|topology_change|gc)_timer +\S+",
+    ),
+    "addresses": Look("ip -o address show scope global", parts=r"^\d+: |\\.*"),
+    "routes": Look(
+        "ip route show table all; ip -6 route show table all",
+        lines=r"fe80|ff00::|table local|expires",
+        parts=r" pref medium| metric 1024",
+    ),
+    "rules": Look("ip rule; ip -6 rule"),
+    "policies": Look(f"{_IN_BOXES} ip xfrm policy list nosock", lines=r"^\s+(tmpl|proto|mark)"),
+    "associations": Look(f"{_IN_BOXES} ip xfrm state list nokeys", lines=r"^\s"),
+    "filter": Look("nft -s list ruleset", parts=r" (expires|timeout) \w+"),
+    "bridges": Look(
+        "for one in /sys/class/net/*/bridge; do [ ! -d $one ] || { bridge vlan show; bridge link show; break; }; done",
+        parts=r"^\d+: |@if\d+",
+    ),
+    "neighbours": Look("ip neigh show nud permanent"),
+    "queues": Look("tc qdisc show", parts=r" [0-9a-f]+:| refcnt \d+"),
+    "settings": Look(
+        "grep -s . /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding "
+        "/proc/sys/net/ipv4/conf/*/rp_filter /proc/sys/net/ipv6/conf/*/disable_ipv6",
+        parts=r"^/proc/sys/net/",
+    ),
+    "services": Look("sv status /etc/service/*", parts=r"\(pid \d+\) |\d+s|; run: log.*|/etc/service/"),
+    "programs": Look(
+        "ps axo stat,args", lines=r"^(Z|\S+ +(\[|ps |/bin/sh -c\b|runsv|svlogd|STAT))", parts=r"^[^T]\S* +|\b\d{2,}\b"
+    ),
+    "sockets": Look("ss -Hltun", lines=r":[3-6]\d{4} ", parts=r"(UNCONN|LISTEN) +\d+ +\d+ +|  .*"),
+    "names": Look("cat /etc/resolv.conf /etc/hosts"),
+    "clock": Look("date +%s"),
+    "disk": Look("df -P /", lines="^Filesystem"),
+}
+_ANY_ORDER = ("associations", "programs", "sockets", "settings", "neighbours")
+# One program, because entering a node costs more than most of them.
+_SCRIPT = "\n".join(f"echo '{_MARK}{what}'\n{look.command}" for what, look in _LOOKS.items())
+_SLACK = 5.0
+_FULL = 99
+
+
+def taken(lab: Lab) -> Baseline:
+    """What is there now. A node that cannot be asked says so."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return dict(zip(lab.nodes, pool.map(_state, lab.nodes.values()), strict=True))
+
+
+def _state(node: Node) -> State:
+    try:
+        said = node.run("/bin/sh", "-c", f"exec 2>/dev/null\n{_SCRIPT}", timeout=20).stdout
+    except (AgentError, AgentLost, OSError, TimeoutError) as error:
+        return {"power": (f"no answer: {error}",)}
+    return read(said, time.time())
+
+
+def read(said: str, asked: float) -> State:
+    """What a node said, without what is never twice the same. `asked` is when, by the clock of whoever did."""
+    parts = (part.partition("\n") for part in said.removeprefix(_MARK).split(f"\n{_MARK}"))
+    found = {what: tuple(_kept(_LOOKS[what], text.splitlines())) for what, _, text in parts}
+    found |= {what: tuple(sorted(set(found[what]))) for what in _ANY_ORDER if what in found}
+    found["clock"] = tuple(_clock(float(line) - asked) for line in found.get("clock", ()))
+    found["disk"] = tuple("full" if _used(line) >= _FULL else "has room" for line in found.get("disk", ()))
+    return found
+
+
+def _kept(look: Look, lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        if line.strip() and not re.search(look.lines, line):
+            yield re.sub(" +", " ", re.sub(look.parts, "", line)).rstrip()
+
+
+def _clock(off: float) -> str:
+    return "right" if abs(off) < _SLACK else f"wrong by about {round(off, -1):g} s"
+
+
+def _used(line: str) -> int:
+    """Percent, by df."""
+    return int(line.split()[4].rstrip("%"))
+
+
+def told(before: Baseline, now: Baseline) -> str:
+    """The lines that went (-) and came (+), with the node and what they are about; empty when nothing did."""
+    lines = list(_lines(before, now))
+    more = [f"… and {len(lines) - _OUTPUT} lines more"] if len(lines) > _OUTPUT else []
+    return "".join(f"{line}\n" for line in (*lines[:_OUTPUT], *more))
+
+
+def _lines(before: Baseline, now: Baseline) -> Iterator[str]:
+    for node, state in now.items():
+        if "power" in state:
+            yield from (f"{_MARK}{node}", *(f"+ {line}" for line in state["power"]))
+            continue
+        for what, lines in state.items():
+            was = before.get(node, {}).get(what, ())
+            changed = [line for line in difflib.ndiff(was, lines) if line[0] in "+-"]
+            if changed:
+                yield from (f"{_MARK}{node} {what}", *changed)
