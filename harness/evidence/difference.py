@@ -37,11 +37,14 @@ class Look:
 
 _IN_BOXES = "[ ! -S /run/charon.vici ] ||"
 _LOOKS = {
+    # Links that a box makes anew get other addresses, and other numbers in what is derived of them.
     "links": Look(
         "ip -d -o link",
         parts=r"^\d+: |@if\d+| link-netns(id)? \S+| numtxqueues .*| mode DEFAULT|\\|"
-        r" (group|qlen|brd|promiscuity|allmulti|minmtu|maxmtu|mcast_\w+|nf_call_\w+|vlan_stats\w+|fdb_\w+) \S+|"
-        r" (hello|tcn|topology_change|gc)_timer +\S+",
+        r" (qlen|brd|promiscuity|allmulti|minmtu|maxmtu|mcast_\w+|nf_call_\w+|vlan_stats\w+|fdb_\w+|port_id|"
+        r"port_no|designated_\w+|root_\w+|bridge_id|topology_change\w*|config_pending|group_fwd_\w+) \S+|"
+        r" link/ether \S+(?=.* (vxlan id|vrf table|dummy) )|"
+        r" (hello|tcn|topology_change|gc|hold|message_age|forward_delay)_timer +\S+",
     ),
     "addresses": Look("ip -o address show scope global", parts=r"^\d+: |\\.*"),
     "routes": Look(
@@ -50,7 +53,7 @@ _LOOKS = {
         parts=r" pref medium| metric 1024",
     ),
     "rules": Look("ip rule; ip -6 rule"),
-    "policies": Look(f"{_IN_BOXES} ip xfrm policy list nosock", lines=r"^\s+(tmpl|proto|mark)"),
+    "policies": Look(f"{_IN_BOXES} ip xfrm policy list nosock", lines=r"^\s+(tmpl|proto|mark)", parts=r" priority \d+"),
     "associations": Look(f"{_IN_BOXES} ip xfrm state list nokeys", lines=r"^\s"),
     "filter": Look("nft -s list ruleset", parts=r" (expires|timeout) \w+"),
     "bridges": Look(
@@ -73,7 +76,7 @@ _LOOKS = {
     "clock": Look("date +%s"),
     "disk": Look("df -P /", lines="^Filesystem"),
 }
-_ANY_ORDER = ("associations", "programs", "sockets", "settings", "neighbours")
+_ANY_ORDER = ("policies", "associations", "programs", "sockets", "settings", "neighbours")
 # One program, because entering a node costs more than most of them.
 _SCRIPT = "\n".join(f"echo '{_MARK}{what}'\n{look.command}" for what, look in _LOOKS.items())
 _SLACK = 5.0
