@@ -72,6 +72,13 @@ def test_what_the_test_did_is_told_without_input_and_what_it_polled_once() -> No
     ]
 
 
+def test_of_a_node_that_is_described_the_name_is_told() -> None:
+    off = {"node": {"name": "ucpe-1", "env": {"PASSWORD": "a secret"}}, "plugged": []}
+    (told,) = of_calls([Call(BEGIN + 1, 0.1, "node.power_off", off, outcome=None)], BEGIN, BEGIN + 2)
+    assert (told.who, told.text.split()[0]) == ("node.power_off", "ucpe-1")
+    assert "secret" not in told.text
+
+
 def test_svlogds_time_is_utc() -> None:
     assert _seconds("2026-11-22_12:00:01.50000") == BEGIN + 1.5
 
