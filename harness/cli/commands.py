@@ -251,14 +251,13 @@ def doctor(as_json: bool) -> None:
     "-n",
     "--jobs",
     type=click.IntRange(1, 64),
-    show_default="the processors, and of labs half as many more",
+    default=testing.JOBS,
+    show_default="the processors, at most 8",
     help="Tests at once; each has labs of its own.",
 )
 @click.option("--engine", type=click.Choice(ENGINES), help="What makes the labs' nodes (default: native).")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def test(
-    reuse: str | None, only: tuple[str, ...], jobs: int | None, engine: str | None, arguments: tuple[str, ...]
-) -> int:
+def test(reuse: str | None, only: tuple[str, ...], jobs: int, engine: str | None, arguments: tuple[str, ...]) -> int:
     """Prove it: lint, types, unit tests (also in the nodes' own Debian), then packets in labs made for the purpose.
 
     ARGUMENTS go to pytest.

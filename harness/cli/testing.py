@@ -17,12 +17,8 @@ from harness.cli.reporter import reporter
 from harness.paths import REPOSITORY, SOURCES
 
 PARTS = ("lint", "types", "unit", "lab")
-
 RESULTS = REPOSITORY / "allure-results"
-_PROCESSORS = len(os.sched_getaffinity(0))
-_LAB_GIB = 4
-"""What a worker's lab host and its browser may take."""
-JOBS = min(_PROCESSORS, 8)
+JOBS = min(len(os.sched_getaffinity(0)), 8)
 
 # What runs in nodes is typed and tested where nodes run it: the C libraries it needs exist only there.
 _NODE_PACKAGES = ("yangkit", "stackkit", "element", "identity", "manager", "controller", "gro", "portal")
@@ -33,11 +29,6 @@ _TOOLS = "tools"
 _NOTHING_SELECTED = 5
 
 
-def lab_jobs(processors: int, gib: float) -> int:
-    """Labs at once: they wait a third of their time, for what takes its time in the real world too."""
-    return max(1, min(processors + (processors + 1) // 2, int(gib // _LAB_GIB), 12))
-
-
 @dataclass(frozen=True)
 class Run:
     """What `labctl test` was asked: the lab to reuse, the engine that makes labs, how many tests at once, and the
@@ -45,15 +36,13 @@ class Run:
     """
 
     reuse: str | None
-    jobs: int | None
-    """Tests at once; None for as many as this machine can take."""
+    jobs: int
     arguments: Sequence[str]
     engine: str | None = None
 
-    def at_once(self, distribution: str, by_itself: int = JOBS) -> list[str]:
+    def at_once(self, distribution: str) -> list[str]:
         """Arguments for pytest-xdist; none when the tests share one lab or run one by one."""
-        jobs = self.jobs or by_itself
-        return [] if jobs == 1 else [f"-n{jobs}", f"--dist={distribution}"]
+        return [] if self.jobs == 1 else [f"-n{self.jobs}", f"--dist={distribution}"]
 
 
 def _tool(*argv: str) -> int:
@@ -101,8 +90,7 @@ def _prepare() -> None:
 
 
 def _lab(run: Run) -> int:
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    where = ["--lab", run.reuse] if run.reuse else run.at_once("loadgroup", lab_jobs(_PROCESSORS, memory))
+    where = ["--lab", run.reuse] if run.reuse else run.at_once("loadgroup")
     where += ["--lab-engine", run.engine] if run.engine else []
     folders = [
         folder

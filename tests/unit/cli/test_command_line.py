@@ -15,7 +15,6 @@ import click
 import pytest
 from click.shell_completion import ShellComplete
 
-from harness.cli import testing
 from harness.cli.__main__ import main
 from harness.cli.commands import labctl
 from harness.cli.completing import VARIABLE
@@ -191,13 +190,6 @@ def test_colours_are_for_terminals_that_want_them() -> None:
 )
 def test_exit_statuses_are_as_documented(arguments: list[str], status: int) -> None:
     assert subprocess.run([*PYTHON, *arguments], capture_output=True, check=False, cwd=REPOSITORY).returncode == status
-
-
-@pytest.mark.parametrize(
-    ("processors", "gib", "labs"), [(1, 64, 2), (2, 24, 3), (2, 8, 2), (8, 64, 12), (64, 512, 12), (2, 2, 1)]
-)
-def test_labs_at_once_are_what_processors_and_memory_bear(processors: int, gib: float, labs: int) -> None:
-    assert testing.lab_jobs(processors, gib) == labs
 
 
 def test_a_machine_that_is_refused_is_status_3(tmp_path: Path) -> None:
