@@ -28,19 +28,24 @@ from tests.lab.remains import abandoned_interfaces, traces
 
 HOST_2 = "10.2.0.10"
 SECONDS = 90
-PHASES = {"local": {"up": 1.5, "test": 4.0, "down": 1.0}, "lab-kernel": {"up": 4.0, "test": 5.0, "down": 2.0}}
-"""Kind of lab host → what runs, and how long it takes at most until somebody is killed."""
+PHASES = {"local": {"up": 1.5, "test": 2.0, "down": 1.0}, "lab-kernel": {"up": 4.0, "test": 3.0, "down": 2.0}}
+"""Kind of lab host → what runs, and seconds until somebody is killed at most; of a test, from its beginning."""
 VICTIMS = ("labctl", "everybody", "agent", "host")
 """The command alone; with all that it has started, as a closed terminal does; the agent; the lab host."""
 
-# Borrows all the time, of each kind something: captures, cables, the management network, power, clocks.
+# Borrows all the time, of each kind something: captures, cables, the management network, power, clocks. It ends by
+# itself, because the agent that is killed may be another's, who was just about to end.
 TEST = """
+import time
+from pathlib import Path
 import pytest
 from harness.faults import Clock, Cut, Power
 
 @pytest.mark.topology("plain")
 def test_borrows(lab):
-    while True:
+    Path(f"{lab.name}.begun").touch()
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
         with lab.capture("host-2:lan"), lab.fault(Cut("host-1:lan")), lab.without_management():
             lab["host-1"].run("true")
         with lab.fault(Power("router"), Cut("host-2:lan")):
@@ -77,15 +82,24 @@ class Life:
         with (self.folder / f"{self.name}.log").open("w") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", *command], stdout=log, stderr=log, text=True, cwd=self.folder,
-                start_new_session=True, env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+                start_new_session=True, env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONFAULTHANDLER": "1"},
             )  # fmt: skip
+
+    def end(self, process: subprocess.Popen[str]) -> int:
+        """Its status. One that hangs says where."""
+        try:
+            return process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)
+            process.wait()
+            pytest.fail(f"{self.told()}\n{self.name} hangs")
 
     def said(self) -> str:
         return (self.folder / f"{self.name}.log").read_text()
 
     def do(self, command: str) -> None:
         """A command that must succeed. A lab that was gone already needs no `down`."""
-        status = self.start(command).wait(SECONDS)
+        status = self.end(self.start(command))
         self.story.append(f"{command}: {status}")
         if command == "down" and status == 1:
             assert f"there is no lab '{self.name}'" in self.said(), self.told()
@@ -99,12 +113,16 @@ class Life:
         """Start something and kill somebody at some moment; what is started may end by itself before."""
         moment = self.generator.uniform(0, PHASES[self.kind][phase])
         self.story.append(f"{victim} killed {moment:.3f} s into {phase}")
+        begun = self.folder / f"{self.name}.begun"
+        begun.unlink(missing_ok=True)
         process = self.start(phase)
+        if phase == "test":
+            wait_for("the test to begin", lambda: process.poll() is not None or begun.exists(), SECONDS)
         try:
             process.wait(moment)
         except subprocess.TimeoutExpired:
             wait_for(f"{victim} to be there", lambda: process.poll() is not None or self._hit(victim, process), SECONDS)
-            process.wait(SECONDS)
+            self.end(process)
         self.story.append(str(process.returncode))
 
     def _hit(self, victim: str, process: subprocess.Popen[str]) -> bool:
@@ -139,8 +157,6 @@ class Life:
     def live(self, rounds: int) -> None:
         """A kill in each phase in turn, then what comes next."""
         for phase in islice(cycle(PHASES[self.kind]), rounds):
-            if phase != "up":
-                self.do("up")
             self.kill(phase, self.generator.choice(VICTIMS))
             if phase == "down" and self.generator.random() < 0.5:
                 self.do("down")
