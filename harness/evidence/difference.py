@@ -91,10 +91,12 @@ def taken(lab: Lab) -> Baseline:
 
 def _state(node: Node) -> State:
     try:
-        said = node.run("/bin/sh", "-c", f"exec 2>/dev/null\n{_SCRIPT}", timeout=20).stdout
+        done = node.run("/bin/sh", "-c", f"exec 2>/dev/null\n{_SCRIPT}", timeout=20)
     except (AgentError, AgentLost, OSError, TimeoutError) as error:
         return {"power": (f"no answer: {error}",)}
-    return read(said, time.time())
+    if not done.stdout:  # it could not be entered
+        return {"power": (f"no answer: {done.stderr.strip()}",)}
+    return read(done.stdout, time.time())
 
 
 def read(said: str, asked: float) -> State:

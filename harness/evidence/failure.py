@@ -124,6 +124,7 @@ def _state(node: Node) -> str:
     """One text per node; what cannot be asked any more (no power) is evidence too."""
     script = "\n".join(f"echo '=== {name}: '\n{{ {command}; }} 2>&1" for name, command in _LOOKS.items())
     try:
-        return node.run("/bin/sh", "-c", script, timeout=20).stdout
+        done = node.run("/bin/sh", "-c", script, timeout=20)
+        return done.stdout or f"no answer: {done.stderr.strip()}"
     except UNREACHABLE as error:
         return f"no answer: {error}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from lxml import etree
 from yangkit.errors import RpcError
 
+from harness.host.channel import AgentError
 from harness.lab.lab import Lab
 from harness.lab.netconf import session
 
@@ -51,7 +52,7 @@ async def _ask(lab: Lab, box: str) -> list[Tunnel | Silent]:
     try:
         async with await session(lab, box, seconds=_SECONDS) as client:
             data = await client.get(_FILTER)
-    except (OSError, TimeoutError, RpcError) as error:
+    except (AgentError, OSError, TimeoutError, RpcError) as error:  # AgentError: it stands still
         return [Silent(box, str(error) or type(error).__name__)]
     return [_read(box, entry) for entry in data.iter(f"{{{_IPSEC}}}conn-entry")]
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from harness.evidence.difference import read, told
+from types import SimpleNamespace
+from typing import cast
+
+from harness.evidence.difference import _state, read, told
+from harness.lab import Node
+from harness.lab.node import Result
 
 READY = {"ucpe-1": {"routes": ("default via 192.0.2.1", "10.1.0.0/24 dev lan"), "clock": ("right",)}}
 
@@ -72,3 +77,10 @@ def test_what_stopped_stands_still_is_full_or_has_another_time_is_one() -> None:
         "- has room",
         "+ full",
     ]
+
+
+def test_a_node_that_cannot_be_entered_says_nothing_of_itself() -> None:
+    def run(*argv: str, timeout: float) -> Result:
+        return Result("a", argv, 1, "", "no such container\n")
+
+    assert _state(cast("Node", SimpleNamespace(run=run))) == {"power": ("no answer: no such container",)}
