@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from harness.agent import ports, volumes
+from harness.agent import ports
 from harness.agent.places import CGROUPS, CLOCKS, CRUN_STATE, DISK, FAULTS, LINES, NETNS, NODES
 
 _OURS = re.compile(r"p\d+[ab]|m\d+")
 
 
 def leftovers() -> list[str]:
-    """One line for each namespace, link, container, mount, loop device, cgroup, fault or folder that is still there."""
+    """One line for each namespace, link, container, mount, cgroup, fault or folder of a node that is still there."""
     found = [f"network namespace {entry.name}" for entry in _entries(NETNS)]
     for link in ports.netlink().get_links():
         name = link.get_attr("IFLA_IFNAME")
@@ -26,7 +26,6 @@ def leftovers() -> list[str]:
     found += [f"state of link {entry.stem}" for entry in _entries(LINES) if entry.suffix == ".json"]
     found += [f"clock of node {entry.name}" for entry in _entries(CLOCKS)]
     found += [f"mount {line.split()[4]}" for line in _mountinfo() if str(NODES) in line]
-    found += [f"loop device of {file}" for file in volumes.attached() if file.startswith(f"{DISK}/")]
     found += [f"cgroup {entry.name}" for entry in _entries(CGROUPS) if entry.is_dir()]
     return found
 

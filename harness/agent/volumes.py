@@ -7,7 +7,6 @@ the lab's disk would bound nothing: overlayfs writes with the rights of the lab 
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from pathlib import Path
@@ -32,16 +31,8 @@ def unmount(file: Path, place: Path) -> None:
     """Returns when nobody holds it any more: the mounts of a node that was killed end a moment after its processes."""
     if os.path.ismount(place):
         run("umount", str(place))
-        wait_for(f"{file} to be let go", lambda: str(file) not in attached(), _SECONDS, interval=0.005)
-
-
-def attached() -> list[str]:
-    """The files behind this kernel's loop devices."""
-    found = []
-    for device in Path("/sys/block").glob("loop*/loop/backing_file"):
-        with contextlib.suppress(OSError):  # it goes at this moment
-            found.append(device.read_text().strip())
-    return found
+        # By the file itself: another lab on this kernel has files of the same name.
+        wait_for(f"{file} to be let go", lambda: not run("losetup", "--associated", str(file)), _SECONDS, interval=0.01)
 
 
 def _make(file: Path, size: int) -> None:
