@@ -70,7 +70,7 @@ class KeptHost(ABC):
             self._write(known)
             self._starting.touch()
             # A host that was killed lets go of its disk a moment later; two at once would break it.
-            wait_for(f"the last host of {self.place.name} to leave its disk", self._disk_is_free, _DISK_SECONDS)
+            wait_for(f"the last host of {self.place.name} to leave its disk", self.disk_is_free, _DISK_SECONDS)
             (self.place.folder / "host.ready").unlink(missing_ok=True)
             self.place.log.unlink(missing_ok=True)
             inherited = self._prepare(taken)
@@ -131,7 +131,7 @@ class KeptHost(ABC):
         return []
 
     @abstractmethod
-    def _disk_is_free(self) -> bool:
+    def disk_is_free(self) -> bool:
         """Whether nobody writes to the lab's disk, as a host does that is not dead yet."""
 
     @abstractmethod
@@ -179,10 +179,10 @@ class KeptHost(ABC):
         return found
 
     def _loops(self) -> list[str]:
-        """Loop devices over files of the lab's."""
-        found = []
-        for loop in Path("/sys/block").glob("loop*/loop/backing_file"):
-            with contextlib.suppress(OSError):  # it is gone meanwhile
-                if loop.read_text().startswith(f"{self.place.folder}/"):
-                    found.append(loop.parts[3])
-        return found
+        """Loop devices over the lab's disk. Not by its path: the kernel tells that as the lab host has it."""
+        disk = self.place.folder / DISK
+        if not disk.exists():
+            return []
+        argv = ["losetup", "--associated", str(disk), "--output", "NAME", "--noheadings"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=True)
+        return [Path(name).name for name in done.stdout.split()]

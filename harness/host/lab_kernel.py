@@ -50,7 +50,7 @@ class LabKernel(KeptHost):
             "ADDRESS": str(taken.host_address),
         }
 
-    def _disk_is_free(self) -> bool:
+    def disk_is_free(self) -> bool:
         """A lab kernel locks what it writes to."""
         files = [self.place.folder / name for name in (DISK, DIFFERENCES)]
         return all(_is_free(file) for file in files if file.exists())

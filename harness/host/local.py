@@ -35,7 +35,7 @@ class Local(KeptHost):
             fresh.rename(disk)
         return []
 
-    def _disk_is_free(self) -> bool:
+    def disk_is_free(self) -> bool:
         return not self._loops()
 
     def _namespaces(self) -> list[str]:

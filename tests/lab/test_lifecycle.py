@@ -19,6 +19,7 @@ from harness import lab as labs
 from harness import topology as topologies
 from harness.build.progress import Silent
 from harness.host import keeper, open_host
+from harness.host.local import Local
 from harness.host.slot import SLOTS, Slot
 from harness.lab import Lab, LabError
 from harness.lab.lifecycle import Timings
@@ -175,6 +176,16 @@ def test_a_closed_or_killed_host_leaves_nobody_who_talks_to_it(name: str, kind: 
     (folder / "host.json").unlink()
     assert labs.down(name) == []
     assert traces(name) == []
+    lab.close()
+
+
+def test_a_running_host_holds_its_disk(name: str) -> None:
+    """Whoever starts the next one waits for that: two hosts on one disk would break it."""
+    lab = bring_up(name, "local")
+    assert isinstance(lab.host, Local)
+    assert not lab.host.disk_is_free()
+    lab.host.stop()
+    wait_for("the disk to be let go", lab.host.disk_is_free, 10)
     lab.close()
 
 
