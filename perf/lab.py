@@ -98,7 +98,7 @@ def measure_floor(name: str, rounds: Rounds) -> None:
     images = build.ensure(sorted({describe.image_of(node) for node in wanted.nodes.values()}))
     kind, _ = choose(wanted.requires, local_capabilities())
     with tempfile.TemporaryDirectory(prefix="floor-") as folder:
-        host = make_host(kind, LabPlace("floor", Path(folder)))
+        host = make_host(kind, LabPlace("floor", Path(folder)), nodes=len(wanted.nodes))
         begun = time.monotonic()
         host.start()
         spent = {"boot": time.monotonic() - begun}

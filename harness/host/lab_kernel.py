@@ -19,7 +19,8 @@ from harness.host.rootfs import Rootfs
 from harness.host.slot import Slot
 from harness.wait import wait_for
 
-MEMORY = "3G"
+_MEMORY, _MORE, _FEW = 3072, 64, 32
+"""MiB: what a lab has, and more for each node beyond the first few; a box takes 55. Taken only as it is used."""
 SETTINGS = "ssh"
 """The folder of the lab's with keys and settings of SSH."""
 
@@ -27,9 +28,10 @@ SETTINGS = "ssh"
 class LabKernel(KeptHost):
     kind = "lab-kernel"
 
-    def __init__(self, place: LabPlace, rootfs: Rootfs, kernel: Path) -> None:
+    def __init__(self, place: LabPlace, rootfs: Rootfs, kernel: Path, nodes: int) -> None:
         super().__init__(place, rootfs)
         self._kernel = kernel
+        self._nodes = nodes
 
     @property
     def _settings(self) -> Path:
@@ -46,7 +48,7 @@ class LabKernel(KeptHost):
             "KERNEL": str(self._kernel),
             # The last processor first: the first is where harness, load and browsers run.
             "CPU": str(processors[-1 - taken.index % len(processors)]),
-            "MEMORY": MEMORY,
+            "MEMORY": f"{_MEMORY + _MORE * max(0, self._nodes - _FEW)}M",
             "ADDRESS": str(taken.host_address),
         }
 

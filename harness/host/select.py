@@ -24,12 +24,16 @@ def rootfs(image: str, disk: Path | None) -> Rootfs:
     return Rootfs(build.ensure([image])[image].layers, cache_dir() / "layers", image, disk)
 
 
-def make_host(kind: str, place: LabPlace, image: str = HOST_IMAGE, disk: Path | None = None) -> KeptHost:
-    """A lab host of some kind; `image` is its own root file system, `disk` what its disk starts as (else empty)."""
+def make_host(
+    kind: str, place: LabPlace, image: str = HOST_IMAGE, disk: Path | None = None, nodes: int = 0
+) -> KeptHost:
+    """A lab host of some kind; `image` is its own root file system, `disk` what its disk starts as (else empty). A
+    kernel of its own that is started gets memory for so many `nodes`.
+    """
     if kind == "local":
         return Local(place, rootfs(image, disk))
     if kind == "lab-kernel":
-        return LabKernel(place, rootfs(image, disk), build.kernel())
+        return LabKernel(place, rootfs(image, disk), build.kernel(), nodes)
     raise HostError(f"there is no kind of lab host {kind!r}; choose one of {', '.join(HOST_KINDS)}")
 
 

@@ -74,7 +74,7 @@ def up(
         with timings.phase("images"):
             images = _images(topology, known, progress)
             disk = first_disk(known.engine, images, known.host, progress)
-        lab_host = make_host(known.host, known.place, HOST_IMAGES[known.engine], disk)
+        lab_host = make_host(known.host, known.place, HOST_IMAGES[known.engine], disk, len(topology.nodes))
         tell("starting the lab host")
         with timings.phase("host"):
             known.place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
