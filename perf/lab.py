@@ -35,7 +35,8 @@ from perf.statistics import LEAST_ROUNDS, Comparison, Series, medians
 RESULTS = Path(__file__).parent / "results"
 # Seconds, warm. `up` ends when the orchestrator says that every site is up.
 UP_BOUND, DOWN_BOUND = 30.0, 5.0
-_SECONDS = 120
+_SECONDS = 900
+"""After which a command hangs."""
 _PHASE = re.compile(r"([a-z]+) (\d+\.\d+)")
 
 
@@ -80,8 +81,8 @@ def _labctl(*arguments: str) -> tuple[float, str]:
 
 
 def measure_ours(name: str, rounds: Rounds) -> None:
-    """One `up` and one `down` of a lab of its own."""
-    lab = f"perf-{name}-{os.getpid()}"
+    """One `up` and one `down` of a lab of its own. `name` is a topology's, or its file."""
+    lab = f"perf-{Path(name).name.partition('.')[0]}-{os.getpid()}"
     try:
         seconds, output = _labctl("up", name, "--name", lab)
         rounds.up.append(seconds)
@@ -97,7 +98,7 @@ def measure_floor(name: str, rounds: Rounds) -> None:
     images = build.ensure(sorted({describe.image_of(node) for node in wanted.nodes.values()}))
     kind, _ = choose(wanted.requires, local_capabilities())
     with tempfile.TemporaryDirectory(prefix="floor-") as folder:
-        host = make_host(kind, LabPlace("floor", Path(folder)))
+        host = make_host(kind, LabPlace("floor", Path(folder)), nodes=len(wanted.nodes))
         begun = time.monotonic()
         host.start()
         spent = {"boot": time.monotonic() - begun}

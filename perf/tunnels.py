@@ -8,7 +8,8 @@ decides, and says the median:
 
 - *forwarding*, TCP from a host to the Internet's server and back (iperf3, Mbit/s): ours, by hand;
 - *tunnel up*: from the NETCONF commit that brings the connection until its SAs are there, beside `swanctl --initiate`
-  and a NETCONF commit that changes a description;
+  and a NETCONF commit that changes a description (*acknowledged*: until the answer to that commit, which may come after
+  the tunnel, for the box looks once more whether all is as it was told);
 - *one more site*, once: from the order until it is completed, which is when GRO has seen the controller's probe cross
   the new tunnel; less what its devices take: the two commits (POP and box) and the tunnel.
 """
@@ -148,21 +149,27 @@ class Benchmark:
                 await box.commit()
                 committed = await self._committed(box, self._description())
                 with ThreadPoolExecutor(1) as pool:
-                    up_now = self._listening(pool)
+                    seen = self._listening(pool)
                     begun = time.monotonic()
                     await self._committed(box, f'<ipsec xmlns="{_IPSEC}">{connection}</ipsec>')
-                    await asyncio.get_running_loop().run_in_executor(None, up_now.result)
-                return {"commit": committed, "tunnel": time.monotonic() - begun}
+                    acknowledged = time.monotonic() - begun
+                    tunnel = await asyncio.wrap_future(seen) - begun
+                return {"commit": committed, "tunnel": tunnel, "acknowledged": acknowledged}
         finally:
             self.lab["stack"].exec("sv", "cont", "controller")
 
-    def _listening(self, pool: ThreadPoolExecutor) -> Future[str]:
-        """Is done when the box's daemon says that a child SA is up, to a listener that is there before anything is."""
+    def _listening(self, pool: ThreadPoolExecutor) -> Future[float]:
+        """When the box's daemon says that a child SA is up, to a listener that is there before anything is."""
         box = self.lab["ucpe-1"]
         listener = shlex.join(["/opt/element/bin/python", "-c", _ESTABLISHED])
         box.sh(f"rm -f {_SAID} {_SAID}.listening; {listener} < /dev/null > /run/established.log 2>&1 &")
         self.lab.wait_until("ucpe-1", f"file:{_SAID}.listening", 20)
-        return pool.submit(lambda: box.exec("cat", _SAID, timeout=60))
+
+        def seen() -> float:
+            box.exec("cat", _SAID, timeout=60)
+            return time.monotonic()
+
+        return pool.submit(seen)
 
     @staticmethod
     def _description() -> str:
@@ -256,7 +263,7 @@ def run(count: int, seconds: int, seed: int, name: str) -> dict[str, Any]:
         "subject": conditions.subject(),
         "weather": skies,
         "comparisons": [one.as_json() for one in benchmark.rounds.comparisons()],
-        "parts": {part: Series.of(values[part]).as_json() for part in ("commit", "by hand", "order")},
+        "parts": {part: Series.of(values[part]).as_json() for part in ("commit", "by hand", "acknowledged", "order")},
         "one more site over its devices": {
             **over.as_json(), "bound": SITE_MOST_SECONDS, "kept": over.median <= SITE_MOST_SECONDS
         },

@@ -16,6 +16,7 @@ from typing import Any
 
 from harness.agent import audit, containers, links
 from harness.agent.commands import set_up
+from harness.agent.exclusive import making
 from harness.agent.places import CLOCKS, DISK, NETNS
 from harness.agent.shell import ToolError
 from harness.agent.world import World, each, make_management, plug_management
@@ -38,6 +39,11 @@ def build(world: World, deploy: dict[str, str], start: list[str]) -> None:
     """Have containerlab deploy topologies of its own format (name → text), give power to the nodes `start` that were
     made before, plug in all that have power, and set up those that are not yet.
     """
+    with making():
+        _build(world, deploy, start)
+
+
+def _build(world: World, deploy: dict[str, str], start: list[str]) -> None:
     CLOCKS.mkdir(parents=True, exist_ok=True)
     for name, topology in deploy.items():
         FOLDER.mkdir(parents=True, exist_ok=True)
@@ -94,6 +100,11 @@ def _set_up(node: dict[str, Any]) -> None:
         set_up(node)
         done.parent.mkdir(exist_ok=True)
         done.touch()
+
+
+def set_up_nodes() -> int:
+    """How many nodes have power and are through their `exec`."""
+    return len({entry.stem for entry in _READY.glob("*")})
 
 
 def _containerlab(*arguments: str) -> None:

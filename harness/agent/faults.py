@@ -80,6 +80,11 @@ def active() -> list[Fault]:
     return sorted(found, key=lambda entry: entry["since"]["monotonic"])
 
 
+def without_power() -> set[str]:
+    """The nodes that a fault keeps without power."""
+    return {effect["node"] for entry in active() for effect in entry["effects"] if effect["kind"] == "power"}
+
+
 def reassert(node: str) -> None:
     """A node has power again, and with it new processes and a new cgroup: it suffers again from what it suffered."""
     with exclusive():

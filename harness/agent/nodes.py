@@ -1,4 +1,4 @@
-"""Nodes as crun containers: overlay over the image's layers, on the lab's own disk."""
+"""Nodes as crun containers: overlay over the image's layers, on the lab's own disk or one of the node's."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from harness.agent import bundle, clocks
-from harness.agent.places import CGROUPS, DISK, NODES
+from harness.agent import bundle, clocks, volumes
+from harness.agent.exclusive import making
+from harness.agent.places import CGROUPS, CRUN_STATE, DISK, NETNS, NODES
 from harness.agent.shell import ToolError, run
 
 Node = dict[str, Any]
+_PID = "pid"
 _CGROUP2_CONTROLLERS = Path("/sys/fs/cgroup/cgroup.controllers")
 
 
@@ -22,26 +25,36 @@ def cgroups() -> bool:
     return {"cpu", "memory"} <= set(_CGROUP2_CONTROLLERS.read_text().split())
 
 
-def crun(*arguments: str, timeout: float | None = 30) -> str:
+def crun(*arguments: str, timeout: float | None = 30, handles: Collection[int] = ()) -> str:
     manager = "cgroupfs" if cgroups() else "disabled"
-    return run("crun", "--cgroup-manager", manager, *arguments, timeout=timeout)
+    return run("crun", "--cgroup-manager", manager, *arguments, timeout=timeout, handles=handles)
 
 
 def states() -> dict[str, dict[str, Any]]:
-    """What crun knows: name → {"status", "pid"}. A node without power is not in it."""
-    listed = json.loads(crun("list", "--format", "json") or "[]") or []
-    return {entry["id"]: {"status": entry["status"], "pid": entry["pid"]} for entry in listed}
+    """Name → {"status", "pid"} of each node that has power."""
+    folders = NODES.iterdir() if NODES.is_dir() else ()
+    found = {folder.name: pid(folder.name) for folder in folders}
+    return {name: {"status": "running", "pid": first} for name, first in found.items() if first}
 
 
 def pid(node: str) -> int:
-    """Its first process as the lab host numbers it; 0 without power."""
-    state = states().get(node)
-    return state["pid"] if state is not None and state["status"] in ("running", "paused") else 0
+    """Its first process as the lab host numbers it; 0 without power.
+
+    crun is not asked: it would look at all nodes, and take longer the more there are. What a killed crun left half made
+    has no process; a number that is another's by now is in another network namespace.
+    """
+    try:
+        found = int((NODES / node / _PID).read_text())
+        return found if Path(f"/proc/{found}/ns/net").samefile(NETNS / node) else 0
+    except (OSError, ValueError):
+        return 0
 
 
 def boot(node: Node) -> None:
     """Mount the node's file systems and start its first process. Its network namespace is there already."""
     folder = NODES / node["name"]
+    if (CRUN_STATE / node["name"]).exists():
+        halt(node["name"])
     root = _mount_root(node, folder)
     (folder / "config.json").write_text(json.dumps(bundle.config(clocks.dressed(node), root, cgroups())))
     console = DISK / node["name"] / "console.log"
@@ -49,8 +62,8 @@ def boot(node: Node) -> None:
         # crun hands its own output to the container, so the log is inherited and not piped.
         done = subprocess.run(
             ["crun", "--cgroup-manager", "cgroupfs" if cgroups() else "disabled", "--log", str(folder / "crun.log"),
-             "run", "--detach", "--bundle", str(folder), node["name"]],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=60, check=False,
+             "run", "--detach", "--bundle", str(folder), "--pid-file", str(folder / _PID), node["name"]],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=60, check=False, pass_fds=making.handles,
         )  # fmt: skip
     if done.returncode != 0:
         raise ToolError(f"crun could not start {node['name']}: {(folder / 'crun.log').read_text().strip()}")
@@ -59,8 +72,11 @@ def boot(node: Node) -> None:
 def _mount_root(node: Node, folder: Path) -> Path:
     root = folder / "root"
     root.mkdir(parents=True, exist_ok=True)
+    layer = DISK / node["name"]
+    if node.get("disk"):
+        volumes.mount(layer / "disk.img", node["disk"], folder / "disk")
+        layer = folder / "disk"
     if not os.path.ismount(root):
-        layer = DISK / node["name"]
         for part in ("upper", "work"):
             (layer / part).mkdir(parents=True, exist_ok=True)
         lower = ":".join(node["layers"])
@@ -72,13 +88,14 @@ def _mount_root(node: Node, folder: Path) -> Path:
 def halt(name: str) -> None:
     """Cut the power: every process of the node dies at once, nothing is synced on its behalf."""
     try:
-        crun("delete", "--force", name)
+        crun("delete", "--force", name, handles=making.handles)
     except ToolError as error:
         if "does not exist" not in str(error):
             raise
     root = NODES / name / "root"
     if os.path.ismount(root):
         run("umount", str(root))
+    volumes.unmount(DISK / name / "disk.img", NODES / name / "disk")
     shutil.rmtree(NODES / name, ignore_errors=True)
 
 

@@ -17,7 +17,7 @@ def holds(node: str, condition: str) -> bool:
         return False
     kind, _, value = condition.partition(":")
     if kind == "tcp":
-        return _listens(pid, int(value))
+        return int(value) in _listening(pid)
     if kind == "file":
         return Path(f"/proc/{pid}/root{value}").exists()
     if kind == "ping":
@@ -26,10 +26,17 @@ def holds(node: str, condition: str) -> bool:
     raise ValueError(f"unknown condition {condition!r}; use tcp:PORT, file:/PATH or ping:ADDRESS")
 
 
-def _listens(pid: int, port: int) -> bool:
+def listening(node: str) -> list[int]:
+    """TCP ports on which somebody listens in a node."""
+    pid = runtime().pid(node)
+    return sorted(_listening(pid)) if pid else []
+
+
+def _listening(pid: int) -> set[int]:
+    found = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
             local, state = line.split()[1], line.split()[3]
-            if state == _LISTEN and int(local.rpartition(":")[2], 16) == port:
-                return True
-    return False
+            if state == _LISTEN:
+                found.add(int(local.rpartition(":")[2], 16))
+    return found

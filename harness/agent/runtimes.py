@@ -12,7 +12,7 @@ _DOCKER = Path("/etc/sv/dockerd")
 
 class Runtime(Protocol):
     def states(self) -> dict[str, dict[str, Any]]:
-        """Name → {"status", "pid"} of each node that is there; one that has power has the status `running`."""
+        """Name → {"status", "pid"} of each node that is there; one that has power is `running` or `paused`."""
 
     def pid(self, node: str) -> int:
         """Its first process as the lab host numbers it; 0 without power."""

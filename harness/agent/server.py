@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -62,6 +62,19 @@ def operations(borrowed: Borrowed) -> dict[str, Operation]:
     def cut_management() -> None:
         borrowed.take("cut management", lambda: links.set_management(False), ("plug management", {}))
 
+    def make(world: World, later: Collection[str] = ()) -> dict[str, float]:
+        spent, started = build(world, later, faults.without_power())
+        for name in started:
+            faults.reassert(name)
+        return spent
+
+    def make_deployed(world: World, deploy: dict[str, str], start: list[str]) -> None:
+        dark = faults.without_power()
+        started = [name for name in start if name not in dark]
+        deployed.build(world, deploy, started)
+        for name in started:
+            faults.reassert(name)
+
     def power_on(node: dict[str, Any], plugged: list[links.Link]) -> None:
         power.on(node, plugged)
         faults.reassert(node["name"])
@@ -74,9 +87,9 @@ def operations(borrowed: Borrowed) -> dict[str, Operation]:
         "ping": lambda: "pong",
         "pid": os.getpid,
         "probe": probe.probe,
-        "build": build,
+        "build": make,
         "demolish": demolish,
-        "deployed.build": deployed.build,
+        "deployed.build": make_deployed,
         "deployed.settle": deployed.settle,
         "docker.load": containers.load,
         "docker.leave_disk": containers.leave_disk,
@@ -85,6 +98,8 @@ def operations(borrowed: Borrowed) -> dict[str, Operation]:
         "node.power_on": power_on,
         "node.states": runtimes.states,
         "node.ready": ready.holds,
+        "node.listening": ready.listening,
+        "nodes.set_up": power.set_up_nodes,
         "fault.begin": begin_fault,
         "fault.end": end_fault,
         "fault.active": faults.active,

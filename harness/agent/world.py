@@ -16,6 +16,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from harness.agent import audit, links, namespaces, nodes, ports
 from harness.agent.commands import set_up
+from harness.agent.exclusive import making
 from harness.agent.places import DISK, MANAGEMENT_BRIDGE, NODES
 
 World = dict[str, Any]
@@ -23,26 +24,31 @@ _PARALLEL = 4
 _READY = "set-up"
 
 
-def build(world: World, later: Collection[str] = ()) -> dict[str, float]:
-    """Namespaces, links, nodes, then the commands of the topology's `exec`. Returns seconds per phase.
+def build(world: World, later: Collection[str] = (), dark: Collection[str] = ()) -> tuple[dict[str, float], list[str]]:
+    """Namespaces, links, nodes, then the commands of the topology's `exec`. Returns seconds per phase, and the names
+    of the nodes that got power.
 
-    The nodes `later` are plugged in but get no power, until a build without them.
+    The nodes `later` are plugged in but get no power, until a build without them; those that are `dark` stay as
+    `power_off` left them.
     """
     spent: dict[str, float] = {}
-    with _timed(spent, "namespaces"):
-        make_management(world["management"]["bridge_address"])
-        for node in world["nodes"]:
-            namespaces.create(node["name"])
-    with _timed(spent, "links"):
-        for node in world["nodes"]:
-            plug_management(node)
-        for link in world["links"]:
-            links.plug(link)
-    with _timed(spent, "nodes"):
-        running = nodes.states()
-        each(_boot, [node for node in world["nodes"] if node["name"] not in {*running, *later}])
-        each(_set_up, [node for node in world["nodes"] if node["name"] in running])
-    return spent
+    wanted = [node for node in world["nodes"] if node["name"] not in dark]
+    with making():
+        with _timed(spent, "namespaces"):
+            make_management(world["management"]["bridge_address"])
+            for node in wanted:
+                namespaces.create(node["name"])
+        with _timed(spent, "links"):
+            for node in wanted:
+                plug_management(node)
+            for link in world["links"]:
+                links.plug(link)
+        with _timed(spent, "nodes"):
+            running = nodes.states()
+            start = [node for node in wanted if node["name"] not in {*running, *later}]
+            each(_boot, start)
+            each(_set_up, [node for node in wanted if node["name"] in running])
+    return spent, [node["name"] for node in start]
 
 
 def demolish(world: World) -> list[str]:
@@ -89,6 +95,11 @@ def _set_up(node: dict[str, Any]) -> None:
     if not done.exists():
         set_up(node)
         done.touch()
+
+
+def set_up_nodes() -> int:
+    """How many nodes have power and are through their `exec`."""
+    return len(list(NODES.glob(f"*/{_READY}")))
 
 
 def make_management(address: str) -> None:

@@ -1,10 +1,11 @@
-"""Telling people what is being built and for how long: a live line on a terminal, plain lines elsewhere."""
+"""Telling people what is being done and for how long: a live line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, TextIO
 
@@ -12,12 +13,18 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+Tell = Callable[[str], None]
+"""Takes the news of one thing."""
+
 
 class Progress(Protocol):
     """Receives what happens; called from several threads."""
 
     def step(self, what: str, text: str) -> None:
         """`what` (an image) has begun `text`."""
+
+    def news(self, what: str, text: str) -> None:
+        """Where `what` (a lab) stands now; may be told again and again, and not all of it is shown."""
 
     def done(self, what: str, text: str) -> None:
         """`what` is finished; `text` says how."""
@@ -29,16 +36,24 @@ class Silent:
     def step(self, what: str, text: str) -> None:
         del what, text
 
+    def news(self, what: str, text: str) -> None:
+        del what, text
+
     def done(self, what: str, text: str) -> None:
         del what, text
 
 
+_SELDOM = 3.0
+"""Seconds between two lines of news where they stay."""
+
+
 class Lines:
-    """One line an event, with the seconds since the start."""
+    """One line an event, with the seconds since the start; of news a line now and then, none of what is over soon."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stderr
         self.start = time.monotonic()
+        self.told: dict[str, tuple[str, float]] = {}
         self.lock = threading.Lock()
 
     def _write(self, what: str, text: str) -> None:
@@ -48,12 +63,21 @@ class Lines:
     def step(self, what: str, text: str) -> None:
         self._write(what, text)
 
+    def news(self, what: str, text: str) -> None:
+        now = time.monotonic()
+        with self.lock:
+            before, at = self.told.get(what, ("", self.start))
+            if text == before or now - at < _SELDOM:
+                return
+            self.told[what] = (text, now)
+        self._write(what, text)
+
     def done(self, what: str, text: str) -> None:
         self._write(what, text)
 
 
 class Terminal:
-    """A live table of what is under way; finished images scroll above it. Use it as a context manager."""
+    """A live table of what is under way; what is finished scrolls above it. Use it as a context manager."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -83,6 +107,12 @@ class Terminal:
         with self.lock:
             begun = self.active[what][1] if what in self.active else now
             self.active[what] = (text, begun, now)
+
+    def news(self, what: str, text: str) -> None:
+        now = time.monotonic()
+        with self.lock:
+            before, begun, since = self.active.get(what, ("", now, now))
+            self.active[what] = (text, begun, since if text == before else now)
 
     def done(self, what: str, text: str) -> None:
         with self.lock:

@@ -74,12 +74,11 @@ def up(topology: str, name: str | None, host: str | None, engine: str | None, no
     """
     loaded = topologies.load(topology)
     timings = Timings()
-    with (
-        reporter() as progress,
-        labs.up(
+    with reporter() as progress:
+        lab = labs.up(
             loaded, name=name, host=host, engine=engine, orders=not no_orders, progress=progress, timings=timings
-        ) as lab,
-    ):
+        )
+    with lab:
         told = status_out(lab, loaded)
         if as_json:
             return print_json(told)

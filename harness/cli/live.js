@@ -5,15 +5,17 @@ const units = ["bit/s", "kbit/s", "Mbit/s", "Gbit/s"];
 
 function rate(bits) {
   let unit = 0;
-  while (bits >= 1000 && unit < units.length - 1) { bits /= 1000; unit += 1; }
-  return bits ? `${bits >= 100 ? bits.toFixed(0) : bits.toPrecision(2)} ${units[unit]}` : "";
+  while (bits >= 999.5 && unit < units.length - 1) { bits /= 1000; unit += 1; }
+  return bits ? `${bits.toFixed(bits < 9.95 ? 1 : 0)} ${units[unit]}` : "";
 }
 
 const state = document.getElementById("state");
+const picture = document.querySelector("svg");
 const source = new EventSource("/events");
 source.onmessage = (event) => {
   const news = JSON.parse(event.data);
   state.textContent = `live, ${new Date().toLocaleTimeString()}`;
+  picture.classList.remove("stale");
   for (const text of document.querySelectorAll("[data-end]")) {
     text.textContent = rate(news.sent[text.dataset.end] || 0);
   }
@@ -25,4 +27,7 @@ source.onmessage = (event) => {
     drawn.setAttribute("class", `tunnel ${now ? now.state : "unknown"}`);
   }
 };
-source.onerror = () => { state.textContent = "no connection; is the lab still there?"; };
+source.onerror = () => {
+  state.textContent = "no connection; is the lab still there?";
+  picture.classList.add("stale");
+};

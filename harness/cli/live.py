@@ -21,7 +21,7 @@ from typing import Any
 
 from harness import lab as labs
 from harness.cli.graphing import drawn, tunnels_of
-from harness.cli.options import console
+from harness.cli.options import INTERRUPTED, console
 from harness.graph.svg import STYLE, picture
 from harness.host.channel import AgentError, AgentLost
 from harness.lab import Lab
@@ -30,7 +30,11 @@ from harness.lab.rates import Meter
 _EVERY = 1.0
 _TUNNELS_EVERY = 3.0
 _SCRIPT = Path(__file__).with_name("live.js").read_text(encoding="utf-8")
-_PAGE_STYLE = "body { margin: 1em; font-family: Helvetica, Arial, sans-serif } svg { width: 100%; height: auto }"
+_PAGE_STYLE = """
+body { margin: 1em; font-family: Helvetica, Arial, sans-serif }
+svg { width: 100%; height: auto }
+.stale { opacity: .4 }
+"""
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
@@ -140,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def serve(name: str, port: int) -> int:
-    """Until Ctrl-C (then KeyboardInterrupt), also of a script that starts it in the background."""
+    """Until Ctrl-C, also of a script that starts it in the background; the exit status."""
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, signal.default_int_handler)
     with labs.attach(name) as lab:
@@ -157,6 +161,8 @@ def serve(name: str, port: int) -> int:
                 server.daemon_threads = True
                 console.print(f"http://127.0.0.1:{server.server_port}/   (Ctrl-C ends it)")
                 server.serve_forever(poll_interval=0.2)
+        except KeyboardInterrupt:
+            return INTERRUPTED
         finally:
             watched.end()
     return 0

@@ -21,6 +21,8 @@ from harness.lab.record import read
 from harness.paths import TOPOLOGIES
 
 DEFAULT = "demo"
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, also where that is the way to end."""
 _WIDE = 160
 """Columns where nobody looks: a table that is cut to a terminal's width is of no use to a program."""
 

@@ -25,6 +25,7 @@ _LOOKS = {
     "nft": "nft list ruleset",
     "bridges": "bridge -d link; bridge fdb; bridge vlan",
     "neighbours": "ip neigh",
+    "limits": "cd /sys/fs/cgroup && grep -s . cpu.max cpu.stat memory.max memory.peak memory.events; df -h /",
     "processes": "ps axf -o pid,stat,etimes,args",
     "logs": "tail -n 400 $(find /var/log -name current -o -name '*.log' | sort) /dev/null",
 }

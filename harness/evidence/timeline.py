@@ -111,7 +111,9 @@ def _told(call: Call) -> str:
     values = (
         f"{key} {value}" for key, value in call.arguments.items() if key in _PLAIN and isinstance(value, str | int)
     )
-    what = " ".join(filter(None, [call.arguments.get("node", ""), argv, *values]))
+    node = call.arguments.get("node", "")
+    name = node["name"] if isinstance(node, dict) else node
+    what = " ".join(filter(None, [name, argv, *values]))
     if isinstance(call.outcome, Exception):
         end = f"{type(call.outcome).__name__}: {call.outcome}"
     elif isinstance(call.outcome, dict) and "status" in call.outcome:

@@ -86,12 +86,13 @@ def _link(parent: Element, index: int, a: tuple[Endpoint, Box], b: tuple[Endpoin
     SubElement(
         parent, "path", {"class": "wire", "data-link": str(index), "d": f"M{_xy(start)} L{_xy(stop)}"}
     )  # fmt: skip
-    for end, here, there in ((end_a, start, stop), (end_b, stop, start)):
+    # One rate above and one below the wire, for cables that are shorter than two of them.
+    for end, here, there, beside in ((end_a, start, stop, -18), (end_b, stop, start, 13)):
         long = hypot(there[0] - here[0], there[1] - here[1]) or 1
         x, y = (here[axis] + (there[axis] - here[axis]) * min(0.35, 26 / long) for axis in (0, 1))
         _text(parent, x, y - 5, end.interface, "small")
         # What this end sends: a live page fills it in.
-        _text(parent, x, y + 13, "", "rate", **{"data-end": str(end)})
+        _text(parent, x, y + beside, "", "rate", **{"data-end": str(end)})
 
 
 def _tunnel(parent: Element, a: Box, b: Box, tunnel: Drawn) -> None:

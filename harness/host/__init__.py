@@ -6,6 +6,6 @@ of its own) and `lab-kernel` (User-Mode Linux, for kernels that lack what a topo
 """
 
 from harness.host.base import HostError, LabHost, LabPlace
-from harness.host.select import HOST_KINDS, choose, make_host, open_host
+from harness.host.select import HOST_KINDS, choose, end_unknown, make_host, open_host
 
-__all__ = ["HOST_KINDS", "HostError", "LabHost", "LabPlace", "choose", "make_host", "open_host"]
+__all__ = ["HOST_KINDS", "HostError", "LabHost", "LabPlace", "choose", "end_unknown", "make_host", "open_host"]

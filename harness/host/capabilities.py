@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 from harness.build import digest
+from harness.host import keeper
 from harness.host.base import LabPlace
 from harness.host.select import make_host
 from harness.paths import labs_dir, state_dir
 
+_TRIAL = ".probe."
+"""Folders of trials begin so; the process that makes the trial follows."""
 _PROBE = Path(__file__).parents[1] / "agent" / "probe.py"
 
 
@@ -36,9 +40,18 @@ def local_capabilities(*, again: bool = False) -> dict[str, str]:
     return outcome
 
 
+def _sweep() -> None:
+    """End the trials of those that were killed in the middle."""
+    for folder in labs_dir().glob(f"{_TRIAL}*"):
+        if not Path("/proc", folder.name.removeprefix(_TRIAL)).exists():
+            keeper.kill(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _probe() -> dict[str, str]:
     """Try in a lab host of this kernel that exists for the moment of the trial."""
-    host = make_host("local", LabPlace("probe", labs_dir() / f".probe.{os.getpid()}"))
+    _sweep()
+    host = make_host("local", LabPlace("probe", labs_dir() / f"{_TRIAL}{os.getpid()}"))
     try:
         host.start()
         agent = host.agent()

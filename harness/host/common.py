@@ -20,6 +20,9 @@ from harness.paths import REPOSITORY
 from harness.wait import DeadlineError, wait_for
 
 READY_SECONDS = 20
+_VANISH_SECONDS = 3
+_DISK_SECONDS = 20
+DISK = "disk.img"
 DIFFERENCES = "disk.cow"
 """In a lab's folder: what its disk has other than the one that it started as (see `keeper.sh`)."""
 
@@ -64,8 +67,10 @@ class KeptHost(ABC):
             ours.callback(holder.close)
             disk = str(self.rootfs.disk) if self.rootfs.disk else None
             known = {"kind": self.kind, "slot": taken.index, "image": self.rootfs.image, "disk": disk}
-            self._record.write_text(json.dumps(known))
+            self._write(known)
             self._starting.touch()
+            # A host that was killed lets go of its disk a moment later; two at once would break it.
+            wait_for(f"the last host of {self.place.name} to leave its disk", self.disk_is_free, _DISK_SECONDS)
             (self.place.folder / "host.ready").unlink(missing_ok=True)
             self.place.log.unlink(missing_ok=True)
             inherited = self._prepare(taken)
@@ -81,6 +86,12 @@ class KeptHost(ABC):
         except (DeadlineError, HostError) as error:
             self.stop()
             raise HostError(f"the lab host of {self.place.name} did not come up: {error}\n{self._said()}") from error
+
+    def _write(self, known: dict[str, object]) -> None:
+        """Whole or not at all: whoever starts it may be killed here."""
+        fresh = self._record.with_suffix(".new")
+        fresh.write_text(json.dumps(known))
+        fresh.rename(self._record)
 
     def first_disk(self) -> Path | None:
         """What the lab's disk starts as; once it keeps only what differs from that, it stays with it."""
@@ -120,6 +131,10 @@ class KeptHost(ABC):
         return []
 
     @abstractmethod
+    def disk_is_free(self) -> bool:
+        """Whether nobody writes to the lab's disk, as a host does that is not dead yet."""
+
+    @abstractmethod
     def _connect(self, taken: Slot) -> None:
         """Make the management network reach the lab host."""
 
@@ -146,18 +161,28 @@ class KeptHost(ABC):
         )
 
     def leftovers(self) -> list[str]:
-        folder = str(self.place.folder)
+        """The kernel takes namespaces, mounts and loop devices apart some moments after their last process."""
+        with contextlib.suppress(DeadlineError):
+            wait_for("nothing to be left", lambda: not self._left(), _VANISH_SECONDS)
+        return self._left()
+
+    def _left(self) -> list[str]:
         found = []
         if self.running():
             found.append(f"lab host process {keeper.find(self.place.folder)}")
-        if self._record.exists():
-            free = not slot.held(self.slot)
-            if free and cable.exists(self.slot.device):
-                found.append(f"interface {self.slot.device}")
+        if self._record.exists() and slot.abandoned(self.slot):
+            found.append(f"interface {self.slot.device}")
         for line in Path("/proc/self/mountinfo").read_text().splitlines():
-            if folder in line:
+            if str(self.place.folder) in line:
                 found.append(f"mount {line.split()[4]}")
-        for loop in Path("/sys/block").glob("loop*/loop/backing_file"):
-            if folder in loop.read_text():
-                found.append(f"loop device {loop.parts[3]}")
+        found += [f"loop device {name}" for name in self._loops()]
         return found
+
+    def _loops(self) -> list[str]:
+        """Loop devices over the lab's disk. Not by its path: the kernel tells that as the lab host has it."""
+        disk = self.place.folder / DISK
+        if not disk.exists():
+            return []
+        argv = ["losetup", "--associated", str(disk), "--output", "NAME", "--noheadings"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=True)
+        return [Path(name).name for name in done.stdout.split()]

@@ -61,7 +61,10 @@ def inside(folder: Path) -> int | None:
     outer = find(folder)
     if outer is None:
         return None
-    children = Path(f"/proc/{outer}/task/{outer}/children").read_text().split()
+    try:
+        children = Path(f"/proc/{outer}/task/{outer}/children").read_text().split()
+    except OSError:  # it ended meanwhile
+        return None
     return int(children[0]) if children else None
 
 

@@ -6,6 +6,7 @@ https://docs.kernel.org/virt/uml/user_mode_linux_howto_v2.html.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 from pathlib import Path
@@ -13,24 +14,32 @@ from pathlib import Path
 from harness.host import cable, ssh
 from harness.host.base import HostError, LabPlace
 from harness.host.channel import Agent
-from harness.host.common import KeptHost
+from harness.host.common import DIFFERENCES, DISK, KeptHost
 from harness.host.rootfs import Rootfs
 from harness.host.slot import Slot
 from harness.wait import wait_for
 
-MEMORY = "3G"
+_MEMORY, _MORE, _FEW = 3072, 64, 32
+"""MiB: what a lab has, and more for each node beyond the first few; a box takes 55. Taken only as it is used."""
+SETTINGS = "ssh"
+"""The folder of the lab's with keys and settings of SSH."""
 
 
 class LabKernel(KeptHost):
     kind = "lab-kernel"
 
-    def __init__(self, place: LabPlace, rootfs: Rootfs, kernel: Path) -> None:
+    def __init__(self, place: LabPlace, rootfs: Rootfs, kernel: Path, nodes: int) -> None:
         super().__init__(place, rootfs)
         self._kernel = kernel
+        self._nodes = nodes
+
+    @property
+    def _settings(self) -> Path:
+        return self.place.folder / SETTINGS
 
     @property
     def _ssh_config(self) -> Path:
-        return self.place.folder / "ssh" / "config"
+        return self._settings / "config"
 
     def _environment(self, taken: Slot) -> dict[str, str]:
         processors = sorted(os.sched_getaffinity(0))
@@ -39,12 +48,18 @@ class LabKernel(KeptHost):
             "KERNEL": str(self._kernel),
             # The last processor first: the first is where harness, load and browsers run.
             "CPU": str(processors[-1 - taken.index % len(processors)]),
-            "MEMORY": MEMORY,
+            "MEMORY": f"{_MEMORY + _MORE * max(0, self._nodes - _FEW)}M",
             "ADDRESS": str(taken.host_address),
         }
 
+    def disk_is_free(self) -> bool:
+        """A lab kernel locks what it writes to."""
+        files = [self.place.folder / name for name in (DISK, DIFFERENCES)]
+        return all(_is_free(file) for file in files if file.exists())
+
     def _prepare(self, taken: Slot) -> list[int]:
-        ssh.prepare(self.place.folder / "ssh", str(taken.host_address.ip))
+        ssh.end(self._settings)  # to a host that was killed
+        ssh.prepare(self._settings, str(taken.host_address.ip))
         # Up before the kernel boots: the first frame that it could not send would silence its driver for good.
         tap = cable.open_tap(taken.device)
         cable.attach(taken.device, str(taken.user_address))
@@ -68,11 +83,20 @@ class LabKernel(KeptHost):
         return Agent(f"ssh={ssh.ALIAS}//ssh_config={self._ssh_config}//python={self.rootfs.python}")
 
     def stop(self) -> None:
-        if self._ssh_config.exists():
-            subprocess.run(
-                ["ssh", "-F", str(self._ssh_config), "-O", "exit", ssh.ALIAS], capture_output=True, check=False
-            )
         super().stop()
+        ssh.end(self._settings)
+
+    def _left(self) -> list[str]:
+        return [*super()._left(), *(f"ssh, process {pid}" for pid in ssh.clients(self._settings))]
+
+
+def _is_free(file: Path) -> bool:
+    with file.open("r+b") as handle:
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def _quote(part: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.host import cable, keeper
 from harness.host.base import HostError
 from harness.host.channel import Agent
-from harness.host.common import KeptHost
+from harness.host.common import DISK, KeptHost
 from harness.host.slot import Slot
 
 _BRIDGE = "mgmt"
@@ -28,12 +28,15 @@ class Local(KeptHost):
     def _prepare(self, taken: Slot) -> list[int]:
         """The kernel is here already; of a disk that it starts with, the lab gets a copy."""
         del taken
-        disk = self.place.folder / "disk.img"
+        disk = self.place.folder / DISK
         if self.rootfs.disk is not None and not disk.exists():
             fresh = disk.with_suffix(".new")
             copy_disk(self.rootfs.disk, fresh)
             fresh.rename(disk)
         return []
+
+    def disk_is_free(self) -> bool:
+        return not self._loops()
 
     def _namespaces(self) -> list[str]:
         return ["--net", "--ipc", "--uts"]

@@ -74,9 +74,9 @@ def take() -> tuple[Slot, socket.socket]:
     raise HostError(f"all {SLOTS} lab slots of this machine are taken; end a lab with `labctl down`")
 
 
-def held(slot: Slot) -> bool:
-    """Whether some keeper holds the slot."""
+def abandoned(slot: Slot) -> bool:
+    """Whether its interface is there while no keeper holds it; nobody takes it while we look."""
     if (holder := _try(slot)) is None:
-        return True
-    holder.close()
-    return False
+        return False
+    with holder:
+        return cable.exists(slot.device)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 from pathlib import Path
 
+from harness.wait import DeadlineError, wait_for
+
 ALIAS = "lab"
+_END_SECONDS = 2
 
 
 def _key_pair(file: Path) -> str:
@@ -71,3 +77,29 @@ def _control_path(folder: Path) -> str:
     """Unix socket paths end at 108 bytes, and ssh adds 17 of its own while it makes one."""
     path = str(folder / "control")
     return path if len(path) < 90 else "none"
+
+
+def clients(folder: Path) -> list[int]:
+    """Processes that talk to the lab kernel of these settings, or try to. The shared connection calls itself after its
+    socket, every other has the settings as an argument.
+    """
+    settings, shared = os.fsencode(folder / "config"), os.fsencode(f"ssh: {folder / 'control'} [mux]")
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            told = (entry / "cmdline").read_bytes()
+            if (entry / "comm").read_text() == "ssh\n" and (settings in told.split(b"\0") or told.startswith(shared)):
+                found.append(int(entry.name))
+    return found
+
+
+def end(folder: Path) -> None:
+    """End them: what they talk to is gone, and by themselves some would notice after most of a minute."""
+    # Asked first, for a terminal's sake; one that still waits for an answer does not listen.
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for pid in clients(folder):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        with contextlib.suppress(DeadlineError):
+            wait_for(f"every ssh of {folder} to end", lambda: not clients(folder), _END_SECONDS, interval=0.01)
+            return

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
 from typing import Any
 
 from harness import build
-from harness.build.progress import Progress
+from harness.build.progress import Progress, Tell
 from harness.engine import describe
 from harness.engine.engines import HOST_IMAGES, NATIVE, REQUIRES, first_disk, make_engine
 from harness.factory import Day0, Factory, Wan
-from harness.host import HostError, LabHost, LabPlace, choose, keeper, make_host, open_host
+from harness.host import HostError, LabHost, LabPlace, choose, end_unknown, make_host, open_host
 from harness.host.capabilities import local_capabilities
 from harness.host.channel import AgentError, AgentLost
 from harness.host.common import KeptHost
@@ -26,6 +29,7 @@ from harness.host.slot import Slot
 from harness.lab import record
 from harness.lab.lab import Lab, world_file
 from harness.lab.orchestration import bring_up, is_orchestrated
+from harness.lab.powering import powering
 from harness.lab.ready import wait_until_ready
 from harness.lab.record import LabError, LabRecord
 from harness.lab.timings import Timings
@@ -57,18 +61,21 @@ def up(
         is up already stays for a look.
     """
     lab_name = record.checked_name(name or topology.name)
-    describe.refuse_unsupported(topology)
     with record.locked(lab_name):
+        _sweep(lab_name)
         known = _agree(lab_name, topology, host, engine)
+        describe.refuse_unsupported(topology, known.engine if known else engine or NATIVE)
         if known is None:
             with timings.phase("probe"):
                 build.ensure([HOST_IMAGE], progress)
                 known = _decide(lab_name, topology, host, engine or NATIVE)
             record.write(known)
+        tell = partial(progress.news, f"lab {lab_name}")
         with timings.phase("images"):
             images = _images(topology, known, progress)
             disk = first_disk(known.engine, images, known.host, progress)
-        lab_host = make_host(known.host, known.place, HOST_IMAGES[known.engine], disk)
+        lab_host = make_host(known.host, known.place, HOST_IMAGES[known.engine], disk, len(topology.nodes))
+        tell("starting the lab host")
         with timings.phase("host"):
             known.place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lab_host.start()
@@ -76,7 +83,8 @@ def up(
         world = _world(topology, known, lab_host, images, boxes)
         lab = Lab(known, lab_host, world)
         try:
-            _bring_up(lab, topology, timings, orders)
+            with _naming_faults(lab):
+                _bring_up(lab, topology, timings, orders, tell)
         except BaseException:
             lab.close()
             raise
@@ -85,16 +93,30 @@ def up(
         return lab
 
 
-def _bring_up(lab: Lab, topology: Topology, timings: Timings, orders: bool) -> None:
+def _bring_up(lab: Lab, topology: Topology, timings: Timings, orders: bool, tell: Tell) -> None:
     with timings.phase("agent"):
         lab.agent.call("ping")
     if is_orchestrated(topology):
-        bring_up(lab, topology, timings, orders)
+        bring_up(lab, topology, timings, orders, tell)
     else:
-        with timings.phase("nodes"):
+        with timings.phase("nodes"), powering(lab, tell):
             lab.engine.build()
     with timings.phase("ready"):
-        wait_until_ready(lab.agent, topology, READY_SECONDS, ordered=orders or not is_orchestrated(topology))
+        wait_until_ready(lab.agent, topology, READY_SECONDS, ordered=orders or not is_orchestrated(topology), tell=tell)
+
+
+@contextlib.contextmanager
+def _naming_faults(lab: Lab) -> Iterator[None]:
+    """What does not come true in time may not be able to."""
+    try:
+        yield
+    except DeadlineError as error:
+        if faults := lab.faults_in_effect():
+            texts = ", ".join(fault["what"]["text"] for fault in faults)
+            raise DeadlineError(
+                f"{error}\nfaults are in effect: {texts}; `labctl fault clear --lab {lab.name}` ends them"
+            ) from error
+        raise
 
 
 def _digest(topology: Topology) -> str:
@@ -189,6 +211,8 @@ def down(name: str) -> list[str]:
     with record.locked(record.checked_name(name)):
         place = record.place_of(name)
         if not place.folder.exists():
+            if _sweep(name):  # an earlier `down` was killed when it had nothing else to do
+                return []
             others = ", ".join(entry.name for entry in record.known_labs()) or "none"
             raise LabError(f"there is no lab {name!r} (labs: {others})")
         left: list[str] = []
@@ -196,19 +220,16 @@ def down(name: str) -> list[str]:
             host: LabHost | None = open_host(place)
         except HostError:
             host = None  # whoever made it was killed before that was written down
-            keeper.kill(place.folder)
+            end_unknown(place)
         if host is not None:
             known = record.read(name)
             left += _demolish(host, place, known.engine if known else NATIVE)
             host.stop()
             left += host.leftovers()
         # Renamed first, so that a kill in the middle cannot leave half a lab that looks like a whole one.
-        grave = labs_dir() / f".{name}.removed.{os.getpid()}"
-        place.folder.rename(grave)
-        shutil.rmtree(grave)
+        place.folder.rename(labs_dir() / f".{name}.removed.{os.getpid()}")
         _sweep(name)
-        record.forget(name)
-        return left
+        return left + [f"folder {grave}" for grave in _graves(name)]
 
 
 def _demolish(host: LabHost, place: LabPlace, engine: str) -> list[str]:
@@ -221,14 +242,21 @@ def _demolish(host: LabHost, place: LabPlace, engine: str) -> list[str]:
             return make_engine(engine, agent, json.loads(world_file(place).read_text())).demolish()
         finally:
             agent.close()
-    except (AgentError, AgentLost, DeadlineError, TimeoutError):
+    except (AgentError, AgentLost, DeadlineError, HostError, TimeoutError):
         return []  # a host that does not answer is ended from outside; what that leaves is looked for from outside
 
 
-def _sweep(name: str) -> None:
-    """Remove what an earlier `down` was killed in the middle of."""
-    for grave in labs_dir().glob(f".{name}.removed.*"):
+def _graves(name: str) -> list[Path]:
+    """Folders of the lab that a `down` has taken away from it and not removed yet."""
+    return sorted(labs_dir().glob(f".{name}.removed.*"))
+
+
+def _sweep(name: str) -> bool:
+    """Remove them, also those of a `down` that was killed in the middle; whether there were any."""
+    graves = _graves(name)
+    for grave in graves:
         shutil.rmtree(grave, ignore_errors=True)
+    return bool(graves)
 
 
 __all__ = ["Timings", "down", "up"]

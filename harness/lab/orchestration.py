@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+from harness.build.progress import Tell
 from harness.lab.lab import Lab
+from harness.lab.powering import powering, starting
 from harness.lab.timings import Timings
 from harness.topology import Topology
 from harness.wait import Deadline
@@ -19,7 +21,7 @@ def is_orchestrated(topology: Topology) -> bool:
     return any(node.role == "stack" for node in topology.nodes.values())
 
 
-def bring_up(lab: Lab, topology: Topology, timings: Timings, orders: bool) -> None:
+def bring_up(lab: Lab, topology: Topology, timings: Timings, orders: bool, tell: Tell) -> None:
     """Nodes and links are there, the boxes managed and, with `orders`, every ordered site is healthy.
 
     The boxes get power when the orchestrator is there: whoever comes earlier asks for nothing, again and again, and
@@ -29,13 +31,13 @@ def bring_up(lab: Lab, topology: Topology, timings: Timings, orders: bool) -> No
         OrderFileError, OrchestratorError, DeadlineError, EngineError: see each.
     """
     from harness.orchestrator import plug  # noqa: PLC0415 (labs without one need not import it)
-    from harness.orchestrator.client import Orchestrator  # noqa: PLC0415
+    from harness.orchestrator.client import PORTS, Orchestrator  # noqa: PLC0415
 
     wanted = plug.wiring(topology, lab.factory)
     far, deadline = Orchestrator.of(lab), Deadline(SECONDS + SECONDS_A_BOX * len(wanted.devices))
-    with timings.phase("nodes"):
+    with timings.phase("nodes"), powering(lab, tell):
         lab.engine.build(later=[device.name for device in wanted.devices])
-    with timings.phase("orchestrator"):
+    with timings.phase("orchestrator"), starting(lab, far.node, PORTS, tell):
         plug.wait_until_there(far, deadline)
 
     def announce() -> list[str]:
@@ -45,14 +47,15 @@ def bring_up(lab: Lab, topology: Topology, timings: Timings, orders: bool) -> No
     with ThreadPoolExecutor(1, thread_name_prefix="announce") as pool:
         announced = pool.submit(announce)
         try:
-            with timings.phase("boxes"):
+            with timings.phase("boxes"), powering(lab, tell):
                 lab.engine.build()
             with timings.phase("managed"):
-                placed = announced.result()
-                plug.wait_until_managed(far, wanted, deadline)
+                with starting(lab, far.node, PORTS, tell):
+                    placed = announced.result()
+                plug.wait_until_managed(far, wanted, deadline, tell)
             if orders:
                 with timings.phase("healthy"):
-                    plug.wait_until_healthy(far, wanted, placed, deadline)
+                    plug.wait_until_healthy(far, wanted, placed, deadline, tell)
         except BaseException:
             deadline.end()  # nobody waits any more for what is announced
             raise

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+from harness.build.progress import Tell
 from harness.host.channel import Agent
 from harness.topology import Topology
 from harness.wait import Deadline, wait_for
 
 
-def wait_until_ready(agent: Agent, topology: Topology, seconds: float, *, ordered: bool = True) -> None:
+def wait_until_ready(
+    agent: Agent, topology: Topology, seconds: float, *, ordered: bool = True, tell: Tell = lambda _: None
+) -> None:
     """Wait for all conditions at once. `ordered` is false where orders make hosts reach each other and none is placed:
     then nothing is expected of `ping:`.
 
@@ -29,5 +32,6 @@ def wait_until_ready(agent: Agent, topology: Topology, seconds: float, *, ordere
         )
 
     with ThreadPoolExecutor(max(1, len(wanted))) as pool:
-        for outcome in [pool.submit(hold, wish) for wish in wanted]:
+        for number, outcome in enumerate([pool.submit(hold, wish) for wish in wanted]):
+            tell(f"waiting for hosts and services, {number} of {len(wanted)} conditions hold")
             outcome.result()

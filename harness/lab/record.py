@@ -96,7 +96,11 @@ def locked(name: str) -> Iterator[None]:
     except DeadlineError:
         raise LabError(f"another labctl is bringing lab {name} up or down; wait for it to end") from None
     with file:
-        yield
+        try:
+            yield
+        finally:
+            if not place_of(name).folder.exists():  # there is no lab (any more) that it could be the lock of
+                _lock_file(name).unlink(missing_ok=True)
 
 
 def _taken(name: str) -> TextIO | None:
@@ -114,8 +118,3 @@ def _taken(name: str) -> TextIO | None:
 def _lock_file(name: str) -> Path:
     """Beside the lab's folder, which `down` removes."""
     return labs_dir() / f".{name}.lock"
-
-
-def forget(name: str) -> None:
-    """Remove the lock of a lab that is gone, by the one who holds it."""
-    _lock_file(name).unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from harness.build.progress import Tell
 from harness.factory import Factory
 from harness.orchestrator import accounts, ordering, registry
 from harness.orchestrator.client import Orchestrator
@@ -112,7 +113,11 @@ def place(orchestrator: Orchestrator, wanted: Wiring, lock: Path, deadline: Dead
     return placed
 
 
-def wait_until_managed(orchestrator: Orchestrator, wanted: Wiring, deadline: Deadline) -> None:
+def _nobody(_: str) -> None:
+    """Nobody wants to hear how far it is."""
+
+
+def wait_until_managed(orchestrator: Orchestrator, wanted: Wiring, deadline: Deadline, tell: Tell = _nobody) -> None:
     """Every device has reported to the manager that it is taken in, and the controller has its session."""
     names = {device.serial: device.name for device in wanted.devices}
 
@@ -123,6 +128,7 @@ def wait_until_managed(orchestrator: Orchestrator, wanted: Wiring, deadline: Dea
             if status in _STUCK:
                 raise OrchestratorError(f"{name} is {status}: see the manager's alarms, `labctl logs` of the node")
         waiting = [f"{name} is {status}" for name, status in found.items() if status != "managed"]
+        tell(f"boxes bootstrap, {len(found) - len(waiting)} of {len(found)} are managed")
         if waiting:
             raise _NotYetError("; ".join(waiting))
         return True
@@ -131,6 +137,7 @@ def wait_until_managed(orchestrator: Orchestrator, wanted: Wiring, deadline: Dea
         answer = orchestrator.call("controller", "GET", "/restconf/data/elasticlab-network:network/device")
         listed = answer.json().get("elasticlab-network:device", []) if answer.status == 200 else []
         lacking = set(names.values()) - {one["name"] for one in listed if one.get("connected")}
+        tell(f"boxes call home, {len(names) - len(lacking)} of {len(names)} have a session")
         if lacking:
             raise _NotYetError(f"the controller has no session with {', '.join(sorted(lacking))}")
         return True
@@ -140,25 +147,35 @@ def wait_until_managed(orchestrator: Orchestrator, wanted: Wiring, deadline: Dea
         _wait("the controller to have a session with every device", connected, deadline)
 
 
-def wait_until_healthy(orchestrator: Orchestrator, wanted: Wiring, orders: list[str], deadline: Deadline) -> None:
+def wait_until_healthy(
+    orchestrator: Orchestrator, wanted: Wiring, orders: list[str], deadline: Deadline, tell: Tell = _nobody
+) -> None:
     """Every order is completed and every site up: the orchestrator's word.
 
     Raises:
         OrchestratorError: an order has failed or was cancelled.
     """
-    for order, file in zip(orders, wanted.orders, strict=True):
-        ended = ordering.follow(orchestrator, order, deadline)
+    for number, (order, file) in enumerate(zip(orders, wanted.orders, strict=True), 1):
+        about = f"order {number} of {len(orders)}"
+
+        def news(kind: str, content: Json, about: str = about) -> None:
+            if kind == "step":
+                tell(f"{about}, step {content['name']} is {content['status']}")
+
+        ended = ordering.follow(orchestrator, order, deadline, news)
         if ended["state"] != "completed":
             raise OrchestratorError(f"{file.path}: order {order} has ended: {ordering.standing(ended)}")
     if orders:
-        wait_until_up(orchestrator, deadline)
+        wait_until_up(orchestrator, deadline, tell)
 
 
-def wait_until_up(orchestrator: Orchestrator, deadline: Deadline) -> None:
+def wait_until_up(orchestrator: Orchestrator, deadline: Deadline, tell: Tell = _nobody) -> None:
     """The orchestrator says of every ordered site that it is up."""
 
     def up() -> bool:
-        down = [site for site in ordering.sites(orchestrator) if site["state"] != "up"]
+        ordered = ordering.sites(orchestrator)
+        down = [site for site in ordered if site["state"] != "up"]
+        tell(f"sites come up, {len(ordered) - len(down)} of {len(ordered)} are healthy")
         if down:
             said = (f"{site['tenant']}.{site['name']} is {site['state']} ({site.get('reason', '')})" for site in down)
             raise _NotYetError("; ".join(said))

@@ -4,10 +4,11 @@
 Our labels are listed in `harness.topology.labels`.
 """
 
-from .labels import FEATURES, LABELS, ROLES, TIERS
+from .labels import FEATURES, LABELS, ROLES
 from .loading import TOPOLOGIES, find, load
 from .model import Bind, Endpoint, Link, Management, Node, Topology
 from .problems import Problem, TopologyError
+from .tiers import TIERS, Tier
 
 __all__ = [
     "FEATURES",
@@ -21,6 +22,7 @@ __all__ = [
     "Management",
     "Node",
     "Problem",
+    "Tier",
     "Topology",
     "TopologyError",
     "find",

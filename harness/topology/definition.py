@@ -20,6 +20,7 @@ from .labels import LABELS, PREFIX
 from .model import Bind
 from .problems import Problems, suggest
 from .reading import Reader
+from .units import octets
 
 FIELDS = frozenset(
     [
@@ -49,7 +50,7 @@ UNSUPPORTED: Table[str, str] = {
     "certificate": "boxes get certificates from the factory: set the label elasticlab.role",
     "components": _ONE_KIND,
     "config": _OVER_NETCONF,
-    "cpu-set": "limit with cpu",
+    "cpu-set": "a lab kernel has one processor: limit with cpu",
     "credentials": "the factory makes the administrator's keys: remove it",
     "devices": "nodes share no device of the host: remove it",
     "dns": "there is no resolver on the management network: write /etc/resolv.conf with exec or binds",
@@ -123,13 +124,13 @@ CAPABILITIES = frozenset(
 )
 """capabilities(7), without the prefix CAP_."""
 
+MIN_CPU = 0.01
 MIN_MEMORY = 6 * 2**20
-"""What Docker refuses to go below."""
+"""What the kernel and Docker refuse to go below."""
 
 _IMAGE = re.compile(r"[a-z0-9]+(?:[._/:-]+[a-zA-Z0-9]+)*(?:@sha256:[0-9a-f]{64})?")
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SYSCTL = re.compile(r"net(?:[./][A-Za-z0-9_.-]+)+")
-_MEMORY = re.compile(r"(?P<amount>[0-9]{1,12}(?:\.[0-9]{1,3})?) ?(?P<unit>[kmgt]?i?b?)", re.IGNORECASE)
 _GROUP = re.compile(r"\S.{0,62}")
 _EXAMPLE = {"mgmt-ipv4": "172.20.20.11", "mgmt-ipv6": "3fff:172:20:20::11"}
 _RESERVED = ("/proc", "/sys", "/dev", "/factory")
@@ -189,7 +190,7 @@ class DefinitionReader(Reader):
             cap_add=self._capabilities(body.get("cap-add")),
             entrypoint=self._command(body.get("entrypoint"), "entrypoint"),
             cmd=self._command(body.get("cmd"), "cmd"),
-            cpu=self.number(body.get("cpu"), "cpu"),
+            cpu=self._cpu(body.get("cpu")),
             memory=self._memory(body.get("memory")),
             mgmt_ipv4=self._address(body.get("mgmt-ipv4"), "mgmt-ipv4", IPv4Address) if of_node else None,
             mgmt_ipv6=self._address(body.get("mgmt-ipv6"), "mgmt-ipv6", IPv6Address) if of_node else None,
@@ -302,18 +303,20 @@ class DefinitionReader(Reader):
                 self.problems.add(scalar, f"{describe(scalar)} is no capability", remedy)
         return found
 
+    def _cpu(self, value: Value | None) -> float | None:
+        share = self.number(value, "cpu")
+        if share is not None and share < MIN_CPU and value is not None:
+            self.problems.add(value, f"cpu cannot be {describe(value)}", f"write at least {MIN_CPU} of a processor")
+            return None
+        return share
+
     def _memory(self, value: Value | None) -> int | None:
-        """Bytes, by the units containerlab knows: kb is 1000, kib 1024, and a bare k is 1000."""
         scalar = self.text(value, "memory")
-        match = _MEMORY.fullmatch(scalar.text.strip()) if scalar else None
         if scalar is None:
             return None
-        if match:
-            unit = match["unit"].lower().removesuffix("b")
-            base = 1024 if unit.endswith("i") else 1000
-            size = int(float(match["amount"]) * base ** " kmgt".index(unit[:1] or " "))
-            if unit != "i" and size >= MIN_MEMORY:
-                return size
+        size = octets(scalar.text)
+        if size is not None and size >= MIN_MEMORY:
+            return size
         self.problems.add(scalar, f"memory cannot be {describe(scalar)}", "write at least 6MiB, such as 256MiB")
         return None
 

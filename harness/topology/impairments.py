@@ -20,12 +20,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 
 from .labels import PREFIX, listed
+from .units import NUMBER, bits
 
 LATE_MS = 10.0
 QUEUE_MS = 200.0
 _VALUE = re.compile(r"(?P<value>\S+)(?: toward (?P<end>\S+))?")
-_NUMBER = r"(?P<number>[0-9]{1,6}(?:\.[0-9]{1,6})?)"
-_RATES = {"kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +56,13 @@ class Impairment:
 
 
 def _milliseconds(text: str) -> float | None:
-    match = re.fullmatch(_NUMBER + "ms", text)
+    match = re.fullmatch(NUMBER + "ms", text)
     return float(match["number"]) if match and 0 < float(match["number"]) <= 60_000 else None
 
 
 def _percent(text: str) -> float | None:
-    match = re.fullmatch(_NUMBER + "%", text)
+    match = re.fullmatch(NUMBER + "%", text)
     return float(match["number"]) if match and 0 < float(match["number"]) <= 100 else None
-
-
-def _rate(text: str) -> float | None:
-    match = re.fullmatch(_NUMBER + "(?P<unit>kbit|mbit|gbit)", text)
-    value = float(match["number"]) * _RATES[match["unit"]] if match else 0
-    return value if 8_000 <= value <= 1e10 else None
 
 
 _Parse = Callable[[str], float | None]
@@ -80,7 +73,7 @@ _KINDS: Mapping[str, tuple[_Parse, str]] = {
     "duplicate": (_percent, "0.5%"),
     "reorder": (_percent, "0.5%"),
     "corrupt": (_percent, "0.5%"),
-    "rate": (_rate, "20mbit"),
+    "rate": (bits, "20mbit"),
 }
 
 

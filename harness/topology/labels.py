@@ -4,9 +4,10 @@
 |---|---|---|
 | `elasticlab.role` | `ucpe` `vmsr` `vpcgw` `stack` `host` `router` `nat` `server` | what it is |
 | `elasticlab.site` | a name (a-z, 0-9, hyphen) | the site the node stands in |
-| `elasticlab.tier` | `embedded` `access` `aio` `rack` | the hardware tier it emulates |
+| `elasticlab.tier` | `embedded` `access-board` `aio` `rack` | hardware, and so limits (`harness.topology.tiers`) |
 | `elasticlab.model` | up to 64 printable characters | the device model in its identity |
 | `elasticlab.serial` | 3 to 32 of A-Z, 0-9, hyphen | its serial number; none: drawn at the first `up` |
+| `elasticlab.disk` | `64MiB` (16MiB to 8GiB) | the node has a disk of its own, for all that it writes |
 | `elasticlab.wan` | `dhcp` (default), `ADDRESS/LENGTH via GATEWAY`, one a family | addresses of `wan` |
 | `elasticlab.wan2` | as `elasticlab.wan`; none by default | the same for `wan2`, a box's second uplink |
 | `elasticlab.bootstrap` | comma list of `https://ADDRESS:PORT` | a box's preset bootstrap servers |
@@ -23,6 +24,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_interface
+
+from .tiers import TIERS
+from .units import octets
 
 PREFIX = "elasticlab."
 
@@ -42,7 +46,8 @@ ROLES: Mapping[str, frozenset[str]] = {
 }
 """Each role and the kernel features it implies."""
 
-TIERS = ("embedded", "access", "aio", "rack")
+MIN_DISK, MAX_DISK = 16 * 2**20, 8 * 2**30
+"""Room for ext4's journal and some more; half of the disk that all nodes of a lab share."""
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # X.520 serialNumber; also fit for file names and command lines.
@@ -76,6 +81,7 @@ class Decoded:
     role: str | None = None
     site: str | None = None
     tier: str | None = None
+    disk: int | None = None
     model: str | None = None
     serial: str | None = None
     wan: Wan = Wan()
@@ -104,6 +110,11 @@ def _site(value: str) -> str | None:
 def _model(value: str) -> str | None:
     ok = 0 < len(value) <= 64 and value.isascii() and value.isprintable()
     return None if ok else "use 1 to 64 printable ASCII characters"
+
+
+def _disk(value: str) -> str | None:
+    size = octets(value)
+    return None if size is not None and MIN_DISK <= size <= MAX_DISK else "write 16MiB to 8GiB, such as 64MiB"
 
 
 def _requires(value: str) -> str | None:
@@ -168,7 +179,8 @@ def _bootstrap(value: str) -> str | None:
 LABELS: Mapping[str, Callable[[str], str | None]] = {
     "elasticlab.role": _one_of(tuple(ROLES)),
     "elasticlab.site": _site,
-    "elasticlab.tier": _one_of(TIERS),
+    "elasticlab.tier": _one_of(tuple(TIERS)),
+    "elasticlab.disk": _disk,
     "elasticlab.model": _model,
     "elasticlab.serial": _serial,
     "elasticlab.wan": _wan,
@@ -189,6 +201,7 @@ def decode(labels: Mapping[str, str]) -> Decoded:
         role=role,
         site=ours.get("elasticlab.site"),
         tier=ours.get("elasticlab.tier"),
+        disk=octets(ours["elasticlab.disk"]) if "elasticlab.disk" in ours else None,
         model=ours.get("elasticlab.model"),
         serial=ours.get("elasticlab.serial"),
         wan=_wan_of(ours.get("elasticlab.wan", "dhcp")),

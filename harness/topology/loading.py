@@ -11,10 +11,12 @@ from typing import TypeVar
 from .definition import Definition, DefinitionReader
 from .document import Mapping, Scalar, Value, describe, parse
 from .labels import decode
+from .limits import bounded, carrying, homeless
 from .links import SPECIAL_NODES, LinkReader
 from .model import Bind, Link, Management, Node, Topology
 from .problems import Problem, Problems, TopologyError, suggest
 from .reading import absent
+from .tiers import TIERS
 
 TOPOLOGIES = Path(__file__).resolve().parents[2] / "topologies"
 """Where a bare name is looked for."""
@@ -122,9 +124,12 @@ class _Loader:
     ) -> Topology | None:
         if name is None:
             return None
+        links = tuple(carrying(link, nodes) for link in links)
         requires = frozenset[str]().union(*(node.requires for node in nodes.values()))
         if any(side.values for link in links for side in link.impaired):
             requires |= {"netem"}
+        if any(node.cpu or node.memory for node in nodes.values()):
+            requires |= {"cgroup2"}
         frozen = MappingProxyType(nodes)
         return Topology(name, self.path, frozen, links, mgmt, "clab" if prefix is None else prefix, requires)
 
@@ -186,7 +191,10 @@ class _Loader:
             if self._node_name(key):
                 node = self._node(key, own, layers)
                 if node is not None:
-                    nodes[name] = node
+                    nodes[name] = bounded(node)
+        for node in homeless(nodes):
+            room = f'site "{node.site}" has room for {TIERS[str(node.tier)].nodes} nodes of tier {node.tier}'
+            self.problems.add(listed.key(node.name), room, "choose a larger tier, or another site")
         return nodes
 
     def _definitions(self, value: Value | None, what: str) -> dict[str, Definition]:
@@ -311,6 +319,7 @@ def _merge(key: Scalar, kind: str, group: str, image: str, stack: list[Definitio
         sysctls=_overlaid([d.sysctls for d in stack]),
         cpu=_first([d.cpu for d in stack]),
         memory=_first([d.memory for d in stack]),
+        disk=ours.disk,
         cap_add=_together([d.cap_add for d in stack]),
         mgmt_ipv4=own.mgmt_ipv4[1] if own.mgmt_ipv4 else None,
         mgmt_ipv6=own.mgmt_ipv6[1] if own.mgmt_ipv6 else None,

@@ -87,6 +87,7 @@ class Node:
     sysctls: Mapping[str, str] = field(default_factory=_no_entries)
     cpu: float | None = None
     memory: int | None = None
+    disk: int | None = None
     cap_add: tuple[str, ...] = ()
     mgmt_ipv4: IPv4Address | None = None
     mgmt_ipv6: IPv6Address | None = None

@@ -6,15 +6,19 @@ import time
 
 import pytest
 
+from harness import lab as labs
+from harness.build.progress import Silent
 from harness.faults import Clock, Cpu, Disk, FaultError, Kill, MemoryPressure, Pause, Power, Stop
 from harness.host.channel import AgentError
-from harness.lab import Lab
+from harness.lab import Lab, lifecycle
 from harness.lab.faults import recorded
-from harness.wait import wait_for
+from harness.lab.lifecycle import Timings
+from harness.wait import DeadlineError, wait_for
 
 pytestmark = pytest.mark.topology("breakable")
 
 EAST = "10.2.0.10"
+LIMIT = "/sys/fs/cgroup/cpu.max"
 HTTP = "/etc/service/http/supervise/pid"
 
 
@@ -82,6 +86,33 @@ def test_power_comes_back_with_the_links(lab: Lab) -> None:
     lab["west"].must_reach(EAST)
 
 
+def test_up_leaves_without_power_what_a_fault_keeps_so_and_the_rest_of_it_holds_afterwards(lab: Lab) -> None:
+    with lab.fault(Cpu("east", percent=10)):
+        with lab.fault(Power("east")):
+            lab.engine.build()
+            assert not lab["east"].running
+            assert "NO-CARRIER" in lab["router"].exec("ip", "link", "show", "east")
+        assert lab["east"].exec("cat", LIMIT) == "10000 100000\n"
+
+
+def test_a_node_that_gets_power_by_up_suffers_again_from_what_it_suffered(lab: Lab) -> None:
+    with lab.fault(Cpu("east", percent=10)):
+        lab["east"].power.off()
+        labs.up(lab.topology, name=lab.name, progress=Silent(), timings=Timings()).close()
+        assert lab["east"].exec("cat", LIMIT) == "10000 100000\n"
+    assert lab["east"].exec("cat", LIMIT) == "max 100000\n"
+
+
+def test_an_up_that_cannot_end_for_a_fault_names_it(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "READY_SECONDS", 1)
+    with (
+        lab.fault(Power("router")),
+        pytest.raises(DeadlineError, match=rf"power on router; `labctl fault clear --lab {lab.name}` ends"),
+    ):
+        labs.up(lab.topology, name=lab.name, progress=Silent(), timings=Timings())
+    lab["west"].must_reach(EAST)
+
+
 _SPIN = """
 import time
 begun, used = time.monotonic(), time.process_time()
@@ -94,9 +125,9 @@ def test_a_tenth_of_a_processor_is_a_tenth(lab: Lab) -> None:
     with lab.fault(Cpu("east", percent=10)):
         used = float(lab["east"].exec("python3", "-c", _SPIN))
         lab["east"].power.cycle()
-        assert lab["east"].exec("cat", "/sys/fs/cgroup/cpu.max") == "10000 100000\n", "it outlasts the power"
+        assert lab["east"].exec("cat", LIMIT) == "10000 100000\n", "it outlasts the power"
     assert used == pytest.approx(0.1, abs=0.04)
-    assert lab["east"].exec("cat", "/sys/fs/cgroup/cpu.max") == "max 100000\n"
+    assert lab["east"].exec("cat", LIMIT) == "max 100000\n"
     lab["west"].must_reach(EAST)
 
 
@@ -167,7 +198,7 @@ def test_what_bears_one_fault_at_a_time_refuses_a_second_and_says_which_is_there
             pass
         with lab.fault(MemoryPressure("east", left=30), Cpu("west")):
             assert len(lab.faults_in_effect()) == 3
-        assert lab["east"].exec("cat", "/sys/fs/cgroup/cpu.max") == "10000 100000\n"
+        assert lab["east"].exec("cat", LIMIT) == "10000 100000\n"
     assert lab.faults_in_effect() == []
 
 
@@ -185,5 +216,5 @@ def test_what_cannot_be_is_undone_to_the_last_of_it(lab: Lab) -> None:
     with lab.fault(Power("far")), refused, lab.fault(Pause(("east", "far"))):
         pass
     assert lab.faults_in_effect() == []
-    assert lab["east"].exec("cat", "/sys/fs/cgroup/cpu.max") == "max 100000\n"
+    assert lab["east"].exec("cat", LIMIT) == "max 100000\n"
     assert lab["east"].run("true").ok

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import pty
 import random
 import signal
 import subprocess
@@ -16,12 +19,14 @@ from harness import lab as labs
 from harness import topology as topologies
 from harness.build.progress import Silent
 from harness.host import keeper, open_host
+from harness.host.local import Local
 from harness.host.slot import SLOTS, Slot
 from harness.lab import Lab, LabError
 from harness.lab.lifecycle import Timings
 from harness.lab.record import place_of
 from harness.paths import labs_dir
 from harness.wait import wait_for
+from tests.lab.remains import traces
 
 HOST_2 = "10.2.0.10"
 # Kinds of lab host, and the engine that has its own: containerlab's needs more of a kernel than `plain` does.
@@ -33,30 +38,15 @@ def asked(kind: str) -> dict[str, str]:
     return {"engine": kind} if kind == "containerlab" else {"host": kind}
 
 
+LABCTL = [sys.executable, "-m", "harness.cli"]
+
+
+def labctl(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*LABCTL, *arguments], capture_output=True, text=True, check=False)
+
+
 def bring_up(name: str, kind: str) -> Lab:
     return labs.up(topologies.load("plain"), name=name, **asked(kind), progress=Silent(), timings=Timings())
-
-
-def command_lines() -> Iterator[str]:
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            yield entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:  # it ended meanwhile
-            continue
-
-
-def traces(name: str) -> list[str]:
-    """What of a lab can be found on this machine by someone who knows nothing of the harness."""
-    folder = str(labs_dir() / name)
-    found = [str(path) for path in labs_dir().glob(f"*{name}*") if path.suffix != ".lock"]
-    found += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if folder in line]
-    found += [line for line in command_lines() if folder in line]
-    found += [
-        loop
-        for loop in subprocess.run(["losetup", "-a"], capture_output=True, text=True, check=True).stdout.splitlines()
-        if folder in loop
-    ]
-    return found
 
 
 @pytest.fixture
@@ -142,29 +132,27 @@ def test_a_lab_whose_host_was_killed_is_brought_up_again_with_its_disks(name: st
         lab["host-1"].must_reach(HOST_2)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_labctl_killed_at_any_moment_leaves_nothing_that_down_or_up_trips_over(name: str, kind: str) -> None:
+def test_an_up_with_containerlab_killed_at_any_moment_leaves_nothing_that_down_or_up_trips_over(name: str) -> None:
+    """What `test_killing` does on the other kinds of lab host, as far as time allows."""
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     generator = random.Random(seed)
-    options = [part for key, value in asked(kind).items() for part in (f"--{key}", value)]
-    longest = {"local": 1.2, "lab-kernel": 3, "containerlab": 8}[kind]
     for round_number in range(4):
         process = subprocess.Popen(
-            [sys.executable, "-m", "harness.cli", "up", "plain", "--name", name, *options],
+            [sys.executable, "-m", "harness.cli", "up", "plain", "--name", name, "--engine", "containerlab"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
         try:
-            process.wait(timeout=generator.uniform(0.3, longest))
+            process.wait(timeout=generator.uniform(0.3, 8))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         if round_number == 1 and place_of(name).folder.exists():
             assert labs.down(name) == [], f"seed {seed}"
             assert traces(name) == [], f"seed {seed}"
-    with bring_up(name, kind) as lab:
+    with bring_up(name, "containerlab") as lab:
         lab["host-1"].must_reach(HOST_2)
     assert labs.down(name) == []
 
@@ -176,6 +164,72 @@ def test_a_host_that_nobody_has_written_down_ends_with_its_lab(name: str) -> Non
     assert keeper.find(folder) is not None
     assert labs.down(name) == []
     assert keeper.find(folder) is None
+
+
+@pytest.mark.parametrize("kind", ["local", "lab-kernel"])
+def test_a_closed_or_killed_host_leaves_nobody_who_talks_to_it(name: str, kind: str) -> None:
+    """An ssh of a `labctl` that was killed goes on; without this one it would for most of a minute."""
+    lab = bring_up(name, kind)
+    folder = place_of(name).folder
+    subprocess.Popen(lab.host.command("sleep", "60"), stdin=subprocess.DEVNULL)
+    keeper.kill(folder)
+    (folder / "host.json").unlink()
+    assert labs.down(name) == []
+    assert traces(name) == []
+    lab.close()
+
+
+def test_a_running_host_holds_its_disk(name: str) -> None:
+    """Whoever starts the next one waits for that: two hosts on one disk would break it."""
+    lab = bring_up(name, "local")
+    assert isinstance(lab.host, Local)
+    assert not lab.host.disk_is_free()
+    lab.host.stop()
+    wait_for("the disk to be let go", lab.host.disk_is_free, 10)
+    lab.close()
+
+
+def test_down_says_what_it_could_not_remove_with_status_4_and_removes_it_when_it_can(name: str) -> None:
+    bring_up(name, "local").close()
+    folder = place_of(name).folder
+    held = subprocess.run(
+        ["losetup", "--find", "--show", folder / "disk.img"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    subprocess.run(["mount", "-t", "tmpfs", "mine", folder / "factory"], check=True)
+    try:
+        done = labctl("down", name)
+        assert done.returncode == 4
+        assert f"left over: loop device {Path(held).name}" in done.stdout
+        assert f"left over: mount {folder}/factory" in done.stdout
+        (grave,) = labs_dir().glob(f".{name}.removed.*")
+        assert f"left over: folder {grave}" in done.stdout
+        subprocess.run(["umount", grave / "factory"], check=True)
+    finally:
+        subprocess.run(["losetup", "--detach", held], check=True)
+    assert labctl("down", name).returncode == 0
+    assert labctl("down", name).returncode == 1
+
+
+def test_up_shows_on_a_terminal_how_far_it_is_and_gives_its_json_to_whoever_reads_that(name: str) -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [*LABCTL, "up", "plain", "--name", name, "--host", "local", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm"},
+    ) as process:
+        os.close(theirs)
+        seen = b""
+        with contextlib.suppress(OSError):  # how a terminal says that nobody writes to it any more (pty(7))
+            while read := os.read(ours, 65536):
+                seen += read
+        os.close(ours)
+        assert process.stdout is not None
+        assert json.loads(process.stdout.read())["lab"] == name
+    assert process.returncode == 0
+    assert f"lab {name}".encode() in seen
+    assert b"starting the lab host" in seen
+    assert seen.rindex(b"\x1b[2K") > seen.rindex(b"lab " + name.encode()), "nothing of it stays"
 
 
 def test_a_slot_is_free_again_when_its_lab_is_dead(name: str) -> None:

@@ -5,9 +5,9 @@ The machine's own programs, bound read-only, serve as the system, so that no ima
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import pytest
 from harness.build import chroot
 from harness.build.chroot import Bind, Root
 from harness.build.errors import BuildError
+from harness.wait import wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root: run `labctl test` as root")
 
@@ -110,21 +111,25 @@ def test_a_killed_run_leaves_no_process_and_no_mount(root: Root, tmp_path: Path)
     process.kill()
     process.wait()
     process.stdout.close()
-    deadline = time.monotonic() + 10
-    while sleeping(mark) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not sleeping(mark)
+    wait_for("the sleeper is gone", lambda: Gone(mark), 30, interval=0.01)
     assert mounts_below(work) == []
 
 
-def sleeping(mark: str) -> bool:
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if (folder / "cmdline").read_bytes() == f"sleep\0{mark}\0".encode():
-                return True
-        except OSError:
-            continue
-    return False
+class Gone:
+    """That no process sleeps with this mark; else what is known of it, for whoever reads that it stayed."""
+
+    def __init__(self, mark: str) -> None:
+        self.seen = ""
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if (folder / "cmdline").read_bytes() == f"sleep\0{mark}\0".encode():
+                    self.seen = "".join((folder / what).read_text() for what in ("status", "wchan", "stack"))
+
+    def __bool__(self) -> bool:
+        return not self.seen
+
+    def __repr__(self) -> str:
+        return self.seen
 
 
 def test_a_failure_names_step_end_and_log(tmp_path: Path) -> None:

@@ -190,3 +190,17 @@ def test_colours_are_for_terminals_that_want_them() -> None:
 )
 def test_exit_statuses_are_as_documented(arguments: list[str], status: int) -> None:
     assert subprocess.run([*PYTHON, *arguments], capture_output=True, check=False, cwd=REPOSITORY).returncode == status
+
+
+def test_a_machine_that_is_refused_is_status_3(tmp_path: Path) -> None:
+    release = tmp_path / "os-release"
+    release.write_text('ID=fedora\nVERSION_ID="43"\nPRETTY_NAME="Fedora 43"\n')
+    elsewhere = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/os-release && exec "$@"', str(release)]
+    done = subprocess.run(
+        [*elsewhere, sys.executable, str(REPOSITORY / "labctl.py"), "status"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert "Fedora 43 is not supported" in done.stderr

@@ -101,8 +101,8 @@ class TestImitations:
     def test_nobody_of_any_tenant_sends_to_the_address_of_the_translation(self, shared: Config) -> None:
         expected = f'ip daddr {{ 203.0.113.2 }} iifname {{ "gre-1", "br-2", "gre-9" }} {self.REFUSED}'
         assert self.refused(shared) == [expected]
-        hook, *found = rules(shared, "zones")
-        assert "prerouting priority raw;" in hook, "before conntrack, which would believe it"
+        found = rules(shared, "zones")
+        assert rules(shared, "arriving")[-1] == "goto zones", "before conntrack, which would believe it"
         assert all(" zone set " not in rule for rule in found[: found.index(expected)]), "before a zone's verdict"
 
     def test_a_leased_address_is_one_too(self, shared: Config) -> None:
@@ -137,13 +137,13 @@ class TestOwnTunnels:
     def test_esp_does_not_leave_by_the_address_of_the_tunnels(self, pop: Config, address: str | None) -> None:
         config = self.with_address(pop, address)
         assert "nfproto" not in self.leaving(config)
-        assert 'meta l4proto esp iifname { "wan" } notrack accept' in rules(config, "zones")
+        assert 'meta l4proto esp iifname { "wan" } notrack accept' in rules(config, "arriving")
 
     def test_esp_leaves_by_an_address_of_its_own_and_is_tracked(self, pop: Config) -> None:
         """Of IPv4; IPv6 has no other address than the box's."""
         config = self.with_address(pop, "203.0.113.99")
         assert f"meta nfproto ipv6 {self.DROPPED}" in self.leaving(config)
-        assert not any("esp notrack" in rule for rule in (*rules(config, "zones"), *rules(config, "own-zones")))
+        assert not any("esp notrack" in rule for rule in (*rules(config, "arriving"), *rules(config, "sending")))
 
     def test_who_has_no_tunnels_lets_it_pass(self, pop: Config) -> None:
         assert self.DROPPED not in ruleset(replace(pop, connections=())).text

@@ -13,15 +13,29 @@ from element.plan.firewall import BRIDGE_COUNTERS, COUNTERS, ruleset
 Tree = dict[str, Any]
 
 
-OUTSIDE = ('meta l4proto esp {} {{ "wan" }} notrack accept', 'udp {1} 4500 {0} {{ "wan" }} notrack accept')
-TUNNELS = ('meta l4proto gre {} {{ "ipsec-1" }} notrack accept', 'udp dport 4789 {} {{ "ipsec-2" }} notrack accept')
+BY_PROTOCOL = (
+    'meta l4proto esp {} {{ "wan" }} notrack accept',
+    'meta l4proto gre {} {{ "ipsec-1" }} notrack accept',
+)
+BY_PORT = ('udp {1} 4500 {0} {{ "wan" }} notrack accept', 'udp dport 4789 {0} {{ "ipsec-2" }} notrack accept')
 IN_CLEAR = 'iifname != { "ipsec-1", "ipsec-2" }'
 OWN_PORT = {"iifname": "dport", "oifname": "sport"}
 
 
-def untracked(direction: str) -> list[str]:
+def untracked(direction: str, rules: tuple[str, ...] = (*BY_PROTOCOL, *BY_PORT)) -> list[str]:
     """What conntrack does not see of the tunnels, inside and outside."""
-    return [rule.format(direction, OWN_PORT[direction]) for rule in (*OUTSIDE, *TUNNELS)]
+    return [rule.format(direction, OWN_PORT[direction]) for rule in rules]
+
+
+def leaving_in_clear(config: Config) -> list[str]:
+    return [rule for rule in chain(config, "sending") if "overlay-leak" in rule]
+
+
+def own_zones(config: Config) -> list[str]:
+    """What follows, for what the box sends itself."""
+    own = chain(config, "sending")
+    assert own[:4] == untracked("oifname")
+    return [rule for rule in own[4:] if "overlay-leak" not in rule]
 
 
 def chain(config: Config, name: str) -> list[str]:
@@ -88,18 +102,17 @@ def test_tenants_have_zones_of_their_own(pop: Config) -> None:
     names = '{ "acme" : 1, "gre-1" : 1, "br-2" : 1 }'
     leaves = 'iifname { "gre-1", "br-2" } fib daddr oifname { "wan" }'
     assert chain(pop, "zones") == [
-        *untracked("iifname"),
         f"{leaves} ct original zone set iifname map {names} accept",
         f"ct zone set iifname map {names}",
     ]
-    assert chain(pop, "own-zones") == [*untracked("oifname"), f"ct zone set oifname map {names}"]
+    assert own_zones(pop) == [f"ct zone set oifname map {names}"]
 
 
 def test_a_tenant_that_stays_inside_asks_for_no_route(changed: Callable[[Callable[[Tree], Any]], Config]) -> None:
     closed = changed(lambda tree: tree.pop("elasticlab-nat:nat"))
     inside = 'ct zone set {} map {{ "acme" : 1, "gre-1" : 1, "br-2" : 1 }}'
-    assert chain(closed, "zones") == [*untracked("iifname"), inside.format("iifname")]
-    assert chain(closed, "own-zones") == [*untracked("oifname"), inside.format("oifname")]
+    assert chain(closed, "zones") == [inside.format("iifname")]
+    assert own_zones(closed) == [inside.format("oifname")]
 
 
 def test_a_policy_is_not_foretold(changed: Callable[[Callable[[Tree], Any]], Config]) -> None:
@@ -107,16 +120,26 @@ def test_a_policy_is_not_foretold(changed: Callable[[Callable[[Tree], Any]], Con
     entry = {"name": "all", "action": "break-out"}
     config = changed(lambda tree: tree["elasticlab-nat:nat"]["breakout"][0].update({"policy": [entry]}))
     names = '{ "acme" : 1, "gre-1" : 1, "br-2" : 1 }'
-    for name, direction in (("zones", "iifname"), ("own-zones", "oifname")):
-        zone = f"ct original zone set {direction} map {names} accept"
-        assert chain(config, name) == [*untracked(direction), zone]
+    assert chain(config, "zones") == [f"ct original zone set iifname map {names} accept"]
+    assert own_zones(config) == [f"ct original zone set oifname map {names} accept"]
 
 
 def test_a_fragment_in_clear_completes_nothing_of_the_overlay(pop: Config) -> None:
     known = '{ "lo", "acme", "ipsec-1", "gre-1", "ipsec-2", "br-2" }'
-    came = f"ip frag-off & 0x3fff != 0 ip daddr {{ 100.127.0.1/32 }} iifname != {known}"
-    assert chain(pop, "clear") == [f'{came} counter name "fragment-in-clear" drop']
+    came = f"ip daddr {{ 100.127.0.1/32 }} iifname != {known}"
+    assert chain(pop, "fragments") == [f'{came} counter name "fragment-in-clear" drop', "goto zones"]
     assert "prerouting priority -450;" in ruleset(pop).text, "before fragments are put together (-400)"
+
+
+def test_a_rule_by_port_sees_whole_packets_only(pop: Config) -> None:
+    """Only the first fragment has ports: left to it, the others would wait in vain."""
+    assert chain(pop, "arriving") == [
+        *untracked("iifname", BY_PROTOCOL),
+        "ip frag-off & 0x3fff != 0 goto fragments",
+        "exthdr frag exists goto fragments",
+        *untracked("iifname", BY_PORT),
+        "goto zones",
+    ]
 
 
 def test_without_breakout_nothing_is_translated(
@@ -135,11 +158,14 @@ def test_a_gateways_addresses_cannot_be_claimed_by_a_port(pop: Config) -> None:
 
 
 def test_nothing_of_the_overlay_leaves_in_clear(pop: Config) -> None:
-    leaks = chain(pop, "leaks")
     in_clear = 'oifname != { "lo", "ipsec-1", "ipsec-2" } counter name "overlay-leak" drop'
     outer = ("udp dport 4789", "meta l4proto gre", "ip saddr { 100.127.0.1/32 }")
-    assert leaks[:2] == ["meta l4proto esp ct state untracked accept", "rt ipsec exists accept"]
-    assert leaks[2:] == [f"{what} {in_clear}" for what in outer]
+    expected = [f"{what} {in_clear}" for what in outer]
+    assert leaving_in_clear(pop) == expected, "of what the box sends"
+    forwarding = chain(pop, "forwarding")
+    assert [rule for rule in forwarding if "overlay-leak" in rule] == expected, "of what it forwards"
+    accepting = next(n for n, rule in enumerate(forwarding) if rule.endswith("accept") or "jump" in rule)
+    assert max(forwarding.index(rule) for rule in expected) < accepting
 
 
 def _segmented(**segments: list[str]) -> Callable[[Tree], None]:

@@ -204,7 +204,7 @@ class TestFilter:
 
     def test_a_gateways_address_never_leaves_by_the_uplink(self, changed: Edit) -> None:
         leak = 'ip6 saddr { 2001:db8:2::1 } oifname { "wan" } counter name "overlay-leak" drop'
-        assert leak in chain(changed(dual), "leaks")
+        assert leak in chain(changed(dual), "sending")
 
     def test_nobody_but_the_gateway_advertises_it(self, changed: Edit) -> None:
         frames = chain(changed(dual), "frames")

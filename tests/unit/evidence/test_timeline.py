@@ -56,7 +56,10 @@ def test_what_the_test_did_is_told_without_input_and_what_it_polled_once() -> No
         Call(BEGIN + 3, 0.1, "node.ready", ping, outcome=True),
         Call(BEGIN + 4, 0.1, "node.run", run, outcome={"status": 1, "stdout": "a secret", "stderr": ""}),
         Call(BEGIN + 5, 0.1, "node.run", run, outcome=TimeoutError("no answer")),
-        Call(BEGIN + 5.5, 2.04, "node.run", run, outcome={"status": 0}),
+        Call(
+            BEGIN + 5.5, 0.1, "node.power_off", {"node": {"name": "ucpe-1", "binds": []}, "plugged": []}, outcome=None
+        ),
+        Call(BEGIN + 5.75, 2.04, "node.run", run, outcome={"status": 0}),
         Call(BEGIN + 9, 0.1, "node.run", run, outcome={"status": 0}),
     ]
     assert [(entry.at - BEGIN, entry.who, entry.text) for entry in of_calls(calls, BEGIN, BEGIN + 6)] == [
@@ -64,8 +67,16 @@ def test_what_the_test_did_is_told_without_input_and_what_it_polled_once() -> No
         (3, "node.ready", "host-1 condition ping:10.2.0.10 → True"),
         (4, "node.run", "ucpe-1 swanctl --list-sas → exit status 1"),
         (5, "node.run", "ucpe-1 swanctl --list-sas → TimeoutError: no answer"),
-        (5.5, "node.run", "ucpe-1 swanctl --list-sas → exit status 0, 2.0 s"),
+        (5.5, "node.power_off", "ucpe-1 → done"),
+        (5.75, "node.run", "ucpe-1 swanctl --list-sas → exit status 0, 2.0 s"),
     ]
+
+
+def test_of_a_node_that_is_described_the_name_is_told() -> None:
+    off = {"node": {"name": "ucpe-1", "env": {"PASSWORD": "a secret"}}, "plugged": []}
+    (told,) = of_calls([Call(BEGIN + 1, 0.1, "node.power_off", off, outcome=None)], BEGIN, BEGIN + 2)
+    assert (told.who, told.text.split()[0]) == ("node.power_off", "ucpe-1")
+    assert "secret" not in told.text
 
 
 def test_svlogds_time_is_utc() -> None:

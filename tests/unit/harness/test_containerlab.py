@@ -161,7 +161,7 @@ def test_a_lab_stays_with_the_disk_that_it_started_from(disks: tuple[Store, list
     store, made = disks
     place = LabPlace("mine", labs_dir() / "mine")
     place.folder.mkdir(parents=True)
-    host = LabKernel(place, Rootfs((), store.folder("layers"), "containerlab", made[0]), Path("/linux"))
+    host = LabKernel(place, Rootfs((), store.folder("layers"), "containerlab", made[0]), Path("/linux"), nodes=0)
     assert host.first_disk() == made[0]
     (place.folder / "host.json").write_text(json.dumps({"disk": str(made[1])}))
     assert host.first_disk() == made[0], "nothing was written yet"

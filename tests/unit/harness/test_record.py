@@ -35,15 +35,24 @@ def test_what_a_newer_version_has_written_besides_hides_no_lab() -> None:
 
 
 def test_who_works_on_a_lab_is_alone_with_it_and_who_removed_it_is_no_hindrance() -> None:
-    with record.locked("mine"):
-        with (
-            pytest.raises(record.LabError, match="another labctl is bringing lab mine up or down"),
-            record.locked("mine"),
-        ):
-            pytest.fail("two at a time")
-        record.forget("mine")
+    with (
+        record.locked("mine"),
+        pytest.raises(record.LabError, match="another labctl is bringing lab mine up or down"),
+        record.locked("mine"),
+    ):
+        pytest.fail("two at a time")
     with record.locked("mine"):
         pass
+
+
+def test_a_lock_stays_as_long_as_its_lab(tmp_path: Path) -> None:
+    with record.locked("mine"):
+        assert (tmp_path / "labs/.mine.lock").exists()
+    assert list((tmp_path / "labs").iterdir()) == []
+    record.write(KNOWN)
+    with record.locked("mine"):
+        pass
+    assert (tmp_path / "labs/.mine.lock").exists()
 
 
 def test_a_lock_that_goes_in_a_moment_is_waited_for() -> None:

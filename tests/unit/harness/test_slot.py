@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 import subprocess
 from itertools import pairwise
 
-from harness.host.slot import SLOTS, Slot, held, take
+from harness.host.slot import SLOTS, Slot, abandoned, take
+
+
+def held(slot: Slot) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as mine:
+        try:
+            mine.bind(f"\0elasticlab/slot/{slot.index}")
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            return True
+        return False
 
 
 def test_two_labs_get_two_slots_and_a_dead_ones_is_taken_again() -> None:
@@ -36,3 +49,16 @@ def test_networks_of_slots_do_not_overlap_and_hold_two_thousand_nodes() -> None:
         assert one.broadcast_address < other.network_address
     assert Slot(0).node_address(2000) in networks[0]
     assert len({slot.device for slot in map(Slot, range(SLOTS))}) == SLOTS
+
+
+def test_the_interface_of_a_slot_is_left_over_when_nobody_has_the_slot() -> None:
+    slot, holder = take()
+    subprocess.run(["ip", "link", "add", slot.device, "type", "veth", "peer", "name", f"{slot.device}-x"], check=True)
+    try:
+        assert not abandoned(slot)
+        holder.close()
+        assert abandoned(slot)
+        assert not held(slot), "looking leaves it free"
+    finally:
+        subprocess.run(["ip", "link", "delete", slot.device], check=True)
+    assert not abandoned(slot)

@@ -39,6 +39,9 @@ COUNTERS = (
 _VNI = "@th,96,24"
 """The VNI of RFC 7348, section 5. Not nft's ``vxlan vni``: it looks into the inner packet and, with Linux 7.3, matches
 nothing unless that is IP, so that ARP would be lost."""
+_FRAGMENT = {"ip": "ip frag-off & 0x3fff != 0", "ip6": "exthdr frag exists"}
+_FRAGMENTS = "fragments"
+_ZONES = "zones"
 _UNPROVEN = "unproven"
 
 BRIDGE_COUNTERS = ("bpdu-filtered", "broadcast-limited", "gateway-spoofed", "router-imitated", *stations.COUNTERS)
@@ -52,15 +55,13 @@ def ruleset(config: Config) -> Ruleset:
         [
             f"table inet {TABLE} {{",
             *(f"  counter {name} {{ }}" for name in COUNTERS),
-            *_chain("clear", "prerouting priority -450; policy accept", _clear(config)),
-            *_chain("zones", "prerouting priority raw; policy accept", _arriving(config)),
-            *_chain("own-zones", "output priority raw; policy accept", _leaving_by_itself(config)),
-            *(line for name, rules in (*_unproven(config), *breakout.chains(config)) for line in _called(name, rules)),
+            *_chain("arriving", "prerouting priority -450; policy accept", _arriving(config)),
+            *_chain("sending", "output priority raw; policy accept", _sending(config)),
+            *(line for name, rules in _shared(config) for line in _called(name, rules)),
             *(line for tenant in config.tenants for line in _called(_leaving(tenant), _from_tenant(config, tenant))),
             *_chain("marks", "prerouting priority mangle; policy accept", _marks(config)),
             *_chain("input", "input priority filter; policy drop", _input(config)),
             *_chain("forwarding", "forward priority filter; policy drop", _forward(config)),
-            *_chain("leaks", "postrouting priority mangle; policy accept", _leaks(config)),
             *_chain("redirection", "prerouting priority dstnat; policy accept", stations.redirection(config), "nat"),
             *_chain("translation", "postrouting priority srcnat; policy accept", _translation(config), "nat"),
             "}",
@@ -98,26 +99,45 @@ def _drop(counter: str) -> str:
     return f'counter name "{counter}" drop'
 
 
+def _shared(config: Config) -> Iterator[tuple[str, list[str]]]:
+    """Chains that others jump to, but for those of each tenant."""
+    yield _FRAGMENTS, [*_clear(config), f"goto {_ZONES}"]
+    yield _ZONES, [*_zones_of_arrivals(config)]
+    yield from _unproven(config)
+    yield from breakout.chains(config)
+
+
+def _arriving(config: Config) -> Iterator[str]:
+    """Before conntrack, and before fragments are put together (priority -400).
+
+    One chain for both: each costs every packet of a tunnel as much as some rules. What has no connection is left alone
+    there, so fragments of it stay fragments until the box itself has them (RFC 791, section 3.2). Of UDP only the
+    first has ports: all of them are put together and tracked.
+    """
+    yield from _untracked(config, "iifname")
+    yield f"{_FRAGMENT['ip']} goto {_FRAGMENTS}"
+    yield f"{_FRAGMENT['ip6']} goto {_FRAGMENTS}"
+    yield from _untracked_udp(config, "iifname", "dport")
+    yield f"goto {_ZONES}"
+
+
 def _clear(config: Config) -> Iterator[str]:
     """Fragments for the overlay's loopbacks come out of IPsec, or by a private line that ends there.
 
-    Before they are put together (priority -400): there only addresses tell whose they are, so that what was sent in
-    clear would complete what came through a tunnel. Tenants are kept apart there by their VRFs.
+    Here only addresses tell whose they are, so that what was sent in clear would complete what came through a tunnel.
+    Tenants are kept apart there by their VRFs and zones.
     """
-    fragment = {"ip": "ip frag-off & 0x3fff != 0", "ip6": "exthdr frag exists"}
     loopbacks = sorted({p for flow in _flows(config, None) for p in flow.local})
     inside = [i.name for i in config.interfaces if i.tenant or i.kind is Kind.IPSEC]
     ended = firewall_line.ends(config, loopbacks)
     known = _names(["lo", *(t.name for t in config.tenants), *inside, *ended])
     for family, _, prefixes in _by_family(loopbacks):
-        yield f"{fragment[family]} {family} daddr {_set(prefixes)} iifname != {known} {_drop('fragment-in-clear')}"
+        yield f"{family} daddr {_set(prefixes)} iifname != {known} {_drop('fragment-in-clear')}"
 
 
-def _arriving(config: Config) -> Iterator[str]:
-    """Before conntrack."""
+def _zones_of_arrivals(config: Config) -> Iterator[str]:
     if interfaces := sorted({flow.interface for flow in _flows_of_tenants(config)}):
         yield f"meta ipsec missing iifname {_names(interfaces)} jump {_UNPROVEN}"
-    yield from _untracked(config, "iifname", "dport")
     yield from breakout.imitations(config)
     yield from _zones(config, "iifname")
 
@@ -139,26 +159,40 @@ def _of_a_flow(flow: Flow) -> Iterator[str]:
         yield f'iifname "{flow.interface}" {ends} return'
 
 
-def _leaving_by_itself(config: Config) -> Iterator[str]:
-    """What the box sends, before conntrack."""
-    yield from _untracked(config, "oifname", "sport")
+def _sending(config: Config) -> Iterator[str]:
+    """What the box sends, before conntrack: tunnels pass here as what they carry leaves, and once more as ESP."""
+    yield from _untracked(config, "oifname")
+    yield from _untracked_udp(config, "oifname", "sport")
+    yield from firewall_line.excepted(config, _VNI)
+    yield from _leaks(config)
+    yield from firewall_line.leaving(config)
     yield from _zones(config, "oifname")
 
 
-def _untracked(config: Config, direction: str, own_port: str) -> Iterator[str]:
+def _untracked(config: Config, direction: str) -> Iterator[str]:
     """No rule asks for the connection of a tunnel's outer packets: conntrack sees each packet once, as its tenant's.
 
-    ESP outside is tracked where a tenant has an address of its own there, and may have ESP of its own.
+    ESP first, for it is most of all. It is tracked where a tenant has an address of its own outside, and may have ESP
+    of its own there.
     """
-    lines = {line.name for line in firewall_line.lines(config)}
+    if (underlay := _underlay(config)) and breakout.esp_is_own(config):
+        yield f"meta l4proto esp {direction} {_names(underlay)} notrack accept"
+    if through := _through_ipsec(config, Kind.GRE):
+        yield f"meta l4proto gre {direction} {_names(through)} notrack accept"
+
+
+def _untracked_udp(config: Config, direction: str, own_port: str) -> Iterator[str]:
+    """The same of tunnels in UDP."""
     if underlay := _underlay(config):
-        if breakout.esp_is_own(config):
-            yield f"meta l4proto esp {direction} {_names(underlay)} notrack accept"
         yield f"udp {own_port} 4500 {direction} {_names(underlay)} notrack accept"
-    for kind, matches in ((Kind.GRE, "meta l4proto gre"), (Kind.VXLAN, "udp dport 4789")):
-        tunnels = {i.tunnel.underlay for i in config.of_kind(kind) if i.tunnel}
-        if through := sorted(tunnels - lines):
-            yield f"{matches} {direction} {_names(through)} notrack accept"
+    if through := _through_ipsec(config, Kind.VXLAN):
+        yield f"udp dport 4789 {direction} {_names(through)} notrack accept"
+
+
+def _through_ipsec(config: Config, kind: Kind) -> list[str]:
+    """The IPsec interfaces that tunnels of a kind run through."""
+    lines = {line.name for line in firewall_line.lines(config)}
+    return sorted({i.tunnel.underlay for i in config.of_kind(kind) if i.tunnel} - lines)
 
 
 def _zones(config: Config, direction: str) -> Iterator[str]:
@@ -289,6 +323,8 @@ def _underlay(config: Config) -> list[Interface]:
 def _forward(config: Config) -> Iterator[str]:
     yield f'iifname "{MANAGEMENT}" {_drop("management-forwarding")}'
     yield f'oifname "{MANAGEMENT}" {_drop("management-forwarding")}'
+    yield from _leaks(config)
+    yield from firewall_line.leaving(config)
     yield from firewall6.forwarding(config)
     yield "tcp flags syn tcp option maxseg size set rt mtu"
     yield from stations.forward(config)
@@ -327,25 +363,18 @@ def _translation(config: Config) -> Iterator[str]:
 
 
 def _leaks(config: Config) -> Iterator[str]:
-    """Nothing of the overlay leaves but through IPsec, whatever routes and policies say.
-
-    A packet passes here three times: on its way into the IPsec interface, with the outer interface but bound for
-    transformation (``rt ipsec exists``), and as ESP. Only one that leaves in clear is a leak.
+    """Nothing of the overlay leaves but through IPsec, whatever routes and policies say: of what the box sends, and of
+    what it forwards. What becomes ESP passes with the name of the IPsec interface; a policy outside of one there is
+    none.
     """
-    lines = firewall_line.lines(config)
-    elsewhere = f"oifname != {_names(lines)} " if lines else ""
-    yield f"meta l4proto esp ct state untracked {elsewhere}accept"
-    yield "rt ipsec exists accept"
     inner = [i.name for i in config.of_kind(Kind.IPSEC)]
     in_clear = f"oifname != {_names(['lo', *inner])} {_drop('overlay-leak')}"
-    yield from firewall_line.excepted(config, _VNI)
     yield f"udp dport 4789 {in_clear}"
     yield f"meta l4proto gre {in_clear}"
     loopbacks = sorted({p for flow in _flows(config, None) for p in flow.local})
     for family, _, prefixes in _by_family(loopbacks):
         yield f"{family} saddr {_set(prefixes)} {in_clear}"
     yield from firewall6.leaks(config, _underlay(config))
-    yield from firewall_line.leaving(config)
 
 
 def _ports(config: Config) -> Iterator[tuple[Interface, BridgePort]]:

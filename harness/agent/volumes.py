@@ -1,0 +1,54 @@
+"""A disk of a node's own: what it writes has so much room, and no more.
+
+It is a file system in a file on the lab's disk. All its blocks are allotted when it is made, so that a node has what
+its topology promised whatever others write, and it stays when the power goes, as the disks of all nodes do. A quota on
+the lab's disk would bound nothing: overlayfs writes with the rights of the lab host, whom quotas do not hold.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from harness.agent.shell import ToolError, run
+from harness.wait import wait_for
+
+_MIB = 2**20
+_SECONDS = 10
+
+
+def mount(file: Path, size: int, place: Path) -> None:
+    """Mount the disk in `file` at `place`; the first time it is made, with so many octets."""
+    if not file.exists():
+        _make(file, size)
+    place.mkdir(parents=True, exist_ok=True)
+    if not os.path.ismount(place):
+        run("mount", "-t", "ext4", "-o", "loop,noatime", str(file), str(place))
+
+
+def unmount(file: Path, place: Path) -> None:
+    """Returns when nobody holds it any more: the mounts of a node that was killed end a moment after its processes."""
+    if os.path.ismount(place):
+        run("umount", str(place))
+        # By the file itself: another lab on this kernel has files of the same name.
+        wait_for(f"{file} to be let go", lambda: not run("losetup", "--associated", str(file)), _SECONDS, interval=0.01)
+
+
+def _make(file: Path, size: int) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_suffix(".new")
+    with fresh.open("wb") as disk:
+        try:
+            os.posix_fallocate(disk.fileno(), 0, size)
+        except OSError as error:
+            fresh.unlink()
+            if error.errno != errno.ENOSPC:
+                raise
+            raise ToolError(
+                f"the lab's disk has no room for {size // _MIB} MiB of node {file.parent.name}: give its nodes less "
+                "(elasticlab.disk, elasticlab.tier)"
+            ) from None
+    options = "lazy_itable_init=1,lazy_journal_init=1,nodiscard"
+    run("mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-E", options, str(fresh))
+    fresh.rename(file)

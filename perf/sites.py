@@ -1,0 +1,201 @@
+"""B1, scale: how long `labctl up` takes for 1, 5, 20 and 50 sites, and what one site more costs among few and many.
+
+    .venv/bin/python -m perf.sites [--sites 1 5 20 50] [--rounds 5] [--seed N]
+
+Each site is a routed branch with a box and a host, ordered to the Internet by an order of its own; all share one POP,
+one orchestrator and one small Internet. The floor is that of `perf.lab`: the same links and as many containers with
+`sleep`. A round has all sizes, in the order that the seed decides. `--write FOLDER` only writes the topologies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import secrets
+import sys
+import tempfile
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from perf import conditions
+from perf.lab import RESULTS, Rounds, measure_floor, measure_ours
+from perf.statistics import LEAST_ROUNDS, Comparison, medians
+
+SIZES = (1, 5, 20, 50)
+FLAT = 1.25
+"""So many times may a site among the most cost what one among fewer costs."""
+_BOOTSTRAP = "https://203.0.113.6:8572"
+_MOST = 62
+"""Access lines of two addresses each in 192.0.2.0/24."""
+
+
+def _labels(**values: str) -> dict[str, str]:
+    return {f"elasticlab.{key}": value for key, value in values.items()}
+
+
+def _box(role: str, serial: str, model: str, site: str, wan: str) -> dict[str, Any]:
+    labels = _labels(role=role, serial=serial, model=model, site=site, wan=wan, bootstrap=_BOOTSTRAP, ready="tcp:830")
+    return {"image": "elasticlab/element:latest", "labels": labels}
+
+
+def _endpoint(role: str, site: str, commands: list[str], **labels: str) -> dict[str, Any]:
+    image = "elasticlab/endpoint:latest"
+    return {"image": image, "labels": _labels(role=role, site=site, **labels), "exec": commands}
+
+
+def serial(site: int) -> str:
+    return f"EL-UCPE-{site:04d}"
+
+
+def topology(sites: int) -> dict[str, Any]:
+    """As many branches around one POP."""
+    if not 1 <= sites <= _MOST:
+        raise ValueError(f"the small Internet has access lines for 1 to {_MOST} sites, not {sites}")
+    stack = {
+        "image": "elasticlab/stack:latest",
+        "labels": _labels(role="stack", site="cloud", wan="203.0.113.6/30 via 203.0.113.5", ready="tcp:443,tcp:8444"),
+        "exec": ["ip address replace 203.0.113.6/30 dev wan", "ip route replace default via 203.0.113.5"],
+    }
+    nodes = {
+        "stack": stack,
+        "vmsr-1": _box("vmsr", "EL-VMSR-0001", "vmsr-x86", "pop-1", "203.0.113.2/30 via 203.0.113.1"),
+    }
+    links = [["vmsr-1:wan", "internet:pop"], ["stack:wan", "internet:cloud"]]
+    router = [
+        "ip address replace 203.0.113.1/30 dev pop",
+        "ip address replace 203.0.113.5/30 dev cloud",
+        "ip address replace 198.51.100.80/32 dev lo",
+        "ip route replace unreachable 10.0.0.0/8",
+    ]
+    for number in range(1, sites + 1):
+        line, site = 4 * number, f"branch-{number}"
+        wan = f"192.0.2.{line + 2}/30 via 192.0.2.{line + 1}"
+        nodes[f"ucpe-{number}"] = _box("ucpe", serial(number), "ucpe-100", site, wan)
+        lan = [f"ip address replace 10.{number}.0.10/24 dev lan", f"ip route replace default via 10.{number}.0.1"]
+        nodes[f"host-{number}"] = _endpoint("host", site, lan, ready="ping:198.51.100.80")
+        links += [[f"ucpe-{number}:wan", f"internet:access-{number}"], [f"host-{number}:lan", f"ucpe-{number}:lan"]]
+        router.append(f"ip address replace 192.0.2.{line + 1}/30 dev access-{number}")
+    nodes["internet"] = _endpoint("router", "internet", router) | {"sysctls": {"net.ipv4.ip_forward": "1"}}
+    return {
+        "name": f"sites-{sites}",
+        "topology": {
+            "defaults": {"kind": "linux"},
+            "nodes": nodes,
+            "links": [{"endpoints": ends, "mtu": 1500} for ends in links],
+        },
+    }
+
+
+def order(number: int) -> dict[str, Any]:
+    """What one site's owner orders."""
+    site = {
+        "name": f"branch-{number}",
+        "device": serial(number),
+        "access": "routed",
+        "gateway": f"10.{number}.0.1/24",
+    }
+    service = {
+        "name": f"branch-{number}-internet",
+        "serviceSpecification": {"id": "site-to-internet"},
+        "serviceCharacteristic": [{"name": "site", "value": site}],
+    }
+    item = {"id": "1", "action": "add", "service": service}
+    return {"tenant": "acme", "order": {"description": f"Branch {number}", "serviceOrderItem": [item]}}
+
+
+def write(folder: Path, sites: int) -> Path:
+    """The topology's file, with its orders beside it."""
+    orders = folder / f"sites-{sites}" / "orders"
+    orders.mkdir(parents=True)
+    for number in range(1, sites + 1):
+        (orders / f"branch-{number:02d}.json").write_text(json.dumps(order(number), indent=1))
+    file = orders.parent / f"sites-{sites}.clab.yml"
+    file.write_text(yaml.safe_dump(topology(sites), sort_keys=False))
+    return file
+
+
+def growth(medians_by_size: dict[int, float]) -> dict[str, object]:
+    """Seconds that a site more costs, from size to size; flat if it costs no more among the most than before."""
+    steps = [
+        {
+            "from": few,
+            "to": many,
+            "seconds_a_site": round((medians_by_size[many] - medians_by_size[few]) / (many - few), 3),
+        }
+        for few, many in pairwise(sorted(medians_by_size))
+    ]
+    costs = [float(str(step["seconds_a_site"])) for step in steps]
+    ratio = round(costs[-1] / costs[-2], 3) if len(costs) > 1 and costs[-2] > 0 else None
+    return {"steps": steps, "ratio": ratio, "bound": FLAT, "kept": None if ratio is None else ratio <= FLAT}
+
+
+def run(sizes: list[int], count: int, seed: int) -> dict[str, object]:
+    """All rounds; the result as it is stored."""
+    sequence = random.Random(seed)  # noqa: S311 - the order of a benchmark is no secret
+    started = datetime.now(UTC)
+    measured = {size: Rounds() for size in sizes}
+    skies: list[dict[str, object]] = []
+    with tempfile.TemporaryDirectory(prefix="sites-") as place:
+        files = {size: str(write(Path(place), size)) for size in sizes}
+        for number in range(count):
+            skies.append({"round": number, **conditions.weather()})
+            for size in sequence.sample(sizes, len(sizes)):
+                for measure in sequence.sample([measure_floor, measure_ours], 2):
+                    measure(files[size], measured[size])
+                print(f"round {number + 1} of {count}: {size} sites done", file=sys.stderr, flush=True)
+    skies.append({"round": "end", **conditions.weather()})
+    compared: list[Comparison] = []
+    for size, rounds in measured.items():
+        compared += [
+            Comparison(f"{one.name.split()[0]} {size} sites", one.ours, one.floor)
+            for one in rounds.comparisons(str(size))
+        ]
+    ups = {size: comparison.ours.median for size, comparison in zip(measured, compared[::2], strict=True)}
+    return {
+        "benchmark": "B1 sites",
+        "started": started.isoformat(timespec="seconds"),
+        "seed": seed,
+        "subject": conditions.subject(),
+        "weather": skies,
+        "comparisons": [comparison.as_json() for comparison in compared],
+        "growth": growth(ups),
+        "phases": {str(size): medians(rounds.phases) for size, rounds in measured.items()},
+        "floor_parts": {str(size): medians(rounds.floor) for size, rounds in measured.items()},
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m perf.sites", description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--sites", type=int, nargs="+", default=list(SIZES))
+    parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS)
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
+    parser.add_argument("--write", type=Path, help="only write the topologies into this folder")
+    asked = parser.parse_args()
+    if asked.write:
+        for size in asked.sites:
+            print(write(asked.write, size))
+        return 0
+    result: dict[str, Any] = run(asked.sites, asked.rounds, asked.seed)
+    stamp = str(result["started"]).replace(":", "").replace("+0000", "Z").replace("-", "")
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"sites-{stamp}.json").write_text(json.dumps(result, indent=1) + "\n")
+    for one in result["comparisons"]:
+        void = f"  VOID: {one['void']}" if one["void"] else ""
+        print(f"{one['name']:<14} {one['ours']['median']:7.2f} s  floor {one['floor']['median']:6.2f} s{void}")
+    for size, phases in result["phases"].items():
+        print(f"phases of {size}: {phases}")
+    grown = result["growth"]
+    for step in grown["steps"]:
+        print(f"from {step['from']} to {step['to']} sites: {step['seconds_a_site']:.2f} s a site")
+    if grown["kept"] is False:
+        print(f"a site among the most costs {grown['ratio']} times one among fewer (bound {FLAT:g})  BOUND MISSED")
+    return int(grown["kept"] is False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
