@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 from random import uniform
 
 from yangkit.client import NetconfClient
@@ -102,7 +103,8 @@ class Executor:
             elif phase is Phase.COMMIT:
                 await self._write(self._journal.begin, work.persist_id, transaction.members)
                 self._on_step("begun", "")
-                step = partial(steps.commit_confirmed, persist_id=work.persist_id, seconds=self._timing.confirm)
+                seconds = self._timing.confirm + work.longer
+                step = partial(steps.commit_confirmed, persist_id=work.persist_id, seconds=seconds)
                 await self._all(work, step)
             elif phase is Phase.PROBE:
                 transaction.probed(await self._ask(probe))
@@ -132,14 +134,18 @@ class Executor:
             log.exception("the probe failed")
             return f"the probe failed: {error!r}"
 
-    async def _all(self, work: _Work, step: Callable[[NetconfClient], Awaitable[None]]) -> None:
-        """One step on all devices at once, each told to the state machine as it comes."""
+    async def _all(self, work: _Work, step: Callable[..., Awaitable[None]]) -> None:
+        """One step on all devices at once, each told to the state machine as it comes.
+
+        ``step`` takes a session, and ``deadline``: seconds, as long as the device may take over its edit.
+        """
         phase = work.transaction.phase
         waiting = work.transaction.waiting
         last_word = phase in (Phase.CONFIRM, Phase.REVERT)
 
         async def one(device: str) -> tuple[str, Report]:
-            report = await steps.ask(work.present[device], step, last_word=last_word)
+            in_time = partial(step, deadline=steps.patience(work.edits[device]))
+            report = await steps.ask(work.present[device], in_time, last_word=last_word)
             self._on_step(phase, device)
             return device, report
 
@@ -272,3 +278,8 @@ class _Work:
     def __post_init__(self) -> None:
         self.locked: set[str] = set()
         self.gone: dict[str, Report] = {}
+
+    @property
+    def longer(self) -> int:
+        """Seconds more than usual that the slowest of the edits may take: so much later is the decision."""
+        return ceil(max(map(steps.patience, self.edits.values()), default=steps.DEADLINE) - steps.DEADLINE)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from controller.southbound import steps
 from controller.southbound.executor import Executor, Timing
 from controller.southbound.journal import MIGRATION, Journal
 from stackkit.database import Database
@@ -314,6 +315,42 @@ async def test_a_last_word_that_the_device_cannot_carry_out_is_said_again(
     monkeypatch.undo()
     assert await executor.settle("ucpe-1") is None
     assert clean(fleet, journal)
+
+
+class TestABigEdit:
+    """A POP that gets sixty sites at once takes its time, and is not gone."""
+
+    @pytest.fixture
+    def slow(self, fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        ordinary = fleet["vmsr-1"].system.apply
+
+        async def apply(old: Any, new: Any) -> None:
+            await asyncio.sleep(1)
+            await ordinary(old, new)
+
+        monkeypatch.setattr(fleet["vmsr-1"].system, "apply", apply)
+        monkeypatch.setattr(steps, "DEADLINE", 0.5)
+
+    async def test_has_as_long_as_its_size_asks_for(
+        self, slow: None, fleet: Any, journal: Journal, executor: Executor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(steps, "OCTETS_A_SECOND", len(edit("gre-1")) / 2.5)
+        seconds: list[int] = []
+
+        async def probe() -> None:
+            seconds.extend(device.server.commits.pending.timeout for device in fleet.devices.values())
+
+        outcome = await executor.run(edits(), probe)
+        assert outcome.committed == set(NAMES)
+        assert seconds == [QUICK.confirm + 3] * 3, "nobody goes back while the slowest is at work"
+        assert clean(fleet, journal)
+
+    async def test_has_no_longer(
+        self, slow: None, fleet: Any, executor: Executor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(steps, "OCTETS_A_SECOND", 1e9)
+        outcome = await executor.run(edits())
+        assert outcome.fenced == {"vmsr-1": "it did not answer in time"}
 
 
 def test_times_that_do_not_fit() -> None:
