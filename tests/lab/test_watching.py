@@ -23,7 +23,8 @@ HOST_2 = "10.2.0.10"
 
 @contextlib.contextmanager
 def live(lab: Lab) -> Iterator[http.client.HTTPConnection]:
-    argv = [*LABCTL, "graph", "-l", lab.name, "--live", "--port", "0"]
+    # Whoever runs tests in the background has SIGINT ignored, and its children inherit that.
+    argv = ["env", "--default-signal=INT", *LABCTL, "graph", "-l", lab.name, "--live", "--port", "0"]
     serving = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
     assert serving.stdout is not None
     try:

@@ -72,9 +72,11 @@ def test_ike_is_decrypted_by_its_keys_and_boxes_keep_none(lab: Lab, tmp_path: Pa
     assert "No such file" in untouched
     assert untouched.endswith("\n0\n")
     options = ["-l", lab.name, "--output", str(tmp_path), "--filter", "udp port 500 or udp port 4500", "--decrypt"]
+    # Whoever runs tests in the background has SIGINT ignored, and its children inherit that.
     running = subprocess.Popen(
-        [*LABCTL, "capture", "ucpe-1:wan", *options], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
-    )
+        ["env", "--default-signal=INT", *LABCTL, "capture", "ucpe-1:wan", *options],
+        stdout=subprocess.PIPE, text=True, cwd=REPOSITORY,
+    )  # fmt: skip
     assert running.stdout is not None
     assert running.stdout.readline().startswith("capturing on")
     renewed(lab, "ucpe-1", "--reauth")

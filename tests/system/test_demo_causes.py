@@ -290,11 +290,25 @@ def looks() -> dict[str, Baseline]:
 def whole(lab: Lab, life: Life, looks: dict[str, Baseline]) -> Iterator[Baseline]:
     """The lab as it was when all was well, as it is before and after the test."""
     life.passes(HEAL_SECONDS)
-    before = looks.setdefault(lab.name, difference.taken(lab))
+    if lab.name not in looks:
+        looks[lab.name] = at_rest(lab)
+    before = looks[lab.name]
     yield before
     life.passes(HEAL_SECONDS)
     life.until_connected(*BOXES)
     until_same(lab, before)
+
+
+def at_rest(lab: Lab) -> Baseline:
+    """What is there when nothing is on its way any more, as from the test before."""
+    seen = [difference.taken(lab)]
+
+    def twice() -> bool:
+        seen.append(difference.taken(lab))
+        return not difference.told(*seen[-2:])
+
+    wait_for("the lab to be at rest", twice, HEAL_SECONDS)
+    return seen[-1]
 
 
 def until_same(lab: Lab, before: Baseline) -> None:
