@@ -263,6 +263,8 @@ def test_a_memory_that_is_of_no_use_is_told_and_begun_anew(tmp_path: Path, caplo
     assert Memory(tmp_path / "charon.json").versions("pop") == ({"version": "2"},)
     memory.carry_out("ca", [1])
     memory.forget("pop")
+    assert Memory(tmp_path / "charon.json").revoked("ca") == {1}, "the list is in force as before"
+    memory.carry_out("ca", [])
     assert not (tmp_path / "charon.json").exists()
 
 
@@ -394,6 +396,21 @@ class TestReady:
         (store / "ike.key").write_text("ike.key of the second year")
         charon.keep()
         assert peer.keys == {"ike.key of the second year"}
+
+    def test_what_peers_have_shown_goes_with_the_last_connection(
+        self, start: Callable[[], Charon], store: Path, monkeypatch: pytest.MonkeyPatch, peer: Peer
+    ) -> None:
+        flushed: list[str] = []
+        monkeypatch.setattr(peer, "flush_certs", lambda type="": flushed.append(type))
+        charon = start()
+        for wanted in (self.OWN, self.CA):
+            charon.load_credential(charon.present(wanted))
+        del flushed[:]
+        charon.unload_credential(self.OWN)
+        assert flushed == [], "somebody is there yet"
+        charon.unload_credential(self.CA)
+        assert flushed == [""]
+        assert not (store / "charon.json").exists(), "there is nothing to remember"
 
     def test_an_authority_of_somebody_else_goes_and_all_is_ready_again(
         self, start: Callable[[], Charon], store: Path, peer: Peer, said: list[str]

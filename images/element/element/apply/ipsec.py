@@ -103,9 +103,6 @@ class Charon(Daemon):
         """Load a key, or an authority with its revocation list; end SAs of certificates that the list revokes."""
         if self._ready.pop(credential.key, None) != credential:
             self._load_files(credential)
-        elif not credential.own:  # nobody had an SA by it: whoever is on its list now is none that has to be ended
-            crl = x509.load_pem_x509_crl(self._files(credential)[1].read_bytes())
-            self._memory.carry_out(credential.name, serials(crl))
         self._credentials[credential.key] = credential
 
     def _load_files(self, credential: Credential) -> None:
@@ -165,9 +162,12 @@ class Charon(Daemon):
             self._ready[loaded.key] = loaded
         elif credential.own and (key := self._keys.pop(credential.name, None)):
             self.call("unload_key", {"id": key})
+        elif not credential.own:
+            self._memory.carry_out(credential.name, ())
+        if not self._credentials:
+            self.call("flush_certs")  # those that peers have shown
         if not self._credentials and self._others_loaded:
             self.call("clear_creds")
-            self.call("flush_certs")
             self._ready.clear()
             self._keys.clear()
             self._shared.clear()
