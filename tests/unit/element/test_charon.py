@@ -32,7 +32,6 @@ class Peer:
         self.connections: dict[str, Message] = {}
         self.sas: dict[str, Message] = {}
         self.certificates: list[bytes] = []
-        self.keys: set[str] = set()
         self.number = 0
         self.dies = ""
 
@@ -96,20 +95,7 @@ class Peer:
     def load_cert(self, type: str, flag: str, data: str) -> None:
         pass
 
-    def load_key(self, type: str, data: str) -> Message:
-        self.keys.add(data)
-        return {"id": data.encode()}
-
-    def get_keys(self) -> Message:
-        return {"keys": [key.encode() for key in self.keys]}
-
-    def unload_key(self, id: str) -> None:
-        self.keys.remove(id)
-
-    def clear_creds(self) -> None:
-        self.keys.clear()
-
-    def flush_certs(self, type: str = "") -> None:
+    def flush_certs(self, type: str) -> None:
         pass
 
     def list_certs(self, type: str) -> list[Message]:
@@ -263,8 +249,6 @@ def test_a_memory_that_is_of_no_use_is_told_and_begun_anew(tmp_path: Path, caplo
     assert Memory(tmp_path / "charon.json").versions("pop") == ({"version": "2"},)
     memory.carry_out("ca", [1])
     memory.forget("pop")
-    assert Memory(tmp_path / "charon.json").revoked("ca") == {1}, "the list is in force as before"
-    memory.carry_out("ca", [])
     assert not (tmp_path / "charon.json").exists()
 
 
@@ -327,132 +311,3 @@ class TestRevocation:
         killed(charon, peer, "terminate", lambda: self.revoke(ca, charon, tmp_path, old))
         self.revoke(ca, start(), tmp_path, old)
         assert peer.identities == []
-
-
-class TestReady:
-    """What enrolment gave is loaded before a connection asks for it, and stays when none does."""
-
-    OWN, CA, OTHER = Credential("ike", own=True), Credential("ca", own=False), Credential("cloud", own=False)
-
-    @pytest.fixture
-    def store(self, authority: Callable[[str], Any], tmp_path: Path) -> Path:
-        made = authority("operator")
-        for name in ("ca", "cloud"):
-            (tmp_path / f"{name}.pem").write_bytes(made.pem)
-        for name in ("crl", "cloud-crl"):
-            (tmp_path / f"{name}.pem").write_bytes(pem_of(made.crl(1)))
-        for name in ("ike.pem", "ike.key"):
-            (tmp_path / name).write_text(f"{name} of the first year")
-        return tmp_path
-
-    @pytest.fixture
-    def said(self, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-        """The commands that load something."""
-        found: list[str] = []
-        for command in ("load_cert", "load_key"):
-            ordinary = getattr(peer, command)
-
-            def told(command: str = command, ordinary: Callable[..., Any] = ordinary, **message: str) -> Any:
-                found.append(command)
-                return ordinary(**message)
-
-            monkeypatch.setattr(peer, command, told)
-        return found
-
-    def test_the_first_connection_need_not_wait_for_it(
-        self, start: Callable[[], Charon], store: Path, said: list[str]
-    ) -> None:
-        charon = start()
-        charon.keep()
-        assert sorted(said) == ["load_cert"] * 3 + ["load_key"]
-        charon.keep()
-        for wanted in (self.OWN, self.CA):
-            charon.load_credential(charon.present(wanted))
-        assert len(said) == 4, "not again"
-
-    def test_it_is_no_resource_until_it_is_asked_for(self, start: Callable[[], Charon], store: Path) -> None:
-        charon = start()
-        charon.keep()
-        assert not [one for one in charon.read() if isinstance(one, Credential)]
-        charon.load_credential(charon.present(self.OWN))
-        assert [one.name for one in charon.read() if isinstance(one, Credential)] == ["ike"]
-
-    def test_it_stays_when_no_connection_asks_any_more(
-        self, start: Callable[[], Charon], store: Path, peer: Peer, said: list[str]
-    ) -> None:
-        charon = start()
-        charon.load_credential(charon.present(self.OWN))
-        charon.unload_credential(self.OWN)
-        assert peer.keys == {"ike.key of the first year"}
-        del said[:]
-        charon.load_credential(charon.present(self.OWN))
-        assert not said
-
-    def test_another_is_taken_up_before_it_is_asked_for(
-        self, start: Callable[[], Charon], store: Path, peer: Peer
-    ) -> None:
-        charon = start()
-        charon.keep()
-        (store / "ike.key").write_text("ike.key of the second year")
-        charon.keep()
-        assert peer.keys == {"ike.key of the second year"}
-
-    def test_what_peers_have_shown_goes_with_the_last_connection(
-        self, start: Callable[[], Charon], store: Path, monkeypatch: pytest.MonkeyPatch, peer: Peer
-    ) -> None:
-        flushed: list[str] = []
-        monkeypatch.setattr(peer, "flush_certs", lambda type="": flushed.append(type))
-        charon = start()
-        for wanted in (self.OWN, self.CA):
-            charon.load_credential(charon.present(wanted))
-        del flushed[:]
-        charon.unload_credential(self.OWN)
-        assert flushed == [], "somebody is there yet"
-        charon.unload_credential(self.CA)
-        assert flushed == [""]
-        assert not (store / "charon.json").exists(), "there is nothing to remember"
-
-    def test_an_authority_of_somebody_else_goes_and_all_is_ready_again(
-        self, start: Callable[[], Charon], store: Path, peer: Peer, said: list[str]
-    ) -> None:
-        """charon forgets authorities only all at once."""
-        charon = start()
-        charon.load_credential(charon.present(self.OTHER))
-        charon.keep()
-        cleared = []
-        peer.clear_creds = lambda: cleared.append(peer.keys.clear())  # type: ignore[method-assign]
-        charon.unload_credential(self.OTHER)
-        assert len(cleared) == 1
-        del said[:]
-        charon.keep()
-        assert sorted(said) == ["load_cert"] * 3 + ["load_key"]
-        charon.unload_credential(self.OTHER)
-        assert len(cleared) == 1, "there is nobody else's any more"
-
-    @pytest.mark.parametrize("name", ["ike.pem", "ike.key", "ca.pem", "crl.pem"])
-    def test_a_box_that_lacks_something_keeps_its_tunnels(
-        self, start: Callable[[], Charon], store: Path, peer: Peer, name: str
-    ) -> None:
-        (store / name).unlink()
-        charon = start()
-        charon.load(ike(OLD))
-        peer.sas.clear()
-        charon.keep()
-        assert peer.remote == [OLD]
-
-    def test_who_was_revoked_before_and_came_back_is_not_ended_by_the_next_list(
-        self, start: Callable[[], Charon], store: Path, authority: Callable[[str], Any], peer: Peer
-    ) -> None:
-        made = authority("another operator")
-        old, other = (made.issue(x509.Name([]), made.key.public_key(), x509.DNSName(f"{n}.example")) for n in "ab")
-        peer.certificates += [one.public_bytes(Encoding.DER) for one in (old, other)]
-        (store / "crl.pem").write_bytes(pem_of(made.crl(1, old)))
-        charon = start()
-        charon.keep()
-        charon.load(ike(OLD))
-        charon.unload(ike(OLD))  # with the last connection all is forgotten
-        charon.load_credential(charon.present(self.CA))
-        peer.establish("site", "a.example")
-        (store / "crl.pem").write_bytes(pem_of(made.crl(2, old, other)))
-        charon.load_credential(charon.present(self.CA))
-        assert peer.identities == ["a.example"]

@@ -10,26 +10,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from cryptography import x509
 
-from element.apply.daemon import CharonError, CharonGoneError, Daemon, Message
-from element.apply.exchange import Exchanges
-from element.apply.exchange import Key as ChildKey
+from element.apply.daemon import CharonError, Daemon, Message
+from element.apply.exchange import Exchanges, Key
 from element.apply.memory import Memory
 from element.apply.succession import Succession
-from element.plan.resources import Credential, Ike, Key, Resource, SharedKey
+from element.plan.resources import Credential, Ike, Resource, SharedKey
 from element.revocation import Revocations, holders, serials
 
-log = logging.getLogger(__name__)
-
-READY = (Credential("ike", own=True), Credential("ca", own=False))
-"""What enrolment gives. It is loaded before a connection asks for it, and stays when none does: a tunnel comes up
-sooner by what this takes. Any other key or authority is there while it is asked for."""
 UNKNOWN = "?"
 _ENDS = ("version", "local", "remote", "local_addrs", "remote_addrs")
 _SELECTORS = ("local_ts", "remote_ts", "if_id_in")
@@ -47,9 +40,7 @@ class Charon(Daemon):
         self._revocations = revocations
         self._memory = memory
         self._loaded: dict[str, Ike] = {}
-        self._credentials: dict[Key, Credential] = {}
-        self._ready: dict[Key, Credential] = {}
-        self._others_loaded = False
+        self._credentials: dict[tuple[str, bool], Credential] = {}
         self._keys: dict[str, str] = {}
         self._shared: dict[str, SharedKey] = {}
         self._exchanges = Exchanges(self._initiate, lambda number: self._terminate({"child-id": number}))
@@ -61,8 +52,6 @@ class Charon(Daemon):
         super().close()
         self._loaded.clear()
         self._credentials.clear()
-        self._ready.clear()
-        self._others_loaded = False
         self._keys.clear()
         self._shared.clear()
         self._exchanges.clear()
@@ -101,11 +90,6 @@ class Charon(Daemon):
 
     def load_credential(self, credential: Credential) -> None:
         """Load a key, or an authority with its revocation list; end SAs of certificates that the list revokes."""
-        if self._ready.pop(credential.key, None) != credential:
-            self._load_files(credential)
-        self._credentials[credential.key] = credential
-
-    def _load_files(self, credential: Credential) -> None:
         certificate, other = (p.read_text() for p in self._files(credential))
         if credential.own:
             self._load_own(credential.name, certificate, other)
@@ -115,22 +99,7 @@ class Charon(Daemon):
             # charon keeps a copy of each list that it has verified, and would go on asking the older one.
             self.call("flush_certs", {"type": "X509_CRL"})
             self._end_revoked(credential.name, x509.load_pem_x509_crl(other.encode()))
-        self._others_loaded |= credential.key not in {one.key for one in READY}
-
-    def _make_ready(self) -> None:
-        """Load what no connection asks for yet. That it cannot be had is said when one does."""
-        for wanted in READY:
-            if wanted.key in self._credentials:
-                continue
-            try:
-                now = self.present(wanted)
-                if self._ready.get(wanted.key) != now:
-                    self._load_files(now)
-                    self._ready[wanted.key] = now
-            except CharonGoneError:
-                raise
-            except (OSError, ValueError, CharonError) as error:
-                log.debug("%s is not ready: %s", wanted.name, error)
+        self._credentials[credential.name, credential.own] = credential
 
     def take_up_lists(self) -> None:
         """Load what has changed of authorities that are loaded; nobody need look at the rest of the machine for it."""
@@ -157,21 +126,13 @@ class Charon(Daemon):
 
     def unload_credential(self, credential: Credential) -> None:
         """Unload a key; authorities go only all at once, when there is none left to keep."""
-        loaded = self._credentials.pop(credential.key, None)
-        if loaded is not None and loaded.key in {one.key for one in READY}:
-            self._ready[loaded.key] = loaded
-        elif credential.own and (key := self._keys.pop(credential.name, None)):
+        self._credentials.pop((credential.name, credential.own), None)
+        if credential.own and (key := self._keys.pop(credential.name, None)):
             self.call("unload_key", {"id": key})
-        elif not credential.own:
-            self._memory.carry_out(credential.name, ())
         if not self._credentials:
-            self.call("flush_certs")  # those that peers have shown
-        if not self._credentials and self._others_loaded:
             self.call("clear_creds")
-            self._ready.clear()
-            self._keys.clear()
+            self.call("flush_certs")
             self._shared.clear()
-            self._others_loaded = False
 
     def load_shared(self, shared: SharedKey) -> None:
         """Load a shared key, for these two identities only; another version takes the place of the one before."""
@@ -275,7 +236,6 @@ class Charon(Daemon):
     def keep(self) -> None:
         """Start what is ours to start and has no SA: traps and retries of charon do not cover a refused attempt."""
         self._start()
-        self._make_ready()
 
     def line_up(self) -> None:
         """Let the next SAs of a connection come after those that it has got; from a thread of its own."""
@@ -300,7 +260,7 @@ class Charon(Daemon):
             self.call("initiate", {"child": child, "ike": name, "timeout": "-1"})
 
 
-def alive(wanted: Collection[ChildKey], associations: list[Message]) -> set[ChildKey]:
+def alive(wanted: Collection[Key], associations: list[Message]) -> set[Key]:
     """Children that have an SA, or whose connection is being made."""
     found = set()
     for sa in associations:

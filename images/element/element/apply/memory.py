@@ -57,6 +57,8 @@ class Memory:
     def forget(self, name: str) -> None:
         """A connection has no SAs any more."""
         if self._connections.pop(name, None) is not None:
+            if not self._connections:  # nobody has any
+                self._revoked.clear()
             self._keep()
 
     def revoked(self, authority: str) -> frozenset[int]:
@@ -66,11 +68,8 @@ class Memory:
     def carry_out(self, authority: str, numbers: Collection[int]) -> None:
         """The SAs of these have been ended, and no others are on the authority's list."""
         listed = sorted(f"{number:x}" for number in numbers)
-        if self._revoked.get(authority, []) != listed:
-            if listed:
-                self._revoked[authority] = listed
-            else:
-                del self._revoked[authority]
+        if self._revoked.get(authority) != listed:
+            self._revoked[authority] = listed
             self._keep()
 
     def _keep(self) -> None:
