@@ -16,23 +16,25 @@ from dataclasses import dataclass
 from harness.lab import Lab, Node
 
 _RECEIVE = """
-import json, socket, sys, time
+import json, os, socket, sys, time
 port, size, quiet = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 receiver.setsockopt(socket.SOL_SOCKET, 33, 256 << 20)  # SO_RCVBUFFORCE: what waits to be read is not lost
 receiver.bind(("", port))
 open(f"/run/receives-{port}", "w").close()
-receiver.settimeout(20)
+receiver.settimeout(quiet)
 numbers, first, last = [], None, None
 while True:
+    over = os.path.exists(f"/run/sent-{port}")
     try:
         data = receiver.recv(65535)
     except TimeoutError:
-        break
+        if over:
+            break
+        continue
     last = time.monotonic()
     if first is None:
         first = last
-        receiver.settimeout(quiet)
     numbers.append(int.from_bytes(data[:4], "big"))
 print(json.dumps({"numbers": numbers, "first": first, "last": last}))
 """
@@ -88,7 +90,7 @@ def sent(
 ) -> Arrived:
     """Send `count` datagrams of `size` octets from node to node, one each `gap` seconds or as fast as it goes.
 
-    The receiver gives up when nothing has come for `quiet` seconds.
+    The receiver gives up when all are sent and nothing has come for `quiet` seconds since.
     """
     port = random.randrange(20000, 30000)
     far = lab[target]
@@ -98,7 +100,10 @@ def sent(
     with ThreadPoolExecutor(1) as pool:
         receiving = pool.submit(far.run, "python3", "-c", _RECEIVE, str(port), str(size), str(quiet), timeout=90)
         lab.wait_until(target, f"file:/run/receives-{port}", 20)
-        lab[source].exec("python3", "-c", _SEND, address, str(port), str(count), str(size), str(gap), timeout=60)
+        try:
+            lab[source].exec("python3", "-c", _SEND, address, str(port), str(count), str(size), str(gap), timeout=60)
+        finally:
+            far.exec("touch", f"/run/sent-{port}")
         found = json.loads(receiving.result().check().stdout)
     return Arrived(count, found["numbers"], (found["last"] or 0) - (found["first"] or 0))
 
