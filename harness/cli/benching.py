@@ -1,6 +1,6 @@
 """`labctl bench`: run what measures this repository, and show what was measured.
 
-Benchmarks are modules of `perf/` whose docstring begins with what they are (B and a number). They are started as
+Benchmarks are programs in `perf/` whose docstring begins with what they are (B and a number). They are started as
 programs of their own: they measure the harness, which knows nothing of them.
 """
 
@@ -24,7 +24,10 @@ _BENCHMARK = re.compile(r"B\d+")
 
 def benchmarks() -> dict[str, str]:
     """What can be measured, and what that is."""
-    first = {file.stem: _first_line(file) for file in sorted((REPOSITORY / "perf").glob("*.py"))}
+    folder = REPOSITORY / "perf"
+    modules = {file.stem: file for file in folder.glob("*.py")}
+    packages = {file.parent.name: file for file in folder.glob("*/__main__.py")}
+    first = {name: _first_line(file) for name, file in sorted((modules | packages).items())}
     return {name: line for name, line in first.items() if _BENCHMARK.match(line)}
 
 
