@@ -28,6 +28,7 @@ Json = Any
 _MARGIN = 30.0
 """Seconds before its end in which a token is not used any more."""
 _SECONDS = 30.0
+_AGAIN = 0.2
 _HIDDEN = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)"')
 _INTERFACES = "urn:ietf:params:xml:ns:yang:ietf-interfaces"
 _NC = "urn:ietf:params:xml:ns:netconf:base:1.0"
@@ -128,9 +129,9 @@ class Orders:
         """The order as it ended, heard from its stream of events."""
         path = f"{ORDERING}/serviceOrder/{order}/events"
         while True:
-            headers = {"Accept": "text/event-stream"} | await self.account.bearer()
             # A stream that ends, or is silent, is begun again: it tells all from the beginning.
             with contextlib.suppress(httpx.TransportError):
+                headers = {"Accept": "text/event-stream"} | await self.account.bearer()
                 async with self.web.stream("GET", self.target.url("gro") + path, headers=headers) as answer:
                     if answer.status_code != 200:
                         await answer.aread()
@@ -138,6 +139,7 @@ class Orders:
                     async for kind, content in _events(answer):
                         if kind == "state" and content["state"] in ENDED:
                             return await self.read(order)
+            await asyncio.sleep(_AGAIN)
 
     async def services(self) -> list[dict[str, Json]]:
         found: list[dict[str, Json]] = []

@@ -276,15 +276,14 @@ def _init(environment: Environment, **_: Any) -> None:
     session = _sessions[id(environment)] = Session(environment)
     shares = session.scenario.users
     for users in environment.user_classes:
-        users.weight = shares.get(users.interface, 0)
+        users.weight = shares.get(users.interface, 0) if issubclass(users, Source) else 0
     environment.stop_timeout = session.scenario.patience
     if not session.is_worker:
         environment.user_classes = [users for users in environment.user_classes if users.weight]
         session.open_lab()
         assert environment.runner
-        environment.runner.register_message(
-            _NEWS, lambda environment, msg, **_: session.count_orders(msg.data["orders"])
-        )
+        count = session.count_orders
+        environment.runner.register_message(_NEWS, lambda environment, msg, **_: count(msg.data["orders"]))
 
 
 @events.test_start.add_listener

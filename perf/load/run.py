@@ -169,11 +169,11 @@ class Run:
     # -- faults ------------------------------------------------------------------------------------------------------
 
     async def fire(self, firing: Firing) -> None:
-        """A fault, until it is over; one without an end of its own lasts ten seconds."""
+        """A fault, until it is over."""
         self.seen.fired.append(f"order {firing.at}: {firing.scenario}{f' on {firing.on}' if firing.on else ''}")
 
         def carry_out() -> None:
-            with self.lab.faults(firing.scenario, on=firing.on or None) as injection:
+            with self.lab.faults(firing.scenario, on=firing.on or None, seconds=firing.seconds) as injection:
                 injection.wait()
 
         try:

@@ -27,6 +27,8 @@ class Firing:
     at: int
     scenario: str
     on: str = ""
+    seconds: float = 10.0
+    """For faults that do not say themselves how long they last."""
 
 
 @dataclass(frozen=True)
