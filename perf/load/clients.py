@@ -246,22 +246,30 @@ class Person:
         self.target, self.tell = target, tell
         self.web = http(target, context)
         self.web.follow_redirects = True
+        self._known = False
 
     async def visit(self, due: float) -> None:
-        """Logs in, looks at each page once, and goes."""
-        async with self.web:
+        """Logs in, if that was not done before, and looks at each page once."""
+        if not self._known:
             with telling(self.tell, "portal", "log in", due):
-                form = _good(await self.web.get(f"https://{self.target.address}/login"))
-                hidden = {name: html.unescape(value) for name, value in _HIDDEN.findall(form.text)}
-                if "request" not in hidden:
-                    raise UserError(f"{form.url.path} is no form to log in with")
-                entered = {**hidden, "username": TENANT, "password": self.target.password}
-                origin = {"Origin": self.target.url("identity")}
-                first = _good(await self.web.post(f"{self.target.url('identity')}/login", data=entered, headers=origin))
-                if first.url.host != self.target.address or first.url.port not in (None, 443):
-                    raise UserError(f"the log-in ended at {first.url}")
-            for page in self.PAGES:
-                with telling(self.tell, "portal", page):
-                    shown = _good(await self.web.get(f"https://{self.target.address}{page}"))
-                    if shown.url.path != page:
-                        raise UserError(f"{page} led to {shown.url.path}")
+                await self._log_in()
+            self._known = True
+        for number, page in enumerate(self.PAGES):
+            with telling(self.tell, "portal", page, None if number else due):
+                shown = _good(await self.web.get(f"https://{self.target.address}{page}"))
+                if shown.url.path != page:
+                    raise UserError(f"{page} led to {shown.url.path}")
+
+    async def _log_in(self) -> None:
+        form = _good(await self.web.get(f"https://{self.target.address}/login"))
+        hidden = {name: html.unescape(value) for name, value in _HIDDEN.findall(form.text)}
+        if "request" not in hidden:
+            raise UserError(f"{form.url.path} is no form to log in with")
+        entered = {**hidden, "username": TENANT, "password": self.target.password}
+        origin = {"Origin": self.target.url("identity")}
+        first = _good(await self.web.post(f"{self.target.url('identity')}/login", data=entered, headers=origin))
+        if first.url.host != self.target.address or first.url.port not in (None, 443):
+            raise UserError(f"the log-in ended at {first.url}")
+
+    async def close(self) -> None:
+        await self.web.aclose()

@@ -2,7 +2,7 @@
 
 Locust lives in gevent's loop. Clients here are asyncio's, so they get a thread, which Locust's loop never waits for,
 nor it for Locust's: neither blocks the other. This needs Locust without its monkey patching, for a patched thread is
-no thread (`LOCUST_SKIP_MONKEY_PATCH`; `perf/load/provisioning.py` sees to that).
+no thread (`perf.load.unpatched`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Beside:
 
     def __init__(self) -> None:
         if is_module_patched("threading"):
-            raise RuntimeError("gevent has replaced threads: start Locust with LOCUST_SKIP_MONKEY_PATCH=1")
+            raise RuntimeError("gevent has replaced threads; see perf.load.unpatched")
         self._said: deque[Said] = deque()
         self._news = Event()
         # The one thing of a hub that another thread may touch.
@@ -65,6 +65,10 @@ class Beside:
         done.add_done_callback(lambda _: self.say(over.set))
         over.wait()
         return done.result()
+
+    def off(self, call: Callable[[], None]) -> None:
+        """From gevent's side: the same for what blocks, in a thread of its own."""
+        self.wait(asyncio.to_thread(call))
 
     def drain(self, seconds: float) -> int:
         """Wait for all that was begun; what takes longer is cancelled. How many that were."""

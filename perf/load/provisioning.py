@@ -11,27 +11,19 @@ meant. Without --lab the run starts a lab of its own and takes it down.
 
 from __future__ import annotations
 
-import os
-import sys
+import logging
+import shlex
 import time
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from gevent.monkey import is_module_patched
-
-if is_module_patched("threading"):  # by Locust, when this file is read: begin again without
-    os.environ["LOCUST_SKIP_MONKEY_PATCH"] = "1"
-    os.execv(sys.executable, [sys.executable, "-m", "locust", *sys.argv[1:]])  # noqa: S606 (no shell is wanted)
-
-import logging
-import shlex
-from functools import partial
-
 import gevent
+from gevent.event import Event
 from locust import LoadTestShape, User, constant, events, task
 from locust.env import Environment
 from locust.html import get_html_report
@@ -47,8 +39,11 @@ from perf.load.seen import FLOOR, Seen
 from perf.load.shapes import begins
 from perf.load.sla import missed
 from perf.load.target import Target, refuse_host, running, target
+from perf.load.unpatched import threads_are_threads
 
-_NEWS = "elasticlab"
+threads_are_threads()
+
+_NEWS, _PREPARED, _OVER = "elasticlab", "elasticlab-prepared", "elasticlab-over"
 for _name in ("httpx", "asyncssh"):  # a line for each request would be more work than the request
     logging.getLogger(_name).setLevel(logging.WARNING)
 _MOST_PARTS = 8
@@ -71,7 +66,8 @@ class Session:
         self._beside: Beside | None = None
         self._began = 0.0
         self._sources: dict[str, int] = {}
-        self._ordered = 0
+        self._ordered = self._prepared = 0
+        self._workers_over = Event()
 
     @property
     def is_worker(self) -> bool:
@@ -93,24 +89,56 @@ class Session:
     def start(self) -> None:
         runner = self.environment.runner
         self.scenario = load(self.options.scenario)  # a worker knows only now which
-        if self._lab is None:
-            self._lab = self._held.enter_context(attach(self.options.lab))
-            self._target = target(self._lab)
-        assert self._target
         self._beside = Beside()
+        if self._target is None:
+            self._beside.off(self._attach)
+        assert self._lab
+        assert self._target
         part = runner.worker_index if isinstance(runner, WorkerRunner) else 0
         parts = _MOST_PARTS if isinstance(runner, WorkerRunner | MasterRunner) else 1
         self.part = Run(self._lab, self._target, self.scenario, part, parts, self._tell)
-        master = isinstance(runner, MasterRunner)
         if not self.is_worker:
             self.seen.capacity = self._beside.wait(selftest.capacity())
-        self._beside.wait(self.part.prepare(packets=not master))
-        if not self.is_worker:
-            self._beside.wait(self.part.place_existing())
-            self.part.seen.samples.clear()  # what came before the load is not counted
-            self.environment.stats.clear_all()
-            self._beside.begin(self.part.watch())
+        self._beside.wait(self.part.prepare(packets=not isinstance(runner, MasterRunner)))
+        if isinstance(runner, WorkerRunner):
+            runner.send_message(_PREPARED, {})
+            return
+        self._beside.wait(self.part.place_existing())
+        self.part.seen.samples.clear()  # what came before the load is not counted
+        self.environment.stats.clear_all()
+        if not isinstance(runner, MasterRunner):
+            self.begin_counting()
+
+    def begin_counting(self) -> None:
+        """All is prepared: the load's time begins."""
+        assert self.part
+        assert self._beside
+        self._beside.begin(self.part.watch())
         self.started, self._began = datetime.now(UTC), time.monotonic()
+
+    def worker_prepared(self) -> None:
+        """A worker has its part ready; when all have, it begins."""
+        runner = self.environment.runner
+        assert isinstance(runner, MasterRunner)
+        self._prepared += 1
+        if self._prepared == runner.worker_count and not self._began:
+            self.begin_counting()
+
+    def worker_over(self, news: Any) -> None:
+        """All that a worker began has ended; its last news."""
+        self.take(news)
+        self._prepared -= 1
+        if not self._prepared:
+            self._workers_over.set()
+
+    def _wait_for_workers(self) -> None:
+        """Locust's master asks workers to stop and does not wait for what they have begun."""
+        if self._prepared and not self._workers_over.wait(2 * self.scenario.patience):
+            self.seen.add("worker over", 0.0, f"{self._prepared} workers have not said that they are done")
+
+    def _attach(self) -> None:
+        self._lab = self._held.enter_context(attach(self.options.lab))
+        self._target = target(self._lab)
 
     def stop(self) -> None:
         """All that was begun has its time to end; then the lab is as it was."""
@@ -118,13 +146,17 @@ class Session:
             return
         self.seen.seconds, self._began = self.age, 0.0
         self.part.stop_watching()
+        runner = self.environment.runner
+        if isinstance(runner, MasterRunner):
+            self._wait_for_workers()
         self._beside.drain(self.scenario.patience)
         self._beside.wait(self.part.finish(sweep=not self.is_worker))
         self._beside.close()
-        if not self.is_worker:
-            self.take(self.part.seen.take_news())
-            self.seen.skies, self.seen.fired = self.part.seen.skies, self.part.seen.fired
-        # A worker's last news go with its last statistics, after this.
+        if isinstance(runner, WorkerRunner):
+            runner.send_message(_OVER, self.news())
+            return
+        self.take(self.part.seen.take_news())
+        self.seen.skies, self.seen.fired = self.part.seen.skies, self.part.seen.fired
 
     def take(self, news: Any) -> None:
         self.seen.merge(news)
@@ -277,12 +309,14 @@ def _init(environment: Environment, **_: Any) -> None:
     shares = session.scenario.users
     for users in environment.user_classes:
         users.weight = shares.get(users.interface, 0) if issubclass(users, Source) else 0
-    environment.stop_timeout = session.scenario.patience
     if not session.is_worker:
         environment.user_classes = [users for users in environment.user_classes if users.weight]
         session.open_lab()
         assert environment.runner
         count = session.count_orders
+        if isinstance(environment.runner, MasterRunner):
+            environment.runner.register_message(_OVER, lambda environment, msg, **_: session.worker_over(msg.data))
+            environment.runner.register_message(_PREPARED, lambda environment, msg, **_: session.worker_prepared())
         environment.runner.register_message(_NEWS, lambda environment, msg, **_: count(msg.data["orders"]))
 
 

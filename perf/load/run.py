@@ -46,6 +46,7 @@ class Run:
         self._part = part
         self._numbers = iter(range(1_000_000_000))
         self._drawn = random.Random(f"{scenario.name}/{part}")  # noqa: S311 (repeatable, not secret)
+        self._people: list[Person] = []
         self._plugged = self._over = False
 
     # -- before and after --------------------------------------------------------------------------------------------
@@ -81,6 +82,8 @@ class Run:
         if self._plugged:
             await self._off(self._packets.unplug, self._sites)
         await self._netconf.close()
+        for person in self._people:
+            await person.close()
         await self._web.aclose()
         self._threads.shutdown()
 
@@ -103,7 +106,7 @@ class Run:
             "orders": self._order,
             "restconf": lambda due: self._restconf.edit(self._name("r"), due),
             "netconf": lambda due: self._netconf.edit(self._name("n"), due),
-            "portal": lambda due: Person(self._target, self.tell, self._context).visit(due),
+            "portal": self._visit,
         }
         try:
             await does[interface](due)
@@ -121,6 +124,16 @@ class Run:
                 await self._journey.cancel(site, due)
             else:
                 await self._journey.live(site, due)
+
+    async def _visit(self, due: float) -> None:
+        """Somebody who is logged in and idle; else somebody more. Who saw something fail does not come again."""
+        person = self._people.pop() if self._people else Person(self._target, self.tell, self._context)
+        try:
+            await person.visit(due)
+        except BaseException:
+            await person.close()
+            raise
+        self._people.append(person)
 
     @contextlib.contextmanager
     def _slot(self, due: float) -> Iterator[Site]:
