@@ -27,7 +27,7 @@ from gevent.event import Event
 from locust import LoadTestShape, User, constant, events, task
 from locust.env import Environment
 from locust.html import get_html_report
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 
 from harness.lab import Lab, attach
 from perf import record
@@ -44,6 +44,7 @@ from perf.load.unpatched import threads_are_threads
 threads_are_threads()
 
 _NEWS, _PREPARED, _OVER = "elasticlab", "elasticlab-prepared", "elasticlab-over"
+_END = "elasticlab-end"
 for _name in ("httpx", "asyncssh"):  # a line for each request would be more work than the request
     logging.getLogger(_name).setLevel(logging.WARNING)
 _MOST_PARTS = 8
@@ -132,9 +133,18 @@ class Session:
             self._workers_over.set()
 
     def _wait_for_workers(self) -> None:
-        """Locust's master asks workers to stop and does not wait for what they have begun."""
+        """When a shape is over, Locust's master lets workers quit and does not wait for what they have begun."""
+        runner = self.environment.runner
+        assert isinstance(runner, MasterRunner)
+        runner.send_message(_END, {})
         if self._prepared and not self._workers_over.wait(2 * self.scenario.patience):
             self.seen.add("worker over", 0.0, f"{self._prepared} workers have not said that they are done")
+
+    def end(self) -> None:
+        """A worker stops, unless it is about to."""
+        runner = self.environment.runner
+        if runner is not None and runner.state in (STATE_SPAWNING, STATE_RUNNING):
+            runner.stop()
 
     def _attach(self) -> None:
         self._lab = self._held.enter_context(attach(self.options.lab))
@@ -309,7 +319,10 @@ def _init(environment: Environment, **_: Any) -> None:
     shares = session.scenario.users
     for users in environment.user_classes:
         users.weight = shares.get(users.interface, 0) if issubclass(users, Source) else 0
-    if not session.is_worker:
+    if session.is_worker:
+        assert environment.runner
+        environment.runner.register_message(_END, lambda environment, msg, **_: session.end(), concurrent=True)
+    else:
         environment.user_classes = [users for users in environment.user_classes if users.weight]
         session.open_lab()
         assert environment.runner
