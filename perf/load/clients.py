@@ -242,8 +242,9 @@ class Person:
 
     PAGES = ("/sites", "/services", "/orders", "/catalogue")
 
-    def __init__(self, target: Target, tell: Tell, context: ssl.SSLContext) -> None:
+    def __init__(self, target: Target, tell: Tell, context: ssl.SSLContext, door: asyncio.Lock) -> None:
         self.target, self.tell = target, tell
+        self._door = door
         self.web = http(target, context)
         self.web.follow_redirects = True
         self._known = False
@@ -251,8 +252,10 @@ class Person:
     async def visit(self, due: float) -> None:
         """Logs in, if that was not done before, and looks at each page once."""
         if not self._known:
-            with telling(self.tell, "portal", "log in", due):
-                await self._log_in()
+            # Identity takes many tries at once for one account for somebody who guesses.
+            async with self._door:
+                with telling(self.tell, "portal", "log in", due):
+                    await self._log_in()
             self._known = True
         for number, page in enumerate(self.PAGES):
             with telling(self.tell, "portal", page, None if number else due):

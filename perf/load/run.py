@@ -46,6 +46,7 @@ class Run:
         self._numbers = iter(range(1_000_000_000))
         self._orders_begun = 0
         self._people: list[Person] = []
+        self._door = asyncio.Lock()
         self._plugged = self._over = False
 
     # -- before and after --------------------------------------------------------------------------------------------
@@ -131,7 +132,7 @@ class Run:
 
     async def _visit(self, due: float) -> None:
         """Somebody who is logged in and idle; else somebody more. Who saw something fail does not come again."""
-        person = self._people.pop() if self._people else Person(self._target, self.tell, self._context)
+        person = self._people.pop() if self._people else Person(self._target, self.tell, self._context, self._door)
         try:
             await person.visit(due)
         except BaseException:
