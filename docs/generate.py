@@ -46,6 +46,7 @@ EXIT_STATUSES = {
     "3": "Before any verb starts: this machine cannot be used or prepared.",
     "4": "`down`: something was left over.",
     "5": "`order --follow`: the order has not ended in time; it goes on.",
+    "6": "`bench --against`: it is void, and says nothing.",
     "130": "Interrupted; the same command again goes on where it stopped.",
     "any": "`exec`, `shell` and `logs` pass on the status of the command in the node.",
 }

@@ -1,4 +1,4 @@
-"""Benchmarks: each measures ours and its floor beside it, interleaved in one run (docs/why, "How we measure").
+"""Benchmarks: each measures ours and its floor beside it, interleaved in one run (docs/how-to/measure.md).
 
-`python -m perf.lab` is the first one. Results are JSON files in `perf/results/`.
+`labctl bench` says which there are. Results are JSON files in `perf/results/`.
 """

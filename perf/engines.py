@@ -1,6 +1,6 @@
 """B1, peer: how long our engine and containerlab take for the same graph, on the same lab kernel, in the same run.
 
-    .venv/bin/python -m perf.engines [--nodes 20] [--rounds 5] [--seed N]
+    labctl bench engines [--nodes 20] [--rounds 5] [--seed N]
 
 The graph is a ring of hosts that do nothing. containerlab is the real one with a Docker daemon that is up and has the
 images; it gets the topology file as it is, so its links are its own. Each round has both, in the order that the seed
@@ -11,7 +11,6 @@ counted either.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import secrets
 import subprocess
@@ -31,8 +30,8 @@ from harness.engine.disk import IMAGE, ensure_disk
 from harness.host import LabPlace, make_host
 from harness.host.channel import Agent
 from harness.host.common import KeptHost
-from perf import conditions
-from perf.lab import RESULTS, BenchmarkError
+from perf import conditions, record
+from perf.lab import BenchmarkError
 from perf.statistics import LEAST_ROUNDS, Comparison, Series
 
 LEAST_RATIO = 5.0
@@ -114,9 +113,12 @@ def run(nodes: int, count: int, seed: int) -> dict[str, object]:
     skies.append({"round": "end", **conditions.weather()})
     compared = [
         # How many of ours fit into one of containerlab's.
-        Comparison(f"up {nodes}", Series.of(peer.up), Series.of(ours.up), least_ratio=LEAST_RATIO),
-        Comparison(f"down {nodes}", Series.of(peer.down), Series.of(ours.down), least_ratio=LEAST_RATIO),
-    ]
+        Comparison(
+            f"{name} {nodes}", Series.of(theirs), Series.of(our),
+            least_ratio=LEAST_RATIO, measured="containerlab", against="ours",
+        )
+        for name, theirs, our in (("up", peer.up, ours.up), ("down", peer.down, ours.down))
+    ]  # fmt: skip
     return {
         "benchmark": "B1 engines: containerlab beside ours",
         "started": started.isoformat(timespec="seconds"),
@@ -128,15 +130,13 @@ def run(nodes: int, count: int, seed: int) -> dict[str, object]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m perf.engines", description=(__doc__ or "").split("\n", 1)[0])
+    parser = argparse.ArgumentParser(prog="labctl bench engines", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--nodes", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     asked = parser.parse_args()
     result = run(asked.nodes, asked.rounds, asked.seed)
-    stamp = str(result["started"]).replace(":", "").replace("+0000", "Z").replace("-", "")
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"engines-{stamp}.json").write_text(json.dumps(result, indent=1) + "\n")
+    record.save("engines", result)
     comparisons = result["comparisons"]
     assert isinstance(comparisons, list)
     for one in comparisons:

@@ -1,6 +1,6 @@
 """B13: what the harness costs a test: empty tests on a live lab, beside the same tests without the plugin.
 
-    .venv/bin/python -m perf.harness [--topology demo] [--tests 200] [--rounds 5] [--seed N]
+    labctl bench harness [--topology demo] [--tests 200] [--rounds 5] [--seed N]
 
 Each round runs pytest twice, in the order that the seed decides: with the plugin, where each test takes `lab` from the
 lab that runs already, and without, where `lab` is a fixture that does nothing. All of a run counts, its start too; that
@@ -10,7 +10,6 @@ alone is measured with a single test. One round before the first is not counted.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import secrets
@@ -28,8 +27,8 @@ from harness.build.progress import Lines
 from harness.lab import down, up
 from harness.lab.lifecycle import Timings
 from harness.paths import REPOSITORY
-from perf import conditions
-from perf.lab import RESULTS, BenchmarkError
+from perf import conditions, record
+from perf.lab import BenchmarkError
 from perf.statistics import LEAST_ROUNDS, Comparison, Series
 
 BOUND = 10.0
@@ -139,16 +138,14 @@ def run(name: str, count: int, times: int, seed: int) -> dict[str, object]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m perf.harness", description=(__doc__ or "").split("\n", 1)[0])
+    parser = argparse.ArgumentParser(prog="labctl bench harness", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--topology", default="demo")
     parser.add_argument("--tests", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     asked = parser.parse_args()
     result = run(asked.topology, asked.tests, asked.rounds, asked.seed)
-    stamp = str(result["started"]).replace(":", "").replace("+0000", "Z").replace("-", "")
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"harness-{stamp}.json").write_text(json.dumps(result, indent=1) + "\n")
+    record.save("harness", result)
     comparisons, each = result["comparisons"], result["milliseconds_a_test"]
     assert isinstance(comparisons, list)
     assert isinstance(each, dict)

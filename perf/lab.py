@@ -1,6 +1,6 @@
 """B1: how long `labctl up` and `labctl down` take, beside what their kernel objects and processes alone would.
 
-    .venv/bin/python -m perf.lab [--topology demo --topology plain] [--rounds 5] [--seed N]
+    labctl bench lab [--topology demo --topology plain] [--rounds 5] [--seed N]
 
 A round brings each topology's floor up and down and then the lab, or the lab first, as the seed decides. The floor is
 a lab host of the same kind, booted (counted apart), one batch of the same namespaces and links, and as many containers
@@ -29,10 +29,9 @@ from harness.engine import describe
 from harness.host import LabPlace, choose, make_host
 from harness.host.capabilities import local_capabilities
 from harness.paths import REPOSITORY
-from perf import conditions
+from perf import conditions, record
 from perf.statistics import LEAST_ROUNDS, Comparison, Series, medians
 
-RESULTS = Path(__file__).parent / "results"
 # Seconds, warm. `up` ends when the orchestrator says that every site is up.
 UP_BOUND, DOWN_BOUND = 30.0, 5.0
 _SECONDS = 900
@@ -165,15 +164,13 @@ def table(result: dict[str, object]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m perf.lab", description=(__doc__ or "").split("\n", 1)[0])
+    parser = argparse.ArgumentParser(prog="labctl bench lab", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--topology", action="append", help="default: demo and plain")
     parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     asked = parser.parse_args()
     result = run(asked.topology or ["demo", "plain"], asked.rounds, asked.seed)
-    stamp = str(result["started"]).replace(":", "").replace("+0000", "Z").replace("-", "")
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"lab-{stamp}.json").write_text(json.dumps(result, indent=1) + "\n")
+    record.save("lab", result)
     print(table(result))
     comparisons = result["comparisons"]
     assert isinstance(comparisons, list)

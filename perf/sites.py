@@ -1,6 +1,6 @@
 """B1, scale: how long `labctl up` takes for 1, 5, 20 and 50 sites, and what one site more costs among few and many.
 
-    .venv/bin/python -m perf.sites [--sites 1 5 20 50] [--rounds 5] [--seed N]
+    labctl bench sites [--sites 1 5 20 50] [--rounds 5] [--seed N]
 
 Each site is a routed branch with a box and a host, ordered to the Internet by an order of its own; all share one POP,
 one orchestrator and one small Internet. The floor is that of `perf.lab`: the same links and as many containers with
@@ -22,8 +22,8 @@ from typing import Any
 
 import yaml
 
-from perf import conditions
-from perf.lab import RESULTS, Rounds, measure_floor, measure_ours
+from perf import conditions, record
+from perf.lab import Rounds, measure_floor, measure_ours
 from perf.statistics import LEAST_ROUNDS, Comparison, medians
 
 SIZES = (1, 5, 20, 50)
@@ -170,7 +170,7 @@ def run(sizes: list[int], count: int, seed: int) -> dict[str, object]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m perf.sites", description=(__doc__ or "").split("\n", 1)[0])
+    parser = argparse.ArgumentParser(prog="labctl bench sites", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--sites", type=int, nargs="+", default=list(SIZES))
     parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
@@ -181,9 +181,7 @@ def main() -> int:
             print(write(asked.write, size))
         return 0
     result: dict[str, Any] = run(asked.sites, asked.rounds, asked.seed)
-    stamp = str(result["started"]).replace(":", "").replace("+0000", "Z").replace("-", "")
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"sites-{stamp}.json").write_text(json.dumps(result, indent=1) + "\n")
+    record.save("sites", result)
     for one in result["comparisons"]:
         void = f"  VOID: {one['void']}" if one["void"] else ""
         print(f"{one['name']:<14} {one['ours']['median']:7.2f} s  floor {one['floor']['median']:6.2f} s{void}")

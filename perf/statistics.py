@@ -9,6 +9,8 @@ from dataclasses import dataclass
 MOST_SPREAD = 1.5
 """A floor whose slowest round took this many times its fastest measured its neighbours: the run is void."""
 LEAST_ROUNDS = 5
+LEAST_HEADROOM = 3.0
+"""What makes the load must be able to make so many times the load that was measured, or it measured itself."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,21 @@ class Comparison:
     bound: float | None = None
     most_ratio: float | None = None
     least_ratio: float | None = None
+    measured: str = "ours"
+    against: str = "floor"
+    """What the two are called: against a peer, or what was measured is somebody else's."""
+    unit: str = "s"
+    peer: Series | None = None
+    """Of a third that was there in the same rounds."""
+    failed: int = 0
+    """Requests that failed; one is enough to say nothing of the others."""
+    headroom: float | None = None
+    """How many times the measured load its generator makes, if it was asked."""
 
     @property
     def ratio(self) -> float:
         """How many floors ours takes: the median of the rounds' ratios, as a round's two share its weather."""
-        return statistics.median(ours / floor for ours, floor in zip(self.ours.values, self.floor.values, strict=True))
+        return _ratio(self.ours, self.floor)
 
     @property
     def void(self) -> str:
@@ -67,6 +79,10 @@ class Comparison:
             return f"{len(self.ours.values)} rounds are fewer than {LEAST_ROUNDS}"
         if self.floor.spread > MOST_SPREAD:
             return f"the floor's slowest round took {self.floor.spread:.2f} times its fastest (> {MOST_SPREAD})"
+        if self.failed:
+            return f"{self.failed} requests failed"
+        if self.headroom is not None and self.headroom < LEAST_HEADROOM:
+            return f"its generator makes only {self.headroom:.1f} times the measured load (< {LEAST_HEADROOM:g})"
         return ""
 
     @property
@@ -85,13 +101,30 @@ class Comparison:
             "name": self.name,
             "ours": self.ours.as_json(),
             "floor": self.floor.as_json(),
+            "measured": self.measured,
+            "against": self.against,
+            "unit": self.unit,
             "ratio": round(self.ratio, 3),
             "bound": self.bound,
             "most_ratio": self.most_ratio,
             "least_ratio": self.least_ratio,
             "kept": self.kept,
             "void": self.void,
+            **self._more(),
         }
+
+    def _more(self) -> dict[str, object]:
+        """What only some have."""
+        found: dict[str, object] = {}
+        if self.peer is not None:
+            found |= {"peer": self.peer.as_json(), "peer_ratio": round(_ratio(self.ours, self.peer), 3)}
+        if self.headroom is not None:
+            found["headroom"] = round(self.headroom, 1)
+        return found | ({"failed": self.failed} if self.failed else {})
+
+
+def _ratio(ours: Series, other: Series) -> float:
+    return statistics.median(one / two for one, two in zip(ours.values, other.values, strict=True))
 
 
 def medians(rounds: Iterable[dict[str, float]]) -> dict[str, float]:
@@ -103,4 +136,4 @@ def medians(rounds: Iterable[dict[str, float]]) -> dict[str, float]:
     return {name: round(statistics.median(seconds), 3) for name, seconds in found.items()}
 
 
-__all__ = ["LEAST_ROUNDS", "MOST_SPREAD", "Comparison", "Series", "medians"]
+__all__ = ["LEAST_HEADROOM", "LEAST_ROUNDS", "MOST_SPREAD", "Comparison", "Series", "medians"]

@@ -1,6 +1,6 @@
 """B7 and B10: the tunnels that the product builds, beside the same tunnels made by hand on the same kernel.
 
-    .venv/bin/python -m perf.tunnels [--rounds 5] [--seconds 2] [--seed N]
+    labctl bench tunnels [--rounds 5] [--seconds 2] [--seed N]
 
 One lab (topology `handmade`) holds both: a site and a POP that GRO, controller and boxes have configured as ordered,
 and a site and a POP that `perf.peers.handmade` has. Each round measures, three times over in an order that the seed
@@ -46,11 +46,10 @@ from harness.lab.timings import Timings
 from harness.orchestrator import accounts, ordering, plug, registry
 from harness.orchestrator.client import Orchestrator
 from harness.wait import Deadline
-from perf import conditions
+from perf import conditions, record
 from perf.peers import handmade
 from perf.statistics import LEAST_ROUNDS, Comparison, Series
 
-RESULTS = Path(__file__).parent / "results"
 SERVER = "198.51.100.80"
 TENANT = "acme"
 SITE = {"name": "ours", "access": "routed", "gateway": "10.1.0.1/24"}
@@ -97,12 +96,15 @@ class Rounds:
         found = [
             Comparison(
                 f"forwarding {way}", Series.of(values[f"ours {way}"]), Series.of(values[f"hand {way}"]),
-                least_ratio=FORWARDING_LEAST,
+                least_ratio=FORWARDING_LEAST, against="by hand", unit="Mbit/s",
             )
             for way in ("up", "down")
         ]  # fmt: skip
         floor = Series.of(a + b for a, b in zip(values["by hand"], values["commit"], strict=True))
-        return [*found, Comparison("tunnel up", Series.of(values["tunnel"]), floor, most_ratio=TUNNEL_MOST)]
+        return [
+            *found,
+            Comparison("tunnel up", Series.of(values["tunnel"]), floor, most_ratio=TUNNEL_MOST, against="by hand"),
+        ]
 
 
 class Benchmark:
@@ -287,14 +289,13 @@ def table(result: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m perf.tunnels", description=(__doc__ or "").split("\n", 1)[0])
+    parser = argparse.ArgumentParser(prog="labctl bench tunnels", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS)
     parser.add_argument("--seconds", type=int, default=2, help="of each transfer")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     asked = parser.parse_args()
     result = run(asked.rounds, asked.seconds, asked.seed, f"perf-tunnels-{os.getpid()}")
-    stamp = str(result["started"]).replace(":", "").replace("+0000", "Z").replace("-", "")
-    (RESULTS / f"tunnels-{stamp}.json").write_text(json.dumps(result, indent=1) + "\n")
+    record.save("tunnels", result)
     print(table(result))
     kept = [one["kept"] for one in result["comparisons"]]
     return int(not (all(kept) and result["one more site over its devices"]["kept"]))

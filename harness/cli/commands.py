@@ -12,6 +12,7 @@ from harness import lab as labs
 from harness import topology as topologies
 from harness.cli import doctor as doctoring
 from harness.cli import exporting, ordering, testing
+from harness.cli.benching import bench
 from harness.cli.capturing import capture
 from harness.cli.completing import completion
 from harness.cli.faulting import fault
@@ -200,6 +201,7 @@ def order(name: str, file: Path, plan: bool, follow: bool, timeout: float, as_js
         )
 
 
+labctl.add_command(bench)
 labctl.add_command(capture)
 labctl.add_command(completion)
 labctl.add_command(fault)

@@ -1,0 +1,208 @@
+"""One process's part of a run: its clients, its sites, what it has seen. Nothing of Locust is here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from harness.lab import Lab
+from perf import conditions
+from perf.load.clients import Netconf, Orders, Person, Restconf, UserError, http, telling
+from perf.load.journeys import Journey
+from perf.load.scenario import Firing, Scenario
+from perf.load.seen import FLOOR, Seen
+from perf.load.sites import Packets, Site, Slots, made
+from perf.load.target import Target
+
+Json = Any
+Told = Callable[[str, str, float, Exception | None], None]
+"""Kind, what, milliseconds, what went wrong."""
+_FLOOR_EVERY = 0.25
+_SKY_EVERY = 1.0
+_BATCH = 25
+"""Services in one order of those that are there before."""
+_THREADS = 48
+
+
+class Run:
+    """Made and used on the asyncio side, except for `lab` and what only reads."""
+
+    def __init__(self, lab: Lab, target: Target, scenario: Scenario, part: int, parts: int, tell: Told) -> None:
+        self.lab, self.scenario, self.seen = lab, scenario, Seen()
+        self._target, self._tell_others = target, tell
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="packets")
+        self._packets = Packets(lab)
+        self._context = ssl.create_default_context(cafile=str(target.authority))
+        # The first are those that exist before; each process has its own of the others.
+        self._existing = made(0, scenario.existing)
+        self._sites = made(scenario.existing + part, scenario.slots, parts)
+        self._slots = Slots(self._sites)
+        self._part = part
+        self._numbers = iter(range(1_000_000_000))
+        self._orders_begun = 0
+        self._people: list[Person] = []
+        self._door = asyncio.Lock()
+        self._plugged = self._over = False
+
+    # -- before and after --------------------------------------------------------------------------------------------
+
+    async def prepare(self, *, packets: bool) -> None:
+        """Clients; with `packets` hosts in the sites, of which nothing passes from any."""
+        self._plugged = packets and bool(self.scenario.users.get("orders"))
+        self._web = http(self._target, self._context)
+        self._orders = Orders(self._target, self._web, self.tell)
+        self._restconf = Restconf(self._target, self._web, self.tell)
+        self._netconf = Netconf(self._target, self.tell)
+        self._journey = Journey(
+            self._orders, self._packets, self._threads, self.tell, self._phase, self.scenario.patience
+        )
+        if self._plugged:
+            await self._off(self._packets.plug_in, self._sites)
+            await self._off(self._packets.silent, self._sites)
+
+    async def place_existing(self) -> None:
+        """So many services are there, and none of an earlier run. Not counted."""
+        await self._sweep()
+        for first in range(0, len(self._existing), _BATCH):
+            sites = self._existing[first : first + _BATCH]
+            items = [site.item(self._target.device, number) for number, site in enumerate(sites, 1)]
+            ended = await self._orders.ended(await self._orders.place(items))
+            if ended["state"] != "completed":
+                raise UserError(f"services that were to exist before do not: {ended['state']}")
+
+    async def finish(self, *, sweep: bool) -> None:
+        """The lab is as it was found, as far as it is ours."""
+        if sweep:
+            await self._sweep()
+        if self._plugged:
+            await self._off(self._packets.unplug, self._sites)
+        await self._netconf.close()
+        for person in self._people:
+            await person.close()
+        await self._web.aclose()
+        self._threads.shutdown()
+
+    async def _sweep(self) -> None:
+        """End every service of ours, whatever left it behind."""
+        ours = [one for one in await self._orders.services() if str(one.get("name", "")).startswith("load-")]
+        items = [
+            {"id": str(number), "action": "delete", "service": {"id": one["id"]}}
+            for number, one in enumerate((one for one in ours if one["state"] == "active"), 1)
+        ]
+        for first in range(0, len(items), _BATCH):
+            await self._orders.ended(await self._orders.place(items[first : first + _BATCH]))
+
+    # -- load --------------------------------------------------------------------------------------------------------
+
+    async def begin(self, interface: str, due: float) -> None:
+        """What a user of an interface does, meant to begin at `due` (time.monotonic()). Never raises."""
+        self.seen.late.append(max(0.0, 1000 * (time.monotonic() - due)))
+        does: Mapping[str, Callable[[float], Coroutine[Any, Any, None]]] = {
+            "orders": self._order,
+            "restconf": lambda due: self._restconf.edit(self._name("r"), due),
+            "netconf": lambda due: self._netconf.edit(self._name("n"), due),
+            "portal": self._visit,
+        }
+        try:
+            await does[interface](due)
+        except TimeoutError as error:
+            self.tell(interface, "in time", due, UserError(f"it was given up: {error or 'too late'}"))
+        except asyncio.CancelledError:
+            self.tell(interface, "in time", due, UserError("it had not ended when the run did"))
+            raise
+        except Exception:  # noqa: S110 (was told where it happened)
+            pass
+
+    async def _order(self, due: float) -> None:
+        with self._slot(due) as site:
+            self._orders_begun += 1
+            # Evenly: of four with a share of a quarter the fourth.
+            before, now = (
+                int(number * self.scenario.cancelled) for number in (self._orders_begun - 1, self._orders_begun)
+            )
+            if now > before:
+                await self._journey.cancel(site, due)
+            else:
+                await self._journey.live(site, due)
+
+    async def _visit(self, due: float) -> None:
+        """Somebody who is logged in and idle; else somebody more. Who saw something fail does not come again."""
+        person = self._people.pop() if self._people else Person(self._target, self.tell, self._context, self._door)
+        try:
+            await person.visit(due)
+        except BaseException:
+            await person.close()
+            raise
+        self._people.append(person)
+
+    @contextlib.contextmanager
+    def _slot(self, due: float) -> Iterator[Site]:
+        """A site for one order. One whose order failed is not used again: what is left there would count twice."""
+        with telling(self.tell, "order", "site", due) if (site := self._slots.take()) is None else _nothing():
+            if site is None:
+                raise UserError(f"all {self.scenario.slots} sites are in use: give the scenario more `slots`")
+        yield site
+        self._slots.give(site)
+
+    def _name(self, kind: str) -> str:
+        return f"load-{kind}{self._part}-{next(self._numbers)}"
+
+    # -- seeing ------------------------------------------------------------------------------------------------------
+
+    def tell(self, kind: str, what: str, since: float, error: Exception | None = None) -> None:
+        took = 1000 * (time.monotonic() - since)
+        self.seen.add(f"{kind} {what}", took, "" if error is None else f"{type(error).__name__}: {error}")
+        self._tell_others(kind, what, took, error)
+
+    def _phase(self, name: str, seconds: float) -> None:
+        self.seen.phases.append((name, seconds))
+
+    async def watch(self) -> None:
+        """The floor and the machine, until `stop_watching`."""
+        await asyncio.gather(self._ask_floor(), self._watch_sky())
+
+    def stop_watching(self) -> None:
+        self._over = True
+
+    async def _ask_floor(self) -> None:
+        """The least that any request costs: the same client, server and machine, and nothing to do."""
+        kind, what = FLOOR.split()
+        while not self._over:
+            begun = time.monotonic()
+            with contextlib.suppress(Exception), telling(self.tell, kind, what):
+                (await self._web.get(f"{self._target.url('gro')}/health")).raise_for_status()
+            await asyncio.sleep(max(0.0, begun + _FLOOR_EVERY - time.monotonic()))
+
+    async def _watch_sky(self) -> None:
+        begun = time.monotonic()
+        while not self._over:
+            self.seen.skies.append({"at": round(time.monotonic() - begun, 1), **conditions.weather()})
+            await asyncio.sleep(_SKY_EVERY)
+
+    # -- faults ------------------------------------------------------------------------------------------------------
+
+    async def fire(self, firing: Firing) -> None:
+        """A fault, until it is over."""
+        self.seen.fired.append(f"order {firing.at}: {firing.scenario}{f' on {firing.on}' if firing.on else ''}")
+
+        def carry_out() -> None:
+            with self.lab.faults(firing.scenario, on=firing.on or None, seconds=firing.seconds) as injection:
+                injection.wait()
+
+        try:
+            await self._off(carry_out)
+        except Exception as error:
+            self.tell("fault", firing.scenario, time.monotonic(), error)
+
+    async def _off(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
+
+
+@contextlib.contextmanager
+def _nothing() -> Iterator[None]:
+    yield
