@@ -132,7 +132,8 @@ async def simulate(asked: argparse.Namespace) -> None:
             raise UsageError(f"--behaviour {pattern}: no box has such a name")
     if target is not None:
         fleet.call(*target)
-    _say("started", seconds=round(time.monotonic() - begun, 3), grown_mb=round((resident() - empty) / 2**20, 1))
+    before, after = round(empty / 2**20, 1), round(resident() / 2**20, 1)
+    _say("started", seconds=round(time.monotonic() - begun, 3), before_mb=before, grown_mb=round(after - before, 1))
     try:
         await _serve(fleet)
     finally:
