@@ -35,7 +35,7 @@ SIZES = (10, 100, 1000)
 _IMAGE = "java"
 PEERS = ("ours", "testtool")
 #: What was promised: for 1,000 boxes on two processors.
-RESTART_BOUND, SITES_BOUND, MEMORY_RATIO = 10.0, 60.0, 2.0
+RESTART_BOUND, SITES_BOUND, MEMORY_RATIO, LEAST_EDITS = 10.0, 60.0, 2.0, 500.0
 
 
 def measure(who: str, devices: int, disk: Path, jar: Path | None) -> dict[str, float]:
@@ -76,9 +76,11 @@ def verdicts(found: dict[str, dict[str, Any]]) -> dict[str, object]:
     kept: dict[str, object] = {
         "restart": {"seconds": ours["restart s"]["median"], "bound": RESTART_BOUND},
         "sites": {"seconds": ours["sites, built s"]["median"], "bound": SITES_BOUND},
+        "edits": {"least": LEAST_EDITS, "rate": ours["edits a second"]["median"]},
     }
     if "testtool" in most:
-        ratio = ours["MB a device"]["median"] / most["testtool"]["MB a device"]["median"]
+        # Of whole processes: a JVM's heap has slack that hides what a device takes of it.
+        ratio = ours["MB in all"]["median"] / most["testtool"]["MB in all"]["median"]
         kept["memory"] = {"ratio": round(ratio, 3), "bound": MEMORY_RATIO}
     return kept
 
@@ -127,10 +129,15 @@ def table(result: dict[str, Any]) -> str:
                 for name, one in figures.items()
             ]
     for name, one in result["promised"].items():
-        value = one.get("seconds", one.get("ratio"))
-        verdict = "kept" if value <= one["bound"] else "MISSED"
-        lines.append(f"{name}: {value:.2f}, bound {one['bound']:g}: {verdict}")
+        lines.append(f"{name}: {one}: {'kept' if kept(one) else 'MISSED'}")
     return "\n".join(lines)
+
+
+def kept(promise: dict[str, float]) -> bool:
+    """Is it?"""
+    if "rate" in promise:
+        return promise["rate"] >= promise["least"]
+    return promise.get("seconds", promise.get("ratio", 0.0)) <= promise["bound"]
 
 
 def main() -> int:
@@ -146,7 +153,7 @@ def main() -> int:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"devices-{stamp}.json").write_text(json.dumps(result, indent=1) + "\n")
     print(table(result))
-    return int(any(one.get("seconds", one.get("ratio")) > one["bound"] for one in result["promised"].values()))
+    return int(not all(kept(one) for one in result["promised"].values()))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import Any
 from harness.orchestrator.errors import UnavailableError
 from harness.orchestrator.registry import DEVICES, YANG
 from harness.wait import wait_for
-from perf.devices import testtool
+from perf.devices import load, testtool
 from perf.devices.boxes import Boxes
 from perf.devices.components import Components
 from perf.devices.orders import order
@@ -84,8 +84,10 @@ def round_of_ours(data: Path, devices: int, pops: int) -> dict[str, float]:
         found["connect s"] = until("all boxes are managed", managed(components, boxes))
         found["connect controller CPU s"] = components.cpu_seconds("controller") - before
         found["controller MB a device"] = components.resident_mb("controller") / boxes.count
+        found["MB in all"] = boxes.state["resident_mb"]
         found["MB a device"] = (boxes.state["resident_mb"] - told["before_mb"]) / boxes.count
         found |= _idle(components)
+        found |= load.edits(components) | load.reads(components, devices)
         begun = time.monotonic()
         components.kill("controller")
         components.start("controller")
