@@ -18,6 +18,7 @@ import secrets
 import statistics
 import sys
 import tempfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def measure(who: str, devices: int, disk: Path, jar: Path | None) -> dict[str, f
     return found
 
 
-def summary(rounds: list[dict[str, float]]) -> dict[str, object]:
+def summary(rounds: list[dict[str, float]]) -> dict[str, dict[str, float]]:
     """Median, least and most of each figure."""
     return {
         name: {
@@ -67,13 +68,13 @@ def summary(rounds: list[dict[str, float]]) -> dict[str, object]:
     }
 
 
-def verdicts(found: dict[str, dict[str, Any]]) -> dict[str, object]:
+def verdicts(found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     """The promises that this run can speak of, and whether they are kept."""
     most = found.get("1000")
     if most is None:
         return {}
     ours = most["ours"]
-    kept: dict[str, object] = {
+    promised: dict[str, dict[str, float]] = {
         "restart": {"seconds": ours["restart s"]["median"], "bound": RESTART_BOUND},
         "sites": {"seconds": ours["sites, built s"]["median"], "bound": SITES_BOUND},
         "edits": {"least": LEAST_EDITS, "rate": ours["edits a second"]["median"]},
@@ -81,8 +82,8 @@ def verdicts(found: dict[str, dict[str, Any]]) -> dict[str, object]:
     if "testtool" in most:
         # Of whole processes: a JVM's heap has slack that hides what a device takes of it.
         ratio = ours["MB in all"]["median"] / most["testtool"]["MB in all"]["median"]
-        kept["memory"] = {"ratio": round(ratio, 3), "bound": MEMORY_RATIO}
-    return kept
+        promised["memory"] = {"ratio": round(ratio, 3), "bound": MEMORY_RATIO}
+    return promised
 
 
 def run(sizes: list[int], times: int, seed: int, peers: list[str]) -> dict[str, object]:

@@ -18,7 +18,7 @@ from perf.lab import BenchmarkError
 
 VERSION = "10.0.2"
 SHA256 = "602b39a07f3d675a348a064e038a80afe9c41f912eb128c7ef4e5b041ab2bd5c"
-_PLACE = f"org/opendaylight/netconf/netconf-testtool/{VERSION}/netconf-testtool-{VERSION}-executable.jar"
+PLACE = f"org/opendaylight/netconf/netconf-testtool/{VERSION}/netconf-testtool-{VERSION}-executable.jar"
 _CENTRAL = "https://repo.maven.apache.org/maven2"
 _FIRST_PORT = 20_000
 _SECONDS = 300.0
@@ -30,10 +30,10 @@ _HELLO = (
 
 def fetch(store: Store, progress: Progress) -> Path:
     """The program, in the cache; taken from Maven Central (or the mirror that $MAVEN_CENTRAL names) by its hash."""
-    target = store.folder("maven") / Path(_PLACE).name
+    target = store.folder("maven") / Path(PLACE).name
     with store.locked(f"maven-{VERSION}", "netconf-testtool", progress):
         if not target.is_file():
-            url = f"{os.environ.get('MAVEN_CENTRAL', _CENTRAL)}/{_PLACE}"
+            url = f"{os.environ.get('MAVEN_CENTRAL', _CENTRAL)}/{PLACE}"
             progress.step("netconf-testtool", "fetching")
             try:
                 with urllib.request.urlopen(url, timeout=120) as answer:  # noqa: S310 - of https, or the user's own
