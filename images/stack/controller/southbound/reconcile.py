@@ -206,7 +206,8 @@ class Reconciler:
         now = asyncio.get_running_loop().time()
         held = {name: one for name, one in self._sessions.held().items() if self._of(name).not_before <= now}
         # A device that has come, and each of the others now and then, as its address may change.
-        stale = now - max(self._poll, len(held) / COMPARED)
+        # (Half of the time between passes: or what a pass has looked at would often be too young for the next.)
+        stale = now - max(self._poll / 2, len(held) / COMPARED)
         due = {name for name, one in held.items() if self._of(name).met is not one or self._of(name).compared <= stale}
         await asyncio.gather(*(self._meet(held[name]) for name in sorted(due)))
         intent = self._intent
