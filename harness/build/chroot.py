@@ -215,7 +215,13 @@ def _wait(argv: Sequence[str], env: Mapping[str, str], output: IO[bytes]) -> int
         RUNNING.ended(process)
 
 
-def run_in_root(root: Root, argv: Sequence[str], cwd: str = "/", stdout: IO[bytes] | int | None = None) -> int:
+def run_in_root(
+    root: Root,
+    argv: Sequence[str],
+    cwd: str = "/",
+    stdout: IO[bytes] | int | None = None,
+    stdin: IO[bytes] | int = subprocess.DEVNULL,
+) -> int:
     """Run `argv` in `root` with our standard output and error; its exit status."""
     check_machine()
     with (
@@ -223,7 +229,7 @@ def run_in_root(root: Root, argv: Sequence[str], cwd: str = "/", stdout: IO[byte
         subprocess.Popen(
             command(root, Path(work), argv, cwd),
             env=root.environment(),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=stdout,
         ) as process,
     ):

@@ -191,7 +191,9 @@ class Apt:
     def install(self, root: Root, packages: Sequence[str], what: str) -> None:
         """Install into `root.upper` without recommendations, and wipe what a build leaves."""
         act = self.script(f"install --no-install-recommends {shlex.join(packages)}")
-        self.run(root, f"set -e; {act}; rm -rf {RUBBISH}; : > /etc/machine-id", what)
+        # Programs with alternatives have manuals with alternatives. We leave manuals out, and update-alternatives fails
+        # without their folder.
+        self.run(root, f"set -e; mkdir -p /usr/share/man/man1; {act}; rm -rf {RUBBISH}; : > /etc/machine-id", what)
 
     def run(self, root: Root, script: str, what: str) -> None:
         begun = self.work / f"mounts-{time.monotonic_ns()}"

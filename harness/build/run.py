@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import IO
@@ -28,6 +29,7 @@ def run_in_image(
     cwd: str | None = None,
     progress: Progress | None = None,
     stdout: IO[bytes] | int | None = None,
+    stdin: IO[bytes] | int = subprocess.DEVNULL,
 ) -> int:
     """Run `argv` in image `name` (built when missing) with the repository at its own path, read-only; its exit status.
 
@@ -40,4 +42,4 @@ def run_in_image(
     root = image_root(image, (Bind(REPOSITORY, str(REPOSITORY)), *binds), env)
     paths = ":".join(str(REPOSITORY / place) for place in SOURCES)
     root = replace(root, env={"PYTHONPATH": paths, **root.env})
-    return run_in_root(root, argv, cwd=cwd or str(REPOSITORY), stdout=stdout)
+    return run_in_root(root, argv, cwd=cwd or str(REPOSITORY), stdout=stdout, stdin=stdin)

@@ -93,6 +93,10 @@ class Orchestrator:
             raise RefusedError(service, answer.status, faults(answer.content))
         return answer
 
+    def token(self) -> str:
+        """An access token for calls that are made in another way."""
+        return self._bearer(False)
+
     def _bearer(self, fresh: bool) -> str:
         """An access token that is good for a while: client credentials (RFC 6749, section 4.4)."""
         with self._lock:

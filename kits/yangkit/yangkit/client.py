@@ -44,6 +44,9 @@ class NetconfClient:
         self._problem: Exception | None = None
         self._hello: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._closed = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        #: When the server was last heard of, in the loop's time.
+        self.heard = self._loop.time()
         wire.receiver = self
 
     @classmethod
@@ -64,6 +67,7 @@ class NetconfClient:
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the server."""
+        self.heard = self._loop.time()
         self._framer.feed(data)
         try:
             while (message := self._framer.next()) is not None:

@@ -12,8 +12,13 @@ from typing import Any, Protocol, cast
 
 import asyncssh
 
+from yangkit import tls_buffers
+
 log = logging.getLogger(__name__)
+tls_buffers.lessen()
 _HANDSHAKE = 20.0
+#: Calls that may wait to be taken: all devices call at once when their controller is back.
+BACKLOG = 4096
 
 
 class Receiver(Protocol):
@@ -307,7 +312,7 @@ async def listen_tls(
             calling = _start_tls(cast(asyncio.Transport, transport), self, context, server_name)
             made.handle(calling, str(peer[0]) if peer else "unknown")
 
-    server = await loop.create_server(Accept, host or None, port)
+    server = await loop.create_server(Accept, host or None, port, backlog=BACKLOG)
     made.listener = server
     made.port = server.sockets[0].getsockname()[1]
     return made

@@ -53,11 +53,12 @@ class Datastores:
         self,
         schema: Schema,
         backend: Backend,
-        startup: Path,
+        startup: Path | None,
         default: Tree | None = None,
         *,
         check: Check | None = None,
     ) -> None:
+        """Without a ``startup`` file nothing outlives the process: for servers that are simulated."""
         self.schema = schema
         self.backend = backend
         self.startup_path = startup
@@ -86,25 +87,30 @@ class Datastores:
             await self._reapply()
 
     def _load(self) -> Container:
+        if self.startup_path is not None and (kept := self._kept(self.startup_path)) is not None:
+            return kept
+        if self._default is None:
+            return empty(self.schema)
+        tree = treejson.load(self.schema, self._default)
+        validation.check(self.schema, tree)
+        return tree
+
+    def _kept(self, path: Path) -> Container | None:
         try:
-            tree = startup.read(self.schema, self.startup_path)
+            tree = startup.read(self.schema, path)
             if tree is not None:
                 validation.check(self.schema, tree)
                 self._written = tree
                 return tree
         except (startup.StartupError, RpcError) as error:
             # The broken file stays for whoever repairs it; the next commit would replace it.
-            kept = self.startup_path.with_name(self.startup_path.name + ".refused")
-            self.startup_path.replace(kept)
+            kept = path.with_name(path.name + ".refused")
+            path.replace(kept)
             self._startup_problem = (
                 f"the startup configuration is not usable, the default is used: {error} (kept as {kept.name})"
             )
             log.error("%s", self._startup_problem)
-        if self._default is None:
-            return empty(self.schema)
-        tree = treejson.load(self.schema, self._default)
-        validation.check(self.schema, tree)
-        return tree
+        return None
 
     async def close(self) -> None:
         """Stop what runs in the background."""
@@ -204,6 +210,9 @@ class Datastores:
         return RpcError(tag, error.message, path=path, path_namespaces=spaces)
 
     async def _write(self, new: Container, before: Container) -> None:
+        if self.startup_path is None:
+            self._written = new
+            return
         try:
             await asyncio.to_thread(startup.write, self.startup_path, new)
             self._written = new

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +30,9 @@ COUNTERS = (
 )
 
 
+@lru_cache(maxsize=4)
 def capabilities(schema: Schema) -> list[str]:
-    """The capabilities of a server with this schema."""
+    """The capabilities of a server with this schema; nobody changes the list."""
     standard = (
         "writable-running:1.0",
         "candidate:1.0",
@@ -79,6 +80,13 @@ _LIBRARY = "{urn:ietf:params:xml:ns:yang:ietf-yang-library}"
 _MONITORING = "ietf-netconf-monitoring:netconf-state"
 
 
+@lru_cache(maxsize=4)
+def _yang_library(schema: Schema) -> Container:
+    """The same for all servers that share a schema: trees are never changed."""
+    text = schema.library.yang_library(schema.content_id)
+    return Editor(state_allowed=True).run(empty(schema), xmlutil.parse(f"<data>{text}</data>".encode()))
+
+
 class State:
     """The operational data that <get> adds to running."""
 
@@ -87,7 +95,7 @@ class State:
         self._schema = server.stores.schema
         self._names = names
         self._started = datetime.now(UTC)
-        self._fixed = self._yang_library()
+        self._fixed = _yang_library(self._schema)
         #: What further front ends tell about themselves.
         self.providers: list[Callable[[], dict[str, Any]]] = []
 
@@ -115,10 +123,6 @@ class State:
         for provider in self.providers:
             told |= provider()
         return told
-
-    def _yang_library(self) -> Container:
-        text = self._schema.library.yang_library(self._schema.content_id)
-        return Editor(state_allowed=True).run(empty(self._schema), xmlutil.parse(f"<data>{text}</data>".encode()))
 
     def _monitoring(self) -> dict[str, Any]:
         server = self._server

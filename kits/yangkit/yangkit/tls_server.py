@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from yangkit import tls_buffers
 from yangkit.certnames import NameRule, user_name
 from yangkit.session import Peer, Session
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from yangkit.server import NetconfServer
 
 log = logging.getLogger(__name__)
+tls_buffers.lessen()
 #: Seconds for TCP alone. Who answers, answers the first or second SYN; the next attempt may have another way out.
 _CONNECT = 4.0
 #: Octets of TCP in a packet, either way: what fits the least that any way must take (RFC 8200, section 5: 1280). A way

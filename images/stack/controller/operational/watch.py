@@ -37,6 +37,10 @@ class Timing:
     others: float = 10.0
 
 
+#: Devices that are looked at in a second, at most, while all is calm: more of them are looked at less often.
+LOOKS = 50.0
+#: Judging all sites anew takes at most this share of the time, however many devices come and go.
+SHARE = 0.1
 #: Probes that a device answers at the same time (it refuses more than eight, over all its clients).
 PROBES = 4
 
@@ -75,6 +79,8 @@ class Watcher:
         begun = asyncio.get_running_loop().time()
         self._lost: dict[str, float] = defaultdict(lambda: begun)
         self._wake = asyncio.Event()
+        self._later: asyncio.TimerHandle | None = None
+        self._not_before = 0.0
         self.sites: dict[str, SiteState] = {}
         self.on_site: list[Callable[[str, SiteState | None], None]] = []
         #: By key.
@@ -118,11 +124,8 @@ class Watcher:
         view = self._reconciler.view
         pops = {attachment.pop.name for attachment in view.network.attachments.values()}
         now = asyncio.get_running_loop().time()
-        due = [
-            one
-            for name, one in held.items()
-            if name in pops or now - self._read_at.get(name, -self._timing.others) >= self._timing.others
-        ]
+        others = max(self._timing.others, len(held) / LOOKS)
+        due = [one for name, one in held.items() if name in pops or now - self._read_at.get(name, -others) >= others]
         await asyncio.gather(*(self._read(one) for one in due))
         by_pop: dict[str, list[Attachment]] = defaultdict(list)
         for attachment in view.network.attachments.values():
@@ -181,14 +184,27 @@ class Watcher:
         self._changed()
 
     def _changed(self) -> None:
-        self.refresh()
+        """Judge now, or soon: when a thousand devices come, not all sites are judged a thousand times."""
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._not_before:
+            self.refresh()
+        elif self._later is None:
+            self._later = loop.call_at(self._not_before, self.refresh)
         self._wake.set()
 
     def refresh(self) -> None:
         """Judge every site anew from what is known, and tell what has changed."""
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        begun = asyncio.get_running_loop().time()
         intent = self._reconciler.intent
-        if intent is None:
-            return
+        if intent is not None:
+            self._judge_all(intent)
+        now = asyncio.get_running_loop().time()
+        self._not_before = now + (now - begun) / SHARE
+
+    def _judge_all(self, intent: Intent) -> None:
         view = self._reconciler.view
         now = asyncio.get_running_loop().time()
         for id_ in view.withheld.keys() | view.stale:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from ipaddress import ip_network
 
 from controller import drivers
@@ -35,7 +36,15 @@ class Network:
 
     def of_device(self, name: str) -> tuple[Attachment, ...]:
         """The attachments that a device has an end of."""
-        return tuple(a for a in self.attachments.values() if name in (a.branch.name, a.pop.name))
+        return self._by_device.get(name, ())
+
+    @cached_property
+    def _by_device(self) -> dict[str, tuple[Attachment, ...]]:
+        found: dict[str, list[Attachment]] = {}
+        for attachment in self.attachments.values():
+            for name in dict.fromkeys((attachment.branch.name, attachment.pop.name)):
+                found.setdefault(name, []).append(attachment)
+        return {name: tuple(some) for name, some in found.items()}
 
 
 def without(network: Network, sites: Collection[str]) -> Network:

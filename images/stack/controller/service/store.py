@@ -29,11 +29,14 @@ class AllocationStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._given: Allocations | None = None
 
     def load(self) -> Allocations:
-        """What is given."""
-        with self._database.read() as connection:
-            return Allocations(_rows(connection))
+        """What is given; the same object until something else is."""
+        if self._given is None:
+            with self._database.read() as connection:
+                self._given = Allocations(_rows(connection))
+        return self._given
 
     def save(self, allocations: Allocations, connection: sa.Connection | None = None) -> None:
         """Make this all that is given; on disk when this returns, or with the caller's transaction.
@@ -43,7 +46,9 @@ class AllocationStore:
         if connection is None:
             with self._database.begin() as own:
                 self.save(allocations, own)
+            self._given = allocations
             return
+        self._given = None  # whether the caller's transaction holds is not known here
         before, after = _rows(connection), allocations.table
         for key, number in before.items():
             if after.get(key) != number:

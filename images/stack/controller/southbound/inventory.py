@@ -3,7 +3,7 @@ stays in the network and what was ordered off it is still taken off when it come
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import sqlalchemy as sa
@@ -29,18 +29,25 @@ MIGRATION_CALLS = "ALTER TABLE device ADD COLUMN called_from TEXT;"
 
 
 class Inventory:
-    """What is known of devices. Writes wait for the disk: call them from a thread; reading facts touches none."""
+    """What is known of devices. Writes wait for the disk: call them from a thread; reading touches none."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         with database.read() as db:
             rows = db.execute(sa.text("SELECT * FROM device")).mappings()
             self._facts = {row["name"]: DeviceFacts(**row) for row in rows}
+            self._owned: dict[str, frozenset[str]] = {}
+            for row in db.execute(sa.text("SELECT device, entry FROM owned_entry")):
+                self._owned[row.device] = self._owned.get(row.device, frozenset()) | {row.entry}
 
     @property
     def facts(self) -> dict[str, DeviceFacts]:
         """All known devices, connected or not; the caller's own dictionary."""
         return dict(self._facts)
+
+    def of(self, name: str) -> DeviceFacts | None:
+        """What a device told; None when it has never come."""
+        return self._facts.get(name)
 
     def learn(self, facts: DeviceFacts) -> bool:
         """Remember what a device told; False when that was known already."""
@@ -61,22 +68,33 @@ class Inventory:
             db.execute(sa.text("DELETE FROM device WHERE name = :name"), {"name": name})
             db.execute(sa.text("DELETE FROM owned_entry WHERE device = :name"), {"name": name})
         self._facts.pop(name, None)
+        self._owned.pop(name, None)
 
     def owned(self, device: str) -> frozenset[str]:
         """The entries that we have written, or may have."""
-        with self._database.read() as db:
-            query = sa.text("SELECT entry FROM owned_entry WHERE device = :device")
-            return frozenset(db.scalars(query, {"device": device}))
+        return self._owned.get(device, frozenset())
 
-    def own(self, device: str, entries: Iterable[str]) -> None:
-        """These are all entries that we may have written. Tell it before writing; less only after it is confirmed."""
-        wanted, before = frozenset(entries), self.owned(device)
-        if wanted == before:
+    def own(self, entries: Mapping[str, frozenset[str]]) -> None:
+        """These are all entries that we may have written, by device. Tell it before writing; less only after it is
+        confirmed. All at once wait for the disk once."""
+        changed = {device: wanted for device, wanted in entries.items() if wanted != self.owned(device)}
+        if not changed:
             return
         with self._database.begin() as db:
-            for statement, names in (
-                ("DELETE FROM owned_entry WHERE device = :device AND entry = :entry", before - wanted),
-                ("INSERT INTO owned_entry VALUES (:device, :entry)", wanted - before),
+            for statement, rows in (
+                ("DELETE FROM owned_entry WHERE device = :device AND entry = :entry", self._less(changed)),
+                ("INSERT INTO owned_entry VALUES (:device, :entry)", self._more(changed)),
             ):
-                for name in sorted(names):
-                    db.execute(sa.text(statement), {"device": device, "entry": name})
+                if rows:
+                    db.execute(sa.text(statement), rows)
+        self._owned |= changed
+
+    def _less(self, changed: Mapping[str, frozenset[str]]) -> list[dict[str, str]]:
+        return _rows({device: self.owned(device) - wanted for device, wanted in changed.items()})
+
+    def _more(self, changed: Mapping[str, frozenset[str]]) -> list[dict[str, str]]:
+        return _rows({device: wanted - self.owned(device) for device, wanted in changed.items()})
+
+
+def _rows(entries: Mapping[str, frozenset[str]]) -> list[dict[str, str]]:
+    return [{"device": device, "entry": name} for device, names in entries.items() for name in sorted(names)]

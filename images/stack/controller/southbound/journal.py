@@ -42,15 +42,19 @@ class Journal:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # Asked of every device in every pass: the disk is asked only of those that it may say something of.
+        self._fenced = set(self.fenced())
+        self._debtors = set(self.debtors())
 
     def begin(self, persist_id: str, devices: Iterable[str]) -> None:
         """From now on these devices may hold a commit with this persist-id."""
+        rows = [{"id": persist_id, "device": device} for device in sorted(devices)]
+        self._debtors.update(row["device"] for row in rows)
         with self._database.begin() as db:
             row = {"id": persist_id, "begun": _now()}
             db.execute(sa.text("INSERT INTO transaction_begun VALUES (:id, FALSE, :begun)"), row)
-            for device in sorted(devices):
-                row = {"id": persist_id, "device": device}
-                db.execute(sa.text("INSERT INTO transaction_member VALUES (:id, :device)"), row)
+            if rows:
+                db.execute(sa.text("INSERT INTO transaction_member VALUES (:id, :device)"), rows)
 
     def decide(self, persist_id: str) -> None:
         """The decision to commit. When this returns it holds, whatever happens."""
@@ -61,10 +65,11 @@ class Journal:
 
     def settle(self, persist_id: str, devices: Iterable[str], fences: Mapping[str, str] | None = None) -> None:
         """These devices have heard the last word; ``fences`` are raised in the same breath."""
+        self._fenced.update(fences or {})
+        rows = [{"id": persist_id, "device": device} for device in devices]
         with self._database.begin() as db:
-            for device in devices:
-                row = {"id": persist_id, "device": device}
-                db.execute(sa.text("DELETE FROM transaction_member WHERE persist_id = :id AND device = :device"), row)
+            if rows:
+                db.execute(sa.text("DELETE FROM transaction_member WHERE persist_id = :id AND device = :device"), rows)
             db.execute(
                 sa.text(
                     "DELETE FROM transaction_begun WHERE persist_id = :id"
@@ -73,9 +78,13 @@ class Journal:
                 {"id": persist_id},
             )
             _fence(db, fences or {})
+            owing = set(db.scalars(sa.text("SELECT DISTINCT device FROM transaction_member")))
+        self._debtors -= {row["device"] for row in rows} - owing
 
     def owed(self, device: str) -> list[Owed]:
         """The last words that a device has still to hear, oldest first."""
+        if device not in self._debtors:
+            return []
         with self._database.read() as db:
             rows = db.execute(
                 sa.text(
@@ -99,13 +108,21 @@ class Journal:
 
     def fence(self, reasons: Mapping[str, str]) -> None:
         """These devices must be brought up to date before they take part again."""
+        self._fenced.update(reasons)
         with self._database.begin() as db:
             _fence(db, reasons)
 
-    def unfence(self, device: str) -> None:
-        """The device is as intended."""
-        with self._database.begin() as db:
-            db.execute(sa.text("DELETE FROM fence WHERE device = :device"), {"device": device})
+    def unfence(self, *devices: str) -> None:
+        """These devices are as intended."""
+        rows = [{"device": device} for device in devices if device in self._fenced]
+        if rows:
+            with self._database.begin() as db:
+                db.execute(sa.text("DELETE FROM fence WHERE device = :device"), rows)
+            self._fenced.difference_update(devices)
+
+    def is_fenced(self, device: str) -> bool:
+        """Is this one? Asking does not touch the disk."""
+        return device in self._fenced
 
     def fenced(self) -> dict[str, str]:
         """Fenced devices and why."""

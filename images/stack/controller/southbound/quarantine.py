@@ -70,6 +70,10 @@ class Quarantine:
             return None
         return clone.reason
 
+    def has(self, device: str) -> bool:
+        """Is this device in it?"""
+        return device in self._held
+
     def put(self, clone: Clone) -> None:
         """From now on nobody is believed to be this device."""
         # Refused first: while the disk is awaited, nobody comes in.

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
@@ -29,6 +29,7 @@ from controller.drivers.work import Attachment
 from controller.service import peerings
 from controller.service.compile import compile_network
 from controller.service.entries import edit, is_empty_edit, owned_keys
+from controller.service.facts import DeviceFacts
 from controller.service.intent import DOMAIN, Intent, changed_sites
 from controller.service.network import Network, without
 from controller.service.secrets import revealed
@@ -42,6 +43,8 @@ from controller.southbound.sessions import Held, Sessions
 log = logging.getLogger(__name__)
 Sync = Literal["in-sync", "pending", "drifted", "unreachable", "failed", "unmanaged"]
 FIRST_WAIT, LAST_WAIT = 1.0, 60.0
+#: Devices that are compared in a second, at most, while nothing calls for it: more of them are compared less often.
+COMPARED = 50.0
 PROBE_SECONDS = 10.0
 Ordered = Attachment | CloudEnd
 """What is ordered and carried by devices."""
@@ -67,6 +70,8 @@ class Status:
     carries: Mapping[str, Ordered] | None = None
     failures: int = 0
     not_before: float = 0.0
+    #: When it was found to be as intended last, in the loop's time.
+    compared: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,10 @@ class _Intended:
 
     tree: Tree
     sites: Mapping[str, Ordered]
+
+
+_Key = tuple[Network, frozenset[str], Mapping[str, DeviceFacts]]
+"""What the trees of all devices follow from."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +137,7 @@ class Reconciler:
         self._wake = asyncio.Event()
         self._status: dict[str, Status] = {name: Status() for name in inventory.facts}
         self._view = View()
+        self._last: tuple[_Key, tuple[Network, dict[str, Tree]]] | None = None
         #: Sites that the intent has changed since they were last on their devices.
         self._stale: frozenset[str] = frozenset()
         self.on_change: list[Callable[[str, Status], None]] = []
@@ -195,7 +205,11 @@ class Reconciler:
         self._orders.clear()
         now = asyncio.get_running_loop().time()
         held = {name: one for name, one in self._sessions.held().items() if self._of(name).not_before <= now}
-        await asyncio.gather(*(self._meet(one) for one in held.values()))
+        # A device that has come, and each of the others now and then, as its address may change.
+        # (Half of the time between passes: or what a pass has looked at would often be too young for the next.)
+        stale = now - max(self._poll / 2, len(held) / COMPARED)
+        due = {name for name, one in held.items() if self._of(name).met is not one or self._of(name).compared <= stale}
+        await asyncio.gather(*(self._meet(held[name]) for name in sorted(due)))
         intent = self._intent
         if intent is None:
             return
@@ -206,17 +220,37 @@ class Reconciler:
             return
         ready = {name for name, one in held.items() if self._of(name).met is one}
         withheld = self._withheld(network, ready)
-        building = without(network, withheld)
-        trees = compile_network(building, self._inventory.facts, self._domain)
+        building, trees = self._compiled(network, withheld)
         intended = {name: _Intended(tree, _sites_of(building, name)) for name, tree in trees.items()}
         # Before anything is written: whatever happens then, we know what may be where.
         places = [_place(one) for one in _ordered(building).values()]
         await asyncio.to_thread(self._attached.change, begun=places)
+        unsettled = {name for name in trees.keys() - due if not self._is_settled(name, trees[name])}
         found = await asyncio.gather(
-            *(self._compare(held[name], intended[name]) for name in sorted(ready & trees.keys()))
+            *(self._compare(held[name], intended[name]) for name in sorted(ready & trees.keys() & (due | unsettled)))
         )
-        await self._commit({name: change for name, change in found if change is not None})
+        changes = {name: change for name, change in found if change is not None}
+        # Before it is written: whatever happens then, we know what may be there and is ours.
+        may = {name: self._inventory.owned(name) | change.wanted for name, change in changes.items()}
+        await asyncio.to_thread(self._inventory.own, may)
+        await self._commit(changes)
         await self._settle_sites(intent, network, withheld, building, trees)
+
+    def _compiled(self, network: Network, withheld: Mapping[str, str]) -> tuple[Network, dict[str, Tree]]:
+        """What is built without the withheld sites, and its trees; the same objects while nothing changes."""
+        facts = self._inventory.facts
+        key = network, frozenset(withheld), facts
+        if self._last is None or self._last[0][0] is not network or self._last[0][1:] != key[1:]:
+            building = without(network, withheld)
+            self._last = key, (building, compile_network(building, facts, self._domain))
+        return self._last[1]
+
+    def _is_settled(self, name: str, tree: Tree) -> bool:
+        """Is a device as intended, as far as is known?"""
+        status = self._status.get(name)
+        if status is None or status.problem is not None or status.sync not in ("in-sync", "unmanaged"):
+            return False
+        return status.has is tree or status.has == tree
 
     def _withheld(self, network: Network, ready: set[str]) -> dict[str, str]:
         """Sites that have never been on both of their devices, and one of these cannot have it now."""
@@ -238,6 +272,7 @@ class Reconciler:
     ) -> None:
         """Which sites are now on their devices as they are wanted, and which are gone from them."""
 
+        @cache
         def settled(name: str) -> bool:
             # Also of one that is away now: it keeps what it has.
             status = self._status.get(name)
@@ -294,7 +329,8 @@ class Reconciler:
                     return
             # Asked again each time: an address may change, by DHCP for example.
             facts = replace(await reading.facts(held.client, held.identity), called_from=_plain(held.address))
-            await asyncio.to_thread(self._inventory.learn, facts)
+            if facts != self._inventory.of(name):
+                await asyncio.to_thread(self._inventory.learn, facts)
             status.met = held
         except (RpcError, OSError, TimeoutError, reading.NotUsable) as error:
             self._failed(name, str(error) or type(error).__name__, carries=False)
@@ -302,13 +338,13 @@ class Reconciler:
     async def _compare(self, held: Held, intended: _Intended) -> tuple[str, _Change | None]:
         """What a device lacks; None when it is as intended (noted), or cannot be asked (noted, too)."""
         name, tree = held.identity.name, intended.tree
-        if not tree and await asyncio.to_thread(self._is_anothers, name):
+        if not tree and self._is_anothers(name):
             self._well(name, intended, "unmanaged")
             return name, None
         try:
             schema = self._schema(name)
-            actual = await reading.configuration(held.client, schema, self._inventory.facts[name])
-            owned = await asyncio.to_thread(self._inventory.owned, name)
+            actual = await reading.configuration(held.client, schema, self._facts(name))
+            owned = self._inventory.owned(name)
             wanted = owned_keys(tree, schema)
             config = edit(owned, tree, schema, revealed(actual, self._of(name).written, schema))
         except (RpcError, OSError, TimeoutError, reading.NotUsable) as error:
@@ -316,7 +352,8 @@ class Reconciler:
             return name, None
         status = self._of(name)
         if is_empty_edit(config):
-            await asyncio.to_thread(self._is_right, name, wanted)
+            if owned != wanted or self._journal.is_fenced(name):
+                await asyncio.to_thread(self._are_right, {name: wanted})
             self._well(name, intended)
             return name, None
         drifted = status.sync == "in-sync" and status.has == tree
@@ -324,21 +361,24 @@ class Reconciler:
             log.warning("%s: somebody else has changed what the controller owns", name)
             status.carries = None
         self._set(name, "drifted" if drifted else "pending", None)
-        # Before it is written: whatever happens then, we know what may be there and is ours.
-        await asyncio.to_thread(self._inventory.own, name, owned | wanted)
         return name, _Change(intended, wanted, config)
 
     def _is_anothers(self, name: str) -> bool:
         """A box without a driver, such as a gateway of the cloud platform's: taken in, and left alone."""
-        facts = self._inventory.facts[name]
+        facts = self._facts(name)
         return drivers.find(facts.model, facts.personality) is None and not self._inventory.owned(name)
 
-    def _is_right(self, name: str, wanted: frozenset[str]) -> None:
-        self._inventory.own(name, wanted)
-        self._journal.unfence(name)
+    def _facts(self, name: str) -> DeviceFacts:
+        facts = self._inventory.of(name)
+        assert facts is not None  # it has been met
+        return facts
+
+    def _are_right(self, wanted: Mapping[str, frozenset[str]]) -> None:
+        self._inventory.own(wanted)
+        self._journal.unfence(*wanted)
 
     def _schema(self, name: str) -> Schema:
-        facts = self._inventory.facts[name]
+        facts = self._facts(name)
         driver = drivers.find(facts.model, facts.personality)
         if driver is None:
             text = f"there is no driver for model {facts.model!r}: add one to controller/drivers, or change the box"
@@ -355,8 +395,8 @@ class Reconciler:
             self._of(name).written = None
         outcome = await self._executor.run(edits, partial(self._lost, frozenset(changes)))
         log.info("committed on %s", ", ".join(sorted(outcome.committed)) or "no device")
+        await asyncio.to_thread(self._are_right, {name: changes[name].wanted for name in outcome.committed})
         for name in outcome.committed:
-            await asyncio.to_thread(self._is_right, name, changes[name].wanted)
             self._well(name, changes[name].intended)
         for name, reason in {**outcome.fenced, **outcome.refused}.items():
             if name in changes:
@@ -398,6 +438,7 @@ class Reconciler:
         status = self._of(name)
         status.has = status.written = intended.tree
         status.carries = intended.sites
+        status.compared = asyncio.get_running_loop().time()
         status.failures, status.not_before = 0, 0.0
         self._set(name, sync, None)
 

@@ -175,7 +175,8 @@ class Sessions:
         log.info("%s is connected from %s", identity.name, held.address)
         self._start(self._watch(held))
         self._tell(identity.name, True)
-        await asyncio.to_thread(self._quarantine.remove, identity.name)
+        if self._quarantine.has(identity.name):
+            await asyncio.to_thread(self._quarantine.remove, identity.name)
 
     async def _make_room(self, identity: Identity, address: str) -> None:
         """A device has one session. A new one from the same address takes the old one's place; from another address
@@ -212,9 +213,11 @@ class Sessions:
         closed = asyncio.create_task(held.client.wait_closed())
         try:
             while not closed.done():
-                await asyncio.wait([closed], timeout=self._timing.keepalive)
-                if not closed.done() and await self._is_silent(held.client):
+                # Whoever has spoken lately needs not be asked whether it lives.
+                left = self._timing.keepalive - (asyncio.get_running_loop().time() - held.client.heard)
+                if left <= 0 and await self._is_silent(held.client):
                     break
+                await asyncio.wait([closed], timeout=left if left > 0 else self._timing.keepalive)
         finally:
             closed.cancel()
             self._end(held)

@@ -46,10 +46,16 @@ async def killed(fleet: Any, die: tuple[str, str] | None, directory: Path) -> in
         return await child.wait()
 
 
+def reborn(journal: Journal) -> Journal:
+    """The journal as the next process finds it."""
+    return Journal(journal._database)
+
+
 @pytest.mark.parametrize("die", [*BEFORE, *AFTER], ids="-".join)
 async def test_killed(fleet: Any, journal: Journal, tmp_path: Path, die: tuple[str, str]) -> None:
     """The controller's next life tells devices the last word; the decision stands."""
     assert await killed(fleet, die, tmp_path) == -signal.SIGKILL
+    journal = reborn(journal)
     executor = Executor(journal, fleet.session)
     for name in NAMES:
         assert await executor.settle(name) is None
@@ -66,7 +72,7 @@ async def test_killed(fleet: Any, journal: Journal, tmp_path: Path, die: tuple[s
 async def test_not_killed(fleet: Any, journal: Journal, tmp_path: Path) -> None:
     assert await killed(fleet, None, tmp_path) == 0
     assert fleet.have("gre-1") == set(NAMES)
-    assert not journal.debtors()
+    assert not reborn(journal).debtors()
 
 
 async def test_killed_after_the_decision_and_a_device_reboots(fleet: Any, journal: Journal, tmp_path: Path) -> None:
@@ -74,6 +80,7 @@ async def test_killed_after_the_decision_and_a_device_reboots(fleet: Any, journa
     assert await killed(fleet, ("decided", ""), tmp_path) == -signal.SIGKILL
     await fleet["ucpe-2"].reboot()
     await fleet.connect("ucpe-2")
+    journal = reborn(journal)
     executor = Executor(journal, fleet.session)
     for name in NAMES:
         assert await executor.settle(name) is None
@@ -88,6 +95,7 @@ async def test_killed_while_a_device_is_away(fleet: Any, journal: Journal, tmp_p
     """The last word waits for it, over any number of restarts."""
     assert await killed(fleet, ("decided", ""), tmp_path) == -signal.SIGKILL
     fleet.vanish("ucpe-1")
+    journal = reborn(journal)
     executor = Executor(journal, fleet.session)
     assert await executor.settle("ucpe-1") == "it is not connected"
     assert journal.debtors() == set(NAMES)

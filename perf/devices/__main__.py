@@ -1,0 +1,161 @@
+"""B2, B3: a controller and thousands of boxes, beside OpenDaylight's simulator.
+
+    .venv/bin/python -m perf.devices [--devices 10 100 1000] [--rounds 5] [--seed N] [--without testtool]
+
+A round has, for each number of boxes and in the order that the seed decides, ours and the peer. Ours: the
+orchestrator's components, each a process with its own database on a disk, and the simulator (`perf.simulator`) on the
+loopback of a namespace of their own; boxes bootstrap first, which is not counted. Then: how long until all are managed,
+until they are again after kill -9 of the controller, and until a site at each is built by one commit over all. The
+peer: as many devices of netconf-testtool in one JVM, with a session each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import secrets
+import statistics
+import sys
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness import build
+from harness.build.chroot import PATH, Bind
+from harness.build.progress import Lines
+from harness.build.store import Store, cache_dir
+from perf import conditions
+from perf.devices import testtool
+from perf.lab import RESULTS, BenchmarkError
+from perf.statistics import LEAST_ROUNDS
+
+SIZES = (10, 100, 1000)
+_IMAGE = "java"
+PEERS = ("ours", "testtool")
+#: What was promised: for 1,000 boxes on two processors.
+RESTART_BOUND, SITES_BOUND, MEMORY_RATIO, LEAST_EDITS = 10.0, 60.0, 2.0, 500.0
+
+
+def measure(who: str, devices: int, disk: Path, jar: Path | None) -> dict[str, float]:
+    """One of them, once, in a namespace and a root of its own."""
+    result = disk / "result.json"
+    words = ["python3", "-m", "perf.devices.inside", "--who", who, "--devices", str(devices)]
+    words += ["--disk", str(disk), "--result", str(result), *(["--jar", str(jar)] if jar else [])]
+    binds = [Bind(disk, str(disk), writable=True), *([Bind(jar.parent, str(jar.parent))] if jar else [])]
+    code = disk / "code"  # compiled once, as in an image
+    env = {"PATH": f"/opt/tools/bin:{PATH}", "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(code)}
+    alone = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    status = build.run_in_image(_IMAGE, [*alone, *words], binds=binds, env=env, progress=Lines())
+    if status != 0:
+        raise BenchmarkError(f"{who} with {devices} devices failed: exit status {status}")
+    found: dict[str, float] = json.loads(result.read_text())
+    return found
+
+
+def summary(rounds: list[dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Median, least and most of each figure."""
+    return {
+        name: {
+            "median": round(statistics.median(values), 4),
+            "min": round(min(values), 4),
+            "max": round(max(values), 4),
+        }
+        for name in rounds[0]
+        if (values := [one[name] for one in rounds])
+    }
+
+
+def verdicts(found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """The promises that this run can speak of, and whether they are kept."""
+    most = found.get("1000")
+    if most is None:
+        return {}
+    ours = most["ours"]
+    promised: dict[str, dict[str, float]] = {
+        "restart": {"seconds": ours["restart s"]["median"], "bound": RESTART_BOUND},
+        "sites": {"seconds": ours["sites, built s"]["median"], "bound": SITES_BOUND},
+        "edits": {"least": LEAST_EDITS, "rate": ours["edits a second"]["median"]},
+    }
+    if "testtool" in most:
+        # Of whole processes: a JVM's heap has slack that hides what a device takes of it.
+        ratio = ours["MB in all"]["median"] / most["testtool"]["MB in all"]["median"]
+        promised["memory"] = {"ratio": round(ratio, 3), "bound": MEMORY_RATIO}
+    return promised
+
+
+def run(sizes: list[int], times: int, seed: int, peers: list[str]) -> dict[str, object]:
+    """All rounds; the result as it is stored."""
+    order = random.Random(seed)  # noqa: S311 - the order of a benchmark is no secret
+    started = datetime.now(UTC)
+    progress = Lines()
+    jar = testtool.fetch(Store(), progress) if "testtool" in peers else None
+    measured: dict[int, dict[str, list[dict[str, float]]]] = {size: {who: [] for who in peers} for size in sizes}
+    skies: list[dict[str, object]] = []
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="devices-", dir=cache_dir()) as disk:
+        for number in range(times):
+            skies.append({"round": number, **conditions.weather()})
+            for size in order.sample(sizes, len(sizes)):
+                for who in order.sample(peers, len(peers)):
+                    found = measure(who, size, Path(disk), jar if who == "testtool" else None)
+                    measured[size][who].append(found)
+                    print(f"round {number + 1} of {times}: {who} {size}: {found}", file=sys.stderr, flush=True)
+    skies.append({"round": "end", **conditions.weather()})
+    summed = {str(size): {who: summary(rounds) for who, rounds in by.items()} for size, by in measured.items()}
+    return {
+        "benchmark": "B2 devices",
+        "started": started.isoformat(timespec="seconds"),
+        "seed": seed,
+        "rounds": times,
+        "void": "" if times >= LEAST_ROUNDS else f"{times} rounds are fewer than {LEAST_ROUNDS}",
+        "subject": conditions.subject() | {"netconf-testtool": testtool.VERSION},
+        "weather": skies,
+        "found": summed,
+        "each": {str(size): by for size, by in measured.items()},
+        "promised": verdicts(summed),
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """What a person reads."""
+    lines = [f"VOID: {result['void']}"] if result["void"] else []
+    for size, by in result["found"].items():
+        for who, figures in by.items():
+            lines.append(f"{who}, {size} devices")
+            lines += [
+                f"  {name:<26}{one['median']:>10.2f}  ({one['min']:.2f} to {one['max']:.2f})"
+                for name, one in figures.items()
+            ]
+    for name, one in result["promised"].items():
+        lines.append(f"{name}: {one}: {'kept' if kept(one) else 'MISSED'}")
+    return "\n".join(lines)
+
+
+def kept(promise: dict[str, float]) -> bool:
+    """Is it?"""
+    if "rate" in promise:
+        return promise["rate"] >= promise["least"]
+    return promise.get("seconds", promise.get("ratio", 0.0)) <= promise["bound"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m perf.devices", description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--devices", type=int, nargs="+", default=list(SIZES))
+    parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS)
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
+    parser.add_argument("--without", choices=PEERS, action="append", default=[])
+    asked = parser.parse_args()
+    peers = [who for who in PEERS if who not in asked.without]
+    result: dict[str, Any] = run(asked.devices, asked.rounds, asked.seed, peers)
+    stamp = str(result["started"]).replace(":", "").replace("+0000", "Z").replace("-", "")
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"devices-{stamp}.json").write_text(json.dumps(result, indent=1) + "\n")
+    print(table(result))
+    return int(not all(kept(one) for one in result["promised"].values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""What `perf.devices` orders, sums up and promises."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from harness.build.progress import Lines
+from harness.build.store import Store
+from perf.devices import __main__ as devices
+from perf.devices import testtool
+from perf.devices.orders import order
+from perf.lab import BenchmarkError
+
+
+def test_an_order_has_a_site_a_device_and_a_vpn_for_ten() -> None:
+    tree = order(25)["ietf-l3vpn-svc:l3vpn-svc"]
+    sites = tree["sites"]["site"]
+    assert [one["devices"]["device"][0]["device-id"] for one in sites] == [f"ucpe-{n:04d}" for n in range(1, 26)]
+    used = {one["vpn-policies"]["vpn-policy"][0]["entries"][0]["vpn"][0]["vpn-id"] for one in sites}
+    assert used == {"net-0", "net-1", "net-2"} == {one["vpn-id"] for one in tree["vpn-services"]["vpn-service"]}
+
+
+def test_promises_are_of_medians_and_can_be_missed() -> None:
+    ours = {"restart s": 9.0, "sites, built s": 61.0, "edits a second": 600.0, "MB in all": 300.0}
+    rounds = [{name: value * factor for name, value in ours.items()} for factor in (0.5, 1.0, 5.0)]
+    peer = [{"MB in all": value} for value in (100.0, 151.0, 1000.0)]
+    found = {"1000": {"ours": devices.summary(rounds), "testtool": devices.summary(peer)}}
+    promised = devices.verdicts(found)
+    assert {name: devices.kept(one) for name, one in promised.items()} == {
+        "restart": True,
+        "sites": False,
+        "edits": True,
+        "memory": True,
+    }
+    assert devices.verdicts({"100": found["1000"]}) == {}
+
+
+def test_another_file_than_the_pinned_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = tmp_path / "central"
+    file = served / testtool.PLACE
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"something else")
+    monkeypatch.setenv("MAVEN_CENTRAL", served.as_uri())
+    store = Store(tmp_path / "cache")
+    with pytest.raises(BenchmarkError, match="is not what was pinned"):
+        testtool.fetch(store, Lines())
+    assert not list((tmp_path / "cache").rglob("*.jar"))
+    monkeypatch.setattr(testtool, "SHA256", hashlib.sha256(b"something else").hexdigest())
+    assert testtool.fetch(store, Lines()).read_bytes() == b"something else"
