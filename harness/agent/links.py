@@ -139,6 +139,19 @@ def addresses(node: str, interface: str) -> list[str]:
     return namespaces.inside(node, look)
 
 
+def name_plainly(node: str) -> None:
+    """Take away the second names that containerlab gives interfaces: a node sees none when its power comes back."""
+
+    def forget() -> None:
+        with IPRoute() as ip:
+            for link in ip.get_links():
+                properties = link.get_attr("IFLA_PROP_LIST")
+                if names := properties.get_attrs("IFLA_ALT_IFNAME") if properties else []:
+                    ip.link("property_del", index=link["index"], altname=names)
+
+    namespaces.inside(node, forget)
+
+
 def plug_management(node: str, number: int, address: str, mac: str) -> None:
     """Give a node its `eth0` on the management bridge: an address, no default route. Idempotent."""
     name = f"m{number}"
