@@ -12,6 +12,8 @@ import pytest
 from harness.agent.bundle import CAPABILITIES
 from harness.lab import Lab
 from harness.paths import REPOSITORY, TOPOLOGIES
+from harness.topology import load
+from harness.topology.clabernetes import manifests
 from harness.wait import wait_for
 from tests.lab.test_plain_lab import *  # noqa: F403 (what holds for a lab holds on either engine)
 
@@ -100,6 +102,12 @@ def test_every_topology_of_ours_is_containerlabs(lab: Lab) -> None:
     files = [file.relative_to(REPOSITORY) for file in TOPOLOGIES.glob("*/*.clab.yml")]
     assert len(files) >= 10
     assert [file for file in files if not taken_by_containerlab(lab, f"/opt/elasticlab/{file}")] == []
+
+
+def test_what_is_exported_for_clabernetes_is_containerlabs_too(lab: Lab) -> None:
+    (manifest,) = manifests(load("tiers"))
+    (lab.place.folder / "exported.clab.yml").write_text(manifest["spec"]["definition"]["containerlab"])
+    assert taken_by_containerlab(lab, "/lab/exported.clab.yml")
 
 
 @pytest.mark.parametrize(("old", "new"), [("exec:", "execute:"), ('"router:lan-1"', '"rooter:lan-1"')])
