@@ -62,7 +62,7 @@ def _build(world: World, deploy: dict[str, str], start: list[str]) -> None:
         links.plug(link)
     for node in powered:
         plug_management(node)
-        links.name_plainly(node["name"])
+        links.make_ordinary(node["name"])
     each(_set_up, powered)
 
 
