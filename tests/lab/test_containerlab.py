@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.agent.bundle import CAPABILITIES
+from harness.agent.bundle import CAPABILITIES, DEFAULT_CMD
+from harness.evidence import failure, replay
 from harness.lab import Lab
 from harness.paths import REPOSITORY, TOPOLOGIES
 from harness.topology import load
@@ -57,6 +58,17 @@ def test_a_command_from_outside_has_input_output_and_status(lab: Lab) -> None:
     argv = lab.command("host-1", ["sh", "-c", "cat; echo err >&2; exit 7"])
     done = subprocess.run(argv, input="in\n", capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (7, "in\n", "err\n")
+
+
+def test_a_failed_tests_report_is_as_full_and_says_how_to_have_such_a_lab_again(lab: Lab) -> None:
+    shown = {exhibit.name: exhibit.text for exhibit in failure.look(lab)}
+    assert "</svg>" in shown["topology when it failed"]
+    for node in lab.nodes:
+        assert "=== routes:" in shown[node]
+        assert lab[node].management_address in shown[node]
+        assert f" {DEFAULT_CMD[0]} " in shown[node], "its processes"
+    assert "API listen on" in shown["Docker"]
+    assert " --lab-engine=containerlab a_test" in replay.told(lab, "a_test")
 
 
 def test_an_exported_image_is_the_one_that_the_nodes_have(lab: Lab, tmp_path: Path) -> None:
