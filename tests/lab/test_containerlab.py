@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.agent.bundle import CAPABILITIES, DEFAULT_CMD
+from harness.engine.start import DISK_SEEN
 from harness.evidence import failure, replay
 from harness.lab import Lab
 from harness.paths import REPOSITORY, TOPOLOGIES
@@ -85,6 +87,28 @@ def test_an_exported_image_is_the_one_that_the_nodes_have(lab: Lab, tmp_path: Pa
     image = inspected(lab, "elasticlab/endpoint:latest")[0]
     assert image["Id"] == before
     assert on_host(lab, "docker", "run", "--rm", "--network", "none", str(image["Id"]), "echo", "starts") == "starts\n"
+
+
+@pytest.fixture
+def disk(lab: Lab) -> Iterator[str]:
+    """A file system of 16 MiB, mounted on the lab host."""
+    image, place = "/disk/.own.img", "/run/own"
+    make = f"truncate -s 16M {image} && mkfs.ext4 -q -F -m 0 {image} && mkdir {place} && mount -o loop {image} {place}"
+    on_host(lab, "sh", "-c", make)
+    yield place
+    on_host(lab, "sh", "-c", f"umount {place} && rmdir {place} && rm {image}")
+
+
+def test_what_a_container_writes_goes_to_its_own_disk_if_it_has_one_and_is_bounded_by_it(lab: Lab, disk: str) -> None:
+    """The start of our images; `test_limits` has all of it, on a lab whose nodes are limited."""
+    write = "echo kept >>/root/kept; head -c 20M /dev/zero >/root/more; cat /root/kept; stat -c %s /root/more"
+    write += "; stat -f -c %T /run /sys /dev | xargs"
+    docker = ["docker", "run", "--rm", "--privileged", "--network", "none", "--volume", f"{disk}:{DISK_SEEN}"]
+    for starts in (1, 2):
+        *kept, size, kinds = on_host(lab, *docker, "elasticlab/endpoint:latest", "sh", "-c", write).splitlines()
+        assert kept == ["kept"] * starts, "it outlives the container"
+        assert 8 * 2**20 < int(size) < 16 * 2**20
+        assert kinds == "tmpfs sysfs tmpfs", "what was mounted is there too"
 
 
 def test_what_runs_in_a_node_has_the_rights_of_a_network_box_and_no_others(lab: Lab) -> None:
