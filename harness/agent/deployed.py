@@ -108,6 +108,8 @@ def _set_up(node: dict[str, Any]) -> None:
     """Once for each start, and again if an agent was killed before it had done so."""
     done = _READY / f"{node['name']}.{containers.pid(node['name'])}"
     if not done.exists():
+        if node["disk"]:
+            volumes.wait_until_root(node["name"], containers.pid(node["name"]))
         set_up(node)
         done.parent.mkdir(exist_ok=True)
         done.touch()

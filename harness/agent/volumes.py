@@ -18,6 +18,9 @@ from harness.wait import wait_for
 
 _MIB = 2**20
 _SECONDS = 10
+_CHANGE_SECONDS = 30
+ROOT = "own-disk"
+"""What the root that is laid over such a disk is called where mounts are listed."""
 
 
 def give(node: dict[str, Any]) -> Path:
@@ -40,6 +43,18 @@ def take(node: str) -> None:
         run("umount", str(place))
         # By the file itself: another lab on this kernel has files of the same name.
         wait_for(f"{file} to be let go", lambda: not run("losetup", "--associated", str(file)), _SECONDS, interval=0.01)
+
+
+def wait_until_root(node: str, pid: int) -> None:
+    """Until a container has changed to a root on its disk (see `harness.engine.start`): what enters it before then may
+    find itself without /proc.
+    """
+
+    def changed() -> bool:
+        mounts = (line.split() for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines())
+        return any(mount[4] == "/" and mount[mount.index("-") + 2] == ROOT for mount in mounts)
+
+    wait_for(f"node {node} to have its root on its disk", changed, _CHANGE_SECONDS, interval=0.02, retry_on=(OSError,))
 
 
 def _file(node: str) -> Path:

@@ -10,7 +10,7 @@ on any other machine.
 
 from __future__ import annotations
 
-from harness.agent import clocks
+from harness.agent import clocks, volumes
 from harness.agent.bundle import CAPABILITIES, DEFAULT_CMD, DEFAULT_ENV
 from harness.build.archive import Start
 
@@ -30,7 +30,7 @@ if [ -d {DISK_SEEN} ]; then
     set -e
     mkdir -p {DISK_SEEN}/upper {DISK_SEEN}/work {DISK_SEEN}/root
     mounted=$(cat /proc/self/mountinfo)
-    mount -t overlay -o lowerdir=/,upperdir={DISK_SEEN}/upper,workdir={DISK_SEEN}/work disk {DISK_SEEN}/root
+    mount -t overlay -o lowerdir=/,upperdir={DISK_SEEN}/upper,workdir={DISK_SEEN}/work {volumes.ROOT} {DISK_SEEN}/root
     while read -r id parent _ _ place _; do
         case "$place" in
             /) root=$id ;;
