@@ -37,6 +37,10 @@ class Deadline:
     def remaining(self) -> float:
         return max(0.0, self.start + self.limit - time.monotonic())
 
+    def restart(self) -> None:
+        """It is counted from now: what was until now had time of its own."""
+        self.start = time.monotonic()
+
     def end(self) -> None:
         """It is now: whoever waits until then, in whatever thread, gives up."""
         self.seconds = 0.0

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from harness.agent import audit, containers, links
+from harness.agent import audit, containers, links, volumes
 from harness.agent.commands import set_up
 from harness.agent.exclusive import making
-from harness.agent.places import CLOCKS, DISK, NETNS
+from harness.agent.places import CLOCKS, DISK, NETNS, NODES
 from harness.agent.shell import ToolError
 from harness.agent.world import World, each, make_management, plug_management
 
@@ -45,6 +46,9 @@ def build(world: World, deploy: dict[str, str], start: list[str]) -> None:
 
 def _build(world: World, deploy: dict[str, str], start: list[str]) -> None:
     CLOCKS.mkdir(parents=True, exist_ok=True)
+    for node in world["nodes"]:
+        if node["disk"]:
+            volumes.give(node)
     for name, topology in deploy.items():
         FOLDER.mkdir(parents=True, exist_ok=True)
         file = FOLDER / f"{name}.clab.yml"
@@ -58,6 +62,7 @@ def _build(world: World, deploy: dict[str, str], start: list[str]) -> None:
         links.plug(link)
     for node in powered:
         plug_management(node)
+        links.make_ordinary(node["name"])
     each(_set_up, powered)
 
 
@@ -72,12 +77,16 @@ def demolish(world: World) -> list[str]:
     for node in world["nodes"]:
         links.unplug_management(node["number"])
         (NETNS / node["name"]).unlink(missing_ok=True)
+        volumes.take(node["name"])
+        for folder in (NODES, DISK):
+            shutil.rmtree(folder / node["name"], ignore_errors=True)
     return audit.leftovers() + [f"container {name}" for name in containers.states()]
 
 
 def power_off(node: dict[str, Any], plugged: list[links.Link]) -> None:
     """Cut a node's power: processes gone, network state gone, links without carrier, its disk stays."""
     containers.power_off(node["name"])
+    volumes.take(node["name"])
     for link in plugged:
         links.unplug(link, node["name"])
     links.unplug_management(node["number"])
@@ -86,6 +95,8 @@ def power_off(node: dict[str, Any], plugged: list[links.Link]) -> None:
 def power_on(node: dict[str, Any], plugged: list[links.Link]) -> None:
     """Give it power again; links to nodes without power have no carrier until those get theirs."""
     if not containers.pid(node["name"]):
+        if node["disk"]:
+            volumes.give(node)
         containers.power_on(node["name"])
     for link in plugged:
         links.plug(link)
@@ -97,6 +108,8 @@ def _set_up(node: dict[str, Any]) -> None:
     """Once for each start, and again if an agent was killed before it had done so."""
     done = _READY / f"{node['name']}.{containers.pid(node['name'])}"
     if not done.exists():
+        if node["disk"]:
+            volumes.wait_until_root(node["name"], containers.pid(node["name"]))
         set_up(node)
         done.parent.mkdir(exist_ok=True)
         done.touch()

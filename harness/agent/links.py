@@ -23,6 +23,7 @@ from harness.agent.places import MANAGEMENT_BRIDGE, NETNS
 from harness.agent.ports import SIDES, find, interface_index, netlink, port, redirect, set_carrier
 
 _ENODEV = 19
+_QUEUE = 1000  # DEFAULT_TX_QUEUE_LEN
 _GLOBAL = 0  # RT_SCOPE_UNIVERSE
 MANAGEMENT_PORT = re.compile(r"m\d+")
 
@@ -64,7 +65,7 @@ def plug(link: Link) -> None:
             carrier = {}
         for index, end in zip((first, second), link["ends"], strict=True):
             # The name of its end is what marks a port as done.
-            netlink().link("set", index=index, ifalias=f"{end['node']}:{end['interface']}", **carrier)
+            netlink().link("set", index=index, ifalias=f"{end['node']}:{end['interface']}", txqlen=_QUEUE, **carrier)
 
 
 def _is_whole(name: str) -> bool:
@@ -137,6 +138,22 @@ def addresses(node: str, interface: str) -> list[str]:
             ]
 
     return namespaces.inside(node, look)
+
+
+def make_ordinary(node: str) -> None:
+    """Make interfaces that containerlab has made as those that a node gets when its power comes back: one name each,
+    and the kernel's own length of queue, which disciplines go by.
+    """
+
+    def settle() -> None:
+        with IPRoute() as ip:
+            for link in ip.get_links(kind="veth"):
+                properties = link.get_attr("IFLA_PROP_LIST")
+                if names := properties.get_attrs("IFLA_ALT_IFNAME") if properties else []:
+                    ip.link("property_del", index=link["index"], altname=names)
+                    ip.link("set", index=link["index"], txqlen=_QUEUE)
+
+    namespaces.inside(node, settle)
 
 
 def plug_management(node: str, number: int, address: str, mac: str) -> None:

@@ -74,8 +74,7 @@ def _mount_root(node: Node, folder: Path) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     layer = DISK / node["name"]
     if node.get("disk"):
-        volumes.mount(layer / "disk.img", node["disk"], folder / "disk")
-        layer = folder / "disk"
+        layer = volumes.give(node)
     if not os.path.ismount(root):
         for part in ("upper", "work"):
             (layer / part).mkdir(parents=True, exist_ok=True)
@@ -95,7 +94,7 @@ def halt(name: str) -> None:
     root = NODES / name / "root"
     if os.path.ismount(root):
         run("umount", str(root))
-    volumes.unmount(DISK / name / "disk.img", NODES / name / "disk")
+    volumes.take(name)
     shutil.rmtree(NODES / name, ignore_errors=True)
 
 

@@ -14,3 +14,8 @@ FAULTS = Path("/run/elasticlab/faults")
 CLOCKS = Path("/run/elasticlab/clocks")
 CRUN_STATE = Path("/run/crun")
 MANAGEMENT_BRIDGE = "mgmt"
+
+
+def own_disk(node: str) -> Path:
+    """Where the disk of a node that has one of its own is mounted."""
+    return NODES / node / "disk"

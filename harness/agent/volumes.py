@@ -10,29 +10,55 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
+from harness.agent.places import DISK, own_disk
 from harness.agent.shell import ToolError, run
 from harness.wait import wait_for
 
 _MIB = 2**20
 _SECONDS = 10
+_CHANGE_SECONDS = 30
+ROOT = "own-disk"
+"""What the root that is laid over such a disk is called where mounts are listed."""
 
 
-def mount(file: Path, size: int, place: Path) -> None:
-    """Mount the disk in `file` at `place`; the first time it is made, with so many octets."""
+def give(node: dict[str, Any]) -> Path:
+    """Mount the disk of a node that has one, and say where; the first time it is made."""
+    file, place = _file(node["name"]), own_disk(node["name"])
     if not file.exists():
-        _make(file, size)
+        _make(file, node["disk"])
     place.mkdir(parents=True, exist_ok=True)
     if not os.path.ismount(place):
         run("mount", "-t", "ext4", "-o", "loop,noatime", str(file), str(place))
+    return place
 
 
-def unmount(file: Path, place: Path) -> None:
-    """Returns when nobody holds it any more: the mounts of a node that was killed end a moment after its processes."""
+def take(node: str) -> None:
+    """Unmount it. Returns when nobody holds it any more: the mounts of a node that was killed end a moment after its
+    processes.
+    """
+    file, place = _file(node), own_disk(node)
     if os.path.ismount(place):
         run("umount", str(place))
         # By the file itself: another lab on this kernel has files of the same name.
         wait_for(f"{file} to be let go", lambda: not run("losetup", "--associated", str(file)), _SECONDS, interval=0.01)
+
+
+def wait_until_root(node: str, pid: int) -> None:
+    """Until a container has changed to a root on its disk (see `harness.engine.start`): what enters it before then may
+    find itself without /proc.
+    """
+
+    def changed() -> bool:
+        mounts = (line.split() for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines())
+        return any(mount[4] == "/" and mount[mount.index("-") + 2] == ROOT for mount in mounts)
+
+    wait_for(f"node {node} to have its root on its disk", changed, _CHANGE_SECONDS, interval=0.02, retry_on=(OSError,))
+
+
+def _file(node: str) -> Path:
+    return DISK / node / "disk.img"
 
 
 def _make(file: Path, size: int) -> None:

@@ -28,6 +28,7 @@ from harness.cli.validating import show_validated, validated
 from harness.engine.engines import ENGINES
 from harness.host import HOST_KINDS
 from harness.lab.lifecycle import Timings
+from harness.topology.clabernetes import GROUPS
 
 _ENVIRONMENT = {"auto_envvar_prefix": "LABCTL", "help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -309,8 +310,15 @@ def export_image(name: tuple[str, ...], output: Path | None) -> int:
 @click.argument("topology", default=DEFAULT)
 @click.option("--clabernetes", is_flag=True, help="As Kubernetes manifests for Clabernetes.")
 @click.option("--registry", metavar="HOST[/PATH]", help="Where the cluster pulls our images from.")
+@click.option(
+    "--api-group",
+    type=click.Choice(GROUPS),
+    default=GROUPS[0],
+    show_default=True,
+    help="Of the cluster's Clabernetes: c9s.run since its release 0.7.",
+)
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="A file; else standard output.")
-def export_topology(topology: str, clabernetes: bool, registry: str | None, output: Path | None) -> int:
+def export_topology(topology: str, clabernetes: bool, registry: str | None, api_group: str, output: Path | None) -> int:
     """Write a topology in another form.
 
     The manifests are a Topology, and a ConfigMap with the files that nodes bind. The cluster must have Clabernetes,
@@ -321,4 +329,4 @@ def export_topology(topology: str, clabernetes: bool, registry: str | None, outp
     """
     if not clabernetes:
         raise click.UsageError("say in which form: --clabernetes")
-    return exporting.export_topology(topologies.load(topology), registry, output)
+    return exporting.export_topology(topologies.load(topology), registry, api_group, output)

@@ -6,15 +6,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
 from rich.console import Console
 
 from harness import build
 from harness.build import archive
 from harness.cli.reporter import reporter
 from harness.engine.start import START
-from harness.topology import Topology
-from harness.topology.clabernetes import manifests
+from harness.topology import Topology, clabernetes
 
 
 def export_images(console: Console, names: Sequence[str], output: Path | None) -> int:
@@ -30,22 +28,11 @@ def export_images(console: Console, names: Sequence[str], output: Path | None) -
     return 0
 
 
-def export_topology(topology: Topology, registry: str | None, output: Path | None) -> int:
+def export_topology(topology: Topology, registry: str | None, group: str, output: Path | None) -> int:
     """Write its manifests for Clabernetes, or print them. Raises TopologyError."""
-    text = yaml.dump_all(manifests(topology, registry), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
+    text = clabernetes.text(clabernetes.manifests(topology, registry, group))
     if output is None:
         sys.stdout.write(text)
     else:
         output.write_text(text, encoding="utf-8")
     return 0
-
-
-class _Dumper(yaml.SafeDumper):
-    """Texts of several lines as people write them."""
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
-
-
-_Dumper.add_representer(str, _text)

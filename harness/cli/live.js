@@ -9,11 +9,17 @@ function rate(bits) {
   return bits ? `${bits.toFixed(bits < 9.95 ? 1 : 0)} ${units[unit]}` : "";
 }
 
+function show(drawn, now) {
+  drawn.setAttribute("class", `tunnel ${now}`);
+  drawn.querySelector("title").textContent = `tunnel ${drawn.dataset.a} – ${drawn.dataset.b}: ${now}`;
+}
+
 const state = document.getElementById("state");
 const picture = document.querySelector("svg");
 const source = new EventSource("/events");
 source.onmessage = (event) => {
   const news = JSON.parse(event.data);
+  const told = new Set();
   state.textContent = `live, ${new Date().toLocaleTimeString()}`;
   picture.classList.remove("stale");
   for (const text of document.querySelectorAll("[data-end]")) {
@@ -22,9 +28,17 @@ source.onmessage = (event) => {
   for (const node of document.querySelectorAll("[data-node]")) {
     node.classList.toggle("off", !news.running.includes(node.dataset.node));
   }
+  for (const tunnel of news.tunnels) {
+    const drawn = document.querySelector(`.tunnel[data-a="${tunnel.a}"][data-b="${tunnel.b}"]`);
+    if (!drawn) {
+      location.reload(); // there is one more than was drawn
+      return;
+    }
+    told.add(drawn);
+    show(drawn, tunnel.state);
+  }
   for (const drawn of document.querySelectorAll(".tunnel")) {
-    const now = news.tunnels.find((tunnel) => tunnel.a === drawn.dataset.a && tunnel.b === drawn.dataset.b);
-    drawn.setAttribute("class", `tunnel ${now ? now.state : "unknown"}`);
+    if (!told.has(drawn)) { show(drawn, "unknown"); }
   }
 };
 source.onerror = () => {

@@ -46,6 +46,7 @@ class Watched:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
+        self.tunnels = drawn(lab.topology, tunnels_of(lab, set(lab.nodes)))
         self._news = ""
         self._number = 0
         self._changed = threading.Condition()
@@ -67,7 +68,6 @@ class Watched:
 
     def _watch(self) -> None:
         meter = Meter(self.lab)
-        tunnels: list[dict[str, str]] = []
         asked = float("-inf")
         with contextlib.suppress(AgentLost, AgentError, TimeoutError):
             while not self._over.wait(_EVERY):
@@ -75,12 +75,11 @@ class Watched:
                 running = {used.node for used in rates.nodes}
                 if time.monotonic() - asked > _TUNNELS_EVERY:
                     asked = time.monotonic()
-                    told = drawn(self.lab.topology, tunnels_of(self.lab, running))
-                    tunnels = [{"a": tunnel.ends[0], "b": tunnel.ends[1], "state": tunnel.state} for tunnel in told]
+                    self.tunnels = drawn(self.lab.topology, tunnels_of(self.lab, running))
                 news = {
                     "running": sorted(running),
                     "sent": {sent.end: round(sent.bits) for sent in rates.ends},
-                    "tunnels": tunnels,
+                    "tunnels": [{"a": one.ends[0], "b": one.ends[1], "state": one.state} for one in self.tunnels],
                 }
                 with self._changed:
                     self._number, self._news = self._number + 1, json.dumps(news)
@@ -91,8 +90,8 @@ class Watched:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    def __init__(self, watched: Watched, page: str, request: Any, client_address: Any, server: BaseServer) -> None:
-        self._watched, self._page = watched, page
+    def __init__(self, watched: Watched, request: Any, client_address: Any, server: BaseServer) -> None:
+        self._watched = watched
         super().__init__(request, client_address, server)
 
     def do_GET(self) -> None:
@@ -103,15 +102,17 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/events":
             self._events()
         else:
-            found = {
-                "/": ("text/html", self._page),
-                "/live.js": ("text/javascript", _SCRIPT),
-                "/live.css": ("text/css", STYLE + _PAGE_STYLE),
-            }.get(self.path)
-            if found is None:
-                self.send_error(HTTPStatus.NOT_FOUND)
-            else:
-                self._answer(f"{found[0]}; charset=utf-8", found[1].encode())
+            self._file()
+
+    def _file(self) -> None:
+        if self.path == "/":
+            self._answer("text/html", _page(self._watched))
+        elif self.path == "/live.js":
+            self._answer("text/javascript", _SCRIPT)
+        elif self.path == "/live.css":
+            self._answer("text/css", STYLE + _PAGE_STYLE)
+        else:
+            self.send_error(HTTPStatus.NOT_FOUND)
 
     def end_headers(self) -> None:
         self.send_header("Content-Security-Policy", _POLICY)
@@ -119,9 +120,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         super().end_headers()
 
-    def _answer(self, kind: str, content: bytes) -> None:
+    def _answer(self, kind: str, text: str) -> None:
+        content = text.encode()
         self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", kind)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -143,21 +145,25 @@ class _Handler(BaseHTTPRequestHandler):
         """Requests are nobody's news."""
 
 
+def _page(watched: Watched) -> str:
+    """With the tunnels that there are now; the script asks for it anew when there is another."""
+    title = escape(f"lab {watched.lab.name}")
+    svg = picture(watched.lab.topology, watched.tunnels, styled=False)
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        '<link rel="stylesheet" href="/live.css"><script src="/live.js" defer></script></head>'
+        f'<body><h1>{title}</h1><p id="state" role="status">connecting</p>{svg}</body></html>\n'
+    )
+
+
 def serve(name: str, port: int) -> int:
     """Until Ctrl-C, also of a script that starts it in the background; the exit status."""
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, signal.default_int_handler)
     with labs.attach(name) as lab:
         watched = Watched(lab)
-        title = escape(f"lab {lab.name}")
-        svg = picture(lab.topology, drawn(lab.topology, tunnels_of(lab, set(lab.nodes))), styled=False)
-        page = (
-            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-            '<link rel="stylesheet" href="/live.css"><script src="/live.js" defer></script></head>'
-            f'<body><h1>{title}</h1><p id="state" role="status">connecting</p>{svg}</body></html>\n'
-        )
         try:
-            with ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, watched, page)) as server:
+            with ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, watched)) as server:
                 server.daemon_threads = True
                 console.print(f"http://127.0.0.1:{server.server_port}/   (Ctrl-C ends it)")
                 server.serve_forever(poll_interval=0.2)

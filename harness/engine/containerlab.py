@@ -13,10 +13,10 @@ import shlex
 from collections.abc import Collection
 from typing import Any
 
-from harness.agent.places import CLOCKS
+from harness.agent.places import CLOCKS, own_disk
 from harness.agent.ports import SIDES, port
 from harness.engine.base import EngineError, World
-from harness.engine.start import CLOCKS_SEEN, WAIT
+from harness.engine.start import CLOCKS_SEEN, DISK_SEEN, WAIT
 from harness.engine.worlds import WorldEngine
 
 _BUILD_SECONDS = 300
@@ -75,6 +75,8 @@ def _node(node: dict[str, Any]) -> dict[str, Any]:
         {"source": "/lab/hosts", "target": "/etc/hosts", "read_only": True},
         {"source": str(CLOCKS), "target": CLOCKS_SEEN, "read_only": True},
     ]
+    if node["disk"]:
+        binds.append({"source": str(own_disk(node["name"])), "target": DISK_SEEN, "read_only": False})
     asked: dict[str, Any] = {
         "image": node["image"],
         "env": {**node["env"], WAIT: _MANAGEMENT},

@@ -9,7 +9,6 @@ from typing import Any
 
 from harness.build import Image
 from harness.engine.base import EngineError, World
-from harness.engine.engines import CONTAINERLAB, NATIVE
 from harness.host.slot import Slot
 from harness.topology import Link, Node, Topology
 
@@ -27,8 +26,8 @@ def image_of(node: Node) -> str:
     return name.removeprefix(_REGISTRY)
 
 
-def refuse_unsupported(topology: Topology, engine: str = NATIVE) -> None:
-    """Raise EngineError for what a topology can say and the engine would pass over in silence."""
+def refuse_unsupported(topology: Topology) -> None:
+    """Raise EngineError for what a topology can say and the engines would pass over in silence."""
     asked: dict[str, object] = {
         "mgmt.ipv4-subnet": topology.mgmt.ipv4_subnet,
         "mgmt.ipv6-subnet": topology.mgmt.ipv6_subnet,
@@ -43,12 +42,6 @@ def refuse_unsupported(topology: Topology, engine: str = NATIVE) -> None:
         raise EngineError(
             f"{topology.path}: the lab chooses management addresses and capabilities by itself; "
             f"remove {', '.join(found)}"
-        )
-    bounded = [node.name for node in topology.nodes.values() if node.disk]
-    if bounded and engine == CONTAINERLAB:
-        raise EngineError(
-            f"{topology.path}: the containerlab engine cannot bound disks, Docker has no means for it; "
-            f"let the native engine make the lab, or remove elasticlab.disk and elasticlab.tier of {', '.join(bounded)}"
         )
 
 

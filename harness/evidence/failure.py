@@ -66,7 +66,10 @@ def _picture(lab: Lab) -> list[Exhibit]:
 
 
 def _host(lab: Lab) -> list[Exhibit]:
-    return [Exhibit("lab host", lab.place.log.read_text(errors="replace"))] if lab.place.log.exists() else []
+    """What it said, and what its Docker daemon said where it has one; not what is nothing."""
+    logs = {"lab host": lab.place.log, "Docker": lab.place.folder / "dockerd.log"}
+    said = {name: file.read_text(errors="replace") for name, file in logs.items() if file.exists()}
+    return [Exhibit(name, text) for name, text in said.items() if text]
 
 
 def _orchestrator(lab: Lab) -> list[Exhibit]:

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
+from harness.engine.engines import NATIVE
 from harness.lab import Lab
 from harness.paths import REPOSITORY
 
@@ -17,7 +18,8 @@ _SCALE = "ELASTICLAB_TIME_SCALE"
 def command(lab: Lab, test: str) -> str:
     """The command line, from the repository's folder."""
     scale = [f"{_SCALE}={os.environ[_SCALE]}"] if _SCALE in os.environ else []
-    argv = [".venv/bin/python", "-m", "pytest", f"--lab-host={lab.record.host}", test]
+    made = [f"--lab-engine={lab.record.engine}"] if lab.record.engine != NATIVE else []
+    argv = [".venv/bin/python", "-m", "pytest", f"--lab-host={lab.record.host}", *made, test]
     return shlex.join([*scale, *argv])
 
 
@@ -28,6 +30,7 @@ def told(lab: Lab, test: str) -> str:
         "on the lab as it is": shlex.join([".venv/bin/python", "-m", "pytest", f"--lab={lab.name}", test]),
         "version": _version(),
         "topology": lab.topology.name,
+        "engine": lab.record.engine,
         "lab host": f"{lab.record.host} ({lab.record.reason})",
         "machine": f"{platform.platform()}, {os.cpu_count()} processors",
         "load": " ".join(f"{value:.2f}" for value in os.getloadavg()),

@@ -64,7 +64,7 @@ def up(
     with record.locked(lab_name):
         _sweep(lab_name)
         known = _agree(lab_name, topology, host, engine)
-        describe.refuse_unsupported(topology, known.engine if known else engine or NATIVE)
+        describe.refuse_unsupported(topology)
         if known is None:
             with timings.phase("probe"):
                 build.ensure([HOST_IMAGE], progress)

@@ -37,6 +37,7 @@ def bring_up(lab: Lab, topology: Topology, timings: Timings, orders: bool, tell:
     far, deadline = Orchestrator.of(lab), Deadline(SECONDS + SECONDS_A_BOX * len(wanted.devices))
     with timings.phase("nodes"), powering(lab, tell):
         lab.engine.build(later=[device.name for device in wanted.devices])
+    deadline.restart()
     with timings.phase("orchestrator"), starting(lab, far.node, PORTS, tell):
         plug.wait_until_there(far, deadline)
 
@@ -49,6 +50,7 @@ def bring_up(lab: Lab, topology: Topology, timings: Timings, orders: bool, tell:
         try:
             with timings.phase("boxes"), powering(lab, tell):
                 lab.engine.build()
+            deadline.restart()
             with timings.phase("managed"):
                 with starting(lab, far.node, PORTS, tell):
                     placed = announced.result()

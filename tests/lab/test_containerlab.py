@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from harness.agent.bundle import CAPABILITIES
+from harness.agent.bundle import CAPABILITIES, DEFAULT_CMD
+from harness.engine.start import DISK_SEEN
+from harness.evidence import failure, replay
 from harness.lab import Lab
 from harness.paths import REPOSITORY, TOPOLOGIES
+from harness.topology import load
+from harness.topology.clabernetes import manifests
 from harness.wait import wait_for
 from tests.lab.test_plain_lab import *  # noqa: F403 (what holds for a lab holds on either engine)
 
@@ -57,6 +62,17 @@ def test_a_command_from_outside_has_input_output_and_status(lab: Lab) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (7, "in\n", "err\n")
 
 
+def test_a_failed_tests_report_is_as_full_and_says_how_to_have_such_a_lab_again(lab: Lab) -> None:
+    shown = {exhibit.name: exhibit.text for exhibit in failure.look(lab)}
+    assert "</svg>" in shown["topology when it failed"]
+    for node in lab.nodes:
+        assert "=== routes:" in shown[node]
+        assert lab[node].management_address in shown[node]
+        assert f" {DEFAULT_CMD[0]} " in shown[node], "its processes"
+    assert "API listen on" in shown["Docker"]
+    assert " --lab-engine=containerlab a_test" in replay.told(lab, "a_test")
+
+
 def test_an_exported_image_is_the_one_that_the_nodes_have(lab: Lab, tmp_path: Path) -> None:
     """Docker takes the archive, and names what is in it by its content: exported twice it is the same image."""
     before = inspected(lab, "host-1")[0]["Image"]
@@ -71,6 +87,28 @@ def test_an_exported_image_is_the_one_that_the_nodes_have(lab: Lab, tmp_path: Pa
     image = inspected(lab, "elasticlab/endpoint:latest")[0]
     assert image["Id"] == before
     assert on_host(lab, "docker", "run", "--rm", "--network", "none", str(image["Id"]), "echo", "starts") == "starts\n"
+
+
+@pytest.fixture
+def disk(lab: Lab) -> Iterator[str]:
+    """A file system of 16 MiB, mounted on the lab host."""
+    image, place = "/disk/.own.img", "/run/own"
+    make = f"truncate -s 16M {image} && mkfs.ext4 -q -F -m 0 {image} && mkdir {place} && mount -o loop {image} {place}"
+    on_host(lab, "sh", "-c", make)
+    yield place
+    on_host(lab, "sh", "-c", f"umount {place} && rmdir {place} && rm {image}")
+
+
+def test_what_a_container_writes_goes_to_its_own_disk_if_it_has_one_and_is_bounded_by_it(lab: Lab, disk: str) -> None:
+    """The start of our images; `test_limits` has all of it, on a lab whose nodes are limited."""
+    write = "echo kept >>/root/kept; head -c 20M /dev/zero >/root/more; cat /root/kept; stat -c %s /root/more"
+    write += "; stat -f -c %T /run /sys /dev | xargs"
+    docker = ["docker", "run", "--rm", "--privileged", "--network", "none", "--volume", f"{disk}:{DISK_SEEN}"]
+    for starts in (1, 2):
+        *kept, size, kinds = on_host(lab, *docker, "elasticlab/endpoint:latest", "sh", "-c", write).splitlines()
+        assert kept == ["kept"] * starts, "it outlives the container"
+        assert 8 * 2**20 < int(size) < 16 * 2**20
+        assert kinds == "tmpfs sysfs tmpfs", "what was mounted is there too"
 
 
 def test_what_runs_in_a_node_has_the_rights_of_a_network_box_and_no_others(lab: Lab) -> None:
@@ -100,6 +138,12 @@ def test_every_topology_of_ours_is_containerlabs(lab: Lab) -> None:
     files = [file.relative_to(REPOSITORY) for file in TOPOLOGIES.glob("*/*.clab.yml")]
     assert len(files) >= 10
     assert [file for file in files if not taken_by_containerlab(lab, f"/opt/elasticlab/{file}")] == []
+
+
+def test_what_is_exported_for_clabernetes_is_containerlabs_too(lab: Lab) -> None:
+    (manifest,) = manifests(load("tiers"))
+    (lab.place.folder / "exported.clab.yml").write_text(manifest["spec"]["definition"]["containerlab"])
+    assert taken_by_containerlab(lab, "/lab/exported.clab.yml")
 
 
 @pytest.mark.parametrize(("old", "new"), [("exec:", "execute:"), ('"router:lan-1"', '"rooter:lan-1"')])

@@ -12,7 +12,7 @@ from harness.lab import Lab
 from harness.topology import TIERS
 from harness.wait import wait_for
 
-pytestmark = pytest.mark.topology("limits", engine="native")
+pytestmark = pytest.mark.topology("limits")
 
 MIB = 2**20
 PLACES = {"board": "embedded", "shelf": "access-board", "frame": "aio", "server": "rack"}

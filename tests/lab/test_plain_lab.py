@@ -17,6 +17,22 @@ pytestmark = pytest.mark.topology("plain")
 HOST_1, HOST_2 = "10.1.0.10", "10.2.0.10"
 
 
+# What a node is given of the kernel; ends of cables are numbered anew.
+_GIVEN = """
+ip -d -o link | sed 's/^[0-9]*: //; s/@if[0-9]*//; s/ link-netnsid [0-9]*//'
+cd /proc/sys/net && { grep -rs . ipv4/conf ipv6/conf ipv4/ip_forward || true; }
+"""
+
+
+def test_a_node_that_was_given_its_power_back_is_given_what_it_had_at_first(lab: Lab) -> None:
+    """The first of all: each engine makes a node in one way, and its power comes back in another."""
+    before = lab["host-2"].sh(_GIVEN).splitlines()
+    lab["host-2"].power.cycle()
+    after = lab["host-2"].sh(_GIVEN).splitlines()
+    assert any(line.startswith("lan:") for line in before)
+    assert (set(before) - set(after), set(after) - set(before)) == (set(), set())
+
+
 def test_hosts_reach_each_other_through_the_router(lab: Lab) -> None:
     lab["host-1"].must_reach(HOST_2)
     lab["host-2"].must_reach(HOST_1)

@@ -1,40 +1,38 @@
-"""Looking at a running lab from outside: the live page, the rates."""
+"""Looking at a running lab from outside: the live page, the rates, the dashboard on a terminal."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import http.client
 import json
-import signal
+import os
+import pty
+import re
+import select
+import struct
 import subprocess
-import sys
+import termios
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+import pyte
 import pytest
 
+from harness.faults import Power
 from harness.lab import Lab
 from harness.paths import REPOSITORY
+from harness.wait import wait_for
+from tests.live import LABCTL, live
 
 pytestmark = pytest.mark.topology("plain")
-LABCTL = [sys.executable, "-P", "-m", "harness.cli"]
 HOST_2 = "10.2.0.10"
 
 
 @contextlib.contextmanager
-def live(lab: Lab) -> Iterator[http.client.HTTPConnection]:
-    # Whoever runs tests in the background has SIGINT ignored, and its children inherit that.
-    argv = ["env", "--default-signal=INT", *LABCTL, "graph", "-l", lab.name, "--live", "--port", "0"]
-    serving = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
-    assert serving.stdout is not None
-    try:
-        address = urlsplit(serving.stdout.readline().split()[0])
-        assert address.hostname == "127.0.0.1"
-        yield http.client.HTTPConnection("127.0.0.1", address.port, timeout=10)
-    finally:
-        serving.send_signal(signal.SIGINT)
-        serving.communicate(timeout=10)
-    assert serving.returncode == 130
+def page(lab: Lab) -> Iterator[http.client.HTTPConnection]:
+    with live(lab) as address:
+        yield http.client.HTTPConnection("127.0.0.1", urlsplit(address).port, timeout=10)
 
 
 def events(far: http.client.HTTPConnection) -> Iterator[dict[str, dict[str, float]]]:
@@ -47,11 +45,11 @@ def events(far: http.client.HTTPConnection) -> Iterator[dict[str, dict[str, floa
 
 
 def test_the_live_page_shows_rates_and_keeps_to_itself(lab: Lab) -> None:
-    with live(lab) as far:
+    with page(lab) as far:
         far.request("GET", "/")
-        page = far.getresponse()
-        assert "default-src 'none'" in page.headers["Content-Security-Policy"]
-        assert 'data-end="host-1:lan"' in page.read().decode()
+        shown = far.getresponse()
+        assert "default-src 'none'" in shown.headers["Content-Security-Policy"]
+        assert 'data-end="host-1:lan"' in shown.read().decode()
         far.request("GET", "/", headers={"Host": "evil.example"})
         refused = far.getresponse()
         assert refused.status == 421
@@ -78,3 +76,75 @@ def test_top_tells_what_a_lab_uses_and_carries(lab: Lab) -> None:
     sent = {end["end"]: end["bits"] for end in told["ends"]}
     assert sent["host-1:lan"] > 20_000
     assert sent["router:lan-2"] == pytest.approx(sent["host-1:lan"], rel=0.2)
+
+
+ALTERNATE_SCREEN = 1049 << 5  # as pyte keeps private modes (xterm's control sequences, DECSET)
+
+
+class Terminal:
+    """A terminal of 110 columns on which a command runs, and what can be read on it."""
+
+    def __init__(self, argv: list[str]) -> None:
+        self._screen = pyte.Screen(110, 30)
+        self._stream = pyte.ByteStream(self._screen)
+        self._own, its = pty.openpty()
+        fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 110, 0, 0))
+        # Ctrl-C is for the processes of whoever has the terminal for its own.
+        command = ["setsid", "--ctty", "env", "--default-signal=INT", "TERM=xterm-256color", *argv]
+        self.process = subprocess.Popen(command, stdin=its, stdout=its, stderr=its, cwd=REPOSITORY)
+        os.close(its)
+
+    def lines(self) -> list[str]:
+        """What is there by now."""
+        while select.select([self._own], [], [], 0)[0]:
+            try:
+                self._stream.feed(os.read(self._own, 65536))
+            except OSError:  # nobody has it open any more
+                break
+        return [line.rstrip() for line in self._screen.display]
+
+    def line(self, start: str) -> str:
+        """The first that has a word which begins so, from there on."""
+        found = (line[line.index(start) :] for line in self.lines() if start in line)
+        return next(found, "")
+
+    @property
+    def is_its_own(self) -> bool:
+        """Whether a program has taken it over: another screen, no cursor."""
+        self.lines()
+        return ALTERNATE_SCREEN in self._screen.mode or self._screen.cursor.hidden
+
+    def type(self, keys: bytes) -> None:
+        os.write(self._own, keys)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._own)
+
+
+@pytest.fixture
+def top(lab: Lab) -> Iterator[Terminal]:
+    terminal = Terminal([*LABCTL, "top", "-l", lab.name, "--every", "0.5"])
+    yield terminal
+    terminal.close()
+
+
+def test_top_is_a_dashboard_that_changes_and_leaves_the_terminal_as_it_was(lab: Lab, top: Terminal) -> None:
+    wait_for("the first look", lambda: f"lab {lab.name}, the last" in top.lines()[0], 20)
+    assert top.is_its_own
+    for node in lab.nodes:
+        assert re.match(rf"{node} +[\d.]+ % +[\d.]+ MB", top.line(f"{node} ")), "\n".join(top.lines())
+    nothing = r"host-1:lan +0 bit/s +0 packets/s"
+    wait_for("nothing to be sent", lambda: re.match(nothing, top.line("host-1:lan ")), 10)
+    lab["host-1"].sh(f"timeout 20 ping -q -i0.002 -s1200 {HOST_2} >/dev/null 2>&1 &")
+    much = r"host-1:lan +[\d.]+ [kM]bit/s +\d\d+ packets/s"
+    wait_for("much to be sent", lambda: re.match(much, top.line("host-1:lan ")), 10)
+    lab["host-1"].sh("pkill ping")
+    wait_for("nothing to be sent again", lambda: re.match(nothing, top.line("host-1:lan ")), 10)
+    with lab.fault(Power("host-2")):
+        wait_for("a node without power", lambda: top.line("host-2 ").startswith("host-2  no power"), 10)
+    wait_for("it to have power again", lambda: re.match(r"host-2 +[\d.]+ %", top.line("host-2 ")), 10)
+    top.type(b"\x03")
+    wait_for("top to end", lambda: top.process.poll() is not None, 10)
+    assert (top.process.returncode, top.is_its_own) == (130, False)

@@ -10,6 +10,7 @@ import secrets
 from dataclasses import dataclass
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, expect
 
@@ -294,6 +295,30 @@ def test_a_small_screen_shows_all_of_it(people: People, orchestrator: Orchestrat
         assert width <= 360, f"{place} is {width} pixels wide"
     ann.page.goto(places[0])
     cancel(ann)
+
+
+PAGES = ("/", "/catalogue", "/catalogue/site-to-internet", "/catalogue/site-to-dc", "/orders", "/services", "/sites")
+
+
+def test_everybody_can_read_and_work_it(ann: Person, site: Site) -> None:
+    """No page breaks a rule of WCAG that axe can check: contrast, names of fields, order of headings, …"""
+    places = [*PAGES, order(ann, site)]
+    found = {}
+    for place in places:
+        ann.page.goto(place)
+        found[place] = broken_rules(ann.page)
+        ann.page.emulate_media(color_scheme="dark")
+        found[f"{place} in the dark"] = broken_rules(ann.page, "color-contrast")
+        ann.page.emulate_media(color_scheme="light")
+    assert {place: rules for place, rules in found.items() if rules} == {}
+    cancel(ann)
+
+
+def broken_rules(page: Page, *rules: str) -> list[str]:
+    """All rules, or these: with the elements that break them, and why."""
+    only = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else {}
+    said = Axe().run(page, options={"resultTypes": ["violations"], **only}).response["violations"]
+    return [f"{rule['id']}: {node['html'][:80]} {node['failureSummary']}" for rule in said for node in rule["nodes"]]
 
 
 def test_whoever_logs_out_is_out(ann: Person) -> None:

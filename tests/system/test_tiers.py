@@ -16,7 +16,7 @@ from harness.orchestrator.client import Orchestrator
 from harness.topology import TIERS
 from harness.wait import Deadline, wait_for
 
-pytestmark = [pytest.mark.topology("tiers", engine="native"), pytest.mark.exhaustive]
+pytestmark = [pytest.mark.topology("tiers"), pytest.mark.exhaustive]
 
 MIB = 2**20
 SECONDS = 60

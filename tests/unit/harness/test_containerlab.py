@@ -84,8 +84,11 @@ def test_a_name_that_containerlab_refuses_is_refused_with_the_remedy(demo: dict[
 
 def test_limits_are_passed_on(demo: dict[str, Any]) -> None:
     demo["nodes"][0] |= {"cpu": 0.5, "memory": 256 * 2**20}
-    node = deployment(demo, ["stack"], "demo")["topology"]["nodes"]["stack"]
-    assert (node["cpu"], node["memory"]) == (0.5, str(256 * 2**20))
+    demo["nodes"][1] |= {"disk": 64 * 2**20}
+    nodes = deployment(demo, ["stack", "vmsr-1"], "demo")["topology"]["nodes"]
+    assert (nodes["stack"]["cpu"], nodes["stack"]["memory"]) == (0.5, str(256 * 2**20))
+    own = "/run/elasticlab/nodes/vmsr-1/disk:/.elasticlab-disk"
+    assert (own in nodes["vmsr-1"]["binds"], own in nodes["stack"]["binds"]) == (True, False)
 
 
 def test_boxes_that_come_later_are_a_deployment_of_their_own(demo: dict[str, Any]) -> None:

@@ -64,16 +64,3 @@ def test_a_nodes_own_capabilities_are_refused_and_shipped_topologies_are_not(tmp
         refuse_unsupported(load(file))
     for shipped in ("demo", "underlay", "plain"):
         refuse_unsupported(load(shipped))
-
-
-def test_a_bounded_disk_is_refused_where_the_engine_has_no_means_for_it(tmp_path: Path) -> None:
-    file = tmp_path / "x.clab.yml"
-    file.write_text(
-        "name: x\ntopology:\n  defaults: {kind: linux, image: elasticlab/endpoint}\n  nodes:\n"
-        "    a: {labels: {elasticlab.disk: 64MiB}}\n    b: {labels: {elasticlab.tier: aio}}\n    c:\n"
-    )
-    refuse_unsupported(load(file))
-    with pytest.raises(
-        EngineError, match=r"containerlab engine cannot bound disks.* native .*elasticlab.disk .* a, b$"
-    ):
-        refuse_unsupported(load(file), "containerlab")

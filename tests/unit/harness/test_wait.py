@@ -37,3 +37,11 @@ def test_several_waits_share_one_deadline() -> None:
         with pytest.raises(DeadlineError):
             wait_for("never", lambda: False, deadline, interval=0.01)
     assert deadline.expired
+
+
+def test_a_deadline_that_is_restarted_has_all_of_its_time_again() -> None:
+    deadline = Deadline(0.05)
+    with pytest.raises(DeadlineError):
+        wait_for("never", lambda: False, deadline, interval=0.01)
+    deadline.restart()
+    assert not deadline.expired
