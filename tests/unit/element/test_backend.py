@@ -36,7 +36,9 @@ class Machine:
         self.refuses: Callable[[Any], bool] = lambda _: False
         self.charon = SimpleNamespace(take_up_lists=lambda: None, store_version=lambda: None, keep=lambda: None)
 
-    def converge(self, wanted: Any, *, as_far_as_possible: bool) -> tuple[tuple[object, ...], ...]:
+    def converge(
+        self, wanted: Any, *, as_far_as_possible: bool, between: Callable[[], None]
+    ) -> tuple[tuple[object, ...], ...]:
         self.wanted.append((wanted, as_far_as_possible))
         if self.refuses(wanted):
             raise OperationError("create ike pop: no such proposal", "/elasticlab-ipsec:ipsec/conn-entry[name='pop']")
