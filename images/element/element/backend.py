@@ -39,6 +39,8 @@ TICK = 2.0
 """How often sites see to it that their tunnels are there, and credentials are looked at."""
 SETTLE = 0.1
 """Events come in swarms; this long after the first the machine is compared."""
+LONGEST_REST = 5.0
+"""After a comparison the box rests for as long as that has taken, and for no longer than this."""
 AUDIT = 30.0
 """The machine is compared this often even if nothing was announced."""
 RECONNECT = 0.2
@@ -249,22 +251,26 @@ class ElementBackend:
             tasks.create_task(self._repair())
 
     async def _repair(self) -> None:
+        loop, took = asyncio.get_running_loop(), 0.0
         while True:
             try:
                 async with asyncio.timeout(AUDIT):
                     await self._poke.wait()
             except TimeoutError:
                 pass
-            await asyncio.sleep(SETTLE)
+            # A comparison costs as much as there is: where that is much it may not be all that the box does.
+            await asyncio.sleep(min(max(SETTLE, took), LONGEST_REST))
             self._poke.clear()
             async with self._lock:
                 if self._wanted is None:
                     continue
+                begun = loop.time()
                 try:
                     await self._converge(self._wanted)
                 except OperationError as error:
                     log.error("%s; tried again soon", error)
-                    asyncio.get_running_loop().call_later(TICK, self._poke.set)
+                    loop.call_later(TICK, self._poke.set)
+                took = loop.time() - begun
 
     async def _watch_links(self) -> None:
         """Any news of links, addresses and routes are a reason to compare; rtnetlink(7)."""

@@ -167,3 +167,20 @@ async def test_tunnels_are_lined_up_while_the_machine_is_compared(
             proceed.set()
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_how_things_are_is_told_while_the_machine_is_changed(
+    backend: ElementBackend, machine: Machine, blueprint: Tree
+) -> None:
+    """Whoever asks would otherwise wait as long as a POP takes for sixty sites, and hold it for dead."""
+    proceed = threading.Event()
+    machine.refuses = lambda _: not proceed.wait(10)
+    changing = asyncio.create_task(backend.apply({}, blueprint))
+    try:
+        async with asyncio.timeout(5):
+            found = await backend.state(frozenset({"ietf-hardware:hardware"}))
+        assert found["ietf-hardware:hardware"]["component"][0]["serial-num"] == "EL-1"
+        assert not changing.done()
+    finally:
+        proceed.set()
+        await changing

@@ -105,9 +105,10 @@ class Executor:
                 await self._write(self._journal.begin, work.persist_id, transaction.members)
                 self._on_step("begun", "")
                 seconds = self._timing.confirm + work.longer
-                waits = {"persist_id": work.persist_id, "seconds": seconds}
-                async with self._extended(work, partial(steps.extend, **waits), seconds / 2):
-                    await self._all(work, partial(steps.commit_confirmed, **waits))
+                commit = partial(steps.commit_confirmed, persist_id=work.persist_id, seconds=seconds)
+                extend = partial(steps.extend, persist_id=work.persist_id, seconds=seconds)
+                async with self._extended(work, extend, seconds / 2):
+                    await self._all(work, commit)
             elif phase is Phase.PROBE:
                 transaction.probed(await self._ask(probe))
                 self._on_step("probed", "")
