@@ -20,7 +20,9 @@ T = TypeVar("T")
 DEADLINE = 20.0
 #: So much of an edit the slowest device carries out in a second: a POP that gets sixty sites at once takes its time.
 OCTETS_A_SECOND = 8_000
-#: So many seconds a device may be at work that acknowledges and does not answer; then its program hangs.
+#: On a machine that is overloaded work takes so many times as long, at most; whoever does not answer then hangs.
+OVERLOADED = 10
+#: So many seconds it may take for anything, for it may have other work before it.
 BUSY = 120.0
 #: A machine that has acknowledged nothing for so many seconds, though it is asked every other second, is not there.
 DEAF = 5.0
@@ -38,7 +40,7 @@ async def answer(client: NetconfClient, question: Awaitable[T], seconds: float) 
     The question has no deadline of its own (or one beyond ours).
     """
     loop = asyncio.get_running_loop()
-    begun = loop.time()
+    end = loop.time() + max(BUSY, OVERLOADED * seconds)
     asked = asyncio.ensure_future(question)
     try:
         pause = seconds
@@ -46,7 +48,7 @@ async def answer(client: NetconfClient, question: Awaitable[T], seconds: float) 
             done, _ = await asyncio.wait([asked], timeout=pause)
             if done:
                 return asked.result()
-            if loop.time() - begun >= max(BUSY, seconds) or not client.is_heard_of(DEAF):
+            if loop.time() >= end or not client.is_heard_of(DEAF):
                 raise TimeoutError
             pause = _LOOK
     finally:

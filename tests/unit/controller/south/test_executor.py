@@ -366,6 +366,7 @@ class TestABigEdit:
     ) -> None:
         monkeypatch.setattr(patience, "OCTETS_A_SECOND", 1e9)
         monkeypatch.setattr(patience, "BUSY", 0.5)
+        monkeypatch.setattr(patience, "OVERLOADED", 1)
         outcome = await executor.run(edits())
         assert outcome.fenced == {"vmsr-1": "it did not answer in time"}
 

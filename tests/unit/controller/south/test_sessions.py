@@ -248,6 +248,7 @@ async def test_one_that_is_slow_is_not_taken_for_dead(base: Base, fleet: Any) ->
 
 async def test_one_that_hangs_is(base: Base, fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "BUSY", 1.5)
+    monkeypatch.setattr(patience, "OVERLOADED", 1.5)
     relay, port = await base.relay("127.0.0.1")
     fleet["ucpe-1"].call(port)
     await until(lambda: base.sessions.session("ucpe-1"))
