@@ -173,11 +173,17 @@ async def test_how_things_are_is_told_while_the_machine_is_changed(
     backend: ElementBackend, machine: Machine, blueprint: Tree
 ) -> None:
     """Whoever asks would otherwise wait as long as a POP takes for sixty sites, and hold it for dead."""
-    proceed = threading.Event()
-    machine.refuses = lambda _: not proceed.wait(10)
+    at_work, proceed, loop = asyncio.Event(), threading.Event(), asyncio.get_running_loop()
+
+    def change(_: Any) -> bool:
+        loop.call_soon_threadsafe(at_work.set)
+        return not proceed.wait(10)
+
+    machine.refuses = change
     changing = asyncio.create_task(backend.apply({}, blueprint))
     try:
         async with asyncio.timeout(5):
+            await at_work.wait()
             found = await backend.state(frozenset({"ietf-hardware:hardware"}))
         assert found["ietf-hardware:hardware"]["component"][0]["serial-num"] == "EL-1"
         assert not changing.done()

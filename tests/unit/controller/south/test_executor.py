@@ -321,11 +321,11 @@ class TestABigEdit:
     """A POP that gets sixty sites at once takes its time, and is not gone."""
 
     @pytest.fixture
-    def slow(self, fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(self, request: pytest.FixtureRequest, fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         ordinary = fleet["vmsr-1"].system.apply
 
         async def apply(old: Any, new: Any) -> None:
-            await asyncio.sleep(1.2)
+            await asyncio.sleep(getattr(request, "param", 1.2))
             await ordinary(old, new)
 
         monkeypatch.setattr(fleet["vmsr-1"].system, "apply", apply)
@@ -345,6 +345,7 @@ class TestABigEdit:
         assert seconds == [QUICK.confirm + 3] * 3, "nobody goes back while the slowest is at work"
         assert clean(fleet, journal)
 
+    @pytest.mark.parametrize("slow", [2.5], indirect=True)
     async def test_on_a_machine_that_is_overloaded_has_longer(
         self, slow: None, fleet: Any, journal: Journal, monkeypatch: pytest.MonkeyPatch
     ) -> None:
