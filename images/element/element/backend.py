@@ -15,13 +15,12 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
 
 from yangkit import ApplyError, Tree
 from yangkit.backend import Wanted
 
 from element import state
-from element.apply.daemon import CharonError, CharonGoneError
+from element.apply.daemon import CharonError, CharonGoneError, Daemon
 from element.apply.system import OperationError, System
 from element.dhcp.lease import Lease, granted
 from element.endurance import Endurance
@@ -32,8 +31,7 @@ from element.plan import uplinks
 from element.plan.desired import desired
 from element.plan.resources import Table
 from element.unsupported import UnsupportedError
-
-T = TypeVar("T")
+from element.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +39,8 @@ TICK = 2.0
 """How often sites see to it that their tunnels are there, and credentials are looked at."""
 SETTLE = 0.1
 """Events come in swarms; this long after the first the machine is compared."""
+LONGEST_REST = 5.0
+"""After a comparison the box rests for as long as that has taken, and for no longer than this."""
 AUDIT = 30.0
 """The machine is compared this often even if nothing was announced."""
 RECONNECT = 0.2
@@ -85,11 +85,10 @@ class ElementBackend:
         """State that is not the machine's."""
         self.renew_after = RENEW_AFTER
         """Per cent of a certificate's life."""
-        # One thread: the vici session and netlink are used by one at a time, and state waits for changes.
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="system")
-
-    async def _blocking(self, function: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+        self._worker = Worker()
+        # Beside it: whoever asks how things are does not wait for a change.
+        self._reporter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="state")
+        self._reported = Daemon(vici)
 
     async def apply(self, old: Tree, new: Tree) -> None:
         """Make the machine be ``new``; on failure it is made again what it was."""
@@ -128,7 +127,9 @@ class ElementBackend:
             raise
 
     async def _converge(self, wanted: Table, *, as_a_whole: bool = False) -> None:
-        keys = await self._blocking(partial(self._system.converge, wanted, as_far_as_possible=not as_a_whole))
+        keys = await self._worker.do(
+            partial(self._system.converge, wanted, as_far_as_possible=not as_a_whole, between=self._worker.pause)
+        )
         waiting = {" ".join(str(part) for part in key) for key in keys}
         if waiting != self._waiting:
             log.info("waiting for links or charon: %s", ", ".join(sorted(waiting)) or "nothing")
@@ -137,7 +138,8 @@ class ElementBackend:
     async def state(self, wanted: Wanted = None) -> Tree:
         """Operational data: interfaces, security associations, counters, what hardware this is."""
         known = (self._config, self._identity, self._leases, self._stations)
-        found = await self._blocking(state.collect, wanted, self._system.charon, *known)
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._reporter, state.collect, wanted, self._reported, *known)
         return found | self.more_state()
 
     async def admit(self, contacts: Sequence[tuple[str, int]]) -> None:
@@ -226,11 +228,11 @@ class ElementBackend:
     async def take_up_lists(self) -> str | None:
         """Take up changed revocation lists now: SAs of revoked peers are ended when this returns, if charon is there.
 
-        This waits for no other change: to compare the whole machine can take seconds, and comes afterwards. What
-        keeps a list from being in force is told, and tried again soon.
+        This waits for no other change, not even for one under way: to compare the whole machine can take seconds, and
+        comes afterwards. What keeps a list from being in force is told, and tried again soon.
         """
         try:
-            await self._blocking(self._system.charon.take_up_lists)
+            await self._worker.do_soon(self._system.charon.take_up_lists)
         except CharonGoneError:
             log.info("the list comes into force with charon")
         except (CharonError, OSError, ValueError) as error:
@@ -249,22 +251,26 @@ class ElementBackend:
             tasks.create_task(self._repair())
 
     async def _repair(self) -> None:
+        loop, took = asyncio.get_running_loop(), 0.0
         while True:
             try:
                 async with asyncio.timeout(AUDIT):
                     await self._poke.wait()
             except TimeoutError:
                 pass
-            await asyncio.sleep(SETTLE)
+            # A comparison costs as much as there is: where that is much it may not be all that the box does.
+            await asyncio.sleep(min(max(SETTLE, took), LONGEST_REST))
             self._poke.clear()
             async with self._lock:
                 if self._wanted is None:
                     continue
+                begun = loop.time()
                 try:
                     await self._converge(self._wanted)
                 except OperationError as error:
                     log.error("%s; tried again soon", error)
-                    asyncio.get_running_loop().call_later(TICK, self._poke.set)
+                    loop.call_later(TICK, self._poke.set)
+                took = loop.time() - begun
 
     async def _watch_links(self) -> None:
         """Any news of links, addresses and routes are a reason to compare; rtnetlink(7)."""
@@ -321,13 +327,13 @@ class ElementBackend:
         while True:
             await asyncio.sleep(TICK)
             with endurance:
-                now = await self._blocking(self._system.charon.store_version)
+                now = await self._worker.do(self._system.charon.store_version)
                 if seen is not None and now != seen:
                     self.on_credentials()
                     self._poke.set()
                 seen = now
             async with self._lock:
                 try:
-                    await self._blocking(self._system.charon.keep)
+                    await self._worker.do(self._system.charon.keep)
                 except (CharonGoneError, CharonError, OSError) as error:
                     log.debug("tunnels cannot be kept: %s", error)

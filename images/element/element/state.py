@@ -11,8 +11,8 @@ from pyroute2 import IPRoute
 from yangkit.backend import Wanted
 
 from element.apply import nft
-from element.apply.daemon import CharonError, CharonGoneError, Message
-from element.apply.ipsec import Charon, established
+from element.apply.daemon import CharonError, CharonGoneError, Daemon, Message
+from element.apply.ipsec import established
 from element.connections import Connection
 from element.dhcp.lease import Lease
 from element.factory import Identity
@@ -39,7 +39,7 @@ _TYPES = {MANAGEMENT: Kind.ETHERNET}
 
 
 def collect(
-    wanted: Wanted, charon: Charon, config: Config, identity: Identity, leases: Mapping[str, Lease], stations: Folders
+    wanted: Wanted, charon: Daemon, config: Config, identity: Identity, leases: Mapping[str, Lease], stations: Folders
 ) -> Tree:
     """Everything that is state, or what is wanted of it: each part costs a question to the kernel or to charon."""
     parts: dict[str, Callable[[], Tree]] = {
@@ -121,7 +121,7 @@ def _statistics(stats: Any) -> Tree:
     return result
 
 
-def connections(charon: Charon, config: Config) -> list[Tree]:
+def connections(charon: Daemon, config: Config) -> list[Tree]:
     """The security associations of each connection."""
     try:
         associations = charon.associations()

@@ -263,6 +263,10 @@ class NetconfClient:
         finally:
             await self._wire.close()
 
+    def is_heard_of(self, seconds: float) -> bool:
+        """Is the server's machine there, however long its program takes to answer? See ``Wire.is_heard_of``."""
+        return self._wire.is_heard_of(seconds)
+
     def abort(self) -> None:
         """Drop the connection at once, as a crash would."""
         self._wire.abort()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import ssl
+import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -19,6 +21,10 @@ tls_buffers.lessen()
 _HANDSHAKE = 20.0
 #: Calls that may wait to be taken: all devices call at once when their controller is back.
 BACKLOG = 4096
+#: Of the kernel's struct tcp_info: how many milliseconds ago the other end has acknowledged anything.
+_TCP_INFO = struct.Struct("@56xI")
+#: Linux asks no more often than so.
+_MOST = 127
 
 
 class Receiver(Protocol):
@@ -67,6 +73,13 @@ class Wire:
         self._lost, self._error = True, error
         if self._receiver is not None:
             self._receiver.connection_lost(error)
+
+    def is_heard_of(self, seconds: float) -> bool:
+        """Has the machine at the other end acknowledged anything within so many seconds (five are enough for it to)?
+
+        That says nothing of the program there. False, too, where it cannot be told.
+        """
+        return False
 
     def write(self, data: bytes) -> None:
         """Send bytes."""
@@ -177,6 +190,7 @@ class _TlsWire(Wire, asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self.peer_certificate = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        _prod(transport.get_extra_info("socket"))
         peer = transport.get_extra_info("peername")
         self.peer_address = str(peer[0]) if peer else None
 
@@ -192,6 +206,14 @@ class _TlsWire(Wire, asyncio.Protocol):
         assert self._transport is not None
         self._transport.write(data)
 
+    def is_heard_of(self, seconds: float) -> bool:
+        if self._transport is None or self._transport.is_closing():
+            return False
+        try:
+            return _is_heard_of(self._transport.get_extra_info("socket"), seconds)
+        except OSError:
+            return False
+
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
@@ -202,6 +224,19 @@ class _TlsWire(Wire, asyncio.Protocol):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(5):
                     await self._closed
+
+
+def _prod(connection: socket.socket) -> None:
+    """Have the machine at the other end acknowledge something every other second; it is ours to say when it is gone."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in ((socket.TCP_KEEPIDLE, 2), (socket.TCP_KEEPINTVL, 1), (socket.TCP_KEEPCNT, _MOST)):
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def _is_heard_of(connection: socket.socket, seconds: float) -> bool:
+    """By the kernel's books of the connection (tcp(7), TCP_INFO)."""
+    (milliseconds,) = _TCP_INFO.unpack(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
+    return bool(milliseconds <= seconds * 1000)
 
 
 def _tls_context(cert: Path, key: Path, ca: Path, crl: Path | None, check_name: bool) -> ssl.SSLContext:

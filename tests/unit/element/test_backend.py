@@ -36,7 +36,9 @@ class Machine:
         self.refuses: Callable[[Any], bool] = lambda _: False
         self.charon = SimpleNamespace(take_up_lists=lambda: None, store_version=lambda: None, keep=lambda: None)
 
-    def converge(self, wanted: Any, *, as_far_as_possible: bool) -> tuple[tuple[object, ...], ...]:
+    def converge(
+        self, wanted: Any, *, as_far_as_possible: bool, between: Callable[[], None]
+    ) -> tuple[tuple[object, ...], ...]:
         self.wanted.append((wanted, as_far_as_possible))
         if self.refuses(wanted):
             raise OperationError("create ike pop: no such proposal", "/elasticlab-ipsec:ipsec/conn-entry[name='pop']")
@@ -165,3 +167,26 @@ async def test_tunnels_are_lined_up_while_the_machine_is_compared(
             proceed.set()
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_how_things_are_is_told_while_the_machine_is_changed(
+    backend: ElementBackend, machine: Machine, blueprint: Tree
+) -> None:
+    """Whoever asks would otherwise wait as long as a POP takes for sixty sites, and hold it for dead."""
+    at_work, proceed, loop = asyncio.Event(), threading.Event(), asyncio.get_running_loop()
+
+    def change(_: Any) -> bool:
+        loop.call_soon_threadsafe(at_work.set)
+        return not proceed.wait(10)
+
+    machine.refuses = change
+    changing = asyncio.create_task(backend.apply({}, blueprint))
+    try:
+        async with asyncio.timeout(5):
+            await at_work.wait()
+            found = await backend.state(frozenset({"ietf-hardware:hardware"}))
+        assert found["ietf-hardware:hardware"]["component"][0]["serial-num"] == "EL-1"
+        assert not changing.done()
+    finally:
+        proceed.set()
+        await changing

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,9 +81,24 @@ async def test_a_new_list_ends_the_tunnels_of_who_is_on_it_whatever_else_is_to_b
     """Another change is under way, and takes its time: whoever is revoked does not wait for it."""
     backend = box(vici, tmp_path)
     vici._revocations.install(operator.crl(6, vici.shown[SITES[1]]))
+    at_work, over, loop = asyncio.Event(), threading.Event(), asyncio.get_running_loop()
+
+    def change() -> None:
+        loop.call_soon_threadsafe(at_work.set)
+        while not over.wait(0.01):
+            backend._worker.pause()
+
     async with backend._lock:
-        assert await backend.take_up_lists() is None
-    assert vici.ended == ["2"]
+        changing = asyncio.create_task(backend._worker.do(change))
+        try:
+            async with asyncio.timeout(5):
+                await at_work.wait()
+                assert await backend.take_up_lists() is None
+            assert vici.ended == ["2"]
+            assert not changing.done()
+        finally:
+            over.set()
+            await changing
     vici.said.clear()
     await backend.take_up_lists()
     assert vici.said == [], "the list is in force already"

@@ -68,16 +68,18 @@ class System:
     def __init__(self, charon: Charon) -> None:
         self.charon = charon
 
-    def converge(self, wanted: Table, *, as_far_as_possible: bool = False) -> tuple[tuple[object, ...], ...]:
+    def converge(
+        self, wanted: Table, *, as_far_as_possible: bool = False, between: Callable[[], None] = lambda: None
+    ) -> tuple[tuple[object, ...], ...]:
         """Make the machine be as wanted; returns the keys of what waits for links or for charon.
 
         The first failure ends it. If it is to go as far as possible, what fails of one peer's (a credential, a
-        connection) keeps nothing else from being made, and is raised at the end.
+        connection) keeps nothing else from being made, and is raised at the end. ``between`` is called between steps.
         """
         last: Operation | None = None
         failed: dict[Key, OperationError] = {}
         with IPRoute() as ipr:
-            machine = _Machine(ipr, self.charon, failed if as_far_as_possible else None)
+            machine = _Machine(ipr, self.charon, failed if as_far_as_possible else None, between)
             for _ in range(PASSES):
                 now, waiting = machine.split(wanted)
                 try:
@@ -98,8 +100,11 @@ class System:
 class _Machine:
     """Passes over the machine. ``failed`` has what is let be because it failed; None if nothing may."""
 
-    def __init__(self, ipr: IPRoute, charon: Charon, failed: dict[Key, OperationError] | None) -> None:
+    def __init__(
+        self, ipr: IPRoute, charon: Charon, failed: dict[Key, OperationError] | None, between: Callable[[], None]
+    ) -> None:
         self._failed = failed
+        self._between = between
         self._links = Links(ipr)
         self._routes = Routes(ipr)
         self._charon = charon
@@ -183,15 +188,16 @@ class _Machine:
             raise OperationError(f"reading the machine: {_reason(error)}") from error
 
     def _read(self) -> Iterator[Resource]:
-        yield from self._links.read()
-        yield from self._routes.read()
-        yield from nft.read()
+        for part in (self._links.read, self._routes.read, nft.read):
+            yield from part()
+            self._between()
         yield from (Setting(name, _get(name)) for name in SETTINGS)
         if self._ipsec:
             yield from self._charon.read()
 
     def execute(self, operation: Operation) -> None:
         """Carry an operation out."""
+        self._between()
         log.info("%s", operation)
         resource = operation.resource
         try:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import inf
 
 from lxml import etree
 from yangkit.client import NetconfClient
 
 from controller import drivers
 from controller.drivers.work import Attachment
+from controller.southbound import patience
 
 _IPSEC = "urn:elasticlab:yang:elasticlab-ipsec"
 _ELEMENT = "urn:elasticlab:yang:elasticlab-element"
@@ -40,7 +42,7 @@ class Tunnel:
 
 async def read(client: NetconfClient) -> dict[str, Tunnel]:
     """The tunnels of a device by the connection's name; RpcError, OSError, TimeoutError."""
-    data = await client.get(_FILTER, deadline=DEADLINE)
+    data = await patience.answer(client, client.get(_FILTER, deadline=inf), DEADLINE)
     tunnels = (_tunnel(entry) for entry in data.iterfind(".//i:conn-entry", _NS))
     return {tunnel.name: tunnel for tunnel in tunnels}
 
@@ -72,18 +74,31 @@ def _texts(element: etree._Element, path: str) -> list[str]:
     return [found.text for found in element.iterfind(path, _NS) if found.text]
 
 
-async def probe(client: NetconfClient, attachment: Attachment) -> float | None:
-    """Ask the branch from the POP, the way the site's packets go; milliseconds, or None when nothing comes back."""
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How the packets of sites travel from the POP to the branch: sites of one box have it in common."""
+
+    source: str
+    target: str
+    interface: str
+
+
+def way(attachment: Attachment) -> Way:
+    """The way of a site's packets."""
     pop, branch = attachment.pop, attachment.branch
-    source, target, interface = pop.loopback, branch.loopback, branch.interface("ipsec")
     if attachment.site.on_line:
-        source, target, interface = pop.line, branch.line, drivers.line_port(pop.facts) or ""
+        return Way(pop.line, branch.line, drivers.line_port(pop.facts) or "")
+    return Way(pop.loopback, branch.loopback, branch.interface("ipsec"))
+
+
+async def probe(client: NetconfClient, by: Way) -> float | None:
+    """Ask the branch from the POP; milliseconds, or None when nothing comes back."""
     body = (
-        f'<ping xmlns="{_ELEMENT}"><address>{target}</address>'
-        f"<source-interface>{interface}</source-interface>"
-        f"<source-address>{source}</source-address>"
+        f'<ping xmlns="{_ELEMENT}"><address>{by.target}</address>'
+        f"<source-interface>{by.interface}</source-interface>"
+        f"<source-address>{by.source}</source-address>"
         f"<count>1</count><timeout>{PROBE_SECONDS}</timeout></ping>"
     )
-    reply = await client.rpc(body, PROBE_SECONDS + DEADLINE)
+    reply = await patience.answer(client, client.rpc(body, inf), PROBE_SECONDS + DEADLINE)
     text = reply.findtext(f".//{{{_ELEMENT}}}rtt-avg")
     return float(text) if text is not None else None

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
 from yangkit.errors import RpcError
 
@@ -15,7 +18,7 @@ from controller.drivers.work import Attachment
 from controller.operational import tunnels
 from controller.operational.clouds import judge as judge_cloud
 from controller.operational.sites import Evidence, Judged, Probe, State, judge
-from controller.operational.tunnels import Tunnel
+from controller.operational.tunnels import Tunnel, Way, way
 from controller.service import peerings
 from controller.service.cloud import SEPARATOR
 from controller.service.intent import Intent
@@ -28,13 +31,15 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Timing:
     """Seconds: between two looks while something settles, and otherwise; for how long a site is said to settle; between
-    two probes of a site that answers; between two looks at the tunnels of devices that no site's state depends on."""
+    two probes of a site that answers; between two looks at the tunnels of devices that no site's state depends on; for
+    which a look waits for devices that are slow."""
 
     soon: float = 0.2
     calm: float = 2.0
     settling: float = 60.0
     probe: float = 10.0
     others: float = 10.0
+    slow: float = 1.0
 
 
 #: Devices that are looked at in a second, at most, while all is calm: more of them are looked at less often.
@@ -76,6 +81,9 @@ class Watcher:
         self._read_at: dict[str, float] = {}
         self._probes: dict[str, Probe] = {}
         self._built: dict[str, float] = {}
+        #: Questions that devices have not answered yet, by what they are about.
+        self._asked: dict[object, asyncio.Task[None]] = {}
+        self._rooms: dict[str, asyncio.Semaphore] = {}
         begun = asyncio.get_running_loop().time()
         self._lost: dict[str, float] = defaultdict(lambda: begun)
         self._wake = asyncio.Event()
@@ -95,18 +103,20 @@ class Watcher:
 
     async def run(self) -> None:
         """For ever. A defect of ours must not end it: what one look leaves, the next finds."""
-        while True:
-            self._wake.clear()
-            try:
-                await self._look()
-                self.refresh()
-            except Exception:
-                log.exception("a look at the network failed")
-            try:
-                async with asyncio.timeout(self._timing.soon if self._settling() else self._timing.calm):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+        try:
+            while True:
+                self._wake.clear()
+                try:
+                    await self._look()
+                    self.refresh()
+                except Exception:
+                    log.exception("a look at the network failed")
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._timing.soon if self._settling() else self._timing.calm):
+                        await self._wake.wait()
+        finally:
+            for task in list(self._asked.values()):
+                task.cancel()
 
     def _settling(self) -> bool:
         """Will something soon be other than it is? What has not come up for long may stay so."""
@@ -126,13 +136,31 @@ class Watcher:
         now = asyncio.get_running_loop().time()
         others = max(self._timing.others, len(held) / LOOKS)
         due = [one for name, one in held.items() if name in pops or now - self._read_at.get(name, -others) >= others]
-        await asyncio.gather(*(self._read(one) for one in due))
-        by_pop: dict[str, list[Attachment]] = defaultdict(list)
+        await self._told([self._ask(one.identity.name, partial(self._read, one)) for one in due])
+        by_way: dict[tuple[str, Way], list[Attachment]] = defaultdict(list)
         for attachment in view.network.attachments.values():
             site, pop = attachment.site.id, attachment.pop.name
             if site not in view.withheld and site not in view.stale and pop in held and self._wants_probe(attachment):
-                by_pop[pop].append(attachment)
-        await asyncio.gather(*(self._probe_all(held[pop], wanted) for pop, wanted in by_pop.items()))
+                by_way[pop, way(attachment)].append(attachment)
+        await self._told(
+            [self._ask(key, partial(self._probe, held[key[0]], key[1], sites)) for key, sites in by_way.items()]
+        )
+
+    def _ask(self, about: object, question: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None] | None:
+        """Begin to ask a device; None while it has not answered that yet: who is slow gets no more to do for it."""
+        if about in self._asked:
+            return None
+        task = self._asked[about] = asyncio.create_task(question())
+        task.add_done_callback(lambda _: self._asked.pop(about, None))
+        return task
+
+    async def _told(self, questions: Iterable[asyncio.Task[None] | None]) -> None:
+        """Answers to questions; nobody waits for who is slow, whose answer counts when it comes."""
+        begun = [task for task in questions if task is not None]
+        if begun:
+            done, _ = await asyncio.wait(begun, timeout=self._timing.slow)
+            for task in done:
+                task.result()
 
     async def _read(self, held: Held) -> None:
         name = held.identity.name
@@ -157,22 +185,18 @@ class Watcher:
             return True
         return asyncio.get_running_loop().time() - last.at >= self._timing.probe
 
-    async def _probe_all(self, held: Held, wanted: Iterable[Attachment]) -> None:
-        room = asyncio.Semaphore(PROBES)
-
-        async def one(attachment: Attachment) -> None:
-            async with room:
-                await self._probe(held, attachment)
-
-        await asyncio.gather(*(one(attachment) for attachment in wanted))
-
-    async def _probe(self, held: Held, attachment: Attachment) -> None:
-        try:
-            answer = await tunnels.probe(held.client, attachment)
-        except (RpcError, OSError, TimeoutError) as error:
-            log.info("%s cannot probe %s: %s", held.identity.name, attachment.site.id, error or type(error).__name__)
-            return
-        self._probes[attachment.site.id] = Probe(asyncio.get_running_loop().time(), answer)
+    async def _probe(self, held: Held, by: Way, sites: Iterable[Attachment]) -> None:
+        name = held.identity.name
+        async with self._rooms.setdefault(name, asyncio.Semaphore(PROBES)):
+            try:
+                answer = await tunnels.probe(held.client, by)
+            except (RpcError, OSError, TimeoutError) as error:
+                log.info("%s cannot probe %s: %s", name, by.target, error or type(error).__name__)
+                return
+        view = self._reconciler.view
+        for one in sites:  # those that are as they were when we asked
+            if view.network.attachments.get(one.site.id) == one and not view.lacking(one.site.id):
+                self._probes[one.site.id] = Probe(asyncio.get_running_loop().time(), answer)
 
     # -- telling -----------------------------------------------------------------------------------------------------
 

@@ -18,13 +18,14 @@ from random import uniform
 
 from yangkit.client import NetconfClient
 
-from controller.southbound import steps
+from controller.southbound import patience, steps
 from controller.southbound.journal import Journal
 from controller.southbound.steps import Report
 from controller.southbound.transaction import Answer, Outcome, Phase, Transaction
 
 log = logging.getLogger(__name__)
 Probe = Callable[[], Awaitable[str | None]]
+Step = Callable[[NetconfClient], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ class Timing:
     probe: float = 60.0
 
     def __post_init__(self) -> None:
-        if self.probe + steps.DEADLINE >= self.confirm:
+        if self.probe + patience.DEADLINE >= self.confirm:
             raise ValueError(
-                f"probe ({self.probe} s) and a device's answer ({steps.DEADLINE} s) do not fit into confirm"
+                f"probe ({self.probe} s) and a device's answer ({patience.DEADLINE} s) do not fit into confirm"
                 f" ({self.confirm} s): devices would revert before the decision"
             )
 
@@ -104,8 +105,10 @@ class Executor:
                 await self._write(self._journal.begin, work.persist_id, transaction.members)
                 self._on_step("begun", "")
                 seconds = self._timing.confirm + work.longer
-                step = partial(steps.commit_confirmed, persist_id=work.persist_id, seconds=seconds)
-                await self._all(work, step)
+                commit = partial(steps.commit_confirmed, persist_id=work.persist_id, seconds=seconds)
+                extend = partial(steps.extend, persist_id=work.persist_id, seconds=seconds)
+                async with self._extended(work, extend, seconds / 2):
+                    await self._all(work, commit)
             elif phase is Phase.PROBE:
                 transaction.probed(await self._ask(probe))
                 self._on_step("probed", "")
@@ -134,18 +137,17 @@ class Executor:
             log.exception("the probe failed")
             return f"the probe failed: {error!r}"
 
-    async def _all(self, work: _Work, step: Callable[..., Awaitable[None]]) -> None:
-        """One step on all devices at once, each told to the state machine as it comes.
-
-        ``step`` takes a session, and ``deadline``: seconds, as long as the device may take over its edit.
-        """
+    async def _all(self, work: _Work, step: Step) -> None:
+        """One step on all devices at once, told to the state machine when all have done it."""
         phase = work.transaction.phase
         waiting = work.transaction.waiting
         last_word = phase in (Phase.CONFIRM, Phase.REVERT)
 
         async def one(device: str) -> tuple[str, Report]:
-            in_time = partial(step, deadline=steps.patience(work.edits[device]))
-            report = await steps.ask(work.present[device], in_time, last_word=last_word)
+            seconds = patience.of_edit(work.edits[device])
+            report = await steps.ask(work.present[device], step, seconds=seconds, last_word=last_word)
+            if phase is Phase.COMMIT and report == steps.DONE:
+                work.waiting.add(device)
             self._on_step(phase, device)
             return device, report
 
@@ -154,6 +156,25 @@ class Executor:
             if answer is not Answer.DONE:
                 log.warning("%s: %s: %s: %s", phase, device, answer, reason)
             work.transaction.report(device, answer, reason)
+
+    @asynccontextmanager
+    async def _extended(self, work: _Work, extend: Step, every: float) -> AsyncIterator[None]:
+        """While it lasts nobody goes back who has committed, however long the slowest takes.
+
+        Whoever cannot be told goes back at its time, and is found out when it is to confirm.
+        """
+
+        async def run() -> None:
+            while True:
+                await asyncio.sleep(every)
+                await asyncio.gather(*(steps.ask(work.present[device], extend) for device in sorted(work.waiting)))
+
+        running = asyncio.create_task(run())
+        try:
+            yield
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
 
     # -- candidate locks ---------------------------------------------------------------------------------------------
 
@@ -173,7 +194,9 @@ class Executor:
         async def one(device: str) -> Report:
             if device in work.gone:
                 return work.gone[device]
-            report = await steps.ask(work.present[device], partial(steps.edit, config=work.edits[device]))
+            config = work.edits[device]
+            seconds = patience.of_edit(config)
+            report = await steps.ask(work.present[device], partial(steps.edit, config=config), seconds=seconds)
             self._on_step(Phase.PREPARE, device)
             return report
 
@@ -224,7 +247,7 @@ class Executor:
     async def _settle(self, device: str, client: NetconfClient) -> str | None:
         for owed in await asyncio.to_thread(self._journal.owed, device):
             if owed.decided:
-                step = partial(self._confirm_late, persist_id=owed.persist_id)
+                step = partial(steps.confirm_late, persist_id=owed.persist_id)
             else:
                 step = partial(steps.cancel, persist_id=owed.persist_id)
             answer, reason = await steps.ask(client, step, last_word=True)
@@ -237,14 +260,6 @@ class Executor:
             await self._write(self._journal.settle, owed.persist_id, [device], fence)
             self._on_step("late", device)
         return None
-
-    async def _confirm_late(self, client: NetconfClient, persist_id: str) -> None:
-        # Under the lock: somebody may have edited the candidate since, and a confirming commit would commit that too.
-        await client.lock("candidate", steps.DEADLINE)
-        try:
-            await client.commit(persist_id=persist_id, deadline=steps.DEADLINE)
-        finally:
-            await client.unlock("candidate", steps.DEADLINE)
 
     # -- turns -------------------------------------------------------------------------------------------------------
 
@@ -278,8 +293,10 @@ class _Work:
     def __post_init__(self) -> None:
         self.locked: set[str] = set()
         self.gone: dict[str, Report] = {}
+        #: Devices that have committed, and wait for our word.
+        self.waiting: set[str] = set()
 
     @property
     def longer(self) -> int:
         """Seconds more than usual that the slowest of the edits may take: so much later is the decision."""
-        return ceil(max(map(steps.patience, self.edits.values()), default=steps.DEADLINE) - steps.DEADLINE)
+        return ceil(max(map(patience.of_edit, self.edits.values()), default=patience.DEADLINE) - patience.DEADLINE)

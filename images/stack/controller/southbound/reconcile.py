@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache, partial
 from ipaddress import ip_address
+from math import inf
 from pathlib import Path
 from typing import Literal
 
@@ -33,7 +34,7 @@ from controller.service.facts import DeviceFacts
 from controller.service.intent import DOMAIN, Intent, changed_sites
 from controller.service.network import Network, without
 from controller.service.secrets import revealed
-from controller.southbound import reading
+from controller.southbound import patience, reading
 from controller.southbound.attached import Attached, Place
 from controller.southbound.executor import Executor
 from controller.southbound.inventory import Inventory
@@ -412,7 +413,7 @@ class Reconciler:
             if client is None:
                 return f"{name} has lost its session"
             try:
-                await client.get_config(filter="", deadline=PROBE_SECONDS)
+                await patience.answer(client, client.get_config(filter="", deadline=inf), PROBE_SECONDS)
             except (RpcError, OSError, TimeoutError) as error:
                 return f"{name} does not answer any more: {error or type(error).__name__}"
             return None

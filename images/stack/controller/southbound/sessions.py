@@ -9,6 +9,7 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from yangkit.client import NetconfClient
 from yangkit.client_transport import Wire, WireListener
 from yangkit.errors import RpcError
 
-from controller.southbound import steps
+from controller.southbound import patience, steps
 from controller.southbound.identity import Identity, NotBelieved, RevocationList, identity_of
 from controller.southbound.quarantine import Clone, Quarantine
 from controller.southbound.revocation import Revocation
@@ -34,7 +35,8 @@ Alarm = Callable[[str, str, str], None]
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds: between signs of life, until one must be there, until a device has said hello."""
+    """Seconds: between signs of life, until one must be there (of a device that is overloaded: of its machine,
+    ``southbound.patience``), until a device has said hello."""
 
     keepalive: float = 10.0
     answer: float = 4.0
@@ -101,10 +103,11 @@ class Sessions:
         held, self._held = list(self._held.values()), {}
         await asyncio.gather(*(one.client.close() for one in held))
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -167,7 +170,8 @@ class Sessions:
         # Before anything else: what it configures next may depend on who is revoked. A newer list may come meanwhile.
         pushed: RevocationList | None = None
         while (current := self._revocation.current) is not None and current is not pushed:
-            await self._push(identity.name, client, current)
+            if not await self._push(identity.name, client, current):
+                return  # it gets it when it calls again
             pushed = current
         self._revocation.check(identity)
         held = Held(identity, client, wire.peer_address or "", datetime.now(UTC))
@@ -199,7 +203,7 @@ class Sessions:
 
     async def _lives(self, client: NetconfClient) -> bool:
         try:
-            await client.get_config(filter="", deadline=self._timing.answer)
+            await patience.answer(client, client.get_config(filter="", deadline=inf), self._timing.answer)
         except RpcError:
             pass  # an answer is a sign of life
         except (OSError, TimeoutError):
@@ -245,17 +249,24 @@ class Sessions:
             if revocations.revokes(held.identity):
                 log.warning("%s is revoked", held.identity.name)
                 self._end(held)
-        rest = list(self._held.values())
-        await asyncio.gather(*(self._push(held.identity.name, held.client, revocations) for held in rest))
+        rest = [self._start(self._pass_on(held, revocations)) for held in self._held.values()]
+        if rest:  # nobody waits longer than that for one that is slow: the next list may be there
+            await asyncio.wait(rest, timeout=self._timing.answer)
 
-    async def _push(self, name: str, client: NetconfClient, revocations: RevocationList) -> None:
-        """Have a device take the list; one that hangs or breaks loses its session and gets the list when it calls."""
+    async def _pass_on(self, held: Held, revocations: RevocationList) -> None:
+        await self._push(held.identity.name, held.client, revocations)
+
+    async def _push(self, name: str, client: NetconfClient, revocations: RevocationList) -> bool:
+        """Have a device take the list; one that hangs or breaks loses its session, gets the list when it calls again,
+        and this is False."""
         text = b64encode(revocations.der).decode()
         body = f'<install-crl xmlns="{ELEMENT}"><crl>{text}</crl></install-crl>'
         try:
-            await client.rpc(body, self._timing.answer)
+            await patience.answer(client, client.rpc(body, inf), self._timing.answer)
         except RpcError as error:
             log.warning("%s refuses the revocation list: %s", name, error)
         except (OSError, TimeoutError) as error:
             log.warning("%s did not take the revocation list: %s", name, error or type(error).__name__)
             client.abort()
+            return False
+        return True

@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from math import inf
 from weakref import WeakSet
 
 from yangkit.client import NetconfClient
 from yangkit.errors import RpcError
 
+from controller.southbound import patience
 from controller.southbound.transaction import Answer
 
 Report = tuple[Answer, str]
 DONE: Report = (Answer.DONE, "")
 #: Sessions with an operation under way, whose own deadline says whether the device lives: it answers in their order.
 engaged: WeakSet[NetconfClient] = WeakSet()
-#: A device that does not answer an operation within this many seconds counts as gone.
-DEADLINE = 20.0
-#: So much of an edit the slowest device carries out in a second: a POP that gets sixty sites at once takes its time.
-OCTETS_A_SECOND = 8_000
-
-
-def patience(config: str) -> float:
-    """Seconds within which a device that lives has carried out an edit."""
-    return DEADLINE + len(config) / OCTETS_A_SECOND
+#: For the client: who asks has the deadline (``ask``).
+_NEVER = inf
 
 
 async def ask(
-    client: NetconfClient | None, operation: Callable[[NetconfClient], Awaitable[None]], *, last_word: bool = False
+    client: NetconfClient | None,
+    operation: Callable[[NetconfClient], Awaitable[None]],
+    *,
+    seconds: float | None = None,
+    last_word: bool = False,
 ) -> Report:
     """Do an operation on a device and say how it went; only defects of ours raise.
+
+    ``seconds`` are those that a device may take for it which is not overloaded (``southbound.patience``).
 
     To a ``last_word`` (confirm, cancel) only one refusal is an answer: that no commit has this persist-id
     (invalid-value; RFC 6241, section 8.4). After any other the device may still wait for it.
@@ -37,7 +38,7 @@ async def ask(
         return Answer.GONE, "it is not connected"
     engaged.add(client)
     try:
-        await operation(client)
+        await patience.answer(client, operation(client), patience.DEADLINE if seconds is None else seconds)
     except RpcError as error:
         heard = not last_word or error.tag == "invalid-value"
         return (Answer.REFUSED if heard else Answer.GONE), str(error)
@@ -54,31 +55,46 @@ async def ask(
 
 async def lock(client: NetconfClient) -> None:
     """Keep others from the candidate (RFC 6241, section 7.5)."""
-    await client.lock("candidate", DEADLINE)
+    await client.lock("candidate", _NEVER)
 
 
 async def unlock(client: NetconfClient) -> None:
     """Let others to the candidate again; what is in it and not committed is discarded."""
-    await client.unlock("candidate", DEADLINE)
+    await client.unlock("candidate", _NEVER)
 
 
 async def edit(client: NetconfClient, config: str) -> None:
     """Put the edits into the candidate, and check the result as the device sees it."""
-    deadline = patience(config)
-    await client.edit_config(config, "candidate", error_option="rollback-on-error", deadline=deadline)
-    await client.validate("candidate", deadline)
+    await client.edit_config(config, "candidate", error_option="rollback-on-error", deadline=_NEVER)
+    await client.validate("candidate", _NEVER)
 
 
-async def commit_confirmed(client: NetconfClient, persist_id: str, seconds: int, deadline: float) -> None:
+async def commit_confirmed(client: NetconfClient, persist_id: str, seconds: int) -> None:
     """Commit; the device reverts by itself after so many seconds without a word (RFC 6241, section 8.4)."""
-    await client.commit(confirmed=True, confirm_timeout=seconds, persist=persist_id, deadline=deadline)
+    await client.commit(confirmed=True, confirm_timeout=seconds, persist=persist_id, deadline=_NEVER)
 
 
-async def confirm(client: NetconfClient, persist_id: str, deadline: float) -> None:
+async def extend(client: NetconfClient, persist_id: str, seconds: int) -> None:
+    """Have a commit wait for so many seconds more (RFC 6241, section 8.4.1)."""
+    again = {"persist": persist_id, "persist_id": persist_id}
+    await client.commit(confirmed=True, confirm_timeout=seconds, deadline=_NEVER, **again)
+
+
+async def confirm(client: NetconfClient, persist_id: str) -> None:
     """Make the commit stay."""
-    await client.commit(persist_id=persist_id, deadline=deadline)
+    await client.commit(persist_id=persist_id, deadline=_NEVER)
 
 
-async def cancel(client: NetconfClient, persist_id: str, deadline: float = DEADLINE) -> None:
+async def confirm_late(client: NetconfClient, persist_id: str) -> None:
+    """Make a commit stay that has waited. Under the lock: somebody may have edited the candidate since, and a
+    confirming commit would commit that too."""
+    await lock(client)
+    try:
+        await confirm(client, persist_id)
+    finally:
+        await unlock(client)
+
+
+async def cancel(client: NetconfClient, persist_id: str) -> None:
     """Revert the commit."""
-    await client.cancel_commit(persist_id, deadline)
+    await client.cancel_commit(persist_id, _NEVER)

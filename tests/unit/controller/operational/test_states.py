@@ -163,6 +163,6 @@ async def test_flows_are_read_whether_or_not_all_are_there() -> None:
 )
 async def test_a_site_is_probed_the_way_its_packets_go(site: str, address: str, interface: str, source: str) -> None:
     client: Any = Device('<reply xmlns="urn:elasticlab:yang:elasticlab-element"><rtt-avg>2.5</rtt-avg></reply>')
-    assert await tunnels.probe(client, network(orders.private_line()).attachments[site]) == 2.5
+    assert await tunnels.probe(client, tunnels.way(network(orders.private_line()).attachments[site])) == 2.5
     for leaf, value in (("address", address), ("source-interface", interface), ("source-address", source)):
         assert f"<{leaf}>{value}</{leaf}>" in client.asked

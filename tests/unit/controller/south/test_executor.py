@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controller.southbound import steps
+from controller.southbound import patience
 from controller.southbound.executor import Executor, Timing
 from controller.southbound.journal import MIGRATION, Journal
 from stackkit.database import Database
@@ -321,20 +321,20 @@ class TestABigEdit:
     """A POP that gets sixty sites at once takes its time, and is not gone."""
 
     @pytest.fixture
-    def slow(self, fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(self, request: pytest.FixtureRequest, fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         ordinary = fleet["vmsr-1"].system.apply
 
         async def apply(old: Any, new: Any) -> None:
-            await asyncio.sleep(1)
+            await asyncio.sleep(getattr(request, "param", 1.2))
             await ordinary(old, new)
 
         monkeypatch.setattr(fleet["vmsr-1"].system, "apply", apply)
-        monkeypatch.setattr(steps, "DEADLINE", 0.5)
+        monkeypatch.setattr(patience, "DEADLINE", 0.5)
 
     async def test_has_as_long_as_its_size_asks_for(
         self, slow: None, fleet: Any, journal: Journal, executor: Executor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(steps, "OCTETS_A_SECOND", len(edit("gre-1")) / 2.5)
+        monkeypatch.setattr(patience, "OCTETS_A_SECOND", len(edit("gre-1")) / 2.5)
         seconds: list[int] = []
 
         async def probe() -> None:
@@ -345,10 +345,29 @@ class TestABigEdit:
         assert seconds == [QUICK.confirm + 3] * 3, "nobody goes back while the slowest is at work"
         assert clean(fleet, journal)
 
+    @pytest.mark.parametrize("slow", [2.5], indirect=True)
+    async def test_on_a_machine_that_is_overloaded_has_longer(
+        self, slow: None, fleet: Any, journal: Journal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The machine acknowledges what it is sent, so the work goes on; nobody else goes back meanwhile."""
+        monkeypatch.setattr(patience, "OCTETS_A_SECOND", 1e9)
+        ends: list[float] = []
+
+        async def probe() -> None:
+            ends.extend(device.server.commits.pending.timer.when() for device in fleet.devices.values())
+
+        executor = Executor(journal, fleet.session, Timing(confirm=1, probe=0.4))
+        outcome = await executor.run(edits(), probe)
+        assert outcome.committed == set(NAMES)
+        assert len(ends) == 3, "somebody has gone back while the slowest was at work"
+        assert clean(fleet, journal)
+
     async def test_has_no_longer(
         self, slow: None, fleet: Any, executor: Executor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(steps, "OCTETS_A_SECOND", 1e9)
+        monkeypatch.setattr(patience, "OCTETS_A_SECOND", 1e9)
+        monkeypatch.setattr(patience, "BUSY", 0.5)
+        monkeypatch.setattr(patience, "OVERLOADED", 1)
         outcome = await executor.run(edits())
         assert outcome.fenced == {"vmsr-1": "it did not answer in time"}
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
+import fcntl
+import socket
+import struct
+import termios
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from controller.southbound import steps
+from controller.southbound import patience, steps
 from controller.southbound.identity import Identity, identity_of
 from controller.southbound.quarantine import MIGRATION, Clone, Quarantine
 from controller.southbound.revocation import Revocation
@@ -21,6 +26,7 @@ from stackkit.database import Database
 
 QUICK = Timing(keepalive=0.2, answer=1.0, hello=5)
 URL = "https://manager.test/crl"
+SO_ATTACH_FILTER = 26
 
 
 class Post:
@@ -42,11 +48,28 @@ class Post:
 
 
 class Relay:
-    """A way to the controller with a source address of its own; ``frozen`` loses everything, as a dead NAT does."""
+    """A way to the controller with a source address of its own.
+
+    ``frozen`` loses everything, as a dead NAT does; what is ``held`` arrives, and nobody reads it until it is let go.
+    """
 
     def __init__(self, source: str) -> None:
         self.source, self.frozen = source, False
         self.writers: list[asyncio.StreamWriter] = []
+        self._free = asyncio.Event()
+        self._free.set()
+
+    async def freeze(self) -> None:
+        # What is on its way would be sent again and again, and be heard of.
+        await until(lambda: not any(on_the_way(writer) for writer in self.writers))
+        self.frozen = True
+        nothing = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # bpf(2): take 0 octets of a packet
+        program = struct.pack("HL", 1, ctypes.addressof(nothing))
+        for writer in self.writers:
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+
+    def hold(self, held: bool) -> None:
+        (self._free.clear if held else self._free.set)()
 
     async def start(self, target: int) -> int:
         self.target = target
@@ -60,13 +83,15 @@ class Relay:
             writer.close()
             return
         self.writers += [writer, other[1]]
+        if self.frozen:
+            return
         await asyncio.gather(self._pipe(reader, other[1]), self._pipe(other[0], writer))
 
     async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
-                if not self.frozen:
-                    writer.write(data)
+                await self._free.wait()
+                writer.write(data)
         if not self.frozen:
             writer.close()
 
@@ -122,6 +147,11 @@ class Base:
         self.database.close()
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "DEAF", 2.5)
+
+
 @pytest.fixture
 async def base(authority: Any, tmp_path: Path) -> AsyncIterator[Base]:
     # What one test revokes the next must not find.
@@ -130,6 +160,12 @@ async def base(authority: Any, tmp_path: Path) -> AsyncIterator[Base]:
     await made.start()
     yield made
     await made.stop()
+
+
+def on_the_way(writer: asyncio.StreamWriter) -> bool:
+    """Is something not acknowledged that was sent (tcp(7), SIOCOUTQ)?"""
+    count = fcntl.ioctl(writer.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+    return any(count)
 
 
 def _der(path: Path) -> bytes:
@@ -170,7 +206,7 @@ async def test_it_dies_in_silence(base: Base, fleet: Any) -> None:
     relay, port = await base.relay("127.0.0.1")
     fleet["ucpe-1"].call(port)
     await until(lambda: base.sessions.session("ucpe-1"))
-    relay.frozen = True
+    await relay.freeze()
     await until(lambda: base.sessions.session("ucpe-1") is None)
 
 
@@ -187,13 +223,63 @@ async def test_one_that_is_busy_with_a_commit_is_not_taken_for_dead(base: Any, f
 
     at_work = asyncio.create_task(steps.ask(client, commit))
     await until(lambda: client in steps.engaged)
-    relay.frozen = True
+    await relay.freeze()
     # Several signs of life are due meanwhile.
     with pytest.raises(TimeoutError):
         await until(lambda: base.sessions.session("ucpe-1") is None, 4 * (QUICK.keepalive + QUICK.answer))
     done.set()
     await at_work
     await until(lambda: base.sessions.session("ucpe-1") is None)
+
+
+async def test_one_that_is_slow_is_not_taken_for_dead(base: Base, fleet: Any) -> None:
+    """Its machine acknowledges what it is asked, and its program has no time to answer: its session stays."""
+    relay, port = await base.relay("127.0.0.1")
+    fleet["ucpe-1"].call(port)
+    await until(lambda: base.sessions.session("ucpe-1"))
+    client = base.sessions.session("ucpe-1")
+    relay.hold(True)
+    with pytest.raises(TimeoutError):
+        await until(lambda: base.sessions.session("ucpe-1") is not client, 3 * (QUICK.keepalive + QUICK.answer))
+    relay.hold(False)
+    assert await client.get_config(deadline=5) is not None
+    assert base.changes == [("ucpe-1", True)]
+
+
+async def test_one_that_hangs_is(base: Base, fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "BUSY", 1.5)
+    monkeypatch.setattr(patience, "OVERLOADED", 1.5)
+    relay, port = await base.relay("127.0.0.1")
+    fleet["ucpe-1"].call(port)
+    await until(lambda: base.sessions.session("ucpe-1"))
+    relay.hold(True)
+    await until(lambda: base.sessions.session("ucpe-1") is None)
+
+
+async def test_one_that_is_slow_to_take_the_list_holds_up_nobody(
+    base: Base, fleet: Any, authority: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps its session and gets the list; the next list is in force meanwhile."""
+    for name in ("ucpe-1", "ucpe-2"):
+        fleet[name].call(base.port)
+    await until(lambda: len(base.sessions.held()) == 2)
+    go_on, ordinary = asyncio.Event(), fleet["ucpe-1"].rpcs["elasticlab-element:install-crl"]
+
+    async def slow(call: Any) -> Any:
+        await go_on.wait()
+        return await ordinary(call)
+
+    monkeypatch.setitem(fleet["ucpe-1"].server.rpcs, "elasticlab-element:install-crl", slow)
+    lists = []
+    for age in (30, 20):
+        base.post.content = authority.crl(age=age)
+        lists.append(base.post.content)
+        await base.fetch()
+        assert base.revocation.current.der == lists[-1]
+    assert fleet["ucpe-2"].lists[1:] == lists
+    go_on.set()
+    await until(lambda: fleet["ucpe-1"].lists[1:] == lists)
+    assert sorted(base.changes) == [("ucpe-1", True), ("ucpe-2", True)]
 
 
 async def test_nobody_without_a_list(authority: Any, fleet: Any, tmp_path: Path) -> None:
@@ -314,7 +400,7 @@ async def test_a_device_that_moves_is_no_clone(base: Base, fleet: Any) -> None:
     relay, home = await base.relay("127.0.0.2")
     fleet["ucpe-1"].call(home)
     await until(lambda: base.sessions.session("ucpe-1"))
-    relay.frozen = True
+    await relay.freeze()
     _, elsewhere = await base.relay("127.0.0.3")
     fleet["ucpe-1"].call(elsewhere)
     await until(lambda: base.sessions.held().get("ucpe-1") and base.sessions.held()["ucpe-1"].address == "127.0.0.3")
