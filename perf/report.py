@@ -74,7 +74,19 @@ def _promise(name: str, one: Json) -> str:
     said = verdict(one)
     spread = f"ours: {_spread(one)}" if {"min", "max"} <= one.keys() else f"ours: {one['median']:.4g}"
     share = f"{one['median'] / one['bound']:.3g} × bound" if one["bound"] else ""
-    return _cells([name.replace("_", " "), "", spread, "", share, "", f"≤ {one['bound']:g}", said], _kind(said))
+    return _cells(
+        [
+            name.replace("_", " "),
+            "",
+            spread,
+            "",
+            share,
+            "",
+            f"{'≥' if one.get('at least') else '≤'} {one['bound']:g}",
+            said,
+        ],
+        _kind(said),
+    )
 
 
 def _cells(cells: Iterable[str], kind: str) -> str:
