@@ -35,7 +35,7 @@ def client() -> DockerClient:
     with _connecting:
         if not _connected:
             import docker  # noqa: PLC0415 (half a second in a lab kernel, and most lab hosts have no Docker)
-            from docker.errors import DockerException  # noqa: PLC0415
+            from docker.errors import DockerException  # noqa: PLC0415 (see above)
 
             name = "the Docker daemon of the lab host to answer"
             address = f"unix://{SOCKET}"
@@ -116,7 +116,7 @@ def power_on(name: str) -> None:
 
 def power_off(name: str) -> None:
     """Cut the power: every process of the node dies at once, nothing is synced on its behalf."""
-    from docker.errors import APIError, NotFound  # noqa: PLC0415
+    from docker.errors import APIError, NotFound  # noqa: PLC0415 (see `client`)
 
     with contextlib.suppress(NotFound):
         try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import shutil
 import time
@@ -22,6 +21,7 @@ from harness.build.progress import Progress
 from harness.build.store import Store
 from harness.engine.start import START
 from harness.host import LabPlace, make_host
+from harness.host.lab_kernel import is_free
 from harness.host.local import copy_disk
 from harness.paths import labs_dir
 
@@ -82,7 +82,7 @@ def prune(store: Store) -> None:
     made = sorted(store.folder("layers").glob(f"*/{_FILE}"), key=lambda file: file.stat().st_mtime, reverse=True)
     used = _used()
     for file in made[KEPT:]:
-        if str(file) not in used and not _is_open(file):
+        if str(file) not in used and is_free(file):
             shutil.rmtree(file.parent)
 
 
@@ -92,16 +92,6 @@ def _used() -> set[str]:
         with contextlib.suppress(FileNotFoundError, ValueError):  # the lab goes, or comes, at this moment
             found.add(str(json.loads(record.read_text()).get("disk")))
     return found
-
-
-def _is_open(file: Path) -> bool:
-    """Whether some lab kernel has it, also one whose lab's folder is elsewhere: each locks what it reads."""
-    with file.open("r+b") as handle:
-        try:
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-        return False
 
 
 def _make(

@@ -23,10 +23,10 @@ REQUIRES: Mapping[str, frozenset[str]] = {
 
 def make_engine(name: str, agent: Agent, world: World) -> Engine:
     if name == CONTAINERLAB:
-        from harness.engine.containerlab import ContainerlabEngine  # noqa: PLC0415
+        from harness.engine.containerlab import ContainerlabEngine  # noqa: PLC0415 (each engine brings libraries of its own)
 
         return ContainerlabEngine(agent, world)
-    from harness.engine.native import NativeEngine  # noqa: PLC0415
+    from harness.engine.native import NativeEngine  # noqa: PLC0415 (see above)
 
     return NativeEngine(agent, world)
 
@@ -41,7 +41,7 @@ def exec_command(name: str, node: str, argv: list[str], *, terminal: bool = Fals
 def first_disk(name: str, images: Mapping[str, Image], host: str, progress: Progress) -> Path | None:
     """What the disk of a new lab starts as: with the images in it, where the engine has them there; None if empty."""
     if name == CONTAINERLAB:
-        from harness.engine.disk import ensure_disk  # noqa: PLC0415
+        from harness.engine.disk import ensure_disk  # noqa: PLC0415 (only this engine needs it)
 
         return ensure_disk(images, host, progress)
     return None

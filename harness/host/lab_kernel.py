@@ -55,7 +55,7 @@ class LabKernel(KeptHost):
     def disk_is_free(self) -> bool:
         """A lab kernel locks what it writes to."""
         files = [self.place.folder / name for name in (DISK, DIFFERENCES)]
-        return all(_is_free(file) for file in files if file.exists())
+        return all(is_free(file) for file in files if file.exists())
 
     def _prepare(self, taken: Slot) -> list[int]:
         ssh.end(self._settings)  # to a host that was killed
@@ -90,7 +90,8 @@ class LabKernel(KeptHost):
         return [*super()._left(), *(f"ssh, process {pid}" for pid in ssh.clients(self._settings))]
 
 
-def _is_free(file: Path) -> bool:
+def is_free(file: Path) -> bool:
+    """Whether no lab kernel has it for its disk, or what its disk started as: each locks what it reads."""
     with file.open("r+b") as handle:
         try:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -124,6 +124,30 @@ def test_nothing_from_outside_comes_in(edge: Edge) -> None:
         internet.sh(f"ip route del {HOST}/32; ip route del 10.9.0.0/24")
 
 
+TUNNELS = """
+import socket, sys
+datagram = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for port in 4790, 4789:
+    datagram.sendto(bytes.fromhex("0800000000000100") + bytes(60), (sys.argv[1], port))
+gre = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_GRE)
+gre.sendto(bytes.fromhex("00000800") + bytes(60), (sys.argv[1], 0))
+datagram.sendto(b"last", (sys.argv[1], 4790))
+"""
+
+
+def test_no_tunnel_of_a_host_breaks_out(edge: Edge) -> None:
+    """Whoever watches the uplink must not see an overlay in clear, also none that a host built itself: the box cannot
+    tell it from one of its own that lost its way."""
+    edge.configure([ANY])
+    before = edge.counter("overlay-leak")
+    with edge.lab.capture("internet:lan") as outside:
+        edge.lab["host-a"].exec("python3", "-c", TUNNELS, FIRST)
+        edge.lab["host-b"].exec("python3", "-c", TUNNELS, FIRST)
+        wait_for("what may break out", lambda: outside.count("udp dst port 4790") == 4, 10)
+    assert outside.count("udp dst port 4789 or ip proto 47") == 0
+    assert edge.counter("overlay-leak") == before + 4
+
+
 def test_the_gateway_itself_is_no_way_out(edge: Edge) -> None:
     """All breaks out, and the gateway answers nevertheless."""
     edge.configure([ANY])

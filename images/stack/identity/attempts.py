@@ -74,7 +74,8 @@ def _count(connection: Connection, account: str, address: str) -> None:
                 "INSERT INTO attempts VALUES (:subject, :failures, :last, :until) ON CONFLICT (subject) DO UPDATE"
                 " SET failures = excluded.failures, last = excluded.last, blocked_until = excluded.blocked_until"
             ),
-            {"subject": subject, "failures": failures, "last": now(), "until": now() + wait if wait else 0},
+            # A second more: the clock gives whole ones, and a wait must never be shorter than it says.
+            {"subject": subject, "failures": failures, "last": now(), "until": now() + wait + 1 if wait else 0},
         )
 
 
