@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -138,11 +139,7 @@ class _Machine:
 
     def split(self, wanted: Table) -> tuple[Table, tuple[Resource, ...]]:
         """What can be had now, and what waits for charon or a tunnel; credentials as their files are now."""
-        try:
-            self._charon.call("version")
-            self._ipsec = True
-        except CharonGoneError:
-            self._ipsec = False
+        self._ipsec = self._is_charon_there()
         established = self._established(wanted)
         now: list[Resource] = []
         waiting: list[Resource] = []
@@ -160,6 +157,13 @@ class _Machine:
             else:
                 now.append(resource)
         return self._let_be(table(now)), tuple(waiting)
+
+    def _is_charon_there(self) -> bool:
+        for _ in range(2):  # that a session is over says nothing of a charon that has come since
+            with suppress(CharonGoneError):
+                self._charon.call("version")
+                return True
+        return False
 
     def _let_be(self, resources: Table) -> Table:
         """Without what failed, wanted or actual: nothing is done about it any more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 from ipaddress import IPv6Address
+from math import inf
 
 from lxml import etree
 from yangkit import Schema, Tree
@@ -13,6 +14,7 @@ from yangkit.client import NetconfClient
 from controller import drivers
 from controller.service.entries import from_xml
 from controller.service.facts import DeviceFacts
+from controller.southbound import patience
 from controller.southbound.identity import Identity
 
 _SPACES = {
@@ -50,7 +52,7 @@ class NotUsable(Exception):
 
 async def facts(client: NetconfClient, identity: Identity) -> DeviceFacts:
     """Ask a device what it is and where."""
-    data = await client.get(_FILTER, deadline=DEADLINE)
+    data = await patience.answer(client, client.get(_FILTER, deadline=inf), DEADLINE)
     models = _texts(data, "//hw:component/hw:model-name")
     if not models:
         raise NotUsable(f"{identity.name} does not tell its model (ietf-hardware, model-name)")
@@ -74,7 +76,7 @@ async def facts(client: NetconfClient, identity: Identity) -> DeviceFacts:
 
 async def configuration(client: NetconfClient, schema: Schema, device: DeviceFacts) -> Tree:
     """The running configuration, as far as the device's driver knows it."""
-    data = await client.get_config(deadline=DEADLINE)
+    data = await patience.answer(client, client.get_config(deadline=inf), DEADLINE)
     spaces = {module.namespace for module in schema.modules.values()}
     known = _pruned(data, spaces)
     try:
