@@ -124,7 +124,7 @@ def main() -> int:
     if grown:
         missed = "" if grown["kept"] else "  BOUND MISSED"
         print(f"among the most services an order takes {grown['median']} times as long (bound {FLAT}){missed}")
-    return int(bool(grown) and not grown["kept"])
+    return int(grown is not None and not grown["kept"])
 
 
 if __name__ == "__main__":
