@@ -238,25 +238,26 @@ def _described(text: str) -> str:
 
 
 class Person:
-    """A tenant's user at the portal: logs in at the issuer (authorization code with PKCE), then opens pages."""
+    """A tenant's user at the portal: logs in at the issuer (authorization code with PKCE), then opens pages, in as many
+    tabs as there is to look at. Not several people: identity takes many log-ins at once to one account for guessing.
+    """
 
     PAGES = ("/sites", "/services", "/orders", "/catalogue")
 
-    def __init__(self, target: Target, tell: Tell, context: ssl.SSLContext, door: asyncio.Lock) -> None:
+    def __init__(self, target: Target, tell: Tell, context: ssl.SSLContext) -> None:
         self.target, self.tell = target, tell
-        self._door = door
+        self._door = asyncio.Lock()
         self.web = http(target, context)
         self.web.follow_redirects = True
         self._known = False
 
     async def visit(self, due: float) -> None:
         """Logs in, if that was not done before, and looks at each page once."""
-        if not self._known:
-            # Identity takes many tries at once for one account for somebody who guesses.
-            async with self._door:
+        async with self._door:
+            if not self._known:
                 with telling(self.tell, "portal", "log in", due):
                     await self._log_in()
-            self._known = True
+                self._known = True
         for number, page in enumerate(self.PAGES):
             with telling(self.tell, "portal", page, None if number else due):
                 shown = _good(await self.web.get(f"https://{self.target.address}{page}"))

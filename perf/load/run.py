@@ -45,8 +45,6 @@ class Run:
         self._part = part
         self._numbers = iter(range(1_000_000_000))
         self._orders_begun = 0
-        self._people: list[Person] = []
-        self._door = asyncio.Lock()
         self._plugged = self._over = False
 
     # -- before and after --------------------------------------------------------------------------------------------
@@ -57,6 +55,7 @@ class Run:
         self._web = http(self._target, self._context)
         self._orders = Orders(self._target, self._web, self.tell)
         self._restconf = Restconf(self._target, self._web, self.tell)
+        self._person = Person(self._target, self.tell, self._context)
         self._netconf = Netconf(self._target, self.tell)
         self._journey = Journey(
             self._orders, self._packets, self._threads, self.tell, self._phase, self.scenario.patience
@@ -82,8 +81,7 @@ class Run:
         if self._plugged:
             await self._off(self._packets.unplug, self._sites)
         await self._netconf.close()
-        for person in self._people:
-            await person.close()
+        await self._person.close()
         await self._web.aclose()
         self._threads.shutdown()
 
@@ -106,7 +104,7 @@ class Run:
             "orders": self._order,
             "restconf": lambda due: self._restconf.edit(self._name("r"), due),
             "netconf": lambda due: self._netconf.edit(self._name("n"), due),
-            "portal": self._visit,
+            "portal": self._person.visit,
         }
         try:
             await does[interface](due)
@@ -129,16 +127,6 @@ class Run:
                 await self._journey.cancel(site, due)
             else:
                 await self._journey.live(site, due)
-
-    async def _visit(self, due: float) -> None:
-        """Somebody who is logged in and idle; else somebody more. Who saw something fail does not come again."""
-        person = self._people.pop() if self._people else Person(self._target, self.tell, self._context, self._door)
-        try:
-            await person.visit(due)
-        except BaseException:
-            await person.close()
-            raise
-        self._people.append(person)
 
     @contextlib.contextmanager
     def _slot(self, due: float) -> Iterator[Site]:
