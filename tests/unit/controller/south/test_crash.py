@@ -54,7 +54,7 @@ def reborn(journal: Journal) -> Journal:
 async def settled(executor: Executor, device: str) -> str | None:
     """The device's answer to its last word, once it has seen that the dead controller's session, and lock, are gone."""
     async with asyncio.timeout(10):
-        while "lock-denied" in ((reason := await executor.settle(device)) or ""):
+        while "lock-denied" in ((reason := await executor.settle(device)) or ""):  # noqa: ASYNC110 - it is another's socket
             await asyncio.sleep(0.01)
     return reason
 
