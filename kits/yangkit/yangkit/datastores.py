@@ -17,6 +17,7 @@ from yangkit import startup, treejson, validation
 from yangkit.backend import ApplyError, Backend, Tree
 from yangkit.errors import TAGS, RpcError
 from yangkit.paths import qualify
+from yangkit.rebase import rebase
 from yangkit.schema import Schema
 from yangkit.tree import Container, empty
 
@@ -159,17 +160,23 @@ class Datastores:
         async with self._busy:
             await self._set_running(new, session, user, durable)
 
-    async def edit_running(self, edit: Edit, *, session: int = 0, user: str | None = None) -> None:
+    async def edit_running(
+        self, edit: Edit, *, session: int = 0, user: str | None = None, carry_over: bool = False
+    ) -> None:
         """Change running by a function of it, which runs when no other change is under way: none is lost.
 
         Whatever the function checks of the datastores (locks, rights, preconditions) still holds when it is done.
+        With ``carry_over`` a candidate that differs from running gets the change as well (``yangkit.rebase``).
         """
         async with self._busy:
-            new, touched = edit(self.running_tree)
-            if new is self.running_tree:
+            old = self.running_tree
+            new, touched = edit(old)
+            if new is old:
                 return
-            new = validation.settle(self.schema, new, self.running_tree, touched)
+            new = validation.settle(self.schema, new, old, touched)
             await self._set_running(new, session, user, None)
+            if carry_over and self.modified:
+                self.candidate_tree = rebase(old, self.running_tree, self.candidate_tree)
 
     async def _set_running(self, new: Container, session: int, user: str | None, durable: bool | None) -> None:
         old = self.running_tree

@@ -154,7 +154,7 @@ class DataResources:
             edit.apply(made, element, operation, where)
             return edit.result()
 
-        await self._stores.edit_running(change, session=NO_SESSION, user=request.user)
+        await self._stores.edit_running(change, session=NO_SESSION, user=request.user, carry_over=True)
         headers = conditions.headers(self._stores.running_tree, self._modified, encoding)
         if created:
             return Response(201, b"", [*headers, ("location", f"{self._prefix}/data{made.url()}")])
@@ -175,7 +175,7 @@ class DataResources:
             return edit.result()
 
         try:
-            await self._stores.edit_running(change, session=NO_SESSION, user=request.user)
+            await self._stores.edit_running(change, session=NO_SESSION, user=request.user, carry_over=True)
         except yangpatch.EditFailed as failed:
             return yangpatch.status(self._schema, patch, encoding, failed.status, failed.error, failed.edit)
         except RpcError as error:

@@ -406,6 +406,19 @@ async def test_concurrent_edits_are_all_kept(rest, lab):
     assert len(lab.stores.running["kit-test:top"]["item"]) == 22
 
 
+async def test_what_was_acknowledged_outlives_the_commit_of_an_older_candidate(rest, client, lab):
+    """NETCONF's commit copies the whole candidate to running, also what it had before somebody else's edit."""
+    await client.edit_config(f'<top xmlns="{KT}"><item><id>a</id><note>mine</note></item></top>', target="candidate")
+    path = "/data/kit-test:top/item=z"
+    assert (await rest("PUT", path, {"kit-test:item": [{"id": "z", "note": "theirs"}]})).status_code == 201
+    assert (await rest("GET", path)).status_code == 200
+    await client.commit()
+    notes = {one["id"]: one.get("note") for one in lab.stores.running["kit-test:top"]["item"]}
+    assert (notes["a"], notes["z"]) == ("mine", "theirs")
+    assert (await rest("DELETE", path)).status_code == 204
+    assert not lab.stores.modified
+
+
 async def test_edits_by_both_protocols_are_all_kept(rest, client, lab, until):
     lab.backend.gate = asyncio.Event()
     lab.backend.entered.clear()
