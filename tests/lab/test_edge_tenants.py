@@ -14,7 +14,7 @@ import pytest
 
 from harness.lab import Lab
 from harness.wait import wait_for
-from tests.lab.edge import GATEWAY, HOST, INTERNET, SERVERS, TENANTS, Edge, Entry
+from tests.lab.edge import HOST, INTERNET, SERVERS, TENANTS, Edge, Entry
 
 pytestmark = pytest.mark.topology("edge")
 
@@ -87,24 +87,6 @@ def test_equal_packets_of_two_tenants_arrive_as_they_were_sent(lab: Lab, policy:
             OSPF: COUNT,
         }
         assert wire.count(f"udp and src host {FAR} and src port 500 and dst port 500") == COUNT, "answers came back"
-
-
-def test_what_passes_through_is_not_remembered(lab: Lab) -> None:
-    """A tenant without a way out has no connections here, however many it makes, also in fragments; but the gateway
-    knows whom it asked itself."""
-    edge = Edge(lab)
-    edge.static_hosts()
-    edge.configure(None)
-    edge.box.exec("conntrack", "-F")
-    with lab.capture("far-a:lan") as arrived:
-        assert edge.both(FAR) == ["far", "far"]
-        lab["host-a"].exec("ping", "-c", "1", "-W", "5", "-s", "4000", FAR)
-        lab["host-a"].exec("ping", "-c", "1", "-W", "5", "-s", "4000", GATEWAY)
-        edge.box.exec("ping", "-c", "1", "-W", "5", "-I", "a", HOST)
-    assert arrived.count(f"icmp and src host {HOST} and ip[6:2] & 0x3fff != 0") == 3, "fragments are left as they are"
-    held = edge.box.exec("conntrack", "-L").splitlines()
-    assert not [line for line in held if f"dst={FAR}" in line]
-    assert [line for line in held if f"dst={HOST}" in line and "icmp" in line]
 
 
 def test_what_leaves_by_the_routes_is_translated_and_answered(lab: Lab) -> None:

@@ -96,8 +96,10 @@ class TestEqualConnections:
         assert second["alive"] == ["globex"]
         # Nothing on the way had to make a difference between them that was none.
         assert first["sources"] == second["sources"] == [[HOST, calls.SOURCE_PORT]]
-        # They only pass through: no box remembers them, so none can mistake one for the other.
-        assert held == {"vmsr-1": [], GATEWAY: []}
+        for box, connections in held.items():
+            assert len(connections) == 2, f"{box}: {connections}"
+            assert len({(one.first, one.answers) for one in connections}) == 1, f"{box}: {connections}"
+            assert len({one.zone for one in connections} - {0}) == 2, f"{box}: {connections}"
 
 
 class TestTheCloudsTunnel:

@@ -170,11 +170,6 @@ class Config:
         """The tenant of that name."""
         return next(t for t in self.tenants if t.name == name)
 
-    def addresses(self, interface: str) -> list[str]:
-        """What the interface is called: its addresses, configured and granted, without their prefixes' lengths."""
-        granted = [grant.address for grant in self.granted if grant.interface == interface]
-        return [address.partition("/")[0] for address in (*self.interface(interface).addresses, *granted)]
-
     def members(self, tenant: str) -> tuple[Interface, ...]:
         """Interfaces in the VRF of a tenant."""
         return tuple(i for i in self.interfaces if i.tenant == tenant)

@@ -157,15 +157,6 @@ class TestDns:
         }
         assert resolver.attach(pop) is pop
 
-    def test_what_it_hears_and_says_is_tracked(self, served: Callable[..., Config]) -> None:
-        """Without a way out no connection of the tenant is known, but for its servers' and the gateway's."""
-        attached = resolver.attach(replace(served(dns={}), breakouts=()))
-        link = resolver.links(attached)["br-2"]
-        passing = next(rule for rule in ruleset(attached).text.splitlines() if "ip daddr !=" in rule)
-        assert link.far[0] in passing
-        assert "10.2.0.1" in passing
-        assert f'"{link.name}"' not in passing
-
     def test_it_asks_as_the_gateway_by_the_policy_too(self, served: Callable[..., Config]) -> None:
         config = served(dns={})
         here, elsewhere = Matches(source="10.2.0.0/24", protocol=17), Matches(source="10.9.0.0/24")

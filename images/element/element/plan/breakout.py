@@ -54,9 +54,15 @@ def imitations(config: Config) -> Iterator[str]:
 def _translated(config: Config) -> Iterator[str]:
     """The addresses that tenants have outside."""
     for breakout in config.breakouts:
-        yield from config.addresses(breakout.interface)
+        yield from _own(config, breakout.interface)
         if breakout.address:
             yield breakout.address
+
+
+def _own(config: Config, interface: str) -> list[str]:
+    """The addresses of an interface."""
+    granted = [grant.address for grant in config.granted if grant.interface == interface]
+    return [address.partition("/")[0] for address in (*config.interface(interface).addresses, *granted)]
 
 
 def marks(config: Config) -> Iterator[str]:
@@ -89,7 +95,7 @@ def _unanswerable(config: Config, breakout: Breakout) -> Iterator[str]:
 
 def _apart(config: Config, breakout: Breakout) -> bool:
     """Whether a tenant's address outside is not the box's own."""
-    return breakout.address is not None and breakout.address not in config.addresses(breakout.interface)
+    return breakout.address is not None and breakout.address not in _own(config, breakout.interface)
 
 
 def esp_is_own(config: Config) -> bool:

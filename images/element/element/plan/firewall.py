@@ -139,7 +139,6 @@ def _zones_of_arrivals(config: Config) -> Iterator[str]:
     if interfaces := sorted({flow.interface for flow in _flows_of_tenants(config)}):
         yield f"meta ipsec missing iifname {_names(interfaces)} jump {_UNPROVEN}"
     yield from breakout.imitations(config)
-    yield from _untracked_inside(config)
     yield from _zones(config, "iifname")
 
 
@@ -188,24 +187,6 @@ def _untracked_udp(config: Config, direction: str, own_port: str) -> Iterator[st
         yield f"udp {own_port} 4500 {direction} {_names(underlay)} notrack accept"
     if through := _through_ipsec(config, Kind.VXLAN):
         yield f"udp dport 4789 {direction} {_names(through)} notrack accept"
-
-
-def _untracked_inside(config: Config) -> Iterator[str]:
-    """What passes through a tenant only, inside and out of it again, where it has no way out: no rule asks for its
-    connection.
-
-    It saves what conntrack takes for each packet, and no tenant can fill the table for all. Tracked is what is for the
-    box itself, which has questions of its own, and what its LANs' servers hear and say.
-    """
-    ways_out = {breakout.tenant for breakout in config.breakouts}
-    passing = [tenant.name for tenant in config.tenants if tenant.name not in ways_out]
-    if members := [i for name in passing for i in config.members(name)]:
-        own = {ip_address(address) for i in members for address in (*config.addresses(i.name), *stations.far_ends(i))}
-        came = f"iifname {_names([*passing, *(i for i in members if not i.serves)])} meta pkttype host"
-        for family, version, known in (("ip", 4, ""), ("ip6", 6, "ip6 daddr & ffc0:: != fe80:: ")):
-            here = sorted(str(address) for address in own if address.version == version)
-            others = f"{family} daddr != {_set(here)}" if here else f"meta nfproto ipv{version}"
-            yield f"{came} {known}{others} notrack accept"
 
 
 def _through_ipsec(config: Config, kind: Kind) -> list[str]:

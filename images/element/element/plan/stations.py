@@ -34,10 +34,9 @@ def redirection(config: Config) -> Iterator[str]:
 def forward(config: Config) -> Iterator[str]:
     """A DNS server hears its LAN, as far as that asks the gateway, and answers; nobody else reaches it."""
     for near, served in _resolvers(config):
-        for address in far_ends(near):
+        for family, far in _far(near):
             # While the server is not there, the tenant's routes would take it elsewhere.
-            family = "ip6" if ":" in address else "ip"
-            yield f'{family} daddr {address} oifname != "{near.name}" counter name "forwarding-denied" drop'
+            yield f'{family} daddr {far} oifname != "{near.name}" counter name "forwarding-denied" drop'
         yield f'{_came(served)} oifname "{near.name}" ct status & dnat == dnat accept'
         yield f'{_came(near)} oifname "{served.name}" ct direction reply accept'
         yield f'oifname "{near.name}" ct direction original counter name "forwarding-denied" drop'
@@ -50,11 +49,6 @@ def translation(config: Config) -> Iterator[str]:
         for family, addresses in _families(served):
             far = _other(near.addresses[0 if family == "ip" else 1])
             yield f"{family} saddr {far} oifname {members} snat {family} to {addresses[0]}"
-
-
-def far_ends(near: Interface) -> list[str]:
-    """The addresses of the server at the other end, if there is one."""
-    return [_other(address) for address in near.addresses] if near.serves else []
 
 
 def _resolvers(config: Config) -> Iterator[tuple[Interface, Interface]]:
@@ -72,6 +66,10 @@ def _families(served: Interface) -> Iterator[tuple[str, list[str]]]:
         yield "ip", old
     if new := [a for a in addresses if ":" in a]:
         yield "ip6", new
+
+
+def _far(near: Interface) -> Iterator[tuple[str, str]]:
+    return (("ip6" if ":" in address else "ip", _other(address)) for address in near.addresses)
 
 
 def _other(near: str) -> str:
