@@ -28,8 +28,8 @@ def order(lab: Lab, console: Console, path: Path, *, only_plan: bool, following:
         OrderFileError, OrchestratorError: it is wrong, refused, or nobody answers.
     """
     from harness.orchestrator import ordering  # noqa: PLC0415 (other verbs do without, and start sooner)
-    from harness.orchestrator.client import Orchestrator  # noqa: PLC0415
-    from harness.orchestrator.orderfile import load_order  # noqa: PLC0415
+    from harness.orchestrator.client import Orchestrator  # noqa: PLC0415 (see above)
+    from harness.orchestrator.orderfile import load_order  # noqa: PLC0415 (see above)
 
     wanted = load_order(path)
     far = Orchestrator.of(lab)
@@ -49,7 +49,7 @@ def order(lab: Lab, console: Console, path: Path, *, only_plan: bool, following:
 def _follow(
     console: Console, far: Orchestrator, wanted: OrderFile, order_id: str, seconds: float, as_json: bool
 ) -> int:
-    from harness.orchestrator import ordering  # noqa: PLC0415
+    from harness.orchestrator import ordering  # noqa: PLC0415 (see `order`)
 
     try:
         ended = ordering.follow(
@@ -92,8 +92,8 @@ def show_plan(console: Console, plan: dict[str, Json], as_json: bool) -> None:
 
 def orchestrator_out(lab: Lab) -> OrchestratorOut:
     """Sites with the state that the orchestrator gives them, the portal, and who can log in."""
-    from harness.orchestrator import ordering, plug  # noqa: PLC0415
-    from harness.orchestrator.client import Orchestrator  # noqa: PLC0415
+    from harness.orchestrator import ordering, plug  # noqa: PLC0415 (see `order`)
+    from harness.orchestrator.client import Orchestrator  # noqa: PLC0415 (see above)
 
     far = Orchestrator.of(lab)
     sites: list[dict[str, Json]] = []

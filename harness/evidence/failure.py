@@ -102,9 +102,9 @@ def _configuration(lab: Lab, box: Node) -> str:
     would start with.
     """
     from lxml import etree  # noqa: PLC0415 (only failures pay for these)
-    from yangkit.errors import RpcError  # noqa: PLC0415
+    from yangkit.errors import RpcError  # noqa: PLC0415 (see above)
 
-    from harness.lab.netconf import session  # noqa: PLC0415
+    from harness.lab.netconf import session  # noqa: PLC0415 (see above)
 
     async def ask() -> str:
         async with await session(lab, box.name, seconds=5) as client:

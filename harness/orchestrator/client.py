@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from harness.orchestrator.errors import Fault, OrchestratorError, RefusedError, UnavailableError, faults
+from harness.orchestrator.events import EventLines
 from harness.orchestrator.web import Answer, Web
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ class Orchestrator:
         with self._web.lines(service, PORTS[service], path, headers, seconds) as (answer, lines):
             if self._judged(service, answer).status == 404:
                 raise RefusedError(service, 404, (Fault(f"there is nothing at {path}"),))
-            yield _events(lines)
+            reader = EventLines()
+            yield (event for line in lines if (event := reader.heard(line)) is not None)
 
     def _judged(self, service: str, answer: Answer) -> Answer:
         if answer.status in _BUSY:
@@ -117,16 +119,3 @@ class Orchestrator:
         }
         body = b"grant_type=client_credentials"
         return self._web.ask("identity", PORTS["identity"], "POST", "/oauth2/token", headers, body)
-
-
-def _events(lines: Iterator[str]) -> Iterator[tuple[str, Json]]:
-    kind, data = "message", ""
-    for line in lines:
-        name, _, value = line.partition(":")
-        if name == "event":
-            kind = value.strip()
-        elif name == "data":
-            data += value.removeprefix(" ")
-        elif not line and data:
-            yield kind, json.loads(data)
-            kind, data = "message", ""

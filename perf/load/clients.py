@@ -13,7 +13,7 @@ import json
 import re
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ import httpx
 from yangkit.client import NetconfClient, connect_ssh
 
 from harness.lab.netconf import NETCONF_SSH
+from harness.orchestrator.events import EventLines
 from harness.orchestrator.ordering import ENDED, ORDERING
 from perf.load.target import PROGRAM, TENANT, Target
 
@@ -136,7 +137,9 @@ class Orders:
                     if answer.status_code != 200:
                         await answer.aread()
                         _good(answer)
-                    async for kind, content in _events(answer):
+                    reader = EventLines()
+                    async for line in answer.aiter_lines():
+                        kind, content = reader.heard(line) or ("", {})
                         if kind == "state" and content["state"] in ENDED:
                             return await self.read(order)
             await asyncio.sleep(_AGAIN)
@@ -148,19 +151,6 @@ class Orders:
             found += page
             if len(page) < 100:
                 return found
-
-
-async def _events(answer: httpx.Response) -> AsyncIterator[tuple[str, Json]]:
-    kind, data = "message", ""
-    async for line in answer.aiter_lines():
-        name, _, value = line.partition(":")
-        if name == "event":
-            kind = value.strip()
-        elif name == "data":
-            data += value.removeprefix(" ")
-        elif not line and data:
-            yield kind, json.loads(data)
-            kind, data = "message", ""
 
 
 class Restconf:
