@@ -18,6 +18,7 @@ BY_PROTOCOL = (
     'meta l4proto gre {} {{ "ipsec-1" }} notrack accept',
 )
 BY_PORT = ('udp {1} 4500 {0} {{ "wan" }} notrack accept', 'udp dport 4789 {0} {{ "ipsec-2" }} notrack accept')
+PASSING = ("accept", "goto passed")
 IN_CLEAR = 'iifname != { "ipsec-1", "ipsec-2" }'
 OWN_PORT = {"iifname": "dport", "oifname": "sport"}
 
@@ -61,7 +62,7 @@ def test_without_configuration_only_netconf_on_the_management_network_gets_in() 
     assert all(rule.startswith(('iifname "lo"', 'iifname "eth0"')) for rule in accepting)
     assert accepting
     assert "{  }" not in ruleset(Config()).text, "nft knows no empty set"
-    assert not [rule for rule in chain(Config(), "forwarding") if rule.endswith("accept")]
+    assert not [rule for rule in chain(Config(), "forwarding") if rule.endswith(PASSING)]
 
 
 def test_a_vni_is_bound_to_its_sites_tunnel(pop: Config) -> None:
@@ -92,9 +93,9 @@ def test_netconf_is_offered_on_the_management_network_only(pop: Config) -> None:
 def test_a_tenant_reaches_its_own_and_the_internet_only(pop: Config) -> None:
     forwarding = chain(pop, "forwarding")
     assert 'iifname vmap { "acme" : jump from-1 }' in forwarding
-    [answers] = [rule for rule in forwarding if rule.endswith("accept")]
+    [answers] = [rule for rule in forwarding if rule.endswith(PASSING)]
     ways = '{ "wan" . "gre-1" . 1, "wan" . "br-2" . 1 }'
-    assert answers == f"iifname . oifname . meta mark {ways} ct state established,related ct direction reply accept"
+    assert answers == f"iifname . oifname . meta mark {ways} ct state established,related ct direction reply goto passed"
 
 
 def test_tenants_have_zones_of_their_own(pop: Config) -> None:
@@ -164,7 +165,7 @@ def test_nothing_of_the_overlay_leaves_in_clear(pop: Config) -> None:
     assert leaving_in_clear(pop) == expected, "of what the box sends"
     forwarding = chain(pop, "forwarding")
     assert [rule for rule in forwarding if "overlay-leak" in rule] == expected, "of what it forwards"
-    accepting = next(n for n, rule in enumerate(forwarding) if rule.endswith("accept") or "jump" in rule)
+    accepting = next(n for n, rule in enumerate(forwarding) if rule.endswith(PASSING) or "jump" in rule)
     assert max(forwarding.index(rule) for rule in expected) < accepting
 
 
@@ -185,14 +186,14 @@ def _between(config: Config) -> list[str]:
 
 def test_interfaces_of_one_segment_forward_to_each_other(changed: Callable[[Callable[[Tree], None]], Config]) -> None:
     together = changed(_segmented(gre_1=["vpn-1"], br_2=["vpn-1"]))
-    assert _between(together) == ['meta sdifname { "gre-1", "br-2" } oifname { "gre-1", "br-2" } accept']
+    assert _between(together) == ['meta sdifname { "gre-1", "br-2" } oifname { "gre-1", "br-2" } goto passed']
 
 
 def test_interfaces_of_two_segments_do_not(changed: Callable[[Callable[[Tree], None]], Config]) -> None:
     apart = changed(_segmented(gre_1=["vpn-1"], br_2=["vpn-2"]))
     assert _between(apart) == [
-        'meta sdifname { "gre-1" } oifname { "gre-1" } accept',
-        'meta sdifname { "br-2" } oifname { "br-2" } accept',
+        'meta sdifname { "gre-1" } oifname { "gre-1" } goto passed',
+        'meta sdifname { "br-2" } oifname { "br-2" } goto passed',
     ]
 
 
@@ -208,7 +209,7 @@ def test_only_internal_interfaces_reach_the_internet(changed: Callable[[Callable
     rules = [rule for name in ("from-1", "forwarding") for rule in chain(changed(only_gre), name) if '"wan"' in rule]
     out = 'meta sdifname { "gre-1" } oifname "wan"'
     assert rules[:4] == [
-        f"{out} ct mark & 0xfff == 1 accept",
+        f"{out} ct mark & 0xfff == 1 goto passed",
         f'{out} meta l4proto esp counter name "breakout-unanswerable" drop',
         f"{out} ct status & confirmed == 0 ct mark set ct mark | 1 accept",
         f'{out} counter name "breakout-untranslated" drop',

@@ -23,6 +23,7 @@ from element.plan.difference import Action, ConflictError, Operation, difference
 from element.plan.resources import (
     Address,
     Credential,
+    FlowTable,
     Ike,
     Key,
     Link,
@@ -120,6 +121,7 @@ class _Machine:
             Rule: routes.create_rule,
             LocalRule: routes.move_local_rule,
             Ruleset: nft.load,
+            FlowTable: lambda flows: nft.set_devices(flows.devices),
             Setting: _set,
             Credential: charon.load_credential,
             SharedKey: charon.load_shared,
@@ -132,6 +134,7 @@ class _Machine:
             StationEntry: links.remove_station,
             Route: routes.delete,
             Rule: routes.delete_rule,
+            FlowTable: lambda _: nft.set_devices(()),
             Credential: charon.unload_credential,
             SharedKey: charon.unload_shared,
             Ike: charon.unload,
@@ -149,6 +152,8 @@ class _Machine:
                     (now if self._ipsec else waiting).append(present)
             elif not self._ipsec and isinstance(resource, _PEERS):
                 waiting.append(resource)
+            elif isinstance(resource, FlowTable) and not nft.has_flow_tables():
+                continue
             elif isinstance(resource, Route) and resource.tracked:
                 if resource.tracked in established:
                     now.append(replace(resource, tracked=None))

@@ -13,6 +13,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 from element.model import Config, Interface, Tenant
 from element.nat import Breakout, Matches, Policy
+from element.plan import fastpath
 
 TENANT = 0xFFF
 """The bits of a mark that are a tenant's number (elasticlab-tenant: 1 to 4095)."""
@@ -81,7 +82,9 @@ def leaving(config: Config, tenant: Tenant) -> Iterator[str]:
     for breakout in _open(config):
         if breakout.tenant == tenant.name:
             out = f'meta sdifname {_inside(config, breakout)} oifname "{breakout.interface}"'
-            yield f"{out} ct mark & {TENANT:#x} == {tenant.id} accept"
+            for inside, verdict in fastpath.by_verdict(_insiders(config, breakout)):
+                translated = f"ct mark & {TENANT:#x} == {tenant.id}"
+                yield f'meta sdifname {_names(inside)} oifname "{breakout.interface}" {translated} {verdict}'
             yield from (f"{out} {like} {_drop('breakout-unanswerable')}" for like in _unanswerable(config, breakout))
             yield f"{out} {_FIRST} ct mark set ct mark | {tenant.id} accept"
             yield f"{out} {_drop('breakout-untranslated')}"
@@ -105,14 +108,23 @@ def esp_is_own(config: Config) -> bool:
 
 def replies(config: Config) -> Iterator[str]:
     """In only what answers, and only to the tenant whose connection it is."""
-    ways = [
-        f'"{breakout.interface}" . "{inside.name}" . {config.tenant(breakout.tenant).id}'
-        for breakout in _open(config)
-        for inside in _insiders(config, breakout)
-    ]
-    if ways:
+    ways: dict[str, list[str]] = {}
+    for breakout in _open(config):
+        number = config.tenant(breakout.tenant).id
+        for inside, verdict in fastpath.by_verdict(_insiders(config, breakout)):
+            ways.setdefault(verdict, []).extend(f'"{breakout.interface}" . "{i.name}" . {number}' for i in inside)
+    for verdict, known in ways.items():
         answers = "ct state established,related ct direction reply"
-        yield f"iifname . oifname . meta mark {{ {', '.join(ways)} }} {answers} accept"
+        yield f"iifname . oifname . meta mark {{ {', '.join(known)} }} {answers} {verdict}"
+
+
+def fast_interfaces(config: Config) -> set[str]:
+    """Where the fast path of what leaves begins: inside, and outside for what answers."""
+    found = set()
+    for breakout in _open(config):
+        if fast := [i.name for i in _insiders(config, breakout) if fastpath.is_fast(i)]:
+            found |= {breakout.interface, *fast}
+    return found
 
 
 def _open(config: Config) -> Iterator[Breakout]:
@@ -146,8 +158,11 @@ def _insiders(config: Config, breakout: Breakout) -> list[Interface]:
 
 
 def _inside(config: Config, breakout: Breakout) -> str:
-    names = [f'"{i.name}"' for i in _insiders(config, breakout)]
-    return "{ " + ", ".join(names) + " }" if names else ""
+    return _names(_insiders(config, breakout))
+
+
+def _names(interfaces: list[Interface]) -> str:
+    return "{ " + ", ".join(f'"{i.name}"' for i in interfaces) + " }" if interfaces else ""
 
 
 def _chain(config: Config, breakout: Breakout) -> str:

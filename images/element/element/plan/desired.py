@@ -95,7 +95,9 @@ def desired(config: Config) -> Table:
 
 
 def _resources(config: Config) -> Iterator[Resource]:
-    yield firewall.ruleset(config)
+    rules = firewall.ruleset(config)
+    yield rules
+    yield from firewall.flow_table(config, rules)
     forwards6 = {FORWARDING6: "1"} if any(i.forwarding6 for i in config.interfaces) else {}
     yield from (Setting(name, value) for name, value in (SETTINGS | forwards6).items())
     yield from (LocalRule(family, (LOCAL_PRIORITY,)) for family in (4, 6))

@@ -14,6 +14,7 @@ from element.plan.resources import (
     LINK_GROUP,
     Address,
     Credential,
+    FlowTable,
     Ike,
     Key,
     Link,
@@ -41,6 +42,7 @@ _RANK: dict[type[Resource], int] = {
     Address: 22,
     Rule: 23,
     Route: 24,
+    FlowTable: 25,
     Credential: 30,
     SharedKey: 30,
     Ike: 31,
@@ -115,11 +117,15 @@ def _available(wanted: Resources, actual: Resources) -> tuple[dict[Key, Resource
         if not waiting:
             break
         missing |= waiting
-    deferred = tuple(
-        r for r in wanted.values() if (isinstance(r, Link) and r.name in missing) or missing.intersection(r.needs)
-    )
-    keys = {r.key for r in deferred}
-    return {key: r for key, r in wanted.items() if key not in keys}, deferred
+    found: dict[Key, Resource] = {}
+    deferred = []
+    for key, resource in wanted.items():
+        left = None if isinstance(resource, Link) and resource.name in missing else resource.without(missing)
+        if left is not None:
+            found[key] = left
+        if left is not resource:
+            deferred.append(resource)
+    return found, tuple(deferred)
 
 
 def _replaced(wanted: Resources, actual: Resources) -> set[str]:

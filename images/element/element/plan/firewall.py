@@ -15,8 +15,8 @@ from ipaddress import ip_address, ip_network
 
 from element.connections import Flow
 from element.model import BridgePort, Config, Interface, Kind, Tenant
-from element.plan import breakout, firewall6, firewall_line, stations, uplinks
-from element.plan.resources import MANAGEMENT, Ruleset
+from element.plan import breakout, fastpath, firewall6, firewall_line, stations, uplinks
+from element.plan.resources import MANAGEMENT, FlowTable, Ruleset
 
 TABLE = "elastic"
 NETCONF_PORTS = (830, 6513)
@@ -55,6 +55,7 @@ def ruleset(config: Config) -> Ruleset:
         [
             f"table inet {TABLE} {{",
             *(f"  counter {name} {{ }}" for name in COUNTERS),
+            fastpath.declaration(),
             *_chain("arriving", "prerouting priority -450; policy accept", _arriving(config)),
             *_chain("sending", "output priority raw; policy accept", _sending(config)),
             *(line for name, rules in _shared(config) for line in _called(name, rules)),
@@ -73,6 +74,14 @@ def ruleset(config: Config) -> Ruleset:
         ]
     )
     return Ruleset(revision=hashlib.sha256(text.encode()).hexdigest()[:16], text=text)
+
+
+def flow_table(config: Config, rules: Ruleset) -> Iterator[FlowTable]:
+    """The devices of the fast path: the interfaces that its packets come in by."""
+    segments = (inside for tenant in config.tenants for inside in _segments_inside(config, tenant))
+    found = {i.name for inside in segments for i in inside if fastpath.is_fast(i)} | breakout.fast_interfaces(config)
+    if found:
+        yield FlowTable(tuple(sorted(found)), rules.revision)
 
 
 def _chain(name: str, hook: str, rules: Iterable[str], kind: str = "filter") -> list[str]:
@@ -103,6 +112,7 @@ def _shared(config: Config) -> Iterator[tuple[str, list[str]]]:
     """Chains that others jump to, but for those of each tenant."""
     yield _FRAGMENTS, [*_clear(config), f"goto {_ZONES}"]
     yield _ZONES, [*_zones_of_arrivals(config)]
+    yield fastpath.PASSED, fastpath.passed()
     yield from _unproven(config)
     yield from breakout.chains(config)
 
@@ -351,10 +361,19 @@ def _from_tenant(config: Config, tenant: Tenant) -> Iterator[str]:
         remote = sorted({p for flow in _flows(config, tenant.name) for p in flow.remote})
         for family, _, prefixes in _by_family(p for p in remote if not p.endswith("/0")):
             yield f"{family} daddr {_set(prefixes)} oifname {_names(underlay)} {_drop('overlay-leak')}"
-    for members in config.segments(tenant.name).values():
-        if inside := [i for i in members if i.forwarding or i.forwarding6]:
+    for inside in _segments_inside(config, tenant):
+        if fast := [i for i in inside if fastpath.is_fast(i)]:
+            yield f"meta sdifname {_names(fast)} oifname {_names(fast)} goto {fastpath.PASSED}"
+        if len(fast) < len(inside):
             yield f"meta sdifname {_names(inside)} oifname {_names(inside)} accept"
     yield from breakout.leaving(config, tenant)
+
+
+def _segments_inside(config: Config, tenant: Tenant) -> Iterator[list[Interface]]:
+    """The interfaces of each segment that packets are forwarded between."""
+    for members in config.segments(tenant.name).values():
+        if inside := [i for i in members if i.forwarding or i.forwarding6]:
+            yield inside
 
 
 def _translation(config: Config) -> Iterator[str]:

@@ -8,8 +8,8 @@ A value of ``None`` in a wanted resource means: whatever it is.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Self
 
 ROUTE_PROTOCOL = 77
 """rtm_protocol of every route and rule that is ours (rtnetlink(7): above 4 is free for daemons)."""
@@ -47,6 +47,10 @@ class Resource:
     def path(self) -> str | None:
         """Where in the configuration it comes from (RFC 7951, section 6.11), as far as can be told."""
         return None
+
+    def without(self, links: set[str]) -> Self | None:
+        """What of it can be without these links; None: nothing."""
+        return None if links.intersection(self.needs) else self
 
     def differs(self, actual: Resource) -> frozenset[str]:
         """Names of the values in which the actual resource is not as wanted."""
@@ -255,6 +259,26 @@ class Ruleset(Resource):
     def differs(self, actual: Resource) -> frozenset[str]:
         same = isinstance(actual, Ruleset) and actual.revision == self.revision
         return frozenset() if same else frozenset({"revision"})
+
+
+@dataclass(frozen=True, slots=True)
+class FlowTable(Resource):
+    """The devices, sorted, by which packets come to the fast path of a ruleset of this revision."""
+
+    devices: tuple[str, ...]
+    revision: str
+
+    @property
+    def key(self) -> Key:
+        return ("flow-table",)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return self.devices
+
+    def without(self, links: set[str]) -> Self | None:
+        left = tuple(d for d in self.devices if d not in links)
+        return replace(self, devices=left) if left else None
 
 
 @dataclass(frozen=True, slots=True)

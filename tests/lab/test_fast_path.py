@@ -1,0 +1,97 @@
+"""The fast path of a box: connections that pass for long are forwarded by a flow table, as long as the rules let them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from harness.lab import Lab
+from harness.wait import wait_for
+from tests.lab.edge import SERVERS, WAN, Edge
+
+pytestmark = pytest.mark.topology("edge")
+
+FIRST, _ = SERVERS
+PORT, OWN_PORT = 7100, 7101
+SERVER = f"""
+import pathlib, socket
+own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+own.bind(("{FIRST}", {PORT}))
+pathlib.Path("/run/fast/listening").touch()
+while True:
+    own.sendto(*own.recvfrom(2048))
+"""
+CLIENT = f"""
+import socket, time
+own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+own.bind(("", {OWN_PORT}))
+own.setblocking(False)
+with open("/run/fast/answered", "w", buffering=1) as answered:
+    while True:
+        own.sendto(b"x", ("{FIRST}", {PORT}))
+        time.sleep(0.02)
+        try:
+            answered.write(own.recv(1).decode() + "\\n")
+        except BlockingIOError:
+            pass
+"""
+
+
+@pytest.fixture
+def edge(lab: Lab) -> Edge:
+    found = Edge(lab)
+    found.static_hosts()
+    return found
+
+
+@pytest.fixture
+def talking(edge: Edge) -> Iterator[Edge]:
+    """Host a has a connection through the box's own way out, and says something every 20 ms."""
+    edge.configure([{}])
+    programs = {"internet": SERVER, "host-a": CLIENT}
+    try:
+        for name, program in programs.items():
+            node = edge.lab[name]
+            node.sh("rm -rf /run/fast; mkdir /run/fast")
+            node.exec("tee", "/run/fast/program.py", stdin=program)
+            begin = "setsid python3 /run/fast/program.py </dev/null >/dev/null 2>&1 & echo $! > /run/fast/pid"
+            node.sh(begin)
+            if name == "internet":
+                edge.lab.wait_until(name, "file:/run/fast/listening", 10)
+        wait_for("ten answers", lambda: answers(edge) >= 10, 10)
+        yield edge
+    finally:
+        for name in programs:
+            edge.lab[name].run("sh", "-c", "kill -- -$(cat /run/fast/pid)")
+
+
+def answers(edge: Edge) -> int:
+    return edge.lab["host-a"].sh("cat /run/fast/answered 2>/dev/null || true").count("x")
+
+
+def tracked(edge: Edge) -> str:
+    """What conntrack has of the connection."""
+    return edge.box.sh(f"conntrack -L -p udp --dport {PORT} 2>/dev/null || true")
+
+
+def test_what_passes_for_long_takes_it_whatever_new_rules_let_it_pass(talking: Edge) -> None:
+    assert "[OFFLOAD]" in tracked(talking)
+    with talking.lab.capture("internet:lan") as outside:
+        talking.configure([{"destination-prefix": f"{FIRST}/32"}])
+        before = answers(talking)
+        wait_for("more answers", lambda: answers(talking) > before + 10, 10)
+    assert "[OFFLOAD]" in tracked(talking)
+    assert outside.count(f"udp src port {OWN_PORT}") > 0
+    assert outside.count(f"udp src port {OWN_PORT} and not src host {WAN}") == 0
+
+
+def test_new_rules_end_what_they_do_not_let_pass(talking: Edge) -> None:
+    assert "[OFFLOAD]" in tracked(talking)
+    talking.configure(None)
+    before = answers(talking)
+    with talking.lab.capture("internet:lan") as outside, talking.lab.capture("host-a:lan") as inside:
+        sent = f"udp src port {OWN_PORT}"
+        wait_for("the host to say it again", lambda: inside.count(sent) > 10, 10)
+    assert outside.count(sent) == 0
+    assert answers(talking) == before
