@@ -171,6 +171,14 @@ def test_everything_leaves_here_and_nothing_enters_the_tunnel(lab: Lab, acme: Sh
             assert went(lab, question) == LOCAL
 
 
+def test_a_site_does_not_go_on_where_one_before_it_ended(lab: Lab, acme: Shop) -> None:
+    """The box knows the same five-tuple still, of a tenant with the same number: it has left with the tenant."""
+    with acme.bought("acme", with_local_internet(acme, "local")):
+        assert went(lab, Datagram()) == LOCAL
+    with acme.bought("acme", with_local_internet(acme, "pop")):
+        assert went(lab, Datagram()) == TUNNEL
+
+
 @pytest.mark.parametrize("split", SPLITS)
 def test_what_a_rule_says_leaves_here_and_the_rest_stays_in_the_tunnel(lab: Lab, acme: Shop, split: str) -> None:
     rule, here, there = SPLITS[split]

@@ -32,6 +32,9 @@ class Kind(StrEnum):
     VXLAN = "elasticlab-vxlan:vxlan"
 
 
+_TABLES = 1000
+
+
 @dataclass(frozen=True, slots=True)
 class Tenant:
     """A tenant; its number is conntrack zone and packet mark, and tells the routing table."""
@@ -42,7 +45,12 @@ class Tenant:
     @property
     def table(self) -> int:
         """Routing table of the tenant's VRF."""
-        return 1000 + self.id
+        return _TABLES + self.id
+
+
+def tenant_of(table: int) -> int:
+    """The number of the tenant with this routing table."""
+    return table - _TABLES
 
 
 @dataclass(frozen=True, slots=True)

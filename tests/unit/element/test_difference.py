@@ -9,7 +9,7 @@ import pytest
 from element.model import Config, read
 from element.plan.desired import desired
 from element.plan.difference import Action, ConflictError, Operation, difference
-from element.plan.resources import Address, Link, Resource, Route, Ruleset, Table, table
+from element.plan.resources import Address, FlowTable, Link, Resource, Route, Ruleset, Table, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -119,6 +119,30 @@ def test_what_is_not_plugged_in_yet_waits_with_all_that_needs_it(pop: Config) ->
     assert ("address", "wan") in waiting
     assert all("wan" not in (step.resource.key, *step.resource.needs) for step in plan.operations)
     assert any(step.resource.key == ("link", "ipsec-1") for step in plan.operations)
+
+
+def test_the_fast_path_begins_where_it_can_already(pop: Config) -> None:
+    wanted = desired(pop)
+    whole = wanted[("flow-table",)]
+    assert isinstance(whole, FlowTable)
+    assert whole.devices == ("br-2", "gre-1", "wan")
+    plan = difference(wanted, table((PORTS[1],)))
+    [table_now] = [step.resource for step in plan.operations if isinstance(step.resource, FlowTable)]
+    assert table_now == replace(whole, devices=("br-2", "gre-1"))
+    assert whole in plan.deferred
+    assert whole.without(set(whole.devices)) is None, "nothing would ever be as wanted"
+
+
+def test_the_fast_path_goes_with_its_rules(pop: Config) -> None:
+    wanted = desired(pop)
+    actual = converged(wanted, machine())
+    actual[("ruleset",)] = Ruleset("older")
+    actual[("flow-table",)] = replace(wanted[("flow-table",)], revision="older")  # type: ignore[type-var]
+    found = steps(wanted, actual)
+    assert [(step.action, type(step.resource)) for step in found] == [
+        (Action.CHANGE, Ruleset),
+        (Action.CHANGE, FlowTable),
+    ]
 
 
 def test_a_changed_tunnel_takes_its_addresses_and_routes_along(pop: Config) -> None:

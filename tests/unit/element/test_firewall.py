@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from element.model import Config, read
+from element.plan import fastpath
 from element.plan.firewall import BRIDGE_COUNTERS, COUNTERS, ruleset
 
 Tree = dict[str, Any]
@@ -95,7 +96,9 @@ def test_a_tenant_reaches_its_own_and_the_internet_only(pop: Config) -> None:
     assert 'iifname vmap { "acme" : jump from-1 }' in forwarding
     [answers] = [rule for rule in forwarding if rule.endswith(PASSING)]
     ways = '{ "wan" . "gre-1" . 1, "wan" . "br-2" . 1 }'
-    assert answers == f"iifname . oifname . meta mark {ways} ct state established,related ct direction reply goto passed"
+    assert (
+        answers == f"iifname . oifname . meta mark {ways} ct state established,related ct direction reply goto passed"
+    )
 
 
 def test_tenants_have_zones_of_their_own(pop: Config) -> None:
@@ -224,3 +227,19 @@ def test_answers_come_in_only_from_whom_the_box_calls(pop: Config) -> None:
     [rule] = set(chain(called, "input")) - set(chain(pop, "input"))
     contacts = "{ 203.0.113.6 . 4335, 203.0.113.6 . 8572 }"
     assert rule == f'iifname {{ "wan" }} ip saddr . tcp sport {contacts} ct state established accept'
+
+
+def test_the_fast_path_is_offered_by_one_chain_that_lets_pass(pop: Config) -> None:
+    assert chain(pop, "passed") == ["ct status & assured == assured flow add @fastpath", "accept"]
+    assert sum("flow" in line for line in ruleset(pop).text.splitlines() if "counter" not in line) == 2
+
+
+def test_a_kernel_without_flow_tables_gets_the_same_rules_otherwise(pop: Config) -> None:
+    text = ruleset(pop).text
+    left = fastpath.without(text)
+    assert [line for line in text.splitlines() if line not in left.splitlines()] == [
+        "  flowtable fastpath { hook ingress priority filter; }",
+        "    ct status & assured == assured flow add @fastpath",
+    ]
+    assert "flow add" not in left
+    assert "flowtable" not in left

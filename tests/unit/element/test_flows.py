@@ -15,9 +15,11 @@ from element.model import Config, read
 from element.plan.desired import LAST_METRIC, METRIC6, desired
 from element.plan.difference import Action, difference
 from element.plan.firewall import ruleset
-from element.plan.resources import Credential, Ike, Route, SharedKey, Table
+from element.plan.resources import Credential, FlowTable, Ike, Route, SharedKey, Table
 from element.state import _connection
 from element.unsupported import InvalidError, UnsupportedError
+
+from tests.unit.element.test_firewall import chain
 
 Tree = dict[str, Any]
 Edit = Callable[[Callable[[Tree], None]], Config]
@@ -85,6 +87,17 @@ class TestFlows:
             (TENANT_TABLE, METRIC6 + 1, "unicast"),
             (TENANT_TABLE, LAST_METRIC, "blackhole"),
         ]
+
+    def test_it_does_not_take_the_fast_path(self, changed: Edit) -> None:
+        config = changed(gateway)
+        wanted = desired(config)[("flow-table",)]
+        assert isinstance(wanted, FlowTable)
+        assert wanted.devices == ("br-2", "wan")
+        fast = [rule for rule in chain(config, "from-1") if rule.endswith("goto passed")]
+        assert fast
+        assert not [rule for rule in fast if "ipsec-1" in rule]
+        assert [rule for rule in chain(config, "from-1") if "ipsec-1" in rule and rule.endswith("accept")]
+        assert [rule for rule in chain(config, "forwarding") if '"ipsec-1" . 1' in rule and rule.endswith("accept")]
 
     def test_a_child_has_all_prefixes_of_its_flow(self, changed: Edit) -> None:
         children = message(desired(changed(gateway)))["children"]

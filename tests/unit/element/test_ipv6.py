@@ -15,7 +15,7 @@ from element.plan.firewall6 import link_local
 from element.plan.resources import Address, Link, Route, Rule, Setting, table
 from element.unsupported import UnsupportedError
 
-from tests.unit.element.test_firewall import chain
+from tests.unit.element.test_firewall import PASSING, chain
 
 Tree = dict[str, Any]
 Edit = Callable[[Callable[[Tree], None]], Config]
@@ -168,7 +168,9 @@ class TestFilter:
             f'meta nfproto ipv6 meta sdifname != {names} iifname != {names} counter name "forwarding-denied" drop',
         ]
         everything = chain(changed(dual), "forwarding")
-        assert everything.index(rules[1]) < min(n for n, r in enumerate(everything) if r.endswith(PASSING) or "jump" in r)
+        assert everything.index(rules[1]) < min(
+            n for n, r in enumerate(everything) if r.endswith(PASSING) or "jump" in r
+        )
 
     def test_neighbour_discovery_is_let_in_from_neighbours_only(self, changed: Edit) -> None:
         rules = [r for r in chain(changed(dual), "input") if "nd-neighbor-solicit" in r and "eth0" not in r]

@@ -12,12 +12,13 @@ from typing import Any
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from element.apply import nft
+from element.apply import conntrack, nft
 from element.apply.daemon import CharonError, CharonGoneError
 from element.apply.ipsec import Charon
 from element.apply.libnftables import NftError
 from element.apply.link import Links
 from element.apply.route import Routes
+from element.model import tenant_of
 from element.plan.desired import SETTINGS
 from element.plan.difference import Action, ConflictError, Operation, difference
 from element.plan.resources import (
@@ -113,7 +114,7 @@ class _Machine:
         self._ipsec = True
         links, routes = self._links, self._routes
         self._create: dict[type[Resource], Callable[[Any], None]] = {
-            Link: links.create,
+            Link: self._create_link,
             Address: links.add_address,
             Vlan: links.add_vlan,
             StationEntry: links.add_station,
@@ -139,6 +140,12 @@ class _Machine:
             SharedKey: charon.unload_shared,
             Ike: charon.unload,
         }
+
+    def _create_link(self, link: Link) -> None:
+        if link.kind == "vrf" and link.table is not None:
+            # Before, not after: once it is there, nobody would know whether that was done.
+            conntrack.forget(tenant_of(link.table))
+        self._links.create(link)
 
     def split(self, wanted: Table) -> tuple[Table, tuple[Resource, ...]]:
         """What can be had now, and what waits for charon or a tunnel; credentials as their files are now."""

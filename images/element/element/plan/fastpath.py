@@ -3,7 +3,8 @@
 What nft(8) calls a flowtable looks a packet up where it comes in, by its interface, addresses and ports: one look-up
 instead of the way through VRF, conntrack and filter. It takes TCP and UDP, nothing with options, no fragments, and
 nothing whose route has changed since. A connection gets in when the filter lets one of its packets pass by a rule that
-says so, and new rules begin with an empty table: so whatever they refuse is refused.
+says so, and new rules begin with an empty table: so whatever they refuse is refused. It must be one that both ends
+have taken up, UDP for 2 s (conntrack's ASSURED): a question and its answer are not worth an entry.
 
 IPsec interfaces of a tenant's own are left out: what comes by them is held against a policy (RFC 4301, section 5.2),
 which the table would not do.
@@ -42,7 +43,7 @@ def declaration() -> str:
 
 def passed() -> list[str]:
     """The rules of `PASSED`. What the table does not take (ICMP, a connection's first packet) breaks the first off."""
-    return [f"flow add @{NAME}", "accept"]
+    return [f"ct status & assured == assured flow add @{NAME}", "accept"]
 
 
 def without(text: str) -> str:
