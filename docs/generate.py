@@ -1,4 +1,5 @@
-"""Makes the pages of docs/reference that come from the code: the command line, what it prints as JSON, the YANG trees.
+"""Makes the pages of docs/reference that come from the code: the command line, what it prints as JSON, the YANG trees;
+and the README's figures, from the results in perf/results.
 
     .venv/bin/python docs/generate.py             # writes the pages
     .venv/bin/python docs/generate.py --check     # exit status 1 when one of them is stale
@@ -20,9 +21,13 @@ import click
 
 from harness.cli import output
 from harness.cli.commands import labctl
+from perf import figures, record
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 REFERENCE = REPOSITORY / "docs" / "reference"
+README = REPOSITORY / "README.md"
+FIGURES_BEGIN = "<!-- Made by docs/generate.py from perf/results; do not edit. -->"
+FIGURES_END = "<!-- End of what is made. -->"
 MODELS = REPOSITORY / "models" / "yang"
 WIDTH = 100
 MARK = "<!-- Made by docs/generate.py; do not edit. -->"
@@ -184,7 +189,22 @@ def _type_name(kind: object) -> str:
     return _JSON_NAMES[typing.get_origin(kind) or kind]
 
 
-PAGES: dict[str, Callable[[], str]] = {"json.md": json_page, "labctl.md": command_page, "yang.md": yang_page}
+def readme_page() -> str:
+    """The README as it is, with the figures of the newest results between the marks."""
+    text = README.read_text(encoding="utf-8")
+    head, begin, rest = text.partition(FIGURES_BEGIN)
+    _, end, tail = rest.partition(FIGURES_END)
+    if not begin or not end:
+        raise ValueError(f"{README} has no place for figures: write {FIGURES_BEGIN} and {FIGURES_END} into it")
+    return f"{head}{begin}\n\n{figures.table(record.read_all())}\n{end}{tail}"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "json.md": json_page,
+    "labctl.md": command_page,
+    "yang.md": yang_page,
+    "../../README.md": readme_page,
+}
 
 
 def stale(name: str) -> str:
@@ -199,7 +219,7 @@ def stale(name: str) -> str:
 def main(arguments: list[str]) -> int:
     if arguments == ["--check"]:
         differences = [difference for name in PAGES if (difference := stale(name))]
-        print("\n".join(differences) or "docs/reference is up to date")
+        print("\n".join(differences) or "docs/reference and the README's figures are up to date")
         return 1 if differences else 0
     if arguments:
         print(__doc__, file=sys.stderr)

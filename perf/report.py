@@ -40,6 +40,7 @@ def _section(runs: Sequence[Result]) -> str:
     rows = [_row(one) for one in newest.comparisons] + [_promise(*one) for one in newest.promises.items()]
     head = "".join(f"<th>{_text(name)}</th>" for name in HEAD)
     drawn = "".join(_rounds(one) + _over_time(one["name"], runs) for one in newest.comparisons)
+    drawn += "".join(_series(one) for one in newest.content.get("series", []))
     return (
         f'<section id="{newest.module}"><h2>{_text(newest.content["benchmark"])}</h2>\n'
         f"<pre>{_text(newest.command)}</pre>\n<p>{_told(newest)}</p>\n"
@@ -126,6 +127,17 @@ def _rounds(one: Json) -> str:
         lines.append(("peer", one["peer"]["rounds"], "third"))
     labels = [str(number) for number, _ in enumerate(one["ours"]["rounds"], 1)]
     return _figure(f"{one['name']}: rounds, {one.get('unit', 's')}", labels, lines, one.get("void", ""))
+
+
+def _series(one: Json) -> str:
+    """What a run has seen over its time; the first and the last label are enough to read it."""
+    ends = (0, len(one["labels"]) - 1)
+    labels = [label if number in ends else "" for number, label in enumerate(one["labels"])]
+    kinds = ("ours", "other", "third")
+    lines: list[plots.Line] = [
+        (name, values, kind) for (name, values), kind in zip(one["lines"].items(), kinds, strict=False)
+    ]
+    return _figure(one["name"], labels, lines, "")
 
 
 def _over_time(name: str, runs: Sequence[Result]) -> str:

@@ -57,9 +57,11 @@ def report(results: Path, output: Path, file: Path | None, keep: int, as_json: b
         raise click.UsageError(f"{output} is no report, and would be replaced; name another folder with --output")
     file = file or state_dir() / "history.jsonl"
     now = history.of_results(results)
-    kept = [line for line in history.lines(file) if not history.is_same(history.of_line(file, line), now)]
-    found = history.figures([history.of_line(file, line) for line in kept[-keep + 1 :]] if keep > 1 else [], now)
-    status = _render(results, output, file, kept, keep, found)
+    earlier = [(line, history.of_line(file, line)) for line in history.lines(file)]
+    others = [(line, one) for line, one in earlier if not history.is_same(one, now)]
+    kept = others[-keep + 1 :] if keep > 1 else []
+    found = history.figures([one for _, one in kept], now)
+    status = _render(results, output, file, [line for line, _ in kept], keep, found)
     if status == 0:
         _tell(output, file, found, as_json)
     return status
@@ -84,8 +86,10 @@ def _render(results: Path, output: Path, file: Path, kept: list[str], keep: int,
         if status == 0:
             shutil.rmtree(output, ignore_errors=True)
             (work / "report").rename(output)
+            runs = history.lines(earlier)
             fresh = file.with_name(f"{file.name}.new")
-            shutil.copyfile(earlier, fresh)
+            slim = [*runs[:-1], *map(history.slim, runs[-1:])]
+            fresh.write_text("".join(f"{line}\n" for line in slim), encoding="utf-8")
             os.replace(fresh, file)
     return status
 

@@ -80,6 +80,18 @@ def _name(result: Mapping[str, Json]) -> str:
     return f"{place}::{result['name']}"
 
 
+def slim(line: str) -> str:
+    """A run of a history without what its pages do not show: Allure's labels are two thirds of it, and it writes all
+    of a test's earlier runs again beside each test."""
+    run = json.loads(line)
+    for one in run["testResults"].values():
+        one.pop("labels", None)
+        for name in ("reportLinks", "url"):
+            if not one.get(name):
+                one.pop(name, None)
+    return json.dumps(run, ensure_ascii=False, separators=(",", ":"))
+
+
 def is_same(one: Run, other: Run) -> bool:
     """Whether they are one run, which was looked at twice."""
     return bool(one) and one == other

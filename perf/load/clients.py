@@ -229,7 +229,7 @@ def _described(text: str) -> str:
 
 class Person:
     """A tenant's user at the portal: logs in at the issuer (authorization code with PKCE), then opens pages, in as many
-    tabs as there is to look at. Not several people: identity takes many log-ins at once to one account for guessing.
+    tabs as there is to look at.
     """
 
     PAGES = ("/sites", "/services", "/orders", "/catalogue")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import ssl
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -27,6 +28,8 @@ _SKY_EVERY = 1.0
 _BATCH = 25
 """Services in one order of those that are there before."""
 _THREADS = 48
+_PEOPLE = 8
+"""At the portal, each with a browser of their own."""
 
 
 class Run:
@@ -55,7 +58,8 @@ class Run:
         self._web = http(self._target, self._context)
         self._orders = Orders(self._target, self._web, self.tell)
         self._restconf = Restconf(self._target, self._web, self.tell)
-        self._person = Person(self._target, self.tell, self._context)
+        self._people = [Person(self._target, self.tell, self._context) for _ in range(_PEOPLE)]
+        self._next_person = itertools.cycle(self._people)
         self._netconf = Netconf(self._target, self.tell)
         self._journey = Journey(
             self._orders, self._packets, self._threads, self.tell, self._phase, self.scenario.patience
@@ -81,7 +85,8 @@ class Run:
         if self._plugged:
             await self._off(self._packets.unplug, self._sites)
         await self._netconf.close()
-        await self._person.close()
+        for person in self._people:
+            await person.close()
         await self._web.aclose()
         self._threads.shutdown()
 
@@ -104,7 +109,7 @@ class Run:
             "orders": self._order,
             "restconf": lambda due: self._restconf.edit(self._name("r"), due),
             "netconf": lambda due: self._netconf.edit(self._name("n"), due),
-            "portal": self._person.visit,
+            "portal": lambda due: next(self._next_person).visit(due),
         }
         try:
             await does[interface](due)

@@ -10,7 +10,7 @@ from authlib.oauth2.rfc6749 import OAuth2Error
 from fastapi import APIRouter, Depends
 from starlette.responses import RedirectResponse, Response
 
-from .attempts import Attempts
+from .attempts import Attempts, of_person
 from .credentials import check_password
 from .directory import Directory
 from .forms import (
@@ -125,22 +125,26 @@ class Pages:
             return self._form(received, request, None, 403, "The form was too old or not ours. Please try again.")
         username, password = (received.form.get(name, [""])[0] for name in ("username", "password"))
         target = self._target(request)
-        account, address = f"user {fold(username)[:255]}", received.address
-        if wait := self._attempts.admit(account, address):
-            response = self._form(received, request, target, 429, f"Too many tries. Wait {wait} s.", username)
-            response.headers["Retry-After"] = str(wait)
-            return response
-        user = self._directory.find(User, "folded_name", fold(username)) if len(username) <= 255 else None
-        right = check_password(user.password if user else None, password)
-        if user is None or not right or not user.active:
-            return self._form(received, request, target, 401, _WRONG, username)
-        self._attempts.succeeded(account, address)
+        with self._attempts.trying(of_person(fold(username)[:255], received.address)) as attempt:
+            if attempt.wait:
+                return self._too_many(received, request, target, attempt.wait, username)
+            user = self._directory.find(User, "folded_name", fold(username)) if len(username) <= 255 else None
+            right = check_password(user.password if user else None, password)
+            if user is None or not right or not user.active:
+                return self._form(received, request, target, 401, _WRONG, username)
+            attempt.right = True
         # A new session at each log-in: whoever planted a cookie before learns nothing (session fixation).
         token = self._sessions.open(user.id)
         response = RedirectResponse(f"/oauth2/authorize?{_after_login(request)}", 303)
         set_cookie(response, SESSION_COOKIE, token, "lax")
         drop_cookie(response, FORM_COOKIE)
         harden(response)
+        return response
+
+    def _too_many(self, received: Incoming, request: str, target: str | None, wait: int, username: str) -> Response:
+        """RFC 6585, section 4."""
+        response = self._form(received, request, target, 429, f"Too many tries. Wait {wait} s.", username)
+        response.headers["Retry-After"] = str(wait)
         return response
 
     def _target(self, request: str) -> str | None:

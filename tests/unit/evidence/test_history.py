@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.evidence.history import Ended, Figure, HistoryError, figures, is_same, of_line, of_results, page
+from harness.evidence.history import Ended, Figure, HistoryError, figures, is_same, of_line, of_results, page, slim
 
 RESULT = {"name": "test_x[1]", "fullName": "tests.lab.test_a.TestThat#test_x", "status": "passed", "start": 7}
 
@@ -59,3 +59,16 @@ def test_the_page_tells_of_those_that_ever_failed() -> None:
 def test_what_is_no_history_is_refused_by_name(line: str, tmp_path: Path) -> None:
     with pytest.raises(HistoryError, match=r"notes\.txt is no history"):
         of_line(tmp_path / "notes.txt", line)
+
+
+def test_a_run_is_kept_without_what_its_pages_do_not_show(tmp_path: Path) -> None:
+    test = {**RESULT, "id": "i", "historyId": "h", "message": "no answer", "labels": [{"name": "suite"}], "url": ""}
+    line = json.dumps({"uuid": "u", "knownTestCaseIds": ["c"], "testResults": {"h": {**test, "reportLinks": []}}})
+    kept = slim(line)
+    assert json.loads(kept) == {
+        "uuid": "u",
+        "knownTestCaseIds": ["c"],
+        "testResults": {"h": {**RESULT, "id": "i", "historyId": "h", "message": "no answer"}},
+    }
+    assert of_line(tmp_path, kept) == of_line(tmp_path, line)
+    assert slim(kept) == kept

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from authlib.integrations.httpx_client import OAuth2Client
+from identity.attempts import ACCOUNT_FREE, ADDRESS_FREE
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
@@ -340,6 +341,36 @@ def test_guessing_is_slowed_down_and_the_right_password_waits_too(own_identity):
             assert time.monotonic() < deadline
             time.sleep(float(answer.headers["retry-after"]))
         assert answer.status_code == 303
+
+
+def test_many_right_log_ins_at_once_from_one_address_all_get_in(own_identity):
+    """An office behind one address; and more tabs of one person than may fail."""
+
+    def enter(_: int) -> int:
+        with own_identity.client() as browser:
+            request = world.authorization(world.pkce().challenge)
+            return world.log_in(browser, request, "admin", world.PASSWORD).status_code
+
+    with ThreadPoolExecutor(25) as pool:
+        assert list(pool.map(enter, range(25))) == [303] * 25
+
+
+def test_programs_go_on_while_people_guess_at_their_address(own_identity):
+    request = world.authorization(world.pkce().challenge)
+    with own_identity.client() as browser:
+        codes = [world.log_in(browser, request, f"person {n}", "guess").status_code for n in range(ADDRESS_FREE + 1)]
+    assert codes[-1] == 429
+    own_identity.labctl_token()
+
+
+def test_a_program_that_guesses_is_told_to_wait_and_not_that_it_is_wrong(own_identity):
+    form = {"grant_type": "client_credentials"}
+    with own_identity.client() as client:
+        for _ in range(ACCOUNT_FREE):
+            assert client.post("/oauth2/token", data=form, auth=("labctl", "guess")).status_code == 401
+        answer = client.post("/oauth2/token", data=form, auth=("labctl", world.SECRET))
+    assert (answer.status_code, answer.json()["error"]) == (429, "temporarily_unavailable")
+    assert int(answer.headers["retry-after"]) >= 1
 
 
 def test_acknowledged_survives_kill(own_identity):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from authlib.oauth2.rfc6749 import ClientMixin
+from authlib.oauth2.rfc6749 import ClientMixin, OAuth2Error
 from authlib.oauth2.rfc6749.util import extract_basic_authorization
 from cryptography import x509
 from stackkit.tokens import thumbprint
 
-from identity.attempts import Attempts
+from identity.attempts import Attempts, of_program
 from identity.credentials import check_password
 from identity.directory import Directory
 from identity.records import Program
@@ -55,6 +55,20 @@ class Client(ClientMixin):  # type: ignore[misc]
         return grant_type in {"authorization_code", "refresh_token"} and bool(self.program.redirect_uris)
 
 
+class TooManyTries(OAuth2Error):  # type: ignore[misc]
+    """RFC 6585, section 4: the secret was not looked at, so nobody is told that it is wrong."""
+
+    error = "temporarily_unavailable"
+    status_code = 429
+
+    def __init__(self, wait: int) -> None:
+        super().__init__(f"too many tries; wait {wait} s")
+        self._wait = wait
+
+    def get_headers(self) -> list[tuple[str, str]]:
+        return [*super().get_headers(), ("Retry-After", str(self._wait))]
+
+
 class Authentication:
     """How clients prove themselves, as Authlib's registry of methods wants it."""
 
@@ -74,16 +88,13 @@ class Authentication:
             return None
         if not client_id or not secret:
             return None
-        address = request.source.address
-        account = f"program {client_id[:200]} from {address}"
-        if self._attempts.wait(account, address):
-            return None
-        client = self.query(client_id)
-        if check_password(client.program.secret if client else None, secret):
-            self._attempts.succeeded(account, address)
-            return client
-        self._attempts.failed(account, address)
-        return None
+        subjects = of_program(client_id[:200], request.source.address)
+        with self._attempts.trying(subjects, known=True) as attempt:
+            if attempt.wait:
+                raise TooManyTries(attempt.wait)
+            client = self.query(client_id)
+            attempt.right = check_password(client.program.secret if client else None, secret)
+            return client if attempt.right else None
 
     def by_certificate(self, _query: Any, request: Message) -> Client | None:
         """RFC 8705 section 2.1: the TLS layer has verified the chain; the name in the certificate tells who it is."""

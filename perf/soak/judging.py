@@ -1,0 +1,78 @@
+"""What a soak comes to: slopes that a few odd samples do not move, drift, and promises with their verdicts."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+from perf.load.sla import percentile
+from perf.soak.watch import Sample
+
+Json = Any
+MOST_SLOPE = 1.0
+"""Percent an hour, of memory and of descriptors."""
+MOST_DRIFT = 10.0
+"""Percent, of the 95th percentile of the time until an order is applied."""
+LEAST_CYCLES = 1000
+LEAST_SECONDS = 3600.0
+PARTS = 6
+"""An hour has six: the first is warm-up for memory, and the first and the last are compared for time."""
+_MOST_POINTS = 400
+"""Theil-Sen looks at all pairs."""
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """Theil and Sen: the median of the slopes of all pairs. Up to 29 % of odd points do not move it."""
+    thin = points[:: -(-len(points) // _MOST_POINTS)] if points else ()
+    found = [(y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in combinations(thin, 2) if x2 != x1]
+    return statistics.median(found) if found else 0.0
+
+
+def percent_an_hour(points: Sequence[tuple[float, float]]) -> float:
+    middle = statistics.median(y for _, y in points)
+    return round(100 * 3600 * slope(points) / middle, 3) if middle else 0.0
+
+
+def drift(applied: Sequence[tuple[float, float]], seconds: float) -> tuple[float, float] | None:
+    """p95 in the first and in the last part; None when nothing was applied in one of them."""
+    first = [took for at, took in applied if at < seconds / PARTS]
+    last = [took for at, took in applied if at >= seconds - seconds / PARTS]
+    return (percentile(first, 0.95), percentile(last, 0.95)) if first and last else None
+
+
+def promise(value: float, bound: float, *, least: bool = False, void: str = "") -> Json:
+    kept = value >= bound if least else value <= bound
+    return {"median": value, "bound": bound, "kept": kept, "void": void} | ({"at least": True} if least else {})
+
+
+def judged(
+    samples: Mapping[str, Sequence[Sample]],
+    applied: Sequence[tuple[float, float]],
+    cycles: int,
+    leaked: int,
+    seconds: float,
+    void: str,
+) -> dict[str, Json]:
+    """Each promise under a name of its own. What a short run cannot say is void in it."""
+    short = void or (f"{seconds:g} s are fewer than {LEAST_SECONDS:g}" if seconds < LEAST_SECONDS else "")
+    told = {
+        "order and delete cycles": promise(cycles, LEAST_CYCLES, least=True, void=short),
+        "kernel objects and programs left behind": promise(leaked, 0),
+        "processes that began anew": promise(sum(len({one.pid for one in found}) - 1 for found in samples.values()), 0),
+    }
+    if parts := drift(applied, seconds):
+        first, last = parts
+        told["drift of p95 until applied, %"] = promise(round(100 * (last / first - 1), 2), MOST_DRIFT, void=short)
+    for name, found in sorted(samples.items()):
+        warm = [one for one in found if one.at >= seconds / PARTS]
+        if len(warm) < 2:
+            continue
+        for what, values in (
+            ("memory (PSS)", [(one.at, float(one.proportional)) for one in warm]),
+            ("memory (RSS)", [(one.at, float(one.resident)) for one in warm]),
+            ("descriptors", [(one.at, float(one.descriptors)) for one in warm]),
+        ):
+            told[f"{name}: {what}, % an hour"] = promise(percent_an_hour(values), MOST_SLOPE, void=short)
+    return told
