@@ -15,6 +15,7 @@ worker together.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -76,6 +77,7 @@ class LabManager:
         self._engine: str = config.getoption("--lab-engine") or NATIVE
         self._lab: Lab | None = None
         self._topology: Topology | None = None
+        self._loaded = functools.cache(topologies.load)
         self._ordered = True
         self._broken = ""
         self._drawn: set[str] = set()
@@ -83,7 +85,7 @@ class LabManager:
         """The lab as it was when it was ready."""
 
     def get(self, name: str, *, orders: bool = True, engine: str | None = None) -> Lab:
-        wanted, asked = topologies.load(name), engine
+        wanted, asked = self._loaded(name), engine
         engine = asked or (self._lab.record.engine if self._reuse and self._lab else self._engine)
         if self._lab is not None and self._is(wanted, engine):
             if self._broken:

@@ -28,11 +28,14 @@ _OUTPUT = 400
 
 @dataclass(frozen=True)
 class Look:
-    """A command, which of its lines say nothing, and what in the others does not."""
+    """A command, which of its lines say nothing, and what in the others does not. Where one program answers for several
+    looks, the lines that are `own` are this one's, and those of no other are the last one's.
+    """
 
     command: str
     lines: str = "$^"
     parts: str = "$^"
+    own: str = ""
 
 
 _IN_BOXES = "[ ! -S /run/charon.vici ] ||"
@@ -46,21 +49,20 @@ _LOOKS = {
         r" link/ether \S+(?=.* (vxlan id|vrf table|dummy) )|"
         r" (hello|tcn|topology_change|gc|hold|message_age|forward_delay)_timer +\S+",
     ),
-    "addresses": Look("ip -o address show scope global", parts=r"^\d+: |\\.*"),
+    "addresses": Look("address show scope global", parts=r"^\d+: |\\.*", own=r"^\d+: \S+ +inet6? "),
+    "rules": Look("rule", own=r"^\d+:\t"),
+    "neighbours": Look("neigh show nud permanent", own=r" PERMANENT *$"),
     "routes": Look(
-        "ip route show table all; ip -6 route show table all",
-        lines=r"fe80|ff00::|table local|expires",
-        parts=r" pref medium| metric 1024",
+        "route show table all", lines=r"fe80|ff00::|table local|expires", parts=r" pref medium| metric 1024"
     ),
-    "rules": Look("ip rule; ip -6 rule"),
     "policies": Look(f"{_IN_BOXES} ip xfrm policy list nosock", lines=r"^\s+(tmpl|proto|mark)", parts=r" priority \d+"),
     "associations": Look(f"{_IN_BOXES} ip xfrm state list nokeys", lines=r"^\s"),
     "filter": Look("nft -s list ruleset", parts=r" (expires|timeout) \w+"),
     "bridges": Look(
-        "for one in /sys/class/net/*/bridge; do [ ! -d $one ] || { bridge vlan show; bridge link show; break; }; done",
+        "for one in /sys/class/net/*/bridge; do [ ! -d $one ] || { "
+        "bridge -force -batch - <<.\nvlan show\nlink show\n.\nbreak; }; done",
         parts=r"^\d+: |@if\d+",
     ),
-    "neighbours": Look("ip neigh show nud permanent"),
     "queues": Look("tc qdisc show", parts=r" [0-9a-f]+:| refcnt \d+"),
     "settings": Look(
         "grep -s . /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding "
@@ -76,9 +78,23 @@ _LOOKS = {
     "clock": Look("date +%s"),
     "disk": Look("df -P /", lines="^Filesystem"),
 }
+# A start of ip(8) costs ten times what it is asked.
+_TOGETHER = ("addresses", "rules", "neighbours", "routes")
+_TWICE = ("rules", "routes")
+"""Of those, what says nothing of IPv6 unless it is asked for that."""
 _ANY_ORDER = ("policies", "associations", "programs", "sockets", "settings", "neighbours")
-# One program, because entering a node costs more than most of them.
-_SCRIPT = "\n".join(f"echo '{_MARK}{what}'\n{look.command}" for what, look in _LOOKS.items())
+
+
+def _script() -> str:
+    """One program, because entering a node costs more than most of what is looked at."""
+    batch = "ip {} -o -force -batch - <<.\n{}\n."
+    every, again = ("\n".join(_LOOKS[what].command for what in some) for some in (_TOGETHER, _TWICE))
+    alone = {what: look.command for what, look in _LOOKS.items() if what not in _TOGETHER}
+    together = {_TOGETHER[-1]: f"{batch.format('', every)}\n{batch.format('-6', again)}"}
+    return "\n".join(f"echo '{_MARK}{what}'\n{command}" for what, command in (alone | together).items())
+
+
+_SCRIPT = _script()
 _SLACK = 5.0
 _FULL = 99
 
@@ -102,10 +118,21 @@ def _state(node: Node) -> State:
 def read(said: str, asked: float) -> State:
     """What a node said, without what is never twice the same. `asked` is when, by the clock of whoever did."""
     parts = (part.partition("\n") for part in said.removeprefix(_MARK).split(f"\n{_MARK}"))
-    found = {what: tuple(_kept(_LOOKS[what], text.splitlines())) for what, _, text in parts}
+    lines = {what: text.splitlines() for what, _, text in parts}
+    lines |= _apart(lines.pop(_TOGETHER[-1], []))
+    found = {what: tuple(_kept(_LOOKS[what], said)) for what, said in lines.items()}
     found |= {what: tuple(sorted(set(found[what]))) for what in _ANY_ORDER if what in found}
     found["clock"] = tuple(_clock(float(line) - asked) for line in found.get("clock", ()))
     found["disk"] = tuple("full" if _used(line) >= _FULL else "has room" for line in found.get("disk", ()))
+    return found
+
+
+def _apart(lines: Iterable[str]) -> dict[str, list[str]]:
+    """Lines that one program said, by what they are about."""
+    found: dict[str, list[str]] = {what: [] for what in _TOGETHER}
+    for line in lines:
+        whose = (what for what in _TOGETHER if _LOOKS[what].own and re.search(_LOOKS[what].own, line))
+        found[next(whose, _TOGETHER[-1])].append(line)
     return found
 
 

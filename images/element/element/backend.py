@@ -70,6 +70,7 @@ class ElementBackend:
         self._identity = identity
         self._stations = stations
         self._config = Config()
+        self._uplinks: tuple[str, ...] = ()
         self._wanted: Table | None = None
         self._waiting: set[str] = set()
         self._contacts: tuple[tuple[str, int], ...] = ()
@@ -163,7 +164,7 @@ class ElementBackend:
     @property
     def uplinks(self) -> tuple[str, ...]:
         """The uplinks, the one that is used now first."""
-        return uplinks.order(self._config)
+        return self._uplinks
 
     @property
     def peers(self) -> tuple[str, ...]:
@@ -192,7 +193,7 @@ class ElementBackend:
         await self._way_out.wait()
 
     def _want(self, config: Config, wanted: Table) -> None:
-        self._config, self._wanted = config, wanted
+        self._config, self._wanted, self._uplinks = config, wanted, uplinks.order(config)
         if self.uplinks or self.leased == {grant.interface for grant in config.granted}:
             self._way_out.set()
         else:

@@ -78,7 +78,8 @@ class Uplinks:
         try:
             while True:
                 names = self._ways.uplinks
-                plugged = [name for name in names if _carrier(name)]
+                # Nothing comes of the cable of one that has no other beside it.
+                plugged = [name for name in names if _carrier(name)] if len(names) > 1 else names
                 if len(names) > 1 and loop.time() - asked >= INTERVAL:
                     asked = loop.time()
                     self._open |= {loop.create_task(self._question(name)) for name in plugged}

@@ -1,5 +1,12 @@
 """``python -m manager``."""
 
-from manager.main import main
+import gc
 
+# As `python -m element` does: nothing that imports make is garbage.
+gc.disable()
+
+from manager.main import main  # noqa: E402
+
+gc.freeze()
+gc.enable()
 main()

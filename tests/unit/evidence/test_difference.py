@@ -79,6 +79,40 @@ def test_what_stopped_stands_still_is_full_or_has_another_time_is_one() -> None:
     ]
 
 
+def test_what_one_program_says_of_many_things_is_told_apart() -> None:
+    said = """=== routes
+2: eth0    inet 100.72.0.14/21 brd 100.72.7.255 scope global eth0\\       valid_lft forever preferred_lft forever
+3: lan    inet6 2001:db8::1/64 scope global \\       valid_lft forever preferred_lft forever
+0:\tfrom all lookup local
+100:\tfrom all fwmark 0x1/0xffff lookup 100
+10.1.0.10 dev lan lladdr 02:00:00:00:00:01 PERMANENT
+blackhole default
+local 10.1.0.1 dev lan table local proto kernel scope host src 10.1.0.1
+10.1.0.0/24 dev lan proto kernel scope link src 10.1.0.1
+0:\tfrom all lookup local
+2001:db8::/64 dev lan proto kernel metric 256 pref medium
+"""
+    assert read(said, 0) == {
+        "addresses": (
+            "eth0 inet 100.72.0.14/21 brd 100.72.7.255 scope global eth0",
+            "lan inet6 2001:db8::1/64 scope global",
+        ),
+        "rules": (
+            "0:\tfrom all lookup local",
+            "100:\tfrom all fwmark 0x1/0xffff lookup 100",
+            "0:\tfrom all lookup local",
+        ),
+        "neighbours": ("10.1.0.10 dev lan lladdr 02:00:00:00:00:01 PERMANENT",),
+        "routes": (
+            "blackhole default",
+            "10.1.0.0/24 dev lan proto kernel scope link src 10.1.0.1",
+            "2001:db8::/64 dev lan proto kernel metric 256",
+        ),
+        "clock": (),
+        "disk": (),
+    }
+
+
 def test_a_node_that_cannot_be_entered_says_nothing_of_itself() -> None:
     def run(*argv: str, timeout: float) -> Result:
         return Result("a", argv, 1, "", "no such container\n")

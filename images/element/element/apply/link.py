@@ -110,7 +110,7 @@ class Links:
         return {}
 
     def _addresses(self, ours: set[int]) -> Iterator[Address]:
-        for message in (*self._ipr.get_addr(family=socket.AF_INET), *self._ipr.get_addr(family=socket.AF_INET6)):
+        for message in self._ipr.get_addr():
             if message["index"] in ours:
                 local = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
                 if ip_address(local).is_link_local and message["family"] == socket.AF_INET6:

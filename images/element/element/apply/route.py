@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -18,6 +18,25 @@ _LOCAL_TABLE = 255
 _KINDS = {number: kind for kind, number in _TYPES.items()}
 
 
+def _local(rules: Iterable[Any]) -> tuple[int, ...]:
+    """Where the rule is that finds the underlay's own addresses."""
+    found = (m.get_attr("FRA_PRIORITY") or 0 for m in rules if m.get_attr("FRA_TABLE") == _LOCAL_TABLE)
+    return tuple(sorted(found))
+
+
+def _ours(rules: Iterable[Any], version: int) -> Iterator[Rule]:
+    """Our rules and that of the VRFs."""
+    for message in rules:
+        priority = message.get_attr("FRA_PRIORITY") or 0
+        if message.get_attr("FRA_L3MDEV"):
+            yield Rule(priority, family=version)
+        elif message.get_attr("FRA_PROTOCOL") == ROUTE_PROTOCOL:
+            names = ("FRA_FWMARK", "FRA_TABLE", "FRA_IIFNAME")
+            mark, table, link = (message.get_attr(name) for name in names)
+            mask, protocol = message.get_attr("FRA_FWMASK") or MARK_MASK, message.get_attr("FRA_IP_PROTO")
+            yield Rule(priority, mark, table, link, version, mask, protocol, message.get_attr("FRA_SRC"))
+
+
 class Routes:
     """Reads and writes routes and rules."""
 
@@ -27,40 +46,26 @@ class Routes:
     def read(self) -> Iterator[Resource]:
         """Our routes in all tables, our rules, and the VRFs' own rule."""
         names = dict(socket.if_nameindex())
-        for family in _FAMILIES.values():
+        for version, family in _FAMILIES.items():
             for message in self._ipr.get_routes(family=family):
                 if message["proto"] == ROUTE_PROTOCOL:
                     yield self._route(message, names)
-            yield from {rule.key: rule for rule in self._rules(family)}.values()
-        for version in _FAMILIES:
-            yield LocalRule(version, self._local(version))
-
-    def _local(self, version: int) -> tuple[int, ...]:
-        """Where the rule is that finds the underlay's own addresses."""
-        rules = self._ipr.get_rules(family=_FAMILIES[version])
-        found = (m.get_attr("FRA_PRIORITY") or 0 for m in rules if m.get_attr("FRA_TABLE") == _LOCAL_TABLE)
-        return tuple(sorted(found))
+            rules = list(self._ipr.get_rules(family=family))
+            yield from {rule.key: rule for rule in _ours(rules, version)}.values()
+            yield LocalRule(version, _local(rules))
 
     def move_local_rule(self, rule: LocalRule) -> None:
         """Make it where it is wanted, and only then remove it elsewhere: what is the box's own is always found."""
-        there, family = self._local(rule.family), _FAMILIES[rule.family]
+        family = _FAMILIES[rule.family]
+        there = _local(self._ipr.get_rules(family=family))
         for priority in sorted({*rule.priorities}.difference(there)):
             self._ipr.rule("add", family=family, priority=priority, table=_LOCAL_TABLE)
         for priority in there:
             if priority not in rule.priorities:
                 self._ipr.rule("del", family=family, priority=priority, table=_LOCAL_TABLE)
 
-    def _rules(self, family: int) -> Iterator[Rule]:
-        version = 4 if family == socket.AF_INET else 6
-        for message in self._ipr.get_rules(family=family):
-            priority = message.get_attr("FRA_PRIORITY") or 0
-            if message.get_attr("FRA_L3MDEV"):
-                yield Rule(priority, family=version)
-            elif message.get_attr("FRA_PROTOCOL") == ROUTE_PROTOCOL:
-                names = ("FRA_FWMARK", "FRA_TABLE", "FRA_IIFNAME")
-                mark, table, link = (message.get_attr(name) for name in names)
-                mask, protocol = message.get_attr("FRA_FWMASK") or MARK_MASK, message.get_attr("FRA_IP_PROTO")
-                yield Rule(priority, mark, table, link, version, mask, protocol, message.get_attr("FRA_SRC"))
+    def _rules(self, version: int) -> Iterator[Rule]:
+        return _ours(self._ipr.get_rules(family=_FAMILIES[version]), version)
 
     def _route(self, message: Any, names: dict[int, str]) -> Route:
         kind = _KINDS.get(message["type"], "other")
@@ -110,13 +115,13 @@ class Routes:
     def create_rule(self, rule: Rule) -> None:
         """Make a rule; the kernel makes the VRFs' own with the first VRF, and only with the first."""
         family = _FAMILIES[rule.family]
-        if rule not in self._rules(family):
+        if rule not in self._rules(rule.family):
             self._ipr.rule("add", family=family, **self._rule(rule))
 
     def delete_rule(self, rule: Rule) -> None:
         """Remove a rule, as often as it is there."""
         family = _FAMILIES[rule.family]
-        for found in list(self._rules(family)):
+        for found in list(self._rules(rule.family)):
             if found == rule:
                 self._ipr.rule("del", family=family, **self._rule(rule))
 
