@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 from lxml import etree
 
 from yangkit import treexml
@@ -119,6 +121,7 @@ class Edit:
         root, holder = _ancestors(target.parent)
         if element is None:
             element = decode.document(_bare(target))
+        element = deepcopy(element)  # the same edit may be tried again
         element.set(_OPERATION, operation)
         holder.append(element)
         try:
