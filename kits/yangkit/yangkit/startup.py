@@ -39,7 +39,7 @@ class Startup:
         self._schema = schema
         self.path = path
         self._keeps_journal = journal
-        self._journal: Journal | None = None
+        self.journal: Journal | None = None
         self._length = 0
         #: What the disk has; None when that is not known.
         self.written: Container | None = None
@@ -59,7 +59,7 @@ class Startup:
                 tree = self._edited(journal.path, tree, record)
         except (DamagedError, OSError) as error:
             raise StartupError(str(error)) from None
-        self._journal, self._length = journal, len(data)
+        self.journal, self._length = journal, len(data)
         self.written = tree
         return tree
 
@@ -87,7 +87,7 @@ class Startup:
         A power cut at any moment leaves what was kept before, or this, whole.
         """
         before, self.written = self.written, None
-        journal = self._journal
+        journal = self.journal
         if not self._keeps_journal or before is None or journal is None or not self._appended(journal, before, tree):
             self._write_whole(tree)
         self.written = tree
@@ -103,17 +103,17 @@ class Startup:
         return True
 
     def _write_whole(self, tree: Container) -> None:
-        self._journal = None
+        self.journal = None
         data = _config(dump(tree))
         write_whole(self.path, data)
         beside = journal_of(self.path)
         if beside.exists():  # it belongs to the file that was: nobody would read it
             beside.unlink()
-        self._journal, self._length = Journal(beside, _digest(data)), len(data)
+        self.journal, self._length = Journal(beside, _digest(data)), len(data)
 
     def fold(self) -> None:
         """Leave one file that has all of it, for whoever reads it while nobody runs."""
-        if self._journal is not None and self._journal.size != 0 and self.written is not None:
+        if self.journal is not None and self.journal.size != 0 and self.written is not None:
             self._write_whole(self.written)
 
 

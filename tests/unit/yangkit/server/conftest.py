@@ -143,13 +143,14 @@ class Lab:
         self.schema, self.keys = schema, keys
         self.backend = Recorder()
         self.startup = directory / "startup.xml"
+        self.journal = False
         self.calls: list[RpcCall] = []
         self._clients: list[NetconfClient] = []
 
     async def start(
         self, default: Tree | None = None, limits: Limits | None = None, check: Check | None = None
     ) -> None:
-        self.stores = Datastores(self.schema, self.backend, self.startup, default, check=check)
+        self.stores = Datastores(self.schema, self.backend, self.startup, default, check=check, journal=self.journal)
         await self.stores.start()
         self.server = NetconfServer(
             self.stores,
