@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from yangkit import treejson, treexml, xmlutil
 from yangkit import startup as files
+from yangkit import treejson, treexml, xmlutil
 from yangkit.delta import delta
 from yangkit.edit import Editor
 from yangkit.startup import Startup, StartupError, journal_of
@@ -58,7 +58,7 @@ def name_in(kept: Container | None) -> str | None:
     return None if kept is None else treejson.dump(kept).get("kit-test:top", {}).get("name")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(TREES, TREES)
 def test_a_delta_makes_the_one_of_the_other(schema, one, other):
     old, new = tree(schema, one), tree(schema, other)

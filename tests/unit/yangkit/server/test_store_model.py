@@ -214,7 +214,7 @@ def machine(schema) -> type[RuleBasedStateMachine]:
     return Machine
 
 
-@pytest.mark.parametrize("examples", [40, pytest.param(1500, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("examples", [20, pytest.param(1500, marks=pytest.mark.exhaustive)])
 def test_datastores_are_those_of_the_model(schema, examples):
     case = machine(schema).TestCase
     case.settings = settings(max_examples=examples, stateful_step_count=12, deadline=None)
