@@ -63,15 +63,17 @@ class Datastores:
         default: Tree | None = None,
         *,
         check: Check | None = None,
-        journal: bool = False,
+        many_edits: bool = False,
     ) -> None:
         """Without a ``startup`` file nothing outlives the process: for servers that are simulated.
 
-        ``journal`` is for those with many edits: only what they change is written (``yangkit.startup``).
+        With ``many_edits`` only what they change is written (``yangkit.startup``), and the trees that ``check`` and the
+        backend get are kept, and share what is equal in them: it is quicker, and takes memory.
         """
         self.schema = schema
         self.backend = backend
-        self.files = None if startup is None else Startup(schema, startup, journal=journal)
+        self._told = treejson.shared if many_edits else treejson.dump
+        self.files = None if startup is None else Startup(schema, startup, journal=many_edits)
         self._default = default
         self._check = check
         self.running_tree = empty(schema)
@@ -134,6 +136,11 @@ class Datastores:
     def running(self) -> Tree:
         """The running configuration as a dictionary of the caller's own."""
         return treejson.dump(self.running_tree)
+
+    @property
+    def told(self) -> Tree:
+        """The same as the backend was told it, which nobody may change."""
+        return self._told(self.running_tree)
 
     @property
     def applied(self) -> bool:
@@ -241,13 +248,13 @@ class Datastores:
         if self._check is None:
             return
         try:
-            self._check(treejson.dump(old), treejson.dump(new))
+            self._check(self._told(old), self._told(new))
         except ApplyError as error:
             raise self._refused(error) from None
 
     async def _apply(self, before: Container, new: Container) -> None:
         try:
-            await self.backend.apply(treejson.dump(before), treejson.dump(new))
+            await self.backend.apply(self._told(before), self._told(new))
         except ApplyError as error:
             raise self._refused(error) from None
         except Exception as error:
@@ -305,7 +312,7 @@ class Datastores:
         before = self._applied or empty(self.schema)
         target = self.running_tree
         try:
-            await self.backend.apply(treejson.dump(before), treejson.dump(target))
+            await self.backend.apply(self._told(before), self._told(target))
         except Exception as error:
             where = f" at {error.path}" if isinstance(error, ApplyError) and error.path else ""
             self._apply_problem = f"the running configuration is not applied{where}: {error}"

@@ -15,7 +15,7 @@ from yangkit.restconf.invoking import call_action
 from yangkit.restconf.media import ACCEPT_PATCH, DATA, PATCH, Encoding, encoding_of, media_type, negotiate
 from yangkit.restconf.messages import Headers, Request, Response, bad_request, not_allowed, not_found
 from yangkit.restconf.problems import status_of
-from yangkit.restconf.resources import Target, exists, find, parse
+from yangkit.restconf.resources import Target, branch, find, parse
 from yangkit.tree import Container, List, merge, only
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class DataResources:
         tree = only(defaults.apply_mode(self._schema, running, view.with_defaults), wanted)
         if view.content != "config":
             tree = merge(tree, await self._server.state.tree(wanted))
-        node = find(self.access(request.user).readable(tree), target)
+        node = find(self.access(request.user).readable(branch(tree, target)), target)
         if node is not None and view.content == "nonconfig":
             node = reading.nonconfig(node)
         if node is None:
@@ -176,7 +176,7 @@ class DataResources:
             nonlocal begun
             begun = False
             edit = self._begin(request, old, target)
-            if not exists(edit.visible, target):
+            if not edit.may_hold(target):
                 raise not_found(target.url())
             begun = True
             yangpatch.run(self._schema, edit, target, patch, status_of)

@@ -10,10 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
-from yangkit import RestconfApp, startup
+from yangkit import RestconfApp, startup, xmlutil
 from yangkit.datastores import Changed
+from yangkit.edit import Editor
+from yangkit.restconf.conditions import digest
 from yangkit.startup import journal_of
-from yangkit.treejson import dump
+from yangkit.treejson import dump, load, shared
 
 KT = "urn:example:kit-test"
 TOP = "/restconf/data/kit-test:top"
@@ -27,7 +29,7 @@ async def who(scope) -> str:
 
 @pytest.fixture
 async def rest(lab) -> AsyncIterator[httpx.AsyncClient]:
-    lab.journal = True
+    lab.many_edits = True
     await lab.stop()
     await lab.start()
     await lab.stores.replace_running(DATA)
@@ -216,3 +218,32 @@ async def test_a_patch_that_is_tried_again_is_the_same(rest, lab):
     answers = await at_once(lab, put(rest, "item=first", {}), put(rest, "limit", 60), patch)
     assert statuses(answers) == [201, 412, 200]
     assert {"id": "p", "serial": 7} in lab.stores.running["kit-test:top"]["item"]
+
+
+def test_equal_configurations_have_one_tag_whatever_order_their_parts_came_in(schema):
+    def tag(**top) -> str:
+        return digest(load(schema, {"kit-test:top": top}))
+
+    items = [{"id": "a", "note": "1"}, {"note": "2", "id": "b"}]
+    first = tag(name="x", item=items, tag=["t", "u"], rule=[{"name": "r"}, {"name": "s"}])
+    again = {"rule": [{"name": "r"}, {"name": "s"}], "tag": ["u", "t"], "item": items[::-1], "name": "x"}
+    assert tag(**again) == first
+    others = [
+        again | {"rule": [{"name": "s"}, {"name": "r"}]},  # the user's order
+        again | {"name": "y"},
+        again | {"item": [{"id": "a", "note": "2"}, {"id": "b", "note": "1"}]},
+        again | {"item": items[:1]},
+        {**again, "box": {"must-have": "1"}},
+        {name: value for name, value in again.items() if name != "tag"} | {"step": ["u", "t"]},
+    ]
+    assert len({first, *(tag(**one) for one in others)}) == 1 + len(others)
+
+
+def test_shared_trees_share_what_is_equal(schema):
+    old = load(schema, {"kit-test:top": {"item": [{"id": "a"}, {"id": "b"}]}})
+    text = f'<c><top xmlns="{KT}"><item><id>b</id><note>n</note></item></top></c>'
+    new = Editor().run(old, xmlutil.parse(text.encode()))
+    first, second = (shared(tree)["kit-test:top"]["item"] for tree in (old, new))
+    assert (second, shared(new)) == ([{"id": "a"}, {"id": "b", "note": "n"}], dump(new))
+    assert first[0] is second[0]
+    assert first[1] == {"id": "b"}

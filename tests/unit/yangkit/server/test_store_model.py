@@ -95,7 +95,7 @@ def machine(schema) -> type[RuleBasedStateMachine]:
 
         @initialize()
         def begin(self) -> None:
-            self.stores = Datastores(schema, NullBackend(), self.path, journal=True)
+            self.stores = Datastores(schema, NullBackend(), self.path, many_edits=True)
             self.runner.run(self.stores.start())
             self.commits = Commits(self.stores)
 
