@@ -19,7 +19,7 @@ is accepted stays so, whatever comes later: it is parsed again (``parse``), and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from controller.drivers import Driver
@@ -30,7 +30,7 @@ from controller.service.checks import check, check_devices
 from controller.service.compile import compile, compile_network
 from controller.service.entries import Difference, Keys, drift, edit, from_xml, is_empty_edit, owned_keys
 from controller.service.facts import DeviceFacts
-from controller.service.intent import DOMAIN, MODULES, Intent, Internet, Vpn, changed_sites, parse
+from controller.service.intent import DOMAIN, MODULES, Intent, Internet, Parser, Vpn, changed_sites, parse
 from controller.service.network import Network, join, pops
 from controller.service.plan import Edit, plan
 from controller.service.site import Mode, Site
@@ -53,6 +53,7 @@ __all__ = [
     "Keys",
     "Mode",
     "Network",
+    "Parser",
     "Site",
     "Vpn",
     "allocate",
@@ -74,7 +75,9 @@ __all__ = [
 ]
 
 
-def read(tree: Mapping[str, Any], before: Intent | None = None) -> Intent:
+def read(
+    tree: Mapping[str, Any], before: Intent | None = None, parse: Callable[[Mapping[str, Any]], Intent] = parse
+) -> Intent:
     """The intent in a data tree, parsed and checked; ApplyError says where and why not (``checks.check``)."""
     intent = parse(tree)
     check(intent, before)

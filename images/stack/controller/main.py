@@ -19,7 +19,7 @@ from stackkit.restconf import Verify
 from yangkit import Datastores, NetconfServer
 
 from controller.intent import MIGRATION as NUMBERS
-from controller.intent import AllocationStore, parse
+from controller.intent import AllocationStore
 from controller.northbound import doors
 from controller.northbound.alarms import CLONED, Desk
 from controller.northbound.backend import IntentBackend
@@ -113,12 +113,12 @@ async def running(
     watcher.on_site += [announcer.site, desk.site]
     watcher.on_cloud += [announcer.cloud, desk.cloud]
     sessions.on_change.append(desk.admitted)
-    stores.change_listeners.append(lambda _: reconciler.follow(parse(stores.running)))
+    stores.change_listeners.append(lambda _: reconciler.follow(backend.parse(stores.told)))
     departures = Departures(registry, sessions, reconciler, devices)
 
     await stores.start()
     if stores.applied:
-        reconciler.follow(parse(stores.running))
+        reconciler.follow(backend.parse(stores.told))
     url = f"{configuration.manager_url}/crl"
 
     async def fetched() -> bool:

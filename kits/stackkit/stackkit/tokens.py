@@ -39,6 +39,10 @@ class Unauthorized(Exception):
     """The token is not accepted; the text may be told to the caller (RFC 6750 section 3.1, `error_description`)."""
 
 
+_PROVEN = 256
+"""Tokens that are known again."""
+
+
 class Unavailable(Exception):
     """Whether the token is good cannot be told, or none can be had: identity does not answer."""
 
@@ -126,6 +130,8 @@ class Verifier:
     def __init__(self, issuer: str, jwks_url: str, context: ssl.SSLContext, audience: str = AUDIENCE) -> None:
         self._issuer = issuer
         self._audience = audience
+        #: Tokens whose signature was found good, with the key that it was good with, and what they say.
+        self._proven: dict[str, tuple[ECKey, dict[str, Any]]] = {}
         self.keys = KeyCache(jwks_url, context)
 
     async def verify(self, token: str, peer_certificate: bytes | None = None) -> Caller:
@@ -141,6 +147,16 @@ class Verifier:
         key = await self.keys.get(_key_name(token))
         if key is None:
             raise Unauthorized("the token is signed with a key that the issuer does not have")
+        claims = self._signed(token, key)
+        self._check(claims)
+        _check_binding(claims.get("cnf"), peer_certificate)
+        return _caller(claims)
+
+    def _signed(self, token: str, key: ECKey) -> dict[str, Any]:
+        """What a token says that is signed with the key: a client shows one for as long as it lasts."""
+        known = self._proven.get(token)
+        if known is not None and known[0] is key:
+            return known[1]
         try:
             # RFC 7519, section 7.2, without encryption, which would cost every component's start a tenth of a second.
             claims = json.loads(jws.deserialize_compact(token, KeySet([key]), algorithms=["ES256"]).payload)
@@ -148,9 +164,10 @@ class Verifier:
             raise Unauthorized("the token's signature is not valid") from error
         if not isinstance(claims, dict):
             raise Unauthorized("the token holds no claims")
-        self._check(claims)
-        _check_binding(claims.get("cnf"), peer_certificate)
-        return _caller(claims)
+        while len(self._proven) >= _PROVEN:
+            del self._proven[next(iter(self._proven))]
+        self._proven[token] = key, claims
+        return claims
 
     def _check(self, claims: dict[str, Any]) -> None:
         """Claims of RFC 9068 section 4."""

@@ -20,6 +20,7 @@
   ``apply`` raises ``ApplyError(message, path=None, tag="operation-failed")`` to refuse: then nothing has changed.
   ``Datastores(check=function)``: ``check(running, new)`` may refuse in the same way what is new; what was accepted
   once (the startup file, the configuration that a confirmed commit goes back to) is applied without asking it.
+* ``Datastores(many_edits=True)`` appends what an edit changes to ``startup.xml.journal``: for those with many edits.
 * ``Datastores.running`` is a dict of the running configuration; ``await stores.replace_running(tree)`` changes it
   from inside (validated, applied, made durable, announced), as an edit-config by a client would.
 * ``NetconfServer(stores, rpcs={"module:rpc": handler, "/mod:container/list/action": handler})`` with

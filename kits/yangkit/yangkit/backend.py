@@ -29,7 +29,7 @@ class Backend(Protocol):
     """Implemented by whoever owns the system. Calls to ``apply`` never overlap."""
 
     async def apply(self, old: Tree, new: Tree) -> None:
-        """Make the system be ``new``, as a whole or not at all; ``ApplyError`` refuses."""
+        """Make the system be ``new``, as a whole or not at all; ``ApplyError`` refuses. Nobody changes the trees."""
 
     async def state(self, wanted: Wanted = None) -> Tree:
         """Operational data (config false), merged into the replies to <get>. Of other top-level nodes than the

@@ -74,9 +74,14 @@ class Commits:
         async with self._turn:
             pending = self.pending
             self._check_id(session, persist_id)
-            tree = new()
-            before = pending.before if pending is not None else self._stores.running_tree
-            await self._stores.set_running(tree, session=session, user=user, durable=not confirmed)
+            before = self._stores.running_tree
+
+            def checked() -> Container:
+                nonlocal before
+                before = pending.before if pending is not None else self._stores.running_tree
+                return new()
+
+            await self._stores.set_running(checked, session=session, user=user, durable=not confirmed)
             self._stores.frozen = confirmed
             self._stores.discard()
             if pending is not None:

@@ -7,26 +7,27 @@ file before it is acknowledged. The exception is a confirmed commit (``yangkit.c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from yangkit import startup, treejson, validation
+from yangkit import treejson, validation
 from yangkit.backend import ApplyError, Backend, Tree
 from yangkit.errors import TAGS, RpcError
+from yangkit.group import Edit, Group, Queue, Step, Waiting
 from yangkit.paths import qualify
 from yangkit.rebase import rebase
 from yangkit.schema import Schema
+from yangkit.startup import Startup, StartupError
 from yangkit.tree import Container, empty
 
 log = logging.getLogger(__name__)
 _FIRST_RETRY, _LAST_RETRY = 1.0, 30.0
 # Given what is running and what shall be: ApplyError refuses.
 Check = Callable[[Tree, Tree], None]
-# From running to what it shall be, with the instances that the client itself mentions (``Editor.touched``).
-Edit = Callable[[Container], tuple[Container, set[str]]]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,10 @@ class Changed:
     user: str | None
 
 
+class NotDurableError(RpcError):
+    """The disk has not taken a configuration."""
+
+
 class Datastores:
     """Configuration, and the backend that it is applied to."""
 
@@ -58,11 +63,17 @@ class Datastores:
         default: Tree | None = None,
         *,
         check: Check | None = None,
+        many_edits: bool = False,
     ) -> None:
-        """Without a ``startup`` file nothing outlives the process: for servers that are simulated."""
+        """Without a ``startup`` file nothing outlives the process: for servers that are simulated.
+
+        With ``many_edits`` only what they change is written (``yangkit.startup``), and the trees that ``check`` and the
+        backend get are kept, and share what is equal in them: it is quicker, and takes memory.
+        """
         self.schema = schema
         self.backend = backend
-        self.startup_path = startup
+        self._told = treejson.shared if many_edits else treejson.dump
+        self.files = None if startup is None else Startup(schema, startup, journal=many_edits)
         self._default = default
         self._check = check
         self.running_tree = empty(schema)
@@ -75,8 +86,8 @@ class Datastores:
         #: A confirmed commit is pending: the startup file stays as it is.
         self.frozen = False
         self._applied: Container | None = None
-        self._written: Container | None = None
         self._busy = asyncio.Lock()
+        self._edits = Queue(self._carry_out)
         self._retrying: asyncio.Task[None] | None = None
 
     # -- life --------------------------------------------------------------------------------------------------------
@@ -88,7 +99,7 @@ class Datastores:
             await self._reapply()
 
     def _load(self) -> Container:
-        if self.startup_path is not None and (kept := self._kept(self.startup_path)) is not None:
+        if self.files is not None and (kept := self._kept(self.files)) is not None:
             return kept
         if self._default is None:
             return empty(self.schema)
@@ -96,25 +107,27 @@ class Datastores:
         validation.check(self.schema, tree)
         return tree
 
-    def _kept(self, path: Path) -> Container | None:
+    def _kept(self, files: Startup) -> Container | None:
         try:
-            tree = startup.read(self.schema, path)
+            tree = files.read()
             if tree is not None:
                 validation.check(self.schema, tree)
-                self._written = tree
-                return tree
-        except (startup.StartupError, RpcError) as error:
+            return tree
+        except (StartupError, RpcError) as error:
             # The broken file stays for whoever repairs it; the next commit would replace it.
-            kept = path.with_name(path.name + ".refused")
-            path.replace(kept)
+            kept = files.put_aside()
             self._startup_problem = (
-                f"the startup configuration is not usable, the default is used: {error} (kept as {kept.name})"
+                f"the startup configuration is not usable, the default is used: {error} (kept as {kept})"
             )
             log.error("%s", self._startup_problem)
         return None
 
     async def close(self) -> None:
-        """Stop what runs in the background."""
+        """Finish the edits that were begun, and stop what runs in the background."""
+        await self._edits.close()
+        if self.files is not None:
+            with contextlib.suppress(OSError):  # what was acknowledged is on the disk, be it in two files
+                await asyncio.to_thread(self.files.fold)
         if self._retrying is not None:
             self._retrying.cancel()
             await asyncio.gather(self._retrying, return_exceptions=True)
@@ -123,6 +136,11 @@ class Datastores:
     def running(self) -> Tree:
         """The running configuration as a dictionary of the caller's own."""
         return treejson.dump(self.running_tree)
+
+    @property
+    def told(self) -> Tree:
+        """The same as the backend was told it, which nobody may change."""
+        return self._told(self.running_tree)
 
     @property
     def applied(self) -> bool:
@@ -144,64 +162,99 @@ class Datastores:
     async def replace_running(self, tree: Tree, *, session: int = 0, user: str | None = None) -> None:
         """Make this the running configuration: validated, applied, durable, announced."""
         new = treejson.load(self.schema, tree)
-        await self.set_running(new, session=session, user=user)
+        await self.set_running(lambda: new, session=session, user=user)
 
     async def set_running(
         self,
-        new: Container,
+        new: Callable[[], Container],
         *,
         session: int = 0,
         user: str | None = None,
         durable: bool | None = None,
-        touched: set[str] | None = None,
     ) -> None:
-        """Make a tree the running configuration; RpcError when it is not valid, not applied or not written."""
-        new = validation.settle(self.schema, new, self.running_tree, touched or set())
+        """Make a tree the running configuration; RpcError when it is not valid, not applied or not written.
+
+        ``new`` gives it when no other change is under way, so that it may follow from running or the candidate.
+        """
         async with self._busy:
-            await self._set_running(new, session, user, durable)
+            old = self.running_tree
+            tree = await self._make_running(validation.settle(self.schema, new(), old, set()), durable)
+            self._became(tree)
+            self._tell(Changed(old, tree, session, user))
 
     async def edit_running(
         self, edit: Edit, *, session: int = 0, user: str | None = None, carry_over: bool = False
-    ) -> None:
+    ) -> Container:
         """Change running by a function of it, which runs when no other change is under way: none is lost.
 
         Whatever the function checks of the datastores (locks, rights, preconditions) still holds when it is done.
         With ``carry_over`` a candidate that differs from running gets the change as well (``yangkit.rebase``).
+        Edits that come meanwhile are carried out together (``yangkit.group``); the tree is what this one has made.
         """
-        async with self._busy:
-            old = self.running_tree
-            new, touched = edit(old)
-            if new is old:
-                return
-            new = validation.settle(self.schema, new, old, touched)
-            await self._set_running(new, session, user, None)
-            if carry_over and self.modified:
-                self.candidate_tree = rebase(old, self.running_tree, self.candidate_tree)
+        return await self._edits.put(edit, session, user, carry_over)
 
-    async def _set_running(self, new: Container, session: int, user: str | None, durable: bool | None) -> None:
-        old = self.running_tree
+    async def _carry_out(self, waiting: list[Waiting]) -> None:
+        async with self._busy:
+            while waiting:
+                group = Group(self.running_tree)
+                taken = 0
+                while taken < len(waiting) and group.take(waiting[taken]):
+                    taken += 1
+                await self._together(group, waiting[:taken])
+                waiting = waiting[taken:]
+
+    async def _together(self, group: Group, members: list[Waiting]) -> None:
+        """All of a group, or each by itself: what only one of them is refused for does not fail the others."""
+        try:
+            await self._make_group(group)
+        except NotDurableError as error:
+            for one in members:
+                one.fail(NotDurableError(error.tag, error.message))
+        except RpcError as error:
+            if len(members) == 1:
+                members[0].fail(error)
+                return
+            half = len(members) // 2
+            for part in (members[:half], members[half:]):
+                again = Group(self.running_tree)
+                for one in part:
+                    again.take(one)
+                await self._together(again, part)
+
+    async def _make_group(self, group: Group) -> None:
+        if group.tree is not group.old:
+            tree = validation.settle(self.schema, group.tree, group.old, group.touched)
+            group.settled(tree)
+            self._became(await self._make_running(tree, None), group.steps)
+            for step in group.steps:
+                change = Changed(step.old, step.new, step.by.session, step.by.user)
+                step.by.context.run(self._tell, change)
+        group.tell()
+
+    async def _make_running(self, new: Container, durable: bool | None) -> Container:
+        """Admitted, applied and, unless something else is said, on the disk: the tree that running is now to be."""
         before = self._applied or empty(self.schema)
-        if new.same(old) and self.applied:
-            new = old
+        if new.same(self.running_tree) and self.applied:
+            new = self.running_tree
         else:
-            self._admit(old, new)
+            self._admit(self.running_tree, new)
             await self._apply(before, new)
-        if (durable if durable is not None else not self.frozen) and self._written is not new:
+        if durable if durable is not None else not self.frozen:
             await self._write(new, before)
-        self._became(old, new, session, user)
+        return new
 
     def _admit(self, old: Container, new: Container) -> None:
         """Only of what is new: what was running once is never refused, whatever has become of the world since."""
         if self._check is None:
             return
         try:
-            self._check(treejson.dump(old), treejson.dump(new))
+            self._check(self._told(old), self._told(new))
         except ApplyError as error:
             raise self._refused(error) from None
 
     async def _apply(self, before: Container, new: Container) -> None:
         try:
-            await self.backend.apply(treejson.dump(before), treejson.dump(new))
+            await self.backend.apply(self._told(before), self._told(new))
         except ApplyError as error:
             raise self._refused(error) from None
         except Exception as error:
@@ -217,29 +270,32 @@ class Datastores:
         return RpcError(tag, error.message, path=path, path_namespaces=spaces)
 
     async def _write(self, new: Container, before: Container) -> None:
-        if self.startup_path is None:
-            self._written = new
+        if self.files is None or self.files.written is new:
             return
         try:
-            await asyncio.to_thread(startup.write, self.startup_path, new)
-            self._written = new
+            await asyncio.to_thread(self.files.write, new)
             self._startup_problem = None
         except OSError as error:
             if new is not self.running_tree:
                 await self._apply(new, before)
-            message = f"the configuration cannot be made durable: {self.startup_path}: {error.strerror}"
-            raise RpcError("resource-denied", message) from None
+            message = f"the configuration cannot be made durable: {self.files.path}: {error.strerror or error}"
+            raise NotDurableError("resource-denied", message) from None
 
-    def _became(self, old: Container, new: Container, session: int, user: str | None) -> None:
+    def _became(self, new: Container, steps: Iterable[Step] = ()) -> None:
+        old, self.running_tree = self.running_tree, new
         self._apply_problem = None
         self._applied = new
         if self.candidate_tree is old:
             self.candidate_tree = new
-        if new is old:
-            return
-        self.running_tree = new
-        for listener in self.change_listeners:
-            listener(Changed(old, new, session, user))
+        elif self.modified:
+            for step in steps:
+                if step.by.carry_over:
+                    self.candidate_tree = rebase(step.old, step.new, self.candidate_tree)
+
+    def _tell(self, change: Changed) -> None:
+        if change.new is not change.old:
+            for listener in self.change_listeners:
+                listener(change)
 
     async def revert_to(self, old: Container) -> None:
         """Go back to an earlier running configuration; a backend that refuses is retried until it does."""
@@ -249,16 +305,14 @@ class Datastores:
             if self.candidate_tree is abandoned:
                 self.candidate_tree = old
             await self._reapply()
-        if abandoned is not old:
-            for listener in self.change_listeners:
-                listener(Changed(abandoned, old, 0, None))
+        self._tell(Changed(abandoned, old, 0, None))
 
     async def _reapply(self) -> None:
         """Make the system be as running says; on failure say why, and try again later."""
         before = self._applied or empty(self.schema)
         target = self.running_tree
         try:
-            await self.backend.apply(treejson.dump(before), treejson.dump(target))
+            await self.backend.apply(self._told(before), self._told(target))
         except Exception as error:
             where = f" at {error.path}" if isinstance(error, ApplyError) and error.path else ""
             self._apply_problem = f"the running configuration is not applied{where}: {error}"

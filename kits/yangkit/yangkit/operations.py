@@ -126,12 +126,14 @@ class Operations:
             "error-option", ("stop-on-error", "continue-on-error", "rollback-on-error"), "stop-on-error"
         )
         config = params.need("config")
-        editor = Editor(continue_on_error=option == "continue-on-error")
+        editor = Editor()
 
         def edit(old: Container) -> tuple[Container, set[str]]:
+            nonlocal editor
+            editor = Editor(continue_on_error=option == "continue-on-error")
             self._check_writable(session, target)
             new = editor.run(empty(self._schema) if operation == "replace" else old, config, operation)
-            session.access().check_write(old, new)
+            session.access(old if target == "running" else None).check_write(old, new)
             # Without a test-option a candidate may be built in several steps; it is validated when it is committed
             # (RFC 7950, section 8.3.3). Running is validated always.
             if test in ("test-then-set", "test-only"):
@@ -159,14 +161,17 @@ class Operations:
         if target == source:
             raise bad("invalid-value", "source", "source and target are the same datastore")
         params.mode()
-        self._check_writable(session, target)
-        new = self._tree(source) if source != "config" else Editor().run(empty(self._schema), holder)
-        old = self._tree(target)
-        session.access().check_write(old, new)
+
+        def copy() -> Container:
+            self._check_writable(session, target)
+            new = self._tree(source) if source != "config" else Editor().run(empty(self._schema), holder)
+            session.access().check_write(self._tree(target), new)
+            return new
+
         if target == "candidate":
-            self._stores.candidate_tree = new
+            self._stores.candidate_tree = copy()
         else:
-            await self._stores.set_running(new, session=session.id, user=session.user)
+            await self._stores.set_running(copy, session=session.id, user=session.user)
         return OK
 
     def _delete_config(self, session: Session, element: etree._Element) -> Reply:

@@ -15,6 +15,7 @@ from lxml import etree
 from yangkit import nacm, xmlutil
 from yangkit.errors import RpcError
 from yangkit.framing import Framer, FramingError, MessageTooBig
+from yangkit.tree import Container
 from yangkit.xmlutil import BASE_1_0, BASE_1_1, NC, escape_attribute, nc, split, text_of
 
 if TYPE_CHECKING:
@@ -248,9 +249,9 @@ class Session:
 
     # -- rights and end ----------------------------------------------------------------------------------------------
 
-    def access(self) -> nacm.Access:
-        """What this session's user may do now."""
-        rules = nacm.Rules.of(self._server.stores.schema, self._server.stores.running_tree)
+    def access(self, running: Container | None = None) -> nacm.Access:
+        """What this session's user may do now, or with another tree as running."""
+        rules = nacm.Rules.of(self._server.stores.schema, running or self._server.stores.running_tree)
         if self._access is None or self._access[0] is not rules:
             self._access = rules, self._server.access(rules, self.user)
         return self._access[1]

@@ -11,6 +11,8 @@ from yangkit.schema import Schema, SchemaNode, by_json_name
 from yangkit.tree import AnyData, Container, Leaf, List, Node, is_empty, json_value
 from yangkit.xmlutil import escape
 
+_SHARED = "json"
+
 
 def dump(node: Container) -> dict[str, Any]:
     """The children of a node as a dictionary."""
@@ -25,6 +27,24 @@ def _dump_node(node: Node) -> Any:
     if isinstance(node, AnyData):
         return node.content
     return [_dump_node(entry) for entry in node.entries.values()]
+
+
+def shared(node: Container) -> dict[str, Any]:
+    """The same, kept with the node, and with each part of it: nobody may change it, and who knows one knows an equal
+    one again."""
+    known = node.recall(_SHARED)
+    if not isinstance(known, dict):
+        known = {schema.json_name: _shared_node(child) for schema, child in node.children.items()}
+        node.remember(_SHARED, known)
+    return known
+
+
+def _shared_node(node: Node) -> Any:
+    if isinstance(node, Container):
+        return shared(node)
+    if isinstance(node, List):
+        return [_shared_node(entry) for entry in node.entries.values()]
+    return _dump_node(node)
 
 
 def load(schema: Schema, data: Mapping[str, Any]) -> Container:

@@ -47,6 +47,9 @@ def settle(schema: Schema, tree: Container, old: Container, touched: set[str]) -
         if tree.recall(_VALID):
             return tree
         issues = schema.library.validate(dump(tree))
+        if not issues:
+            tree.remember(_VALID, True)
+            return tree
         failed = [i.path for i in issues if _WHEN in i.message and i.path and i.path not in touched]
         stale = [path for path in failed if without(schema, old, path) is not old]
         if not stale:

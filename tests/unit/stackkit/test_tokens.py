@@ -2,6 +2,7 @@
 
 # No postponed annotations here: FastAPI looks names up in the module, and the verifier is a local of its maker.
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -217,6 +218,19 @@ async def test_withdrawn_key_ends_with_the_cache(issuer: Issuer, verifier: Verif
     verifier.keys._max_age = verifier.keys._pause = 0
     with pytest.raises(Unauthorized, match="key"):
         await verifier.verify(old, None)
+
+
+async def test_a_token_that_is_known_ends_all_the_same(issuer: Issuer, verifier: Verifier) -> None:
+    token = issuer.token(exp=int(time.time()) - tokens.LEEWAY_SECONDS + 1)
+    await verifier.verify(token, None)
+
+    async def until_refused() -> None:
+        while True:
+            await verifier.verify(token, None)
+            await asyncio.sleep(0.02)
+
+    with pytest.raises(Unauthorized, match="expired"):
+        await asyncio.wait_for(until_refused(), 5)
 
 
 async def test_no_issuer_is_not_the_callers_fault(issuer: Issuer, pki: Pki) -> None:

@@ -16,6 +16,7 @@ from controller.intent import (
     DeviceFacts,
     Intent,
     Network,
+    Parser,
     allocate,
     check_devices,
     compile_network,
@@ -44,18 +45,20 @@ class IntentBackend:
         self._turn = threading.Lock()
         # What was numbered last, and of what: passes over the devices ask again and again.
         self._known: tuple[Intent, Mapping[str, DeviceFacts], Allocations, Network] | None = None
+        #: For the trees of the datastore, on the loop.
+        self.parse = Parser()
         #: State data by their top-level nodes: on the loop, and what reads the disk.
         self.states: dict[str, State] = {}
         self.stored_states: dict[str, State] = {}
 
     def check(self, old: Tree, new: Tree) -> None:
         """What is asked anew must be possible; ApplyError (place and remedy) refuses (``yangkit.Datastores``)."""
-        before = parse(old)
-        check_devices(before, read(new, before), self._inventory.facts, self._domain)
+        before = self.parse(old)
+        check_devices(before, read(new, before, self.parse), self._inventory.facts, self._domain)
 
     async def apply(self, old: Tree, new: Tree) -> None:
         """Give numbers; ApplyError when a pool is used up."""
-        await asyncio.to_thread(self.number, parse(new))
+        await asyncio.to_thread(self.number, self.parse(new))
 
     def number(self, intent: Intent) -> Network:
         """Durable numbers for an intent, and its sites joined with devices; ApplyError when a pool is used up."""

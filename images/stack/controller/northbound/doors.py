@@ -45,7 +45,8 @@ _FIRST: Tree = {
 def datastores(configuration: Settings, backend: IntentBackend) -> Datastores:
     """Running is the intent."""
     schema = Schema(configuration.yang, MODULES)
-    return Datastores(schema, backend, configuration.data / "startup.xml", _FIRST, check=backend.check)
+    startup = configuration.data / "startup.xml"
+    return Datastores(schema, backend, startup, _FIRST, check=backend.check, many_edits=True)
 
 
 def netconf(stores: Datastores, handlers: Mapping[str, Handler]) -> NetconfServer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 from yangkit import ApplyError
@@ -35,10 +35,12 @@ class Cursor:
         self._seen.add(name)
         return self._enter(self.tree.get(name) or {}, f"{self.path}/{name}")
 
-    def entries(self, name: str, key: str) -> Iterator[Cursor]:
-        """The entries of a list with one key."""
+    def entries(self, name: str, key: str, known: Container[int] = ()) -> Iterator[Cursor]:
+        """The entries of a list with one key, but those objects (by their ``id``) that are known."""
         self._seen.add(name)
         for entry in self.tree.get(name, ()):
+            if id(entry) in known:
+                continue
             cursor = self._enter(entry, f"{self.path}/{name}[{key}={quoted(str(entry[key]))}]")
             cursor._seen.add(key)
             yield cursor

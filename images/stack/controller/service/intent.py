@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from yangkit import Module
 from yangkit.paths import quoted
@@ -16,6 +16,7 @@ from controller.service.cloud import Cloud
 from controller.service.cursor import INVALID, UNSUPPORTED, Cursor
 from controller.service.site import ROOT, Network, Site
 
+T = TypeVar("T")
 INTERNET, VPC = "internet", "vpc"
 DOMAIN = "elasticlab.example"
 
@@ -115,15 +116,51 @@ def changed_sites(before: Intent, after: Intent) -> frozenset[str]:
 
 def parse(tree: Mapping[str, Any]) -> Intent:
     """The tree as values; ApplyError says what is not offered. What must hold between them: ``checks.check``."""
-    root = Cursor(tree.get(ROOT, {}), f"/{ROOT}")
-    # Which clouds there are is the operator's to say (RFC 8299, section 6.2.2); where they are, their gateways'.
-    identifiers = root.child("vpn-profiles").child("valid-provider-identifiers")
-    identifiers.information("cloud-identifier")
-    vpns = (_vpn(entry) for entry in root.child("vpn-services").entries("vpn-service", "vpn-id"))
-    sites = (access.site(entry) for entry in root.child("sites").entries("site", "site-id"))
-    intent = Intent({vpn.id: vpn for vpn in sorted(vpns, key=lambda v: v.id)}, tuple(sorted(sites, key=lambda s: s.id)))
-    root.close()
-    return intent
+    return Parser()(tree)
+
+
+class Parser:
+    """Parses trees that share their parts (``yangkit.treejson.shared``): what is the same object is so once only."""
+
+    def __init__(self) -> None:
+        # By the object's id; it is kept, or another one could get that.
+        self._vpns: dict[int, tuple[object, Vpn]] = {}
+        self._sites: dict[int, tuple[object, Site]] = {}
+        self._last: list[tuple[object, Intent]] = []
+
+    def __call__(self, tree: Mapping[str, Any]) -> Intent:
+        """As ``parse``."""
+        services = tree.get(ROOT, {})
+        for known, intent in self._last:
+            if known is services:
+                return intent
+        intent = self._parse(services)
+        self._last = [*self._last[-1:], (services, intent)]
+        return intent
+
+    def _parse(self, services: Mapping[str, Any]) -> Intent:
+        root = Cursor(services, f"/{ROOT}")
+        # Which clouds there are is the operator's to say (RFC 8299, section 6.2.2); where they are, their gateways'.
+        identifiers = root.child("vpn-profiles").child("valid-provider-identifiers")
+        identifiers.information("cloud-identifier")
+        vpns = _each(root.child("vpn-services"), "vpn-service", "vpn-id", _vpn, self._vpns)
+        sites = _each(root.child("sites"), "site", "site-id", access.site, self._sites)
+        root.close()
+        self._vpns, self._sites = vpns, sites
+        return Intent(
+            {vpn.id: vpn for _, vpn in sorted(vpns.values(), key=lambda one: one[1].id)},
+            tuple(sorted((site for _, site in sites.values()), key=lambda site: site.id)),
+        )
+
+
+def _each(
+    holder: Cursor, name: str, key: str, read: Callable[[Cursor], T], known: Mapping[int, tuple[object, T]]
+) -> dict[int, tuple[object, T]]:
+    """The entries of a list as values, and what each was made of."""
+    found = {id(entry): known[id(entry)] for entry in holder.tree.get(name, ()) if id(entry) in known}
+    for cursor in holder.entries(name, key, found):
+        found[id(cursor.tree)] = cursor.tree, read(cursor)
+    return found
 
 
 def _vpn(entry: Cursor) -> Vpn:

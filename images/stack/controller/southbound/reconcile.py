@@ -168,7 +168,7 @@ class Reconciler:
 
     def follow(self, intent: Intent) -> None:
         """From now on this is intended. It is durable already."""
-        if self._intent is not None:
+        if self._intent is not None and intent is not self._intent:
             self._stale |= changed_sites(self._intent, intent) | peerings.changed(self._intent, intent)
         self._intent = intent
         order = logs.order.get()

@@ -9,18 +9,37 @@ from email.utils import format_datetime, parsedate_to_datetime
 from yangkit import treexml
 from yangkit.restconf.media import Encoding
 from yangkit.restconf.messages import Headers, Request, protocol_error
-from yangkit.tree import Container
+from yangkit.tree import Container, List, Node
 
 _KEPT = "restconf-etag"
 
 
 def digest(tree: Container) -> str:
-    """Names the content of a configuration: equal ones have the same, also after a restart."""
-    known = tree.recall(_KEPT)
-    if not isinstance(known, str):
-        known = hashlib.sha256(treexml.dump(tree).encode("utf-8", "replace")).hexdigest()[:20]
-        tree.remember(_KEPT, known)
+    """Names the content of a configuration: equal ones have the same, also after a restart.
+
+    It is made of the digests of what is in it, which stay with those parts that an edit has not touched.
+    """
+    return _container(tree).hex()[:20]
+
+
+def _container(node: Container) -> bytes:
+    known = node.recall(_KEPT)
+    if not isinstance(known, bytes):
+        parts = [_named(child) for _, child in sorted(node.children.items(), key=lambda one: one[0].qualified_name)]
+        known = hashlib.sha256(b"".join(parts)).digest()
+        node.remember(_KEPT, known)
     return known
+
+
+def _named(node: Node) -> bytes:
+    if isinstance(node, List):
+        parts = [_named(entry) for entry in node.entries.values()]
+        content = b"".join(parts if node.schema.user_ordered else sorted(parts))
+    elif isinstance(node, Container):
+        content = _container(node)
+    else:
+        content = treexml.dump_node(node).encode("utf-8", "replace")
+    return hashlib.sha256(node.schema.qualified_name.encode() + b"\0" + content).digest()
 
 
 def headers(tree: Container, modified: datetime, encoding: Encoding) -> Headers:

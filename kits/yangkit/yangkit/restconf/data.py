@@ -15,7 +15,7 @@ from yangkit.restconf.invoking import call_action
 from yangkit.restconf.media import ACCEPT_PATCH, DATA, PATCH, Encoding, encoding_of, media_type, negotiate
 from yangkit.restconf.messages import Headers, Request, Response, bad_request, not_allowed, not_found
 from yangkit.restconf.problems import status_of
-from yangkit.restconf.resources import Target, exists, find, parse
+from yangkit.restconf.resources import Target, branch, find, parse
 from yangkit.tree import Container, List, merge, only
 
 if TYPE_CHECKING:
@@ -38,6 +38,11 @@ def allowed(target: Target) -> list[str]:
     return [*_READ, "DELETE", "PATCH", *(["POST"] if schema.kind in ("container", "list") else []), "PUT"]
 
 
+def _now() -> datetime:
+    """As exact as a header can say it (RFC 9110, section 5.6.7)."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
 class DataResources:
     """Everything at {+restconf}/data."""
 
@@ -46,15 +51,15 @@ class DataResources:
         self._prefix = prefix
         self._stores = server.stores
         self._schema = server.stores.schema
-        self._modified = datetime.now(UTC).replace(microsecond=0)
+        self._modified = _now()
         server.stores.change_listeners.append(self._changed)
 
     def _changed(self, _: Changed) -> None:
-        self._modified = datetime.now(UTC).replace(microsecond=0)
+        self._modified = _now()
 
-    def access(self, user: str) -> Access:
-        """What a user may do now."""
-        rules = Rules.of(self._schema, self._stores.running_tree)
+    def access(self, user: str, running: Container | None = None) -> Access:
+        """What a user may do now, or with another tree as running."""
+        rules = Rules.of(self._schema, running or self._stores.running_tree)
         return self._server.access(rules, user)
 
     async def handle(self, request: Request, path: str) -> Response:
@@ -87,7 +92,7 @@ class DataResources:
         tree = only(defaults.apply_mode(self._schema, running, view.with_defaults), wanted)
         if view.content != "config":
             tree = merge(tree, await self._server.state.tree(wanted))
-        node = find(self.access(request.user).readable(tree), target)
+        node = find(self.access(request.user).readable(branch(tree, target)), target)
         if node is not None and view.content == "nonconfig":
             node = reading.nonconfig(node)
         if node is None:
@@ -118,8 +123,10 @@ class DataResources:
         for store in ("running", "candidate"):
             self._stores.check_unlocked(store, NO_SESSION)
         self._server.commits.check_free(NO_SESSION)
-        edit = Edit(self._schema, self.access(request.user), old)
-        conditions.check(request, old, self._modified, edit.has(target))
+        edit = Edit(self._schema, self.access(request.user, old), old)
+        # What another edit of the same group has made is as new as can be.
+        modified = self._modified if old is self._stores.running_tree else _now()
+        conditions.check(request, old, modified, edit.has(target))
         return edit
 
     async def _edit(self, request: Request, target: Target, encoding: Encoding) -> Response:
@@ -154,8 +161,8 @@ class DataResources:
             edit.apply(made, element, operation, where)
             return edit.result()
 
-        await self._stores.edit_running(change, session=NO_SESSION, user=request.user, carry_over=True)
-        headers = conditions.headers(self._stores.running_tree, self._modified, encoding)
+        result = await self._stores.edit_running(change, session=NO_SESSION, user=request.user, carry_over=True)
+        headers = conditions.headers(result, self._modified, encoding)
         if created:
             return Response(201, b"", [*headers, ("location", f"{self._prefix}/data{made.url()}")])
         return Response(204, b"", headers)
@@ -167,15 +174,16 @@ class DataResources:
 
         def change(old: Container) -> tuple[Container, set[str]]:
             nonlocal begun
+            begun = False
             edit = self._begin(request, old, target)
-            if not exists(edit.visible, target):
+            if not edit.may_hold(target):
                 raise not_found(target.url())
             begun = True
             yangpatch.run(self._schema, edit, target, patch, status_of)
             return edit.result()
 
         try:
-            await self._stores.edit_running(change, session=NO_SESSION, user=request.user, carry_over=True)
+            result = await self._stores.edit_running(change, session=NO_SESSION, user=request.user, carry_over=True)
         except yangpatch.EditFailed as failed:
             return yangpatch.status(self._schema, patch, encoding, failed.status, failed.error, failed.edit)
         except RpcError as error:
@@ -183,5 +191,5 @@ class DataResources:
                 raise
             return yangpatch.status(self._schema, patch, encoding, status_of(error), error)
         answer = yangpatch.status(self._schema, patch, encoding)
-        answer.headers += conditions.headers(self._stores.running_tree, self._modified, encoding)
+        answer.headers += conditions.headers(result, self._modified, encoding)
         return answer

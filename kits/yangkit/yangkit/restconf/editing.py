@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 from lxml import etree
 
 from yangkit import treexml
@@ -14,7 +16,7 @@ from yangkit.restconf.encode import rooted
 from yangkit.restconf.media import Encoding
 from yangkit.restconf.messages import HttpError, Request, bad_request, not_found
 from yangkit.restconf.problems import RESTCONF
-from yangkit.restconf.resources import Target, child_of, exists, find, parse
+from yangkit.restconf.resources import Target, branch, child_of, exists, find, parse
 from yangkit.schema import Schema, SchemaNode
 from yangkit.tree import Container, Key, Leaf
 from yangkit.xmlutil import MalformedXml, check_depth, nc
@@ -93,19 +95,22 @@ class Edit:
         self.tree = old
         self.touched: set[str] = set()
 
-    @property
-    def visible(self) -> Container:
-        """What the user may see of the tree."""
-        return self._access.readable(self.tree)
-
     def has(self, target: Target) -> bool:
         """Is the target there, for this user to see?"""
-        return find(self.visible, target) is not None
+        return find(self._visible(target), target) is not None
 
     def need_parent(self, target: Target) -> None:
         """404 unless the parent is there."""
-        if not exists(self.visible, target.parent):
+        if not self.may_hold(target.parent):
             raise not_found(target.parent.url() or "/")
+
+    def may_hold(self, target: Target) -> bool:
+        """Is the target there, or may it be thought there, for this user to put something into it?"""
+        return exists(self._visible(target), target)
+
+    def _visible(self, target: Target) -> Container:
+        """What the user may see of the tree on the way to the target."""
+        return self._access.readable(branch(self.tree, target))
 
     def replace_all(self, elements: etree._Element, operation: str) -> None:
         """PUT and PATCH on the datastore itself."""
@@ -119,6 +124,7 @@ class Edit:
         root, holder = _ancestors(target.parent)
         if element is None:
             element = decode.document(_bare(target))
+        element = deepcopy(element)  # the same edit may be tried again
         element.set(_OPERATION, operation)
         holder.append(element)
         try:

@@ -154,6 +154,26 @@ def find(tree: Container, target: Target) -> Instance | None:
     return node
 
 
+def branch(tree: Container, target: Target) -> Container:
+    """The tree with nothing beside the way to the target, so that whoever looks at it all looks at little."""
+    return _branch(tree, target.steps)
+
+
+def _branch(node: Container, steps: tuple[Step, ...]) -> Container:
+    if not steps:
+        return node
+    step = steps[0]
+    child = node.children.get(step.schema)
+    if isinstance(child, List) and step.key is not None and (entry := child.entries.get(step.key)) is not None:
+        child = List(step.schema, {step.key: _branch(entry, steps[1:]) if isinstance(entry, Container) else entry})
+    elif isinstance(child, Container):
+        child = _branch(child, steps[1:])
+    kept: dict[SchemaNode, Node] = (
+        {key: node.children[key] for key in node.schema.key_nodes} if node.schema.keys else {}
+    )
+    return Container(node.schema, kept if child is None else {**kept, step.schema: child})
+
+
 def _entry(listing: List, key: Key) -> Container | Leaf | None:
     found = listing.entries.get(key)
     if found is None and listing.schema.kind == "leaf-list" and not listing.schema.config:

@@ -129,7 +129,10 @@ async def test_nobody_reads_the_key_back(lab: Lab, caplog: pytest.LogCaptureFixt
     assert [text for text in told if SECRET in text] == []
     assert SECRET in str(lab.boxes["vmsr-1"].stores.running), "but the device has it"
     data = lab.folder / "controller-data"
-    assert {path.name for path in data.iterdir() if SECRET.encode() in path.read_bytes()} == {"startup.xml"}
+    assert {path.name for path in data.iterdir() if SECRET.encode() in path.read_bytes()} <= {
+        "startup.xml",
+        "startup.xml.journal",
+    }
     kept = [path for path in data.iterdir() if path.name.startswith(("controller.sqlite", "startup"))]
     assert {path.name: oct(path.stat().st_mode & 0o077) for path in kept} == {path.name: "0o0" for path in kept}
 

@@ -143,13 +143,16 @@ class Lab:
         self.schema, self.keys = schema, keys
         self.backend = Recorder()
         self.startup = directory / "startup.xml"
+        self.many_edits = False
         self.calls: list[RpcCall] = []
         self._clients: list[NetconfClient] = []
 
     async def start(
         self, default: Tree | None = None, limits: Limits | None = None, check: Check | None = None
     ) -> None:
-        self.stores = Datastores(self.schema, self.backend, self.startup, default, check=check)
+        self.stores = Datastores(
+            self.schema, self.backend, self.startup, default, check=check, many_edits=self.many_edits
+        )
         await self.stores.start()
         self.server = NetconfServer(
             self.stores,

@@ -358,7 +358,7 @@ async def test_a_backend_that_refuses_at_the_start_is_tried_again(lab, until):
 
 async def test_a_full_disk_refuses_the_commit_and_undoes_it(client, lab):
     await commit(client, "<name>a</name>")
-    lab.stores.startup_path = lab.startup / "not-a-directory"
+    lab.stores.files.path = lab.startup / "not-a-directory"
     with pytest.raises(RpcError) as caught:
         await commit(client, "<name>b</name>")
     assert caught.value.tag == "resource-denied"
@@ -406,7 +406,7 @@ async def test_what_is_new_is_checked_and_what_was_accepted_is_not_checked_again
     await client.cancel_commit()
     assert lab.stores.running["kit-test:top"]["name"] == "default"
     assert lab.stores.applied
-    lab.stores.startup_path = lab.startup / "not-a-directory"
+    lab.stores.files.path = lab.startup / "not-a-directory"
     with pytest.raises(RpcError):
         await commit(client, "<name>d</name>")
     assert lab.backend.applied[-1]["kit-test:top"]["name"] == "default"
