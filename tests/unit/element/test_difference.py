@@ -130,6 +130,7 @@ def test_the_fast_path_begins_where_it_can_already(pop: Config) -> None:
     [table_now] = [step.resource for step in plan.operations if isinstance(step.resource, FlowTable)]
     assert table_now == replace(whole, devices=("br-2", "gre-1"))
     assert whole in plan.deferred
+    assert difference(wanted, machine()).deferred == ()
     assert whole.without(set(whole.devices)) is None, "nothing would ever be as wanted"
 
 

@@ -123,7 +123,7 @@ def _available(wanted: Resources, actual: Resources) -> tuple[dict[Key, Resource
         left = None if isinstance(resource, Link) and resource.name in missing else resource.without(missing)
         if left is not None:
             found[key] = left
-        if left is not resource:
+        if left != resource:
             deferred.append(resource)
     return found, tuple(deferred)
 
