@@ -94,7 +94,7 @@ def send(asked: Json) -> Json:
     wanted = int(rate * seconds) if rate else None
     sent = 0
     begun = now = time.monotonic()
-    while now < begun + seconds and (wanted is None or sent < wanted):
+    while now < begun + seconds and (timed or wanted is None or sent < wanted):
         due = BATCH if wanted is None else min(wanted, int((now - begun) * rate) + 1) - sent
         left = ring.send(due) if due > 0 else 0
         sent += left

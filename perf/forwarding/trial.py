@@ -148,6 +148,8 @@ def offer(
     timed: bool = False,
 ) -> Trial:  # fmt: skip
     """A trial in one direction, or in both at once with `rate` in each. Those of the first direction are timed."""
+    if "down" in ways:
+        learn(lab, path)  # what a translation saw only one way it forgets within half a minute
     ends = [path.ends(way) for way in ways]
     before = [counted(receiver.node) for _, receiver in ends]
     asked = [_asked(path, way, sizes, seconds, rate, timed and way == ways[0]) for way in ways]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.lab import Lab
 from perf.forwarding.path import End, Flow, Path, mac_of, neighbour
-from perf.forwarding.trial import learn, prepare
+from perf.forwarding.trial import prepare
 
 SERVER = "198.51.100.80"
 PLAIN_SERVER = "198.51.100.81"
@@ -29,17 +29,20 @@ def _path(lab: Lab, name: str, host: tuple[str, str], pop: tuple[str, str], flow
     """From a host's interface to the Internet's, where this POP is the next."""
     near, far = lab[host[0]], lab["internet"]
     gateways = tuple(neighbour(near, flow.gateway) for flow in flows)
-    path = Path(
+    return Path(
         name,
         End(near, host[1], mac_of(near, host[1]), gateways),
         End(far, pop[1], mac_of(far, pop[1]), (mac_of(lab[pop[0]], "wan"),) * len(flows)),
         flows,
     )
-    prepare(near, [host[1]], "10.0.0.0/8")
-    learn(lab, path)
-    return path
 
 
 def count_at_the_internet(lab: Lab, *interfaces: str) -> None:
     """Once, before any path is made: its cables to POPs count from now on."""
     prepare(lab["internet"], interfaces, "198.51.100.0/24")
+
+
+def count_at_hosts(lab: Lab, interfaces: dict[str, tuple[str, ...]]) -> None:
+    """The same of hosts' cables."""
+    for host, names in interfaces.items():
+        prepare(lab[host], names, "10.0.0.0/8")

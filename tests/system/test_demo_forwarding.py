@@ -21,6 +21,7 @@ SECONDS = 0.2
 def path(lab: Lab) -> Iterator[Path]:
     try:
         ways.count_at_the_internet(lab, "pop")
+        ways.count_at_hosts(lab, {"host-1": ("lan",)})
         yield ways.ours(lab, "GRE in ESP", (FLOW,))
     finally:
         trial.forget(lab["internet"], lab["host-1"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import struct
 from ipaddress import IPv4Address
 from types import SimpleNamespace
@@ -11,8 +10,11 @@ from typing import Any
 import pytest
 
 from perf.forwarding import frames, traffic, trial
+from perf.forwarding.lane import HAND, OURS, PLAIN, Lane, Load
+from perf.forwarding.latency import LatencyError, percentiles
 from perf.forwarding.path import COUNTED, FLOWS, TIMED, End, Flow, Path, PathError
-from perf.forwarding.run import Benchmark, Case, Shape
+from perf.forwarding.rounds import Rounds
+from perf.forwarding.search import NDR, PDR, SearchError, search
 from perf.forwarding.trial import Trial
 
 MACS = ("02:00:00:00:00:01", "02:00:00:00:00:02")
@@ -26,7 +28,7 @@ def path(flows: int = 1, vlan: int = 0) -> Path:
 
 
 class TestFrames:
-    @pytest.mark.parametrize("size", [64, 570, 1418, 1518])
+    @pytest.mark.parametrize("size", [64, 570, frames.LARGEST, 1518])
     def test_a_frame_has_its_size_with_the_fcs_and_a_header_that_adds_up(self, size: int) -> None:
         frame = frames.udp(size, MACS, ("10.1.0.10", 40000), ("198.51.100.80", 40001))
         assert len(frame) == size - frames.FCS
@@ -111,30 +113,76 @@ class TestArrivals:
 
 
 class TestVerdicts:
-    def benchmark(self, generator: float, ours: float, hand: float, plain: float) -> Benchmark:
-        one = path()
-        lab: Any = None
-        found = Benchmark(lab, one, [Shape("GRE", one, one)], ["64"], ["up"], 1, random.Random(1))
-        name = f"MRR {Case('GRE', '64', 'up')}"
-        for who, value in (("ours", ours), ("by hand", hand), ("plain", plain)):
-            found.rounds.values[name, who] = [value] * 5
-        found.rounds.generator["64"] = [generator] * 5
+    def rounds(self, generator: float, ours: float, hand: float, plain: float) -> Rounds:
+        one, load, found = path(), Load("64", "up"), Rounds()
+        lanes = [(Lane("GRE", OURS, one), ours), (Lane("GRE", HAND, one), hand), (Lane(PLAIN, PLAIN, one), plain)]
+        for lane, value in lanes:
+            for _ in range(5):
+                found.add("MRR", lane, load, value)
+        found.generator["64"] = [generator] * 5
         return found
 
     def test_a_generator_short_of_plain_forwarding_voids_that_ratio_alone(self) -> None:
-        hand, plain = self.benchmark(600, 98, 100, 250).comparisons()
-        assert (hand.void, hand.kept, hand.headroom) == ("", True, 6.0)
+        hand, plain = self.rounds(600, 98, 100, 250).comparisons()
+        assert (hand.name, hand.void, hand.kept, hand.headroom) == ("MRR: GRE, 64, up", "", True, 6.0)
         assert plain.void == "its generator makes only 2.4 times the measured load (< 3)"
         assert (plain.ratio, plain.kept) == (98 / 250, None)
 
     def test_less_than_by_hand_is_a_bound_that_is_missed(self) -> None:
-        assert self.benchmark(600, 97, 100, 150).comparisons()[0].kept is False
+        assert self.rounds(600, 97, 100, 150).comparisons()[0].kept is False
+
+    def test_what_the_product_does_not_have_stands_beside_plain_forwarding_alone(self) -> None:
+        found = self.rounds(600, 98, 100, 150)
+        del found.values["MRR", "GRE", OURS, Load("64", "up")]
+        (one,) = found.comparisons()
+        assert (one.measured, one.against, one.peer) == (HAND, "plain forwarding", None)
 
     def test_one_frame_lost_at_a_tenth_voids_all(self) -> None:
-        benchmark = self.benchmark(600, 98, 100, 150)
-        benchmark.rounds.failures.append("one")
-        assert {one.void for one in benchmark.comparisons()} == {"1 requests failed"}
+        found = self.rounds(600, 98, 100, 150)
+        found.failures.append("one")
+        assert {one.void for one in found.comparisons()} == {"1 requests failed"}
 
     def test_a_trial_says_what_came_out_in_a_second(self) -> None:
         one = Trial(2.0, 100, (150, 50), (150, 40))
         assert (one.sent, one.lost, one.forwarded) == (200, 10, 95)
+
+
+class TestSearch:
+    """Of devices that forward so much, and not a frame more."""
+
+    @pytest.mark.parametrize("goals", ["quick", "csit", "rfc2544"])
+    def test_a_device_that_loses_what_is_too_much(self, goals: str) -> None:
+        def offer(seconds: float, rate: float) -> Trial:
+            sent = 2 * int(seconds * rate)
+            return Trial(seconds, rate, (sent,), (min(sent, int(20000 * seconds)),))
+
+        found = search(offer, 20000, goals, directions=2)
+        assert 0.97 * 20000 < found[NDR] <= 20000
+        assert found[NDR] <= found[PDR] < 1.01 * 20000
+
+    def test_what_the_generator_cannot_send_is_no_rate(self) -> None:
+        def offer(seconds: float, rate: float) -> Trial:
+            sent = int(seconds * min(rate, 20000))
+            return Trial(seconds, rate, (sent,), (sent,))
+
+        assert 0.97 * 20000 < search(offer, 20000, "quick")[NDR] <= 20000
+
+    def test_a_device_that_always_loses_has_none(self) -> None:
+        def offer(seconds: float, rate: float) -> Trial:
+            sent = int(seconds * rate)
+            return Trial(seconds, rate, (sent,), (sent // 2,))
+
+        with pytest.raises(SearchError, match="NDR: frames are lost even at 400 a second"):
+            search(offer, 20000, "quick")
+
+
+class TestLatency:
+    def test_percentiles_are_in_microseconds(self) -> None:
+        found = percentiles([1_000_000] * 990 + [5_000_000] * 10)
+        assert found["p50"] == pytest.approx(1000, rel=0.002)
+        assert found["p99"] == pytest.approx(1000, rel=0.002)
+        assert found["p99.9"] == pytest.approx(5000, rel=0.002)
+
+    def test_few_frames_say_nothing(self) -> None:
+        with pytest.raises(LatencyError, match="99 timed frames arrived"):
+            percentiles([1] * 99)
