@@ -25,7 +25,7 @@ class Customer:
     """The tenant of one lab."""
 
     lab: Lab
-    seconds: float = 60
+    seconds: float = 180
 
     @cached_property
     def far(self) -> Orchestrator:

@@ -22,13 +22,13 @@ ROUTED, PREFIX, CLEAR_GRE = (
 )
 BRIDGED = tuple(Flow(f"10.{tag}.0.10", ways.SERVER, f"10.{tag}.0.1", tag) for tag in TAGS)
 CLEAR = (Flow(f"10.{CLEAR_TAG}.0.10", ways.SERVER, f"10.{CLEAR_TAG}.0.1", CLEAR_TAG),)
-GRE_ESP, VXLAN_ESP, TEN = "GRE in ESP", "VXLAN in ESP", "10 VXLAN in ESP"
+GRE_ESP, VXLAN_ESP, TEN, ESP = "GRE in ESP", "VXLAN in ESP", "10 VXLAN in ESP", "ESP"
 SHAPES: dict[str, tuple[tuple[Flow, ...], str, str | None]] = {
     # Flows, the host's interface by hand, and of ours where the product has it.
     GRE_ESP: (ROUTED, "lan", "lan"),
     VXLAN_ESP: (BRIDGED[:1], TRUNK, TRUNK),
     TEN: (BRIDGED, TRUNK, TRUNK),
-    "ESP": (PREFIX, "lan", "lan3"),
+    ESP: (PREFIX, "lan", "lan3"),
     "VXLAN": (CLEAR, TRUNK, TRUNK),
     "GRE": (CLEAR_GRE, "lan", None),
 }
@@ -46,15 +46,15 @@ def bridged(customer: Customer, tag: int, **more: Json) -> dict[str, Json]:
     return {"name": f"bridged-{tag}", "device": customer.devices["ucpe-1"].serial, **site, **more}
 
 
-def order(lab: Lab, shapes: list[str]) -> Customer:
-    """Order what is ours of these shapes."""
+def order(lab: Lab, shapes: list[str]) -> tuple[Customer, dict[str, str]]:
+    """Order what is ours of these shapes; the services' ids by the sites' names."""
     customer = Customer(lab)
     customer.own("ucpe-1", "ucpe-2")
     sites = {
         GRE_ESP: [routed(customer)],
         VXLAN_ESP: [bridged(customer, TAGS[0])],
         TEN: [bridged(customer, tag) for tag in TAGS],
-        "ESP": [
+        ESP: [
             {"name": "prefix", "device": customer.devices["ucpe-2"].serial, "access": "routed",
              "gateway": "10.2.0.1/24", "encapsulation": "none"}
         ],
@@ -62,8 +62,8 @@ def order(lab: Lab, shapes: list[str]) -> Customer:
         "GRE": [],
     }  # fmt: skip
     wanted = {site["name"]: site for shape in shapes for site in sites[shape]}
-    customer.internet(*wanted.values())
-    return customer
+    services = customer.internet(*wanted.values())
+    return customer, dict(zip(wanted, services, strict=True))
 
 
 def build_by_hand(lab: Lab) -> None:
@@ -84,11 +84,12 @@ def lanes(lab: Lab, shapes: list[str]) -> list[Lane]:
     found = [Lane(PLAIN, PLAIN, ways.plain(lab))]
     for shape in shapes:
         flows, by_hand, ours = SHAPES[shape]
-        found.append(Lane(shape, HAND, ways.by_hand(lab, f"{shape} by hand", flows, by_hand)))
+        first = 0 if len(flows) > 1 else list(SHAPES).index(shape)
+        found.append(Lane(shape, HAND, ways.by_hand(lab, f"{shape} by hand", flows, by_hand, first)))
         if ours:
             # Where ours goes is not told by the server's address.
             own = tuple(Flow(one.site, ways.SERVER, one.gateway, one.vlan) for one in flows)
-            found.append(Lane(shape, OURS, ways.ours(lab, f"{shape}, ours", own, ours)))
+            found.append(Lane(shape, OURS, ways.ours(lab, f"{shape}, ours", own, ours, first)))
     return found
 
 

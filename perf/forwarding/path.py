@@ -51,8 +51,19 @@ class Path:
     host: End
     server: End
     flows: tuple[Flow, ...]
+    first: int = 0
+    """Number of the first flow among all that may pass the same cable at once."""
     seen: dict[int, tuple[str, int]] = field(default_factory=dict)
     """Who the Internet sees behind each port, which is who is answered there."""
+
+    @property
+    def counted(self) -> range:
+        """Ports of the flows."""
+        return COUNTED[self.first : self.first + len(self.flows)]
+
+    @property
+    def timed(self) -> range:
+        return TIMED[self.first : self.first + len(self.flows)]
 
     def ends(self, way: str) -> tuple[End, End]:
         """Who sends and who receives."""

@@ -8,13 +8,16 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 from harness.lab import Lab
 from perf import conditions
-from perf.forwarding import latency, search, trial
-from perf.forwarding.lane import Lane, Load
+from perf.forwarding import blocked, latency, search, trial
+from perf.forwarding.blocked import Blocked
+from perf.forwarding.lane import HAND, OURS, Lane, Load
 from perf.forwarding.rounds import Rounds
 
+T = TypeVar("T")
 MRR = "MRR"
 STABLE = 0.1
 """Of the most that comes out: what must pass without any loss before anything is measured."""
@@ -35,11 +38,12 @@ class Benchmark:
     timed: float
     """Of one in which frames are timed."""
     order: random.Random
+    blocked: Blocked | None = None
     rounds: Rounds = field(default_factory=Rounds)
 
     def stable(self) -> None:
-        """A little of what goes loses nothing, on every path in every direction."""
-        for lane, load in itertools.product(self.lanes, self.loads):
+        """A little of what goes loses nothing, on every path with every size, in the last direction asked for."""
+        for lane, load in itertools.product(self.lanes, {one.size: one for one in self.loads}.values()):
             most = trial.offer(self.lab, lane.path, load.ways, load.sizes, self.seconds)
             rate = STABLE * most.forwarded / len(load.ways)
             slow = trial.offer(self.lab, lane.path, load.ways, load.sizes, self.seconds, rate) if rate else most
@@ -54,8 +58,11 @@ class Benchmark:
             self._most(lane, load)
         for lane, load in self._shuffled(self.searched):
             self._search(lane, load)
+        if self.blocked:
+            for event, who in self._shuffled(itertools.product(blocked.EVENTS, (OURS, HAND))):
+                self.blocked.measure(event, who)
 
-    def _shuffled(self, what: Iterable[tuple[Lane, Load]]) -> list[tuple[Lane, Load]]:
+    def _shuffled(self, what: Iterable[T]) -> list[T]:
         found = list(what)
         return self.order.sample(found, len(found))
 

@@ -36,6 +36,8 @@ HEADER = 32
 BATCH = 128
 PAUSE = 0.0005
 """Seconds between two looks at the clock: frames that fall due in between leave together."""
+LOOK = 0.05
+"""Seconds between two looks for a file that ends it."""
 MAGIC = b"elab"
 QUIET = 0.1
 """Seconds of silence after which nothing more comes."""
@@ -87,14 +89,21 @@ def _packet_socket(interface: str, protocol: int = 0) -> socket.socket:
 
 
 def send(asked: Json) -> Json:
-    """Offer frames for some seconds: `rate` in a second, or as many as go without one; a timed one each `gap`."""
+    """Offer frames for some seconds: `rate` in a second, or as many as go without one; a timed one each `gap`. They end
+    before if the file `until` appears.
+    """
     ring = Ring(asked["interface"], [bytes.fromhex(frame) for frame in asked["frames"]])
     rate, seconds = asked["rate"], asked["seconds"]
     timed = Timed(asked) if asked["timed"] else None
     wanted = int(rate * seconds) if rate else None
+    until, look = Path(asked["until"]) if asked.get("until") else None, 0.0
     sent = 0
     begun = now = time.monotonic()
     while now < begun + seconds and (timed or wanted is None or sent < wanted):
+        if until and now > look:
+            look = now + LOOK
+            if until.exists():
+                break
         due = BATCH if wanted is None else min(wanted, int((now - begun) * rate) + 1) - sent
         left = ring.send(due) if due > 0 else 0
         sent += left

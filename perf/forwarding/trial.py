@@ -117,10 +117,14 @@ def learn(lab: Lab, path: Path) -> None:
     with _hearing(lab, path.server, both) as heard:
         sent = {
             "interface": path.host.interface, "rate": 2000, "seconds": 0.05, "timed": None,
-            "frames": [one.hex() for ports in (COUNTED, TIMED) for one in path.frames("up", (64,), ports)],
+            "frames": [one.hex() for ports in (path.counted, path.timed) for one in path.frames("up", (64,), ports)],
         }  # fmt: skip
         program(path.host.node, "send", sent, 1)
-    path.seen = {int(port): (str(source), int(theirs)) for port, (source, theirs) in heard["seen"].items()}
+    wanted = {*path.counted, *path.timed}
+    path.seen = {
+        int(port): (str(source), int(theirs))
+        for port, (source, theirs) in heard["seen"].items() if int(port) in wanted
+    }  # fmt: skip
     if len(path.seen) < 2 * len(path.flows):
         raise PathError(f"{path.name}: of {2 * len(path.flows)} flows up, {len(path.seen)} arrive")
 
@@ -145,14 +149,16 @@ def _hearing(lab: Lab, end: End, ports: range) -> Iterator[Json]:
 
 def offer(
     lab: Lab, path: Path, ways: Sequence[str], sizes: Sequence[int], seconds: float, rate: float = 0, *,
-    timed: bool = False,
+    timed: bool = False, until: str = "",
 ) -> Trial:  # fmt: skip
-    """A trial in one direction, or in both at once with `rate` in each. Those of the first direction are timed."""
+    """A trial in one direction, or in both at once with `rate` in each. Those of the first direction are timed.
+    A file `until` in the sender ends it before.
+    """
     if "down" in ways:
         learn(lab, path)  # what a translation saw only one way it forgets within half a minute
     ends = [path.ends(way) for way in ways]
     before = [counted(receiver.node) for _, receiver in ends]
-    asked = [_asked(path, way, sizes, seconds, rate, timed and way == ways[0]) for way in ways]
+    asked = [{**_asked(path, way, sizes, seconds, rate, timed and way == ways[0]), "until": until} for way in ways]
     hearing: AbstractContextManager[Json] = _hearing(lab, ends[0][1], TIMED) if timed else nullcontext({})
     with hearing as heard, ThreadPoolExecutor(2) as pool:
         sending = [
@@ -162,7 +168,8 @@ def offer(
         done = [one.result() for one in sending]
     offered = [of_flows(said["sent"], len(path.flows)) for said in done]
     received = [
-        arrived(receiver.node, was, left) for (_, receiver), was, left in zip(ends, before, offered, strict=True)
+        arrived(receiver.node, path.counted, was, left)
+        for (_, receiver), was, left in zip(ends, before, offered, strict=True)
     ]
     return Trial(
         max(said["seconds"] for said in done), rate, _sums(offered), _sums(received),
@@ -174,10 +181,10 @@ def _asked(path: Path, way: str, sizes: Sequence[int], seconds: float, rate: flo
     flow = path.flows[0]
     return {
         "interface": path.ends(way)[0].interface,
-        "frames": [one.hex() for one in path.frames(way, sizes, COUNTED)],
+        "frames": [one.hex() for one in path.frames(way, sizes, path.counted)],
         "rate": rate,
         "seconds": seconds,
-        "timed": [one.hex() for one in path.frames(way, sizes[:1], TIMED)] if timed else None,
+        "timed": [one.hex() for one in path.frames(way, sizes[:1], path.timed)] if timed else None,
         "stamp": frames.STAMP + (4 if flow.vlan and way == "up" else 0),
         "gap": GAP,
     }
@@ -192,14 +199,16 @@ def _sums(ways: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     return tuple(sum(flow) for flow in zip(*ways, strict=True))
 
 
-def arrived(node: Node, before: tuple[dict[int, int], int], left: tuple[int, ...]) -> tuple[int, ...]:
-    """Frames of each flow that came since, when all have or no more do."""
+def arrived(
+    node: Node, ports: Sequence[int], before: tuple[dict[int, int], int], left: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Frames to each port that came since, when all have or no more do."""
     last: tuple[int, ...] = ()
 
     def now() -> tuple[int, ...]:
         nonlocal last
-        ports, later = counted(node)
-        came = [ports[port] - before[0][port] for port in COUNTED[: len(left)]]
+        total, later = counted(node)
+        came = [total[port] - before[0][port] for port in ports]
         if later > before[1]:  # they come cut, and one whose rest is missing has not come
             came[0] -= max(0, sum(came) - (later - before[1]))
         settled = tuple(came) in (left, last)

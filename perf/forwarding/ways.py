@@ -11,12 +11,12 @@ PLAIN_SERVER = "198.51.100.81"
 """The Internet sends this one through `plain-pop` first."""
 
 
-def ours(lab: Lab, name: str, flows: tuple[Flow, ...], interface: str = "lan") -> Path:
-    return _path(lab, name, ("host-1", interface), ("vmsr-1", "pop"), flows)
+def ours(lab: Lab, name: str, flows: tuple[Flow, ...], interface: str = "lan", first: int = 0) -> Path:
+    return _path(lab, name, ("host-1", interface), ("vmsr-1", "pop"), flows, first)
 
 
-def by_hand(lab: Lab, name: str, flows: tuple[Flow, ...], interface: str = "lan") -> Path:
-    return _path(lab, name, ("host-2", interface), ("hand-pop", "hand-pop"), flows)
+def by_hand(lab: Lab, name: str, flows: tuple[Flow, ...], interface: str = "lan", first: int = 0) -> Path:
+    return _path(lab, name, ("host-2", interface), ("hand-pop", "hand-pop"), flows, first)
 
 
 def plain(lab: Lab) -> Path:
@@ -25,7 +25,9 @@ def plain(lab: Lab) -> Path:
     return _path(lab, "plain", ("host-3", "lan"), ("plain-pop", "plain-pop"), (flow,))
 
 
-def _path(lab: Lab, name: str, host: tuple[str, str], pop: tuple[str, str], flows: tuple[Flow, ...]) -> Path:
+def _path(
+    lab: Lab, name: str, host: tuple[str, str], pop: tuple[str, str], flows: tuple[Flow, ...], first: int = 0
+) -> Path:
     """From a host's interface to the Internet's, where this POP is the next."""
     near, far = lab[host[0]], lab["internet"]
     gateways = tuple(neighbour(near, flow.gateway) for flow in flows)
@@ -34,6 +36,7 @@ def _path(lab: Lab, name: str, host: tuple[str, str], pop: tuple[str, str], flow
         End(near, host[1], mac_of(near, host[1]), gateways),
         End(far, pop[1], mac_of(far, pop[1]), (mac_of(lab[pop[0]], "wan"),) * len(flows)),
         flows,
+        first,
     )
 
 

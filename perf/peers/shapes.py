@@ -31,6 +31,25 @@ def build(lab: Lab) -> None:
     lab[POP.node].sh("".join(_pop_bridge(tag) for tag in (*TAGS, CLEAR_TAG)) + _POP_ROUTES)
 
 
+def add_site(lab: Lab, tag: int) -> None:
+    """One more bridged site, by hand."""
+    for here, there in ((SITE, POP), (POP, SITE)):
+        lab[here.node].sh(_vxlan(tag, here.loopback, there.loopback))
+    lab[SITE.node].sh(_site_bridge(tag))
+    lab[POP.node].sh(_pop_bridge(tag))
+
+
+def remove_site(lab: Lab, tag: int) -> None:
+    for end in (SITE, POP):
+        lab[end.node].sh(f"ip link delete vx{tag}; ip link delete br{tag}")
+    lab[SITE.node].sh(f"ip link delete {TRUNK}.{tag}")
+
+
+def local_route(lab: Lab, prefix: str, there: bool) -> None:
+    """What goes to this prefix leaves at the site's own uplink, or no longer does."""
+    lab[SITE.node].exec("ip", "route", "replace" if there else "delete", prefix, "via", "192.0.2.5")
+
+
 def _links(here: End, there: End) -> str:
     """Tunnels, the same from both ends."""
     own, other = _LINE[here], _LINE[there]

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from perf.forwarding import frames, traffic, trial
+from perf.forwarding.blocked import POLICY, Blocked
+from perf.forwarding.lab import GRE_ESP, VXLAN_ESP
 from perf.forwarding.lane import HAND, OURS, PLAIN, Lane, Load
 from perf.forwarding.latency import LatencyError, percentiles
 from perf.forwarding.path import COUNTED, FLOWS, TIMED, End, Flow, Path, PathError
@@ -100,7 +102,7 @@ class Counting:
 class TestArrivals:
     def arrived(self, left: tuple[int, ...], *looks: tuple[dict[int, int], int]) -> tuple[int, ...]:
         node: Any = Counting(*looks)
-        return trial.arrived(node, ({COUNTED[0]: 100, COUNTED[1]: 0}, 0), left)
+        return trial.arrived(node, COUNTED[: len(left)], ({COUNTED[0]: 100, COUNTED[1]: 0}, 0), left)
 
     def test_all_that_left_is_waited_for_until_no_more_comes(self) -> None:
         first, second = {COUNTED[0]: 103, COUNTED[1]: 1}, {COUNTED[0]: 105, COUNTED[1]: 4}
@@ -186,3 +188,31 @@ class TestLatency:
     def test_few_frames_say_nothing(self) -> None:
         with pytest.raises(LatencyError, match="99 timed frames arrived"):
             percentiles([1] * 99)
+
+
+class TestBlocked:
+    def blocked(self, **values: list[float]) -> Blocked:
+        nothing: Any = None
+        found = Blocked(nothing, [], Load("imix", "up"), {})
+        for shape in (GRE_ESP, VXLAN_ESP):
+            for who in (OURS, HAND):
+                found.values[POLICY, shape, who] = [0.0] * 5
+        found.values[POLICY, GRE_ESP, HAND] = values.get("hand", [0.0, 2.0, 0.0, 0.0, 1.0])
+        found.values[POLICY, GRE_ESP, OURS] = values.get("touched", [2.0, 0.0, 0.0, 0.0, 0.0])
+        found.values[POLICY, VXLAN_ESP, OURS] = values.get("untouched", [0.0] * 5)
+        return found
+
+    def test_what_is_touched_may_lose_what_it_does_by_hand_and_the_rest_nothing(self) -> None:
+        touched, untouched = self.blocked().promises().values()
+        assert (touched["bound"], touched["kept"], touched["void"]) == (2.0, True, "")
+        assert (untouched["bound"], untouched["kept"]) == (0.0, True)
+
+    def test_one_round_with_a_loss_misses_the_bound(self) -> None:
+        _, untouched = self.blocked(untouched=[0.0, 0.0, 0.1, 0.0, 0.0]).promises().values()
+        assert untouched["kept"] is False
+        touched, _ = self.blocked(touched=[0.0, 2.1, 0.0, 0.0, 0.0]).promises().values()
+        assert touched["kept"] is False
+
+    def test_few_rounds_say_nothing(self) -> None:
+        touched, _ = self.blocked(touched=[0.0]).promises().values()
+        assert touched["void"] == "1 rounds are fewer than 5"
