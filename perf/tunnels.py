@@ -30,7 +30,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -43,15 +43,12 @@ from harness.build.progress import Lines
 from harness.lab import Lab, down, up
 from harness.lab.netconf import session
 from harness.lab.timings import Timings
-from harness.orchestrator import accounts, ordering, plug, registry
-from harness.orchestrator.client import Orchestrator
-from harness.wait import Deadline
 from perf import conditions, record
+from perf.buying import Customer
 from perf.peers import handmade
 from perf.statistics import LEAST_ROUNDS, Comparison, Series
 
 SERVER = "198.51.100.80"
-TENANT = "acme"
 SITE = {"name": "ours", "access": "routed", "gateway": "10.1.0.1/24"}
 TIMES = 3
 FORWARDING_LEAST = 0.98
@@ -113,7 +110,7 @@ class Benchmark:
     def __init__(self, lab: Lab, seconds: int) -> None:
         self.lab = lab
         self.seconds = seconds
-        self.far = Orchestrator.of(lab)
+        self.customer = Customer(lab)
         self.rounds = Rounds()
 
     # -- forwarding ---------------------------------------------------------------------------------------------------
@@ -191,35 +188,10 @@ class Benchmark:
 
     def order(self) -> float:
         """Buy the site's Internet access; seconds until the order is completed."""
-        site = {**SITE, "device": self._device().serial}
-        spec = {
-            "serviceSpecification": {"id": "site-to-internet"},
-            "serviceCharacteristic": [{"name": "site", "value": site}],
-        }
+        site = {**SITE, "device": self.customer.devices["ucpe-1"].serial}
         begun = time.monotonic()
-        self._carried_out({"id": "1", "action": "add", "service": spec})
+        self.customer.internet(site)
         return time.monotonic() - begun
-
-    def end(self) -> None:
-        """Give back all that the tenant has."""
-        services = self.far.call("gro", "GET", "/tmf-api/serviceInventory/v4/service?limit=100").json()
-        for one in services:
-            if one["state"] == "active":
-                self._carried_out({"id": "1", "action": "delete", "service": {"id": one["id"]}})
-
-    def _carried_out(self, item: dict[str, Any]) -> None:
-        body = {"relatedParty": [{"role": "customer", "id": TENANT}], "serviceOrderItem": [item]}
-        made = self.far.call("gro", "POST", f"{ordering.ORDERING}/serviceOrder", body).json()
-        done = ordering.follow(self.far, made["id"], Deadline(60))
-        if done["state"] != "completed":
-            raise RuntimeError(f"an order ended otherwise: {ordering.standing(done)}")
-
-    def give_box(self) -> None:
-        accounts.ensure_tenant(self.far, TENANT)
-        registry.register(self.far, replace(self._device(), owner=TENANT))
-
-    def _device(self) -> registry.Device:
-        return next(d for d in plug.wiring(self.lab.topology, self.lab.factory).devices if d.name == "ucpe-1")
 
     # -- a round ------------------------------------------------------------------------------------------------------
 
@@ -229,7 +201,7 @@ class Benchmark:
         tunnel: list[Step] = [self.initiate_by_hand, lambda: asyncio.run(self.commit_and_tunnel())]
         for steps in (forwarding, tunnel):
             self.rounds.add([step() for step in order.sample(TIMES * steps, TIMES * len(steps))])
-        self.end()
+        self.customer.end_all()
 
 
 def run(count: int, seconds: int, seed: int, name: str) -> dict[str, Any]:
@@ -244,7 +216,7 @@ def run(count: int, seconds: int, seed: int, name: str) -> dict[str, Any]:
         handmade.initiate(lab)
         lab["host-2"].must_reach(SERVER)
         benchmark = Benchmark(lab, seconds)
-        benchmark.give_box()
+        benchmark.customer.own("ucpe-1")
         for number in range(-1, count):
             skies.append({"round": number, **conditions.weather()})
             benchmark.round(order)

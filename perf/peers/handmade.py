@@ -39,13 +39,28 @@ SITE = End("hand-site", "100.127.9.2", "192.0.2.6")
 POP = End("hand-pop", "100.127.9.1", "203.0.113.10")
 
 
-def build(lab: Lab, folder: Path) -> None:
+@dataclass(frozen=True)
+class Child:
+    """What one SA carries: both ends' selectors, and the xfrm interfaces that lead to it."""
+
+    name: str
+    site: str
+    pop: str
+    interface: int
+
+
+LOOPBACKS = Child(CONNECTION, f"{SITE.loopback}/32", f"{POP.loopback}/32", 1)
+
+
+def build(lab: Lab, folder: Path, *more: Child) -> None:
     """Both ends, up to the point where `swanctl --initiate` makes the tunnel. The CA lives in `folder`."""
     authority = Authority.open(folder / "by-hand", "by hand", timedelta(days=1))
     for here, there in ((SITE, POP), (POP, SITE)):
         _credentials(lab, here, authority)
         lab[here.node].sh(_links(here, there))
-        lab[here.node].exec("tee", f"{_PLACE}/conf.d/{CONNECTION}.conf", stdin=_connection(here, there))
+        lab[here.node].exec(
+            "tee", f"{_PLACE}/conf.d/{CONNECTION}.conf", stdin=_connection(here, there, (LOOPBACKS, *more))
+        )
         lab[here.node].exec("swanctl", "--load-all", "--noprompt")
     lab[SITE.node].sh("ip route replace 198.51.100.80/32 dev gre1")
     lab[POP.node].sh(
@@ -55,9 +70,10 @@ def build(lab: Lab, folder: Path) -> None:
     )
 
 
-def initiate(lab: Lab) -> None:
+def initiate(lab: Lab, *children: Child) -> None:
     """Bring the tunnel up, as a person would."""
-    lab[SITE.node].exec("swanctl", "--initiate", "--child", CONNECTION)
+    for child in children or (LOOPBACKS,):
+        lab[SITE.node].exec("swanctl", "--initiate", "--child", child.name)
 
 
 def terminate(lab: Lab) -> None:
@@ -106,7 +122,7 @@ nft add rule inet clamp forward tcp flags syn tcp option maxseg size set rt mtu
 """
 
 
-def _connection(here: End, there: End) -> str:
+def _connection(here: End, there: End, children: tuple[Child, ...]) -> str:
     return f"""
 connections {{
   {CONNECTION} {{
@@ -126,15 +142,22 @@ connections {{
       revocation = strict
     }}
     children {{
-      {CONNECTION} {{
-        local_ts = {here.loopback}/32
-        remote_ts = {there.loopback}/32
-        esp_proposals = aes256gcm16-ecp256
-        if_id_in = 1
-        if_id_out = 1
-        replay_window = 1024
-      }}
+      {"".join(_child(here, one) for one in children)}
     }}
   }}
 }}
+"""
+
+
+def _child(here: End, child: Child) -> str:
+    own, other = (child.site, child.pop) if here == SITE else (child.pop, child.site)
+    return f"""
+      {child.name} {{
+        local_ts = {own}
+        remote_ts = {other}
+        esp_proposals = aes256gcm16-ecp256
+        if_id_in = {child.interface}
+        if_id_out = {child.interface}
+        replay_window = 1024
+      }}
 """

@@ -1,0 +1,1 @@
+"""How fast the tunnels forward, how long a frame is on its way, and what a change costs those who send meanwhile."""
