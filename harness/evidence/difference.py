@@ -153,18 +153,19 @@ def _used(line: str) -> int:
 
 def told(before: Baseline, now: Baseline) -> str:
     """The lines that went (-) and came (+), with the node and what they are about; empty when nothing did."""
-    lines = list(_lines(before, now))
-    more = [f"… and {len(lines) - _OUTPUT} lines more"] if len(lines) > _OUTPUT else []
-    return "".join(f"{line}\n" for line in (*lines[:_OUTPUT], *more))
+    found = list(lines(before, now))
+    more = [f"… and {len(found) - _OUTPUT} lines more"] if len(found) > _OUTPUT else []
+    return "".join(f"{line}\n" for line in (*found[:_OUTPUT], *more))
 
 
-def _lines(before: Baseline, now: Baseline) -> Iterator[str]:
+def lines(before: Baseline, now: Baseline) -> Iterator[str]:
+    """All of them: a head for each node and matter, then what went and what came."""
     for node, state in now.items():
         if "power" in state:
             yield from (f"{_MARK}{node}", *(f"+ {line}" for line in state["power"]))
             continue
-        for what, lines in state.items():
+        for what, said in state.items():
             was = before.get(node, {}).get(what, ())
-            changed = [line for line in difflib.ndiff(was, lines) if line[0] in "+-"]
+            changed = [line for line in difflib.ndiff(was, said) if line[0] in "+-"]
             if changed:
                 yield from (f"{_MARK}{node} {what}", *changed)

@@ -12,6 +12,7 @@ meant. Without --lab the run starts a lab of its own and takes it down.
 from __future__ import annotations
 
 import logging
+import math
 import shlex
 import time
 from argparse import Namespace
@@ -24,7 +25,7 @@ from typing import Any, ClassVar
 
 import gevent
 from gevent.event import Event
-from locust import LoadTestShape, User, constant, events, task
+from locust import LoadTestShape, User, constant, events, runners, task
 from locust.env import Environment
 from locust.html import get_html_report
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
@@ -47,6 +48,8 @@ _NEWS, _PREPARED, _OVER = "elasticlab", "elasticlab-prepared", "elasticlab-over"
 _END = "elasticlab-end"
 for _name in ("httpx", "asyncssh"):  # a line for each request would be more work than the request
     logging.getLogger(_name).setLevel(logging.WARNING)
+_UNHEARD = 60
+"""Seconds after which Locust's workers take their master for dead."""
 _MOST_PARTS = 8
 """Worker processes that share the sites."""
 
@@ -90,6 +93,8 @@ class Session:
     def start(self) -> None:
         runner = self.environment.runner
         self.scenario = load(self.options.scenario)  # a worker knows only now which
+        # A worker that waits for what it has begun hears nothing of its master, and must not take it for dead.
+        runners.MASTER_HEARTBEAT_TIMEOUT = _UNHEARD + math.ceil(3 * self.scenario.patience)
         self._beside = Beside()
         if self._target is None:
             self._beside.off(self._attach)

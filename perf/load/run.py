@@ -27,6 +27,8 @@ _FLOOR_EVERY = 0.25
 _SKY_EVERY = 1.0
 _BATCH = 25
 """Services in one order of those that are there before."""
+_SWEEPS = 4
+"""So many times its patience a run waits for what it has left."""
 _THREADS = 48
 _PEOPLE = 8
 """At the portal, each with a browser of their own."""
@@ -81,7 +83,11 @@ class Run:
     async def finish(self, *, sweep: bool) -> None:
         """The lab is as it was found, as far as it is ours."""
         if sweep:
-            await self._sweep()
+            begun = time.monotonic()
+            try:
+                await self._sweep()
+            except (TimeoutError, UserError) as error:
+                self.tell("run", "sweep", begun, UserError(f"services are left: {error or 'they do not end'}"))
         if self._plugged:
             await self._off(self._packets.unplug, self._sites)
         await self._netconf.close()
@@ -91,14 +97,17 @@ class Run:
         self._threads.shutdown()
 
     async def _sweep(self) -> None:
-        """End every service of ours, whatever left it behind."""
-        ours = [one for one in await self._orders.services() if str(one.get("name", "")).startswith("load-")]
-        items = [
-            {"id": str(number), "action": "delete", "service": {"id": one["id"]}}
-            for number, one in enumerate((one for one in ours if one["state"] == "active"), 1)
-        ]
-        for first in range(0, len(items), _BATCH):
-            await self._orders.ended(await self._orders.place(items[first : first + _BATCH]))
+        """End every service of ours, whatever left it behind, and wait for those that are only on their way."""
+        async with asyncio.timeout(_SWEEPS * self.scenario.patience):
+            while ours := [one for one in await self._orders.services() if _is_ours(one)]:
+                items = [
+                    {"id": str(number), "action": "delete", "service": {"id": one["id"]}}
+                    for number, one in enumerate((one for one in ours if one["state"] == "active"), 1)
+                ]
+                for first in range(0, len(items), _BATCH):
+                    with contextlib.suppress(UserError):  # refused while an earlier end of one of them is on its way
+                        await self._orders.ended(await self._orders.place(items[first : first + _BATCH]))
+                await asyncio.sleep(_SKY_EVERY)
 
     # -- load --------------------------------------------------------------------------------------------------------
 
@@ -199,3 +208,7 @@ class Run:
 @contextlib.contextmanager
 def _nothing() -> Iterator[None]:
     yield
+
+
+def _is_ours(service: Mapping[str, Json]) -> bool:
+    return str(service.get("name", "")).startswith("load-") and service["state"] != "terminated"

@@ -35,6 +35,8 @@ _ASIDE = ("clock", "disk")
 _SETTLE_SECONDS = 180.0
 _POINTS = 120
 """Of each line that is kept and drawn."""
+_LINES = 100
+"""Of what is left behind, that are kept."""
 _WARM_RATE, _WARM_SECONDS = 0.5, 8.0
 
 
@@ -43,18 +45,17 @@ def idle(lab: Lab) -> Baseline:
     return {node: {what: lines for what, lines in state.items() if what not in _ASIDE} for node, state in taken.items()}
 
 
-def left_behind(lab: Lab, before: Baseline) -> str:
+def left_behind(lab: Lab, before: Baseline) -> list[str]:
     """The lines that differ for good; what is only on its way out has its time."""
-    told = ""
+    found: list[str] = []
 
     def nothing() -> bool:
-        nonlocal told
-        told = difference.told(before, idle(lab))
-        return not told
+        found[:] = difference.lines(before, idle(lab))
+        return not found
 
     with contextlib.suppress(DeadlineError):
         wait_for("every node is as it was", nothing, _SETTLE_SECONDS, interval=5.0)
-    return told
+    return found
 
 
 def run(name: str | None, minutes: float, knee: float | None, seed: int) -> dict[str, Any]:
@@ -79,10 +80,10 @@ def run(name: str | None, minutes: float, knee: float | None, seed: int) -> dict
 
 
 def told(
-    found: Period, watch: Watch, left: str, rate: float, knee: float, tried: list[dict[str, object]],
+    found: Period, watch: Watch, left: list[str], rate: float, knee: float, tried: list[dict[str, object]],
     seconds: float, seed: int, started: datetime,
 ) -> dict[str, Any]:  # fmt: skip
-    leaked = sum(line.startswith(("+", "-")) for line in left.splitlines())
+    leaked = sum(line.startswith(("+", "-")) for line in left)
     void = found.seen.void
     return {
         "benchmark": "B15 soak",
@@ -96,7 +97,7 @@ def told(
         "void": void,
         "milliseconds": {what: summary(values) for what, values in sorted(found.seen.durations().items())},
         "failed": found.seen.errors(),
-        "left_behind": left,
+        "left_behind": left[:_LINES],
         "series": series(found, watch, seconds),
         "comparisons": [],
         **judged(watch.samples, found.applied, found.cycles, leaked, seconds, void),
@@ -139,8 +140,7 @@ def main() -> int:
     for name, one in promises.items():
         said = f"VOID: {one['void']}" if one["void"] else "kept" if one["kept"] else "MISSED"
         print(f"{name:<48} {one['median']:>10g} (bound {one['bound']:g})  {said}")
-    if result["left_behind"]:
-        print(result["left_behind"])
+    print(*result["left_behind"], sep="\n")
     for error, times in result["failed"].items():
         print(f"failed {times} times: {error}")
     return int(any(one["kept"] is False and not one["void"] for one in promises.values()))

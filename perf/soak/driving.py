@@ -61,12 +61,12 @@ async def period(
     await run.prepare(packets=True)
     try:
         begun = time.monotonic()
-        beside = [asyncio.create_task(run.watch())]
-        if watch is not None:
-            beside.append(asyncio.create_task(_look(watch, every, begun + seconds)))
-        await _offer(run, rate, seconds, seed)
-        run.stop_watching()
-        await asyncio.gather(*beside)
+        async with asyncio.TaskGroup() as beside:  # what fails beside the orders ends them
+            beside.create_task(run.watch())
+            if watch is not None:
+                beside.create_task(_look(watch, every, begun + seconds))
+            await _offer(run, rate, seconds, seed)
+            run.stop_watching()
         run.seen.seconds = time.monotonic() - begun
     finally:
         await run.finish(sweep=True)

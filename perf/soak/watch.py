@@ -13,10 +13,11 @@ from harness.lab import Lab, Node
 _LOOK = r"""
 for place in /proc/[0-9]*; do
   said=$(tr '\0' ' ' < $place/cmdline) 2>/dev/null
-  case "$said" in
-    *"python -m "* | */charon*)
+  case "${said%% *}" in
+    */bin/python | */charon)
       set -- $place/fd/*
-      echo "${place#/proc/} $# $(awk '/^[RP]ss:/ { printf "%s ", $2 }' $place/smaps_rollup) $said" ;;
+      held=$(awk '/^[RP]ss:/ { printf "%s ", $2 }' $place/smaps_rollup)
+      [ -z "$held" ] || echo "${place#/proc/} $# $held $said" ;;
   esac
 done
 """
