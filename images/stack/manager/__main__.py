@@ -2,7 +2,7 @@
 
 import gc
 
-# As `python -m element` does: nothing that imports make is garbage.
+# Nothing that imports make is garbage, and looking for it takes a tenth of them (as in `element`).
 gc.disable()
 
 from manager.main import main  # noqa: E402

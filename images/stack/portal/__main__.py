@@ -1,35 +1,12 @@
-"""`python -m portal`: the component as its node runs it."""
+"""``python -m portal``."""
 
-from __future__ import annotations
+import gc
 
-import asyncio
-import sys
+# Nothing that imports make is garbage, and looking for it takes a tenth of them (as in `element`).
+gc.disable()
 
-from stackkit import logs, server, settings, tls
+from portal.main import main  # noqa: E402
 
-from .app import Portal
-from .settings import Settings
-
-
-async def run(chosen: Settings) -> None:
-    files = [chosen.certificate, chosen.key, chosen.service_ca]
-    # Browsers are asked for no certificate: people prove themselves at identity.
-    contexts = tls.Contexts(lambda: tls.server_context(chosen.certificate, chosen.key), files)
-    async with Portal(chosen) as portal:
-        listeners = [server.Listener(host, chosen.port, contexts) for host in chosen.listen]
-        await server.serve(portal.app, listeners, max_body=262_144)
-
-
-def main() -> int:
-    try:
-        chosen = settings.load(Settings, "portal")
-        logs.setup("portal", chosen.log_level)
-        asyncio.run(run(chosen))
-    except (settings.SettingsError, server.StartError, OSError, ValueError) as error:
-        print(f"portal: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+gc.freeze()
+gc.enable()
+main()

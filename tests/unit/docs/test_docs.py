@@ -85,7 +85,7 @@ def test_every_variable_that_the_code_reads_is_told() -> None:
 def settings_of(component: Path) -> set[str]:
     """The keys that a component has beside the common ones."""
     trees = [
-        ast.parse(file.read_text()) for file in (component / "settings.py", component / "__main__.py") if file.exists()
+        ast.parse(file.read_text()) for file in (component / "settings.py", component / "main.py") if file.exists()
     ]
     found = [
         node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == "Settings"

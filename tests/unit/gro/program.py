@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from gro import __main__ as program
+from gro import main as program
 from stackkit import durable, settings
 
 _context = multiprocessing.get_context("forkserver")
