@@ -12,7 +12,6 @@ peer: as many devices of netconf-testtool in one JVM, with a session each.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import secrets
 import statistics
@@ -23,18 +22,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import build
-from harness.build.chroot import PATH, Bind
+from harness.build.chroot import Bind
 from harness.build.progress import Lines
 from harness.build.store import Store, cache_dir
-from perf import conditions, record
+from perf import conditions, inside, record
 from perf.devices import testtool
-from perf.lab import BenchmarkError
 from perf.statistics import LEAST_ROUNDS
 
 Promise = dict[str, float | bool]
 SIZES = (10, 100, 1000)
-_IMAGE = "java"
 PEERS = ("ours", "testtool")
 #: What was promised: for 1,000 boxes on two processors.
 RESTART_BOUND, SITES_BOUND, MEMORY_RATIO, LEAST_EDITS = 10.0, 60.0, 2.0, 500.0
@@ -42,18 +38,8 @@ RESTART_BOUND, SITES_BOUND, MEMORY_RATIO, LEAST_EDITS = 10.0, 60.0, 2.0, 500.0
 
 def measure(who: str, devices: int, disk: Path, jar: Path | None) -> dict[str, float]:
     """One of them, once, in a namespace and a root of its own."""
-    result = disk / "result.json"
-    words = ["python3", "-m", "perf.devices.inside", "--who", who, "--devices", str(devices)]
-    words += ["--disk", str(disk), "--result", str(result), *(["--jar", str(jar)] if jar else [])]
-    binds = [Bind(disk, str(disk), writable=True), *([Bind(jar.parent, str(jar.parent))] if jar else [])]
-    code = disk / "code"  # compiled once, as in an image
-    env = {"PATH": f"/opt/tools/bin:{PATH}", "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(code)}
-    alone = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
-    status = build.run_in_image(_IMAGE, [*alone, *words], binds=binds, env=env, progress=Lines())
-    if status != 0:
-        raise BenchmarkError(f"{who} with {devices} devices failed: exit status {status}")
-    found: dict[str, float] = json.loads(result.read_text())
-    return found
+    words = ["--who", who, "--devices", str(devices), *(["--jar", str(jar)] if jar else [])]
+    return inside.run("perf.devices.inside", words, disk, [Bind(jar.parent, str(jar.parent))] if jar else [])
 
 
 def summary(rounds: list[dict[str, float]]) -> dict[str, dict[str, float]]:

@@ -98,6 +98,7 @@ async def running(
     watcher = Watcher(reconciler, sessions)
     state = NetworkState(registry, devices, reconciler, watcher, configuration.domain)
     backend.states["elasticlab-network:network"] = state.tree
+    backend.parts["elasticlab-network:network"] = state.part
     backend.stored_states["ietf-alarms:alarms"] = desk.tree
     stores = doors.datastores(configuration, backend)
     operations = Operations(stores, backend, devices, yang)

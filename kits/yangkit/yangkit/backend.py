@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
+
+from yangkit.paths import Path
 
 Tree = dict[str, Any]
 """A data tree as an RFC 7951 JSON object: names are qualified where the module changes."""
@@ -34,6 +36,15 @@ class Backend(Protocol):
     async def state(self, wanted: Wanted = None) -> Tree:
         """Operational data (config false), merged into the replies to <get>. Of other top-level nodes than the
         ``wanted`` ones nothing will be read: they need not be told."""
+        ...
+
+
+@runtime_checkable
+class Narrow(Protocol):
+    """A backend that can tell some of its state without all the rest beside it."""
+
+    async def state_at(self, path: Path) -> Tree | None:
+        """Operational data: at least what is at this place, with the keys on the way; None when only ``state`` can."""
         ...
 
 

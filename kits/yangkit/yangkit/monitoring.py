@@ -8,8 +8,8 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from yangkit import defaults, treejson, xmlutil
-from yangkit.backend import Wanted
+from yangkit import defaults, paths, treejson, xmlutil
+from yangkit.backend import Narrow, Wanted
 from yangkit.edit import Editor
 from yangkit.errors import RpcError
 from yangkit.schema import ModuleInfo, Schema
@@ -99,10 +99,14 @@ class State:
         #: What further front ends tell about themselves.
         self.providers: list[Callable[[], dict[str, Any]]] = []
 
-    async def tree(self, wanted: Wanted = None) -> Container:
-        """The state of the backend and of the server; at least of the ``wanted`` top-level nodes."""
+    async def tree(self, wanted: Wanted = None, path: paths.Path | None = None) -> Container:
+        """The state of the backend and of the server; at least of the ``wanted`` top-level nodes, or of what is at a
+        ``path`` below the one that is."""
+        backend = self._server.stores.backend
         try:
-            told = await self._server.stores.backend.state(wanted)
+            told = await backend.state_at(path) if path is not None and isinstance(backend, Narrow) else None
+            if told is None:
+                told = await backend.state(wanted)
             if wanted is not None:
                 told = {name: node for name, node in told.items() if name in wanted}
             theirs = treejson.load(self._schema, told)

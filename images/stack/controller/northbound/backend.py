@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from yangkit import Tree
 from yangkit.backend import Wanted
+from yangkit.paths import Path
 
 from controller.intent import (
     DOMAIN,
@@ -30,6 +31,7 @@ from controller.service.intent import changed_sites
 from controller.southbound.inventory import Inventory
 
 State = Callable[[], Tree]
+Part = Callable[[Path], Tree | None]
 
 
 class IntentBackend:
@@ -49,6 +51,8 @@ class IntentBackend:
         self.parse = Parser()
         #: State data by their top-level nodes: on the loop, and what reads the disk.
         self.states: dict[str, State] = {}
+        #: Those of the first that can tell what is at a place alone, or None.
+        self.parts: dict[str, Part] = {}
         self.stored_states: dict[str, State] = {}
 
     def check(self, old: Tree, new: Tree) -> None:
@@ -97,3 +101,8 @@ class IntentBackend:
             if wanted is None or name in wanted:
                 tree |= await asyncio.to_thread(stored)
         return tree
+
+    async def state_at(self, path: Path) -> Tree | None:
+        """Operational data at a place (``yangkit.backend.Narrow``)."""
+        part = self.parts.get(path.steps[0][0].json_name)
+        return part(path) if part is not None else None

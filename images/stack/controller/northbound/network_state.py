@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from yangkit import Tree
+from yangkit.paths import Path
 
 from controller.drivers.peering import CloudEnd
 from controller.operational.sites import Judged
@@ -16,8 +17,9 @@ from controller.service.facts import DeviceFacts
 from controller.service.network import Network
 from controller.southbound.inventory import Inventory
 from controller.southbound.reconcile import Reconciler, Status
-from controller.southbound.registry import Registry
+from controller.southbound.registry import Registered, Registry
 
+ROOT = "elasticlab-network:network"
 Publish = Callable[[str, dict[str, Any]], None]
 
 
@@ -38,28 +40,52 @@ class NetworkState:
     def tree(self) -> Tree:
         """All of it, as it is now."""
         self._watcher.refresh()
-        facts, status = self._inventory.facts, self._reconciler.status
-        network = self._reconciler.view.network
-        registered = {one.name: one for one in self._registry.devices.values()}
-        devices = []
-        for name in sorted({*facts, *registered}):
-            device: Tree = {"name": name}
-            if name in registered:
-                device |= {"serial": registered[name].serial, "model": registered[name].model}
-            device |= _device(facts.get(name), status.get(name, Status()))
-            peers = _peers(network, name)
-            wanted = {label: tunnel for label, tunnel in self._watcher.tunnels(name).items() if label in peers}
-            if wanted:
-                device["tunnel"] = [_tunnel(tunnel, *peers[label]) for label, tunnel in sorted(wanted.items())]
-            devices.append({leaf: value for leaf, value in device.items() if value is not None})
-        tree: Tree = {"healthy": self._healthy(status)}
-        if devices:
-            tree["device"] = devices
+        tree: Tree = {"healthy": self._healthy(self._reconciler.status)}
+        names = {*self._inventory.facts, *(one.name for one in self._registry.devices.values())}
+        if names:
+            tree["device"] = self._devices(sorted(names))
         if self._watcher.sites:
             tree["site"] = [_site(id_, state) for id_, state in sorted(self._watcher.sites.items())]
         if self._watcher.clouds:
             tree["cloud"] = [self._cloud(key, state) for key, state in sorted(self._watcher.clouds.items())]
-        return {"elasticlab-network:network": tree}
+        return {ROOT: tree}
+
+    def part(self, path: Path) -> Tree | None:
+        """One device, or one site, with what is below it; None when that is not all that is asked for."""
+        schema, key = path.steps[1] if len(path.steps) > 1 else (None, ())
+        if schema is None or not key:
+            return None
+        if schema.name == "device":
+            return {ROOT: {"device": self._devices(key)}}
+        if schema.name == "site":
+            self._watcher.refresh()
+            state = self._watcher.sites.get(key[0])
+            return {ROOT: {"site": [_site(key[0], state)]} if state is not None else {}}
+        return None
+
+    def _devices(self, names: Iterable[str]) -> list[Tree]:
+        """Of those names that are a device's."""
+        facts, status = self._inventory.facts, self._reconciler.status
+        network = self._reconciler.view.network
+        registered = {one.name: one for one in self._registry.devices.values()}
+        return [
+            self._device(name, registered.get(name), facts.get(name), status.get(name, Status()), network)
+            for name in names
+            if name in registered or name in facts
+        ]
+
+    def _device(
+        self, name: str, registered: Registered | None, facts: DeviceFacts | None, status: Status, network: Network
+    ) -> Tree:
+        device: Tree = {"name": name}
+        if registered is not None:
+            device |= {"serial": registered.serial, "model": registered.model}
+        device |= _device(facts, status)
+        peers = _peers(network, name)
+        wanted = {label: tunnel for label, tunnel in self._watcher.tunnels(name).items() if label in peers}
+        if wanted:
+            device["tunnel"] = [_tunnel(tunnel, *peers[label]) for label, tunnel in sorted(wanted.items())]
+        return {leaf: value for leaf, value in device.items() if value is not None}
 
     def _cloud(self, key: str, state: CloudState) -> Tree:
         tree: Tree = {"vpn-id": state.vpn, "cloud-identifier": state.identifier, **_state(state)}

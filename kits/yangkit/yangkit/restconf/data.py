@@ -91,7 +91,7 @@ class DataResources:
         # Of the whole tree, which knows its defaults from the last time; a part may refer to what it has not.
         tree = only(defaults.apply_mode(self._schema, running, view.with_defaults), wanted)
         if view.content != "config":
-            tree = merge(tree, await self._server.state.tree(wanted))
+            tree = merge(tree, await self._server.state.tree(wanted, target.path() if target.steps else None))
         node = find(self.access(request.user).readable(branch(tree, target)), target)
         if node is not None and view.content == "nonconfig":
             node = reading.nonconfig(node)

@@ -16,7 +16,7 @@ from yangkit.restconf.encode import rooted
 from yangkit.restconf.media import Encoding
 from yangkit.restconf.messages import HttpError, Request, bad_request, not_found
 from yangkit.restconf.problems import RESTCONF
-from yangkit.restconf.resources import Target, branch, child_of, exists, find, parse
+from yangkit.restconf.resources import Target, branch, child_of, creatable, find, parse
 from yangkit.schema import Schema, SchemaNode
 from yangkit.tree import Container, Key, Leaf
 from yangkit.xmlutil import MalformedXml, check_depth, nc
@@ -105,8 +105,8 @@ class Edit:
             raise not_found(target.parent.url() or "/")
 
     def may_hold(self, target: Target) -> bool:
-        """Is the target there, or may it be thought there, for this user to put something into it?"""
-        return exists(self._visible(target), target)
+        """May something be put into the target?"""
+        return self.has(creatable(target))
 
     def _visible(self, target: Target) -> Container:
         """What the user may see of the tree on the way to the target."""

@@ -183,10 +183,15 @@ def _entry(listing: List, key: Key) -> Container | Leaf | None:
 
 
 def exists(tree: Container, target: Target) -> bool:
-    """Is there something that may get children? Containers without presence are (RFC 7950, section 7.5.1)."""
+    """Is there something that may get children?"""
+    return find(tree, creatable(target)) is not None
+
+
+def creatable(target: Target) -> Target:
+    """What must be there for the target to be: containers without presence are by themselves (RFC 7950, 7.5.1)."""
     while target.steps and target.schema.is_np_container:
         target = target.parent
-    return find(tree, target) is not None
+    return target
 
 
 def only(target: Target, node: Instance) -> Node:

@@ -37,6 +37,11 @@ async def test_an_order_becomes_a_network_and_its_end_leaves_nothing(lab: Lab) -
         {"name": name, "peer": name, "kind": "pop", "established": True, "sent-packets": "0", "received-packets": "0"}
         for name in ("ucpe-1", "ucpe-2")
     ]
+    for kind, key, entries in (("device", "name", network["device"]), ("site", "site-id", network["site"])):
+        for entry in entries:
+            (one,) = (await lab.get(f"elasticlab-network:network/{kind}={entry[key]}")).json().values()
+            assert one == [entry], "told alone as among the others"
+        assert (await lab.get(f"elasticlab-network:network/{kind}=nobody")).status_code == 404
     site = (await lab.sites())["branch-1"]
     assert site["round-trip-time"] == "1.5"
     assert {one["vpn-id"] for one in site["vpn"]} == {"between", "internet-1"}

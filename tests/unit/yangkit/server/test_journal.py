@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from yangkit import Datastores, NullBackend, treejson, treexml, xmlutil
 from yangkit import startup as files
-from yangkit import treejson, treexml, xmlutil
 from yangkit.delta import delta
 from yangkit.edit import Editor
 from yangkit.startup import Startup, StartupError, journal_of
@@ -189,3 +189,16 @@ def test_a_journal_that_cannot_be_written_gives_way_to_the_file(schema, kept):
 
 def test_files_are_for_their_owner_only(kept):
     assert {path.stat().st_mode & 0o777 for path in (kept, journal_of(kept))} == {0o600}
+
+
+async def test_a_damaged_journal_is_kept_aside_with_its_file_and_told(schema, kept):
+    """The file alone would be a configuration that nobody has acknowledged for long."""
+    journal = journal_of(kept)
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[:120] + b"?" + whole[121:])
+    stores = Datastores(schema, NullBackend(), kept, {"kit-test:top": {"name": "default"}}, many_edits=True)
+    await stores.start()
+    assert "damaged" in stores.problem
+    assert stores.running["kit-test:top"]["name"] == "default"
+    assert sorted(path.name for path in kept.parent.iterdir()) == ["startup.xml.journal.refused", "startup.xml.refused"]
+    await stores.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -137,6 +138,31 @@ async def test_paths(rest):
 async def test_several_entries_need_json(rest):
     assert len((await rest("GET", "/data/kit-test:top/item")).json()["kit-test:item"]) == 2
     assert (await rest("GET", "/data/kit-test:top/item", accept=XML)).status_code == 400
+
+
+async def test_a_backend_that_can_is_asked_for_what_is_wanted_only(rest, lab):
+    """One entry's state from who can tell it alone; everything else from ``state``."""
+    asked = []
+    lab.backend.operational = {"kit-test:machine": [{"name": n, "power": "on"} for n in ("m/1,ü", "m2")]}
+
+    async def state_at(path):
+        asked.append(str(path))
+        if path.steps[0][1] != ("m2",):
+            return None
+        return {"kit-test:machine": [{"name": "m2", "power": "off"}]}
+
+    lab.backend.state_at = state_at
+    for url, power in (("m2", "off"), ("m2/power", "off"), (quote("m/1,ü", safe=""), "on")):
+        assert power in (await rest("GET", f"/data/kit-test:machine={url}")).text
+    assert asked == [
+        "/kit-test:machine[name='m2']",
+        "/kit-test:machine[name='m2']/power",
+        "/kit-test:machine[name='m/1,ü']",
+    ]
+    lab.backend.operational = {}
+    assert (await rest("GET", "/data/kit-test:machine=m2")).status_code == 200
+    assert (await rest("GET", "/data/kit-test:machine=m3")).status_code == 404
+    assert "m2" not in (await rest("GET", "/data")).text
 
 
 async def test_content_and_depth_and_fields(rest, lab):

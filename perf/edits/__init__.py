@@ -1,0 +1,1 @@
+"""B4: durable edits over RESTCONF. `python -m perf.edits --help`."""
