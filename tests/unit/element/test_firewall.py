@@ -229,9 +229,15 @@ def test_answers_come_in_only_from_whom_the_box_calls(pop: Config) -> None:
     assert rule == f'iifname {{ "wan" }} ip saddr . tcp sport {contacts} ct state established accept'
 
 
+OFFERS = [
+    "ct status & assured == assured flow add @fastpath",
+    "ct status & (confirmed | seen-reply) == confirmed flow add @fastpath",
+]
+
+
 def test_the_fast_path_is_offered_by_one_chain_that_lets_pass(pop: Config) -> None:
-    assert chain(pop, "passed") == ["ct status & assured == assured flow add @fastpath", "accept"]
-    assert sum("flow" in line for line in ruleset(pop).text.splitlines() if "counter" not in line) == 2
+    assert chain(pop, "passed") == [*OFFERS, "accept"]
+    assert sum("flow" in line for line in ruleset(pop).text.splitlines() if "counter" not in line) == 3
 
 
 def test_a_kernel_without_flow_tables_gets_the_same_rules_otherwise(pop: Config) -> None:
@@ -239,7 +245,7 @@ def test_a_kernel_without_flow_tables_gets_the_same_rules_otherwise(pop: Config)
     left = fastpath.without(text)
     assert [line for line in text.splitlines() if line not in left.splitlines()] == [
         "  flowtable fastpath { hook ingress priority filter; }",
-        "    ct status & assured == assured flow add @fastpath",
+        *(f"    {offer}" for offer in OFFERS),
     ]
     assert "flow add" not in left
     assert "flowtable" not in left

@@ -66,6 +66,9 @@ SETTINGS = {
     # Nothing that arrives on the management network is ever forwarded.
     f"net/ipv4/conf/{MANAGEMENT}/forwarding": "0",
     f"net/ipv6/conf/{MANAGEMENT}/forwarding": "0",
+    # Whatever ends a UDP connection's fast path (new rules) takes this off the time that it has left (flow_offload_
+    # fixup_ct): with Linux's 30 s, one that nobody answers would have none, and lose its translation.
+    "net/netfilter/nf_flowtable_udp_timeout": "5",
     # Bridged frames are filtered by the bridge table, not passed off as routed packets.
     "net/bridge/bridge-nf-call-iptables": "0",
     "net/bridge/bridge-nf-call-ip6tables": "0",

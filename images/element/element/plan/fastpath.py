@@ -4,7 +4,8 @@ What nft(8) calls a flowtable looks a packet up where it comes in, by its interf
 instead of the way through VRF, conntrack and filter. It takes TCP and UDP, nothing with options, no fragments, and
 nothing whose route has changed since. A connection gets in when the filter lets one of its packets pass by a rule that
 says so, and new rules begin with an empty table: so whatever they refuse is refused. It must be one that both ends
-have taken up, UDP for 2 s (conntrack's ASSURED): a question and its answer are not worth an entry.
+have taken up, UDP for 2 s (conntrack's ASSURED), or that goes on unanswered: a question and its answer are not worth an
+entry.
 
 IPsec interfaces of a tenant's own are left out: what comes by them is held against a policy (RFC 4301, section 5.2),
 which the table would not do.
@@ -41,12 +42,19 @@ def declaration() -> str:
     return f"  flowtable {NAME} {{ {HOOK}; }}"
 
 
+_WORTH_IT = ("ct status & assured == assured", "ct status & (confirmed | seen-reply) == confirmed")
+
+
 def passed() -> list[str]:
-    """The rules of `PASSED`. What the table does not take (ICMP, a connection's first packet) breaks the first off."""
-    return [f"ct status & assured == assured flow add @{NAME}", "accept"]
+    """The rules of `PASSED`. What the table does not take (ICMP, a connection's first packet) breaks them off."""
+    return [*_offers(), "accept"]
+
+
+def _offers() -> list[str]:
+    return [f"{which} flow add @{NAME}" for which in _WORTH_IT]
 
 
 def without(text: str) -> str:
     """The ruleset for a kernel that has no flow tables."""
-    offer, _ = passed()
-    return "\n".join(line for line in text.splitlines() if line != declaration() and line.strip() != offer)
+    dropped = {declaration().strip(), *_offers()}
+    return "\n".join(line for line in text.splitlines() if line.strip() not in dropped)
