@@ -51,7 +51,7 @@ class Benchmark:
                 self.rounds.failures.append(f"{lane}, {load}: {slow.lost} of {slow.sent} frames lost at {rate:.0f}/s")
 
     def round(self) -> None:
-        for size in dict.fromkeys(load.size for load in self.loads):
+        for size in dict.fromkeys(load.size for load in (*self.loads, *(load for _, load in self.searched))):
             node, sizes = self.lanes[0].path.host.node, Load(size, "up").sizes
             self.rounds.generator[size].append(trial.self_test(node, sizes, self.seconds))
         for lane, load in self._shuffled(itertools.product(self.lanes, self.loads)):
