@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from element.model import Config, read
-from element.plan import fastpath
-from element.plan.firewall import BRIDGE_COUNTERS, COUNTERS, ruleset
+from element.model import Bridge, BridgePort, Config, Interface, Kind, Station, read
+from element.plan import fastpath, frames
+from element.plan.firewall import COUNTERS, ruleset
 
 Tree = dict[str, Any]
 
@@ -55,7 +55,7 @@ def test_equal_configurations_have_equal_revisions(pop: Config, blueprint: Tree)
 
 def test_every_counter_that_is_used_is_declared(pop: Config) -> None:
     used = set(re.findall(r'counter name "([^"]+)"', ruleset(pop).text))
-    assert used <= {*COUNTERS, *BRIDGE_COUNTERS}
+    assert used <= {*COUNTERS, *frames.COUNTERS}
 
 
 def test_without_configuration_only_netconf_on_the_management_network_gets_in() -> None:
@@ -156,9 +156,54 @@ def test_without_breakout_nothing_is_translated(
 
 
 def test_a_gateways_addresses_cannot_be_claimed_by_a_port(pop: Config) -> None:
-    frames = chain(pop, "frames")
-    assert any("ether saddr 02:e1:00:00:10:20" in rule and rule.endswith("drop") for rule in frames)
-    assert any("arp saddr ip { 10.2.0.1 }" in rule and rule.endswith("drop") for rule in frames)
+    rules = chain(pop, "frames")
+    spoofed = 'counter name "gateway-spoofed" drop'
+    assert f'iifname {{ "vxlan-2" }} ether saddr {{ 02:e1:00:00:10:20 }} {spoofed}' in rules
+    assert f'meta protocol arp iifname {{ "vxlan-2" }} arp saddr ip {{ 10.2.0.1 }} {spoofed}' in rules
+
+
+def bridged(*stations: Station, ports: int = 0, mac: str | None = None) -> Config:
+    """A bridge with stations, each behind its port."""
+    names = list(dict.fromkeys([*(s.port for s in stations), *(f"more-{n}" for n in range(ports))]))
+    own = Bridge(mac=mac, stations=stations)
+    bridge = Interface("br", Kind.BRIDGE, bridge=own, addresses=("10.0.0.1/24",) if mac else ())
+    return Config(interfaces=(bridge, *(Interface(n, Kind.ETHERNET, port=BridgePort("br")) for n in names)))
+
+
+def test_a_stations_addresses_come_from_its_own_port_only() -> None:
+    first = Station("02:00:00:00:00:01", ("10.0.0.11", "2001:db8::11"), "one", None)
+    second = Station("02:00:00:00:00:02", ("10.0.0.12",), "two", None)
+    rules = [rule for rule in chain(bridged(first, second), "frames") if "gateway-spoofed" in rule]
+    ports, end = 'iifname { "one", "two" }', 'counter name "gateway-spoofed" drop'
+    v6 = "{ fe80::ff:fe00:1, 2001:db8::11, fe80::ff:fe00:2 }"
+    homes = '{ "one" . fe80::ff:fe00:1, "one" . 2001:db8::11, "two" . fe80::ff:fe00:2 }'
+    assert rules == [
+        f"{ports} ether saddr {{ 02:00:00:00:00:01, 02:00:00:00:00:02 }} "
+        f'iifname . ether saddr != {{ "one" . 02:00:00:00:00:01, "two" . 02:00:00:00:00:02 }} {end}',
+        f"meta protocol arp {ports} arp saddr ip {{ 10.0.0.11, 10.0.0.12 }} "
+        f'iifname . arp saddr ip != {{ "one" . 10.0.0.11, "two" . 10.0.0.12 }} {end}',
+        f"meta protocol ip6 {ports} ip6 saddr {v6} iifname . ip6 saddr != {homes} {end}",
+        f"meta protocol ip6 meta l4proto ipv6-icmp icmpv6 type nd-neighbor-advert {ports} "
+        f"icmpv6 taddr {v6} iifname . icmpv6 taddr != {homes} {end}",
+    ]
+
+
+def test_what_is_the_bridges_own_or_is_said_to_be_behind_two_ports_is_behind_none() -> None:
+    twice = [Station("02:00:00:00:00:01", (), port, None) for port in ("one", "two")]
+    own = Station("02:00:00:00:00:09", (), "one", None)
+    rules = chain(bridged(*twice, own, mac="02:00:00:00:00:09"), "frames")
+    [macs] = [rule for rule in rules if "ether saddr" in rule]
+    assert "iifname . ether saddr" not in macs
+    assert "{ 02:00:00:00:00:01, 02:00:00:00:00:09 }" in macs
+
+
+def test_rules_of_a_bridge_grow_with_its_ports_and_no_faster() -> None:
+    def size(ports: int) -> int:
+        stations = [Station(f"02:00:00:00:00:{n:02x}", (f"10.0.0.{n + 2}",), f"p{n}", None) for n in range(ports)]
+        return len(ruleset(bridged(*stations)).text)
+
+    small, medium, large = (size(ports) for ports in (50, 100, 200))
+    assert large - medium < 2.2 * (medium - small)
 
 
 def test_nothing_of_the_overlay_leaves_in_clear(pop: Config) -> None:

@@ -225,7 +225,10 @@ class TestFilter:
         )
         guarded = [r for r in chain(read(pop_tree), "frames") if "router-imitated" in r or "gateway-spoofed" in r]
         assert guarded
-        assert all(r.startswith('iifname "lan"') for r in guarded)
+        at_home = {r: '"vxlan-2" . ' in r for r in guarded if "gateway-spoofed" in r}
+        assert len(at_home) == 4
+        assert all(at_home.values())
+        assert all('iifname { "lan" }' in r for r in guarded if "router-imitated" in r)
         assert any("10.2.0.1" in r and "2001" not in r for r in guarded)
         assert any("2001:db8:2::1" in r for r in guarded)
 

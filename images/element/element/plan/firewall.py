@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from ipaddress import ip_address, ip_network
 
 from element.connections import Flow
-from element.model import BridgePort, Config, Interface, Kind, Tenant
-from element.plan import breakout, fastpath, firewall6, firewall_line, stations, uplinks
+from element.model import Config, Interface, Kind, Tenant
+from element.plan import breakout, fastpath, firewall6, firewall_line, frames, stations, uplinks
 from element.plan.resources import MANAGEMENT, FlowTable, Ruleset
 
 TABLE = "elastic"
@@ -44,10 +44,6 @@ _FRAGMENTS = "fragments"
 _ZONES = "zones"
 _UNPROVEN = "unproven"
 
-BRIDGE_COUNTERS = ("bpdu-filtered", "broadcast-limited", "gateway-spoofed", "router-imitated", *stations.COUNTERS)
-MSS_DIFFERENCE = 20
-"""So much longer is an IPv6 header than one of IPv4."""
-
 
 def ruleset(config: Config) -> Ruleset:
     """The filter for a configuration; without one it lets nothing in but NETCONF on the management network."""
@@ -67,9 +63,10 @@ def ruleset(config: Config) -> Ruleset:
             *_chain("translation", "postrouting priority srcnat; policy accept", _translation(config), "nat"),
             "}",
             f"table bridge {TABLE} {{",
-            *(f"  counter {name} {{ }}" for name in BRIDGE_COUNTERS),
-            *_chain("frames", "prerouting priority 0; policy accept", _frames(config)),
-            *_chain("segments", "forward priority 0; policy accept", _segments(config)),
+            *(f"  counter {name} {{ }}" for name in frames.COUNTERS),
+            *(line for name, rules in frames.floods(config) for line in _called(name, rules)),
+            *_chain("frames", "prerouting priority 0; policy accept", frames.frames(config)),
+            *_chain("segments", "forward priority 0; policy accept", frames.segments(config)),
             "}",
         ]
     )
@@ -394,54 +391,3 @@ def _leaks(config: Config) -> Iterator[str]:
     for family, _, prefixes in _by_family(loopbacks):
         yield f"{family} saddr {_set(prefixes)} {in_clear}"
     yield from firewall6.leaks(config, _underlay(config))
-
-
-def _ports(config: Config) -> Iterator[tuple[Interface, BridgePort]]:
-    return ((i, i.port) for i in config.interfaces if i.port)
-
-
-def _frames(config: Config) -> Iterator[str]:
-    """What no port may send: BPDUs (IEEE 802.1Q, 8.6.3), a gateway's addresses, floods."""
-    for interface, port in _ports(config):
-        source = f'iifname "{interface.name}"'
-        yield f"{source} ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 {_drop('bpdu-filtered')}"
-        for mac, addresses in _protected(config, interface, port):
-            yield f"{source} ether saddr {mac} {_drop('gateway-spoofed')}"
-            if old := [a for a in addresses if ":" not in a]:
-                # Not left to nft: it would ask for the type behind the MACs, which in tagged frames is the VLAN's.
-                yield f"{source} meta protocol arp arp saddr ip {_set(old)} {_drop('gateway-spoofed')}"
-            yield from firewall6.of_a_station(source, mac, addresses)
-        if _guarded(config, interface, port):
-            yield from firewall6.of_a_router(source)
-            yield stations.guard(source)
-        limit = f"limit rate over {port.broadcast_limit}/second burst {max(port.broadcast_limit // 4, 5)} packets"
-        yield f"{source} meta pkttype {{ broadcast, multicast }} {limit} {_drop('broadcast-limited')}"
-
-
-def _protected(config: Config, interface: Interface, port: BridgePort) -> Iterator[tuple[str, list[str]]]:
-    """MAC and IP addresses that frames from this port must not have as their source."""
-    own = config.interface(port.bridge)
-    if own.bridge is None:
-        return
-    if own.bridge.mac:
-        yield own.bridge.mac, [a.partition("/")[0] for a in own.addresses]
-    for station in own.bridge.stations:
-        if station.port != interface.name:
-            yield station.mac, list(station.addresses)
-
-
-def _guarded(config: Config, interface: Interface, port: BridgePort) -> bool:
-    """Is the gateway elsewhere than behind this port?"""
-    own = config.interface(port.bridge).bridge
-    if own is None or any(station.port == interface.name for station in own.stations):
-        return False
-    return own.mac is not None or bool(own.stations)
-
-
-def _segments(config: Config) -> Iterator[str]:
-    """A fixed clamp of TCP's MSS: bridges know no path MTU (``rt mtu`` is for routed packets)."""
-    for bridge in config.of_kind(Kind.BRIDGE):
-        if bridge.bridge and (mss := bridge.bridge.tcp_mss):
-            for family, size in (("ip", mss), ("ip6", mss - MSS_DIFFERENCE)):
-                match = f'meta ibrname "{bridge.name}" meta protocol {family} tcp flags syn'
-                yield f"{match} tcp option maxseg size > {size} tcp option maxseg size set {size}"

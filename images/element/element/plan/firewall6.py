@@ -16,6 +16,8 @@ NEIGHBOURS = "ip6 hoplimit 255 icmpv6 type"
 ERRORS = "{ destination-unreachable, packet-too-big, time-exceeded, parameter-problem }"
 """RFC 4890, section 4.4.1: must not be dropped."""
 _ICMP = "meta protocol ip6 meta l4proto ipv6-icmp"
+ADVERTISED = f"{_ICMP} icmpv6 type nd-neighbor-advert"
+"""What is said of a target (RFC 4861, section 4.4)."""
 
 ICMPV6 = 58
 SENDERS = 0x0FFF_0000
@@ -89,13 +91,9 @@ def link_local(mac: str) -> str:
     return str(IPv6Address(bytes.fromhex("fe80000000000000") + octets[:3] + b"\xff\xfe" + octets[3:]))
 
 
-def of_a_station(source: str, mac: str, addresses: Iterable[str]) -> Iterator[str]:
-    """What frames must not say that come from elsewhere than the station with these addresses."""
-    own = [link_local(mac), *(a for a in addresses if ip_address(a).version == 6)]
-    claimed = "{ " + ", ".join(own) + " }"
-    refused = 'counter name "gateway-spoofed" drop'
-    yield f"{source} meta protocol ip6 ip6 saddr {claimed} {refused}"
-    yield f"{source} {_ICMP} icmpv6 type nd-neighbor-advert icmpv6 taddr {claimed} {refused}"
+def of_a_station(mac: str, addresses: Iterable[str]) -> list[str]:
+    """What a station with these addresses may say that it is."""
+    return [link_local(mac), *(a for a in addresses if ip_address(a).version == 6)]
 
 
 def of_a_router(source: str) -> Iterator[str]:

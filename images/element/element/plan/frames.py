@@ -1,0 +1,112 @@
+"""The packet filter of bridges: what no port may send, and the size of TCP's segments.
+
+A bridge may have hundreds of ports, with a station behind each that no other may pass for: so each rule is one for all
+ports, with sets of what is whose. Only floods are counted port by port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from element.model import BridgePort, Config, Interface, Kind
+from element.plan import firewall6, stations
+
+COUNTERS = ("bpdu-filtered", "broadcast-limited", "gateway-spoofed", "router-imitated", *stations.COUNTERS)
+MSS_DIFFERENCE = 20
+"""So much longer is an IPv6 header than one of IPv4."""
+_FLOODS = "floods"
+
+
+def frames(config: Config) -> Iterator[str]:
+    """What no port may send: BPDUs (IEEE 802.1Q, 8.6.3), the addresses of a gateway or of others' stations, floods."""
+    ports = list(_ports(config))
+    if not ports:
+        return
+    all_ports = _names(interface for interface, _ in ports)
+    yield f"iifname {all_ports} ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 {_drop('bpdu-filtered')}"
+    for bridge in config.of_kind(Kind.BRIDGE):
+        if own := [(interface, port) for interface, port in ports if port.bridge == bridge.name]:
+            yield from _claims(bridge, _names(interface for interface, _ in own))
+    if guarded := [interface for interface, port in ports if _is_guarded(config, interface, port)]:
+        source = f"iifname {_names(guarded)}"
+        yield from firewall6.of_a_router(source)
+        yield stations.guard(source)
+    yield f"meta pkttype {{ broadcast, multicast }} jump {_FLOODS}"
+
+
+def floods(config: Config) -> Iterator[tuple[str, list[str]]]:
+    """The chain of broadcasts and multicasts: each port has so many a second."""
+    if limits := [
+        f'iifname "{interface.name}" limit rate over {port.broadcast_limit}/second '
+        f"burst {max(port.broadcast_limit // 4, 5)} packets {_drop('broadcast-limited')}"
+        for interface, port in _ports(config)
+    ]:
+        yield _FLOODS, limits
+
+
+def segments(config: Config) -> Iterator[str]:
+    """A fixed clamp of TCP's MSS: bridges know no path MTU (``rt mtu`` is for routed packets)."""
+    for bridge in config.of_kind(Kind.BRIDGE):
+        if bridge.bridge and (mss := bridge.bridge.tcp_mss):
+            for family, size in (("ip", mss), ("ip6", mss - MSS_DIFFERENCE)):
+                match = f'meta ibrname "{bridge.name}" meta protocol {family} tcp flags syn'
+                yield f"{match} tcp option maxseg size > {size} tcp option maxseg size set {size}"
+
+
+def _claims(bridge: Interface, ports: str) -> Iterator[str]:
+    """A MAC address, and what ARP and neighbour discovery say of an IP address, comes from where it is at home."""
+    spoofed = _drop("gateway-spoofed")
+    # The protocol is not left to nft: it would ask for the type behind the MACs, which in tagged frames is the VLAN's.
+    if macs := _homes(bridge, lambda mac, _: [mac]):
+        yield f"{_elsewhere(macs, 'ether saddr', ports)} {spoofed}"
+    if old := _homes(bridge, lambda _, addresses: [a for a in addresses if ":" not in a]):
+        yield f"meta protocol arp {_elsewhere(old, 'arp saddr ip', ports)} {spoofed}"
+    if new := _homes(bridge, firewall6.of_a_station):
+        yield f"meta protocol ip6 {_elsewhere(new, 'ip6 saddr', ports)} {spoofed}"
+        yield f"{firewall6.ADVERTISED} {_elsewhere(new, 'icmpv6 taddr', ports)} {spoofed}"
+
+
+def _homes(bridge: Interface, kind: Callable[[str, Iterable[str]], Iterable[str]]) -> dict[str, str | None]:
+    """Addresses of one kind, of MAC and IP addresses that belong together, with the ports behind which they are: none
+    for the bridge's own, and for what is said to be behind two."""
+    found: dict[str, str | None] = {}
+    if bridge.bridge is None:
+        return found
+    for station in bridge.bridge.stations:
+        for address in kind(station.mac, station.addresses):
+            found[address] = station.port if found.get(address, station.port) == station.port else None
+    if bridge.bridge.mac:
+        own = [address.partition("/")[0] for address in bridge.addresses]
+        found |= dict.fromkeys(kind(bridge.bridge.mac, own))
+    return found
+
+
+def _elsewhere(homes: Mapping[str, str | None], what: str, ports: str) -> str:
+    """Matches what comes from one of the ports and has an address that is not behind it."""
+    pairs = [f'"{port}" . {address}' for address, port in homes.items() if port]
+    unless = f" iifname . {what} != {_set(pairs)}" if pairs else ""
+    return f"iifname {ports} {what} {_set(homes)}{unless}"
+
+
+def _is_guarded(config: Config, interface: Interface, port: BridgePort) -> bool:
+    """Is the gateway elsewhere than behind this port?"""
+    own = config.interface(port.bridge).bridge
+    if own is None or any(station.port == interface.name for station in own.stations):
+        return False
+    return own.mac is not None or bool(own.stations)
+
+
+def _ports(config: Config) -> Iterator[tuple[Interface, BridgePort]]:
+    return ((i, i.port) for i in config.interfaces if i.port)
+
+
+def _names(interfaces: Iterable[Interface]) -> str:
+    return _set(f'"{i.name}"' for i in interfaces)
+
+
+def _set(items: Iterable[str]) -> str:
+    return "{ " + ", ".join(items) + " }"
+
+
+def _drop(counter: str) -> str:
+    return f'counter name "{counter}" drop'
