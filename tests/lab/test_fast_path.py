@@ -12,12 +12,14 @@ from tests.lab.edge import SERVERS, WAN, Edge
 
 pytestmark = pytest.mark.topology("edge")
 
-FIRST, _ = SERVERS
-PORT, OWN_PORT = 7100, 7101
+FIRST, SECOND = SERVERS
+PORT, SILENT, OWN_PORT = 7100, 7102, 7101
 SERVER = f"""
 import pathlib, socket
 own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 own.bind(("{FIRST}", {PORT}))
+silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+silent.bind(("{FIRST}", {SILENT}))
 pathlib.Path("/run/fast/listening").touch()
 while True:
     own.sendto(*own.recvfrom(2048))
@@ -30,6 +32,7 @@ own.setblocking(False)
 with open("/run/fast/answered", "w", buffering=1) as answered:
     while True:
         own.sendto(b"x", ("{FIRST}", {PORT}))
+        own.sendto(b"x", ("{FIRST}", {SILENT}))
         time.sleep(0.02)
         try:
             answered.write(own.recv(1).decode() + "\\n")
@@ -59,7 +62,8 @@ def talking(edge: Edge) -> Iterator[Edge]:
             node.sh(begin)
             if name == "internet":
                 edge.lab.wait_until(name, "file:/run/fast/listening", 10)
-        wait_for("the fast path to be taken", lambda: "[OFFLOAD]" in tracked(edge), 10)
+        for port in PORT, SILENT:
+            wait_for("the fast path to be taken", lambda port=port: is_fast(edge, port), 10)
         yield edge
     finally:
         for name in programs:
@@ -70,19 +74,23 @@ def answers(edge: Edge) -> int:
     return edge.lab["host-a"].sh("cat /run/fast/answered 2>/dev/null || true").count("x")
 
 
-def tracked(edge: Edge) -> str:
-    """What conntrack has of the connection."""
-    return edge.box.sh(f"conntrack -L -p udp --dport {PORT} 2>/dev/null || true")
+def is_fast(edge: Edge, port: int) -> bool:
+    """Does the connection to that port take the fast path, as conntrack says?"""
+    return "[OFFLOAD]" in edge.box.sh(f"conntrack -L -p udp --dport {port} 2>/dev/null || true")
 
 
-def test_what_lasts_takes_it_whatever_new_rules_let_it_pass(talking: Edge) -> None:
-    with talking.lab.capture("internet:lan") as outside:
-        talking.configure([{"destination-prefix": f"{FIRST}/32"}])
+def test_what_lasts_takes_it_and_keeps_its_way_under_new_rules(talking: Edge) -> None:
+    """Also what nobody answers: new connections would go where the routes lead now."""
+    talking.configure([{"destination-prefix": f"{SECOND}/32"}])
+    for port in PORT, SILENT:
+        wait_for("the fast path to be taken again", lambda port=port: is_fast(talking, port), 10)
+    with talking.lab.capture("internet:lan") as outside, talking.lab.capture("far-a:lan") as routed:
         before = answers(talking)
         wait_for("more answers", lambda: answers(talking) > before + 10, 10)
-        wait_for("the fast path to be taken again", lambda: "[OFFLOAD]" in tracked(talking), 10)
-    assert outside.count(f"udp src port {OWN_PORT}") > 0
+    for port in PORT, SILENT:
+        assert outside.count(f"udp src port {OWN_PORT} and udp dst port {port} and src host {WAN}") > 0
     assert outside.count(f"udp src port {OWN_PORT} and not src host {WAN}") == 0
+    assert routed.count(f"udp src port {OWN_PORT}") == 0
 
 
 REFUSING = """
