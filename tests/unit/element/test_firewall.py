@@ -158,8 +158,8 @@ def test_without_breakout_nothing_is_translated(
 def test_a_gateways_addresses_cannot_be_claimed_by_a_port(pop: Config) -> None:
     rules = chain(pop, "frames")
     spoofed = 'counter name "gateway-spoofed" drop'
-    assert f'iifname {{ "vxlan-2" }} ether saddr {{ 02:e1:00:00:10:20 }} {spoofed}' in rules
-    assert f'meta protocol arp iifname {{ "vxlan-2" }} arp saddr ip {{ 10.2.0.1 }} {spoofed}' in rules
+    assert f'ether saddr {{ 02:e1:00:00:10:20 }} iifname {{ "vxlan-2" }} {spoofed}' in rules
+    assert f'meta protocol arp arp saddr ip {{ 10.2.0.1 }} iifname {{ "vxlan-2" }} {spoofed}' in rules
 
 
 def bridged(*stations: Station, ports: int = 0, mac: str | None = None) -> Config:
@@ -178,13 +178,13 @@ def test_a_stations_addresses_come_from_its_own_port_only() -> None:
     v6 = "{ fe80::ff:fe00:1, 2001:db8::11, fe80::ff:fe00:2 }"
     homes = '{ "one" . fe80::ff:fe00:1, "one" . 2001:db8::11, "two" . fe80::ff:fe00:2 }'
     assert rules == [
-        f"{ports} ether saddr {{ 02:00:00:00:00:01, 02:00:00:00:00:02 }} "
+        f"ether saddr {{ 02:00:00:00:00:01, 02:00:00:00:00:02 }} {ports} "
         f'iifname . ether saddr != {{ "one" . 02:00:00:00:00:01, "two" . 02:00:00:00:00:02 }} {end}',
-        f"meta protocol arp {ports} arp saddr ip {{ 10.0.0.11, 10.0.0.12 }} "
+        f"meta protocol arp arp saddr ip {{ 10.0.0.11, 10.0.0.12 }} {ports} "
         f'iifname . arp saddr ip != {{ "one" . 10.0.0.11, "two" . 10.0.0.12 }} {end}',
-        f"meta protocol ip6 {ports} ip6 saddr {v6} iifname . ip6 saddr != {homes} {end}",
-        f"meta protocol ip6 meta l4proto ipv6-icmp icmpv6 type nd-neighbor-advert {ports} "
-        f"icmpv6 taddr {v6} iifname . icmpv6 taddr != {homes} {end}",
+        f"meta protocol ip6 ip6 saddr {v6} {ports} iifname . ip6 saddr != {homes} {end}",
+        f"meta protocol ip6 meta l4proto ipv6-icmp icmpv6 type nd-neighbor-advert icmpv6 taddr {v6} {ports} "
+        f"iifname . icmpv6 taddr != {homes} {end}",
     ]
 
 

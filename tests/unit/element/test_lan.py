@@ -184,7 +184,7 @@ class TestFilter:
 
     def test_no_station_is_a_dhcp_server_for_others(self, pop: Config) -> None:
         refused = (
-            'iifname { "vxlan-2" } meta protocol ip meta l4proto udp udp sport 67 counter name "dhcp-imitated" drop'
+            'meta protocol ip meta l4proto udp udp sport 67 iifname { "vxlan-2" } counter name "dhcp-imitated" drop'
         )
         assert refused in ruleset(pop).text
 

@@ -100,6 +100,6 @@ def of_a_router(source: str) -> Iterator[str]:
     """What only a router and a DHCPv6 server say (RFC 6105, RFC 7610), and fragments in which to hide it (RFC 7113):
     neighbour discovery has none (RFC 6980), and of all else nothing has its hop limit."""
     refused = 'counter name "router-imitated" drop'
-    yield f"{source} {_ICMP} icmpv6 type {{ nd-router-advert, nd-redirect }} {refused}"
-    yield f"{source} meta protocol ip6 meta l4proto udp udp sport 547 udp dport 546 {refused}"
-    yield f"{source} meta protocol ip6 ip6 hoplimit 255 exthdr frag exists {refused}"
+    yield f"{_ICMP} icmpv6 type {{ nd-router-advert, nd-redirect }} {source} {refused}"
+    yield f"meta protocol ip6 meta l4proto udp udp sport 547 udp dport 546 {source} {refused}"
+    yield f"meta protocol ip6 ip6 hoplimit 255 exthdr frag exists {source} {refused}"

@@ -1,7 +1,8 @@
 """The packet filter of bridges: what no port may send, and the size of TCP's segments.
 
 A bridge may have hundreds of ports, with a station behind each that no other may pass for: so each rule is one for all
-ports, with sets of what is whose. Only floods are counted port by port.
+ports, with sets of what is whose. Only floods are counted port by port. Here, too, a rule asks for the names of
+interfaces last (`element.plan.firewall`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def frames(config: Config) -> Iterator[str]:
     if not ports:
         return
     all_ports = _names(interface for interface, _ in ports)
-    yield f"iifname {all_ports} ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 {_drop('bpdu-filtered')}"
+    yield f"ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 iifname {all_ports} {_drop('bpdu-filtered')}"
     for bridge in config.of_kind(Kind.BRIDGE):
         if own := [(interface, port) for interface, port in ports if port.bridge == bridge.name]:
             yield from _claims(bridge, _names(interface for interface, _ in own))
@@ -85,7 +86,7 @@ def _elsewhere(homes: Mapping[str, str | None], what: str, ports: str) -> str:
     """Matches what comes from one of the ports and has an address that is not behind it."""
     pairs = [f'"{port}" . {address}' for address, port in homes.items() if port]
     unless = f" iifname . {what} != {_set(pairs)}" if pairs else ""
-    return f"iifname {ports} {what} {_set(homes)}{unless}"
+    return f"{what} {_set(homes)} iifname {ports}{unless}"
 
 
 def _is_guarded(config: Config, interface: Interface, port: BridgePort) -> bool:

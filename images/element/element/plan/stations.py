@@ -12,7 +12,7 @@ COUNTERS = ("dhcp-imitated",)
 
 def guard(source: str) -> str:
     """What only a DHCP server says, of a port behind which there is none (RFC 7513, section 7.1)."""
-    return f'{source} meta protocol ip meta l4proto udp udp sport 67 counter name "dhcp-imitated" drop'
+    return f'meta protocol ip meta l4proto udp udp sport 67 {source} counter name "dhcp-imitated" drop'
 
 
 def listen(config: Config) -> Iterator[str]:
