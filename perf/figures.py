@@ -46,7 +46,9 @@ FIGURES = (
     Figure(
         "forward through GRE in IPsec",
         Source("tunnels", "forwarding up", "{ratio} × the same tunnel made by hand ({ours} and {floor} Mbit/s)"),
-        Source("forwarding", "MRR GRE in ESP.*1418.*up.*, of plain", "{ratio} × plain forwarding ({ours} {unit})"),
+        Source(
+            "forwarding", "MRR: GRE in ESP, imix, both, of plain", "IMIX: {ratio} × plain forwarding ({ours} {unit})"
+        ),
     ),
     Figure(
         "1,000 boxes on one controller",
