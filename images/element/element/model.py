@@ -125,6 +125,11 @@ class Interface:
     private_line: bool = False
     """VXLAN may travel here in clear, and nothing else but pings."""
 
+    @property
+    def of_segments(self) -> frozenset[str]:
+        """The segments of its tenant that it is in: without any, the one of all such, which has the tenant's name."""
+        return self.segments or frozenset({self.tenant or ""})
+
 
 @dataclass(frozen=True, slots=True)
 class Granted:
@@ -181,14 +186,6 @@ class Config:
     def members(self, tenant: str) -> tuple[Interface, ...]:
         """Interfaces in the VRF of a tenant."""
         return tuple(i for i in self.interfaces if i.tenant == tenant)
-
-    def segments(self, tenant: str) -> dict[str, tuple[Interface, ...]]:
-        """The segments of a tenant by name, with their interfaces (elasticlab-tenant, segment)."""
-        found: dict[str, list[Interface]] = {}
-        for interface in self.members(tenant):
-            for name in interface.segments or {tenant}:
-                found.setdefault(name, []).append(interface)
-        return {name: tuple(found[name]) for name in sorted(found)}
 
     def insiders(self, breakout: Breakout) -> tuple[Interface, ...]:
         """The interfaces of a tenant that reach the Internet (elasticlab-nat, internal-interface)."""

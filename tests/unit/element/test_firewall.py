@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from element.model import Bridge, BridgePort, Config, Interface, Kind, Station, read
+from element.model import Bridge, BridgePort, Config, Interface, Kind, Station, Tenant, read
 from element.plan import fastpath, frames
 from element.plan.firewall import COUNTERS, ruleset
 
@@ -19,6 +19,9 @@ BY_PROTOCOL = (
     'meta l4proto gre {} {{ "ipsec-1" }} notrack accept',
 )
 BY_PORT = ('udp {1} 4500 {0} {{ "wan" }} notrack accept', 'udp dport 4789 {0} {{ "ipsec-2" }} notrack accept')
+SEEN = "ct state != invalid accept"
+NUMBERS = '{ "acme" : 1, "gre-1" : 1, "br-2" : 1 }'
+DISPATCH = 'iifname vmap { "acme" : goto zone-1, "gre-1" : goto zone-1, "br-2" : goto zone-1 }'
 PASSING = ("accept", "goto passed")
 IN_CLEAR = 'iifname != { "ipsec-1", "ipsec-2" }'
 OWN_PORT = {"iifname": "dport", "oifname": "sport"}
@@ -83,8 +86,9 @@ def test_gre_is_bound_to_its_sites_tunnel(pop: Config) -> None:
 
 
 def test_management_is_never_forwarded(pop: Config) -> None:
-    assert [rule.split()[0] for rule in chain(pop, "forwarding")[:2]] == ["iifname", "oifname"]
-    assert all('"eth0"' in rule and rule.endswith("drop") for rule in chain(pop, "forwarding")[:2])
+    denied = 'counter name "management-forwarding" drop'
+    assert {f'{way}ifname "eth0" {denied}' for way in "io"} <= {*chain(pop, "forwarding")}
+    assert [rule for rule in ruleset(pop).text.splitlines() if '"eth0"' in rule and "goto" in rule] == []
 
 
 def test_netconf_is_offered_on_the_management_network_only(pop: Config) -> None:
@@ -94,38 +98,33 @@ def test_netconf_is_offered_on_the_management_network_only(pop: Config) -> None:
 def test_a_tenant_reaches_its_own_and_the_internet_only(pop: Config) -> None:
     forwarding = chain(pop, "forwarding")
     assert 'iifname vmap { "acme" : jump from-1 }' in forwarding
-    [answers] = [rule for rule in forwarding if rule.endswith(PASSING)]
-    ways = '{ "wan" . "gre-1" . 1, "wan" . "br-2" . 1 }'
-    assert (
-        answers == f"iifname . oifname . meta mark {ways} ct state established,related ct direction reply goto passed"
-    )
+    [answers] = [rule for rule in forwarding if "meta mark vmap" in rule]
+    ways = '{ "wan" . "gre-1" . 1 : goto passed, "wan" . "br-2" . 1 : accept }'
+    assert answers == f"ct state established,related ct direction reply iifname . oifname . meta mark vmap {ways}"
+    assert not [rule for rule in forwarding if rule.endswith(PASSING)]
 
 
 def test_tenants_have_zones_of_their_own(pop: Config) -> None:
     """What stays inside is the tenant's in both directions; replies to what left come back where there is none."""
-    names = '{ "acme" : 1, "gre-1" : 1, "br-2" : 1 }'
-    leaves = 'iifname { "gre-1", "br-2" } fib daddr oifname { "wan" }'
-    assert chain(pop, "zones") == [
-        f"{leaves} ct original zone set iifname map {names} accept",
-        f"ct zone set iifname map {names}",
-    ]
-    assert own_zones(pop) == [f"ct zone set oifname map {names}"]
+    assert chain(pop, "zones") == [DISPATCH]
+    assert chain(pop, "zone-1") == ['fib daddr oifname "wan" ct original zone set 1 accept', "ct zone set 1"]
+    assert own_zones(pop) == [f"ct zone set oifname map {NUMBERS}"]
 
 
 def test_a_tenant_that_stays_inside_asks_for_no_route(changed: Callable[[Callable[[Tree], Any]], Config]) -> None:
     closed = changed(lambda tree: tree.pop("elasticlab-nat:nat"))
-    inside = 'ct zone set {} map {{ "acme" : 1, "gre-1" : 1, "br-2" : 1 }}'
-    assert chain(closed, "zones") == [inside.format("iifname")]
-    assert own_zones(closed) == [inside.format("oifname")]
+    assert chain(closed, "zones") == [DISPATCH]
+    assert chain(closed, "zone-1") == ["ct zone set 1"]
+    assert own_zones(closed) == [f"ct zone set oifname map {NUMBERS}"]
 
 
 def test_a_policy_is_not_foretold(changed: Callable[[Callable[[Tree], Any]], Config]) -> None:
     """Which of its first packets leave is known after conntrack only."""
     entry = {"name": "all", "action": "break-out"}
     config = changed(lambda tree: tree["elasticlab-nat:nat"]["breakout"][0].update({"policy": [entry]}))
-    names = '{ "acme" : 1, "gre-1" : 1, "br-2" : 1 }'
-    assert chain(config, "zones") == [f"ct original zone set iifname map {names} accept"]
-    assert own_zones(config) == [f"ct original zone set oifname map {names} accept"]
+    assert chain(config, "zones") == [DISPATCH]
+    assert chain(config, "zone-1") == ["ct original zone set 1 accept"]
+    assert own_zones(config) == [f"ct original zone set oifname map {NUMBERS} accept"]
 
 
 def test_a_fragment_in_clear_completes_nothing_of_the_overlay(pop: Config) -> None:
@@ -138,6 +137,7 @@ def test_a_fragment_in_clear_completes_nothing_of_the_overlay(pop: Config) -> No
 def test_a_rule_by_port_sees_whole_packets_only(pop: Config) -> None:
     """Only the first fragment has ports: left to it, the others would wait in vain."""
     assert chain(pop, "arriving") == [
+        SEEN,
         *untracked("iifname", BY_PROTOCOL),
         "ip frag-off & 0x3fff != 0 goto fragments",
         "exthdr frag exists goto fragments",
@@ -156,10 +156,21 @@ def test_without_breakout_nothing_is_translated(
 
 
 def test_a_gateways_addresses_cannot_be_claimed_by_a_port(pop: Config) -> None:
-    rules = chain(pop, "frames")
     spoofed = 'counter name "gateway-spoofed" drop'
-    assert f'ether saddr {{ 02:e1:00:00:10:20 }} iifname {{ "vxlan-2" }} {spoofed}' in rules
-    assert f'meta protocol arp arp saddr ip {{ 10.2.0.1 }} iifname {{ "vxlan-2" }} {spoofed}' in rules
+    assert chain(pop, "stations") == [f'ether saddr {{ 02:e1:00:00:10:20 }} iifname {{ "vxlan-2" }} {spoofed}']
+    assert f'meta protocol arp arp saddr ip {{ 10.2.0.1 }} iifname {{ "vxlan-2" }} {spoofed}' in chain(pop, "of-arp")
+    assert chain(pop, "frames") == [
+        "ether saddr { 02:e1:00:00:10:20 } jump stations",
+        "meta protocol vmap { arp : jump of-arp, ip : jump of-ip, ip6 : jump of-ip6 }",
+        "meta pkttype { broadcast, multicast } jump floods",
+    ]
+
+
+def test_where_nobody_is_protected_only_floods_are_looked_at() -> None:
+    assert chain(bridged(ports=2), "frames") == ["meta pkttype { broadcast, multicast } jump floods"]
+    bpdus, *limits = chain(bridged(ports=2), "floods")
+    assert bpdus.endswith('iifname { "more-0", "more-1" } counter name "bpdu-filtered" drop')
+    assert [limit.split()[1] for limit in limits] == ['"more-0"', '"more-1"']
 
 
 def bridged(*stations: Station, ports: int = 0, mac: str | None = None) -> Config:
@@ -173,7 +184,8 @@ def bridged(*stations: Station, ports: int = 0, mac: str | None = None) -> Confi
 def test_a_stations_addresses_come_from_its_own_port_only() -> None:
     first = Station("02:00:00:00:00:01", ("10.0.0.11", "2001:db8::11"), "one", None)
     second = Station("02:00:00:00:00:02", ("10.0.0.12",), "two", None)
-    rules = [rule for rule in chain(bridged(first, second), "frames") if "gateway-spoofed" in rule]
+    said = (rule for name in ("stations", "of-arp", "of-ip6") for rule in chain(bridged(first, second), name))
+    rules = [rule for rule in said if "gateway-spoofed" in rule]
     ports, end = 'iifname { "one", "two" }', 'counter name "gateway-spoofed" drop'
     v6 = "{ fe80::ff:fe00:1, 2001:db8::11, fe80::ff:fe00:2 }"
     homes = '{ "one" . fe80::ff:fe00:1, "one" . 2001:db8::11, "two" . fe80::ff:fe00:2 }'
@@ -191,8 +203,7 @@ def test_a_stations_addresses_come_from_its_own_port_only() -> None:
 def test_what_is_the_bridges_own_or_is_said_to_be_behind_two_ports_is_behind_none() -> None:
     twice = [Station("02:00:00:00:00:01", (), port, None) for port in ("one", "two")]
     own = Station("02:00:00:00:00:09", (), "one", None)
-    rules = chain(bridged(*twice, own, mac="02:00:00:00:00:09"), "frames")
-    [macs] = [rule for rule in rules if "ether saddr" in rule]
+    [macs] = chain(bridged(*twice, own, mac="02:00:00:00:00:09"), "stations")
     assert "iifname . ether saddr" not in macs
     assert "{ 02:00:00:00:00:01, 02:00:00:00:00:09 }" in macs
 
@@ -228,26 +239,43 @@ def _segmented(**segments: list[str]) -> Callable[[Tree], None]:
     return edit
 
 
-def _between(config: Config) -> list[str]:
-    return [r for r in chain(config, "from-1") if '"wan"' not in r]
+def _between(config: Config) -> dict[str, list[str]]:
+    """The interfaces inside, with those that may send to each."""
+    [dispatch] = [rule for rule in chain(config, "from-1") if '"wan"' not in rule]
+    assert dispatch.startswith("oifname vmap { ")
+    chains = dict(re.findall(r'"([^"]+)" : goto ([\w-]+)', dispatch))
+    return {out: re.findall(r'"([^"]+)"', "".join(chain(config, name))) for out, name in chains.items()}
 
 
 def test_interfaces_of_one_segment_forward_to_each_other(changed: Callable[[Callable[[Tree], None]], Config]) -> None:
     together = changed(_segmented(gre_1=["vpn-1"], br_2=["vpn-1"]))
-    assert _between(together) == ['meta sdifname { "gre-1", "br-2" } oifname { "gre-1", "br-2" } goto passed']
+    assert _between(together) == {"gre-1": ["gre-1", "br-2"], "br-2": ["gre-1", "br-2"]}
+    assert chain(together, "within-1-0") == ['meta sdifname vmap { "gre-1" : goto passed, "br-2" : accept }']
+    assert chain(together, "within-1-1") == ['meta sdifname vmap { "gre-1" : accept, "br-2" : accept }']
 
 
 def test_interfaces_of_two_segments_do_not(changed: Callable[[Callable[[Tree], None]], Config]) -> None:
     apart = changed(_segmented(gre_1=["vpn-1"], br_2=["vpn-2"]))
-    assert _between(apart) == [
-        'meta sdifname { "gre-1" } oifname { "gre-1" } goto passed',
-        'meta sdifname { "br-2" } oifname { "br-2" } goto passed',
-    ]
+    assert _between(apart) == {"gre-1": ["gre-1"], "br-2": ["br-2"]}
+
+
+def test_an_interface_of_several_segments_reaches_those_of_each() -> None:
+    def member(name: str, *segments: str) -> Interface:
+        return Interface(name, Kind.GRE, tenant="acme", forwarding=True, segments=frozenset(segments))
+
+    sites = (member("hub", "a", "b"), member("left", "a"), member("right", "b"), member("alone"))
+    config = Config(tenants=(Tenant("acme", 1),), interfaces=sites)
+    assert _between(config) == {
+        "hub": ["hub", "left", "right"],
+        "left": ["hub", "left"],
+        "right": ["hub", "right"],
+        "alone": ["alone"],
+    }
 
 
 def test_without_a_segment_an_interface_is_in_the_tenants(changed: Callable[[Callable[[Tree], None]], Config]) -> None:
     assert _between(changed(_segmented(gre_1=["acme"]))) == _between(changed(lambda _: None))
-    assert not any("gre-1" in rule and "br-2" in rule for rule in _between(changed(_segmented(gre_1=["vpn-1"]))))
+    assert _between(changed(_segmented(gre_1=["vpn-1"]))) == {"gre-1": ["gre-1"], "br-2": ["br-2"]}
 
 
 def test_only_internal_interfaces_reach_the_internet(changed: Callable[[Callable[[Tree], None]], Config]) -> None:
@@ -257,7 +285,7 @@ def test_only_internal_interfaces_reach_the_internet(changed: Callable[[Callable
     rules = [rule for name in ("from-1", "forwarding") for rule in chain(changed(only_gre), name) if '"wan"' in rule]
     out = 'meta sdifname { "gre-1" } oifname "wan"'
     assert rules[:4] == [
-        f"{out} ct mark & 0xfff == 1 goto passed",
+        'ct mark & 0xfff == 1 oifname "wan" meta sdifname vmap { "gre-1" : goto passed }',
         f'{out} meta l4proto esp counter name "breakout-unanswerable" drop',
         f"{out} ct status & confirmed == 0 ct mark set ct mark | 1 accept",
         f'{out} counter name "breakout-untranslated" drop',

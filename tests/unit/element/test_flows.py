@@ -88,16 +88,14 @@ class TestFlows:
             (TENANT_TABLE, LAST_METRIC, "blackhole"),
         ]
 
-    def test_it_does_not_take_the_fast_path(self, changed: Edit) -> None:
+    def test_it_takes_the_fast_path(self, changed: Edit) -> None:
         config = changed(gateway)
         wanted = desired(config)[("flow-table",)]
         assert isinstance(wanted, FlowTable)
-        assert wanted.devices == ("br-2", "wan")
-        fast = [rule for rule in chain(config, "from-1") if rule.endswith("goto passed")]
-        assert fast
-        assert not [rule for rule in fast if "ipsec-1" in rule]
-        assert [rule for rule in chain(config, "from-1") if "ipsec-1" in rule and rule.endswith("accept")]
-        assert [rule for rule in chain(config, "forwarding") if '"ipsec-1" . 1' in rule and rule.endswith("accept")]
+        assert wanted.devices == ("ipsec-1", "wan")
+        ways = [*chain(config, "within-1-0"), *chain(config, "from-1"), *chain(config, "forwarding")]
+        assert sum('"ipsec-1" : goto passed' in way for way in ways) == 2, "inside and out"
+        assert sum('"wan" . "ipsec-1" . 1 : goto passed' in way for way in ways) == 1, "answers"
 
     def test_a_child_has_all_prefixes_of_its_flow(self, changed: Edit) -> None:
         children = message(desired(changed(gateway)))["children"]
@@ -188,9 +186,9 @@ class TestFilter:
 
     def test_the_interface_is_one_of_the_tenants_segment_and_zone(self, changed: Edit) -> None:
         rules = self.rules(changed(gateway))
-        inside = '{ "ipsec-1", "br-2" }'
-        assert f"meta sdifname {inside} oifname {inside} accept" in rules
-        assert any(rule.startswith("ct zone set iifname map") and '"ipsec-1" : 1' in rule for rule in rules)
+        assert 'meta sdifname vmap { "ipsec-1" : goto passed, "br-2" : accept }' in rules
+        assert 'oifname vmap { "ipsec-1" : goto within-1-0, "br-2" : goto within-1-1 }' in rules
+        assert any(rule.startswith("iifname vmap") and '"ipsec-1" : goto zone-1' in rule for rule in rules)
 
     def test_the_underlay_hears_nothing_new(self, changed: Edit, pop: Config) -> None:
         said = 'iifname "ipsec-1" meta ipsec exists'

@@ -209,7 +209,7 @@ class TestFilter:
         assert leak in chain(changed(dual), "sending")
 
     def test_nobody_but_the_gateway_advertises_it(self, changed: Edit) -> None:
-        frames = chain(changed(dual), "frames")
+        frames = chain(changed(dual), "of-ip6")
         own = "{ fe80::e1:ff:fe00:1020, 2001:db8:2::1 }"
         assert any(f"icmpv6 taddr {own}" in r and r.endswith('"gateway-spoofed" drop') for r in frames)
         assert any(f"ip6 saddr {own}" in r and r.endswith('"gateway-spoofed" drop') for r in frames)
@@ -223,7 +223,8 @@ class TestFilter:
         pop_tree["ietf-interfaces:interfaces"]["interface"].append(
             lan | {"elasticlab-bridge:bridge-port": {"bridge": "br-2"}}
         )
-        guarded = [r for r in chain(read(pop_tree), "frames") if "router-imitated" in r or "gateway-spoofed" in r]
+        said = (rule for name in ("stations", "of-arp", "of-ip", "of-ip6") for rule in chain(read(pop_tree), name))
+        guarded = [rule for rule in said if "router-imitated" in rule or "gateway-spoofed" in rule]
         assert guarded
         at_home = {r: '"vxlan-2" . ' in r for r in guarded if "gateway-spoofed" in r}
         assert len(at_home) == 4

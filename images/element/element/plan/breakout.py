@@ -82,9 +82,9 @@ def leaving(config: Config, tenant: Tenant) -> Iterator[str]:
     for breakout in _open(config):
         if breakout.tenant == tenant.name:
             out = f'meta sdifname {_inside(config, breakout)} oifname "{breakout.interface}"'
-            for inside, verdict in fastpath.by_verdict(_insiders(config, breakout)):
-                translated = f"ct mark & {TENANT:#x} == {tenant.id}"
-                yield f'meta sdifname {_names(inside)} oifname "{breakout.interface}" {translated} {verdict}'
+            verdicts = ", ".join(f'"{i.name}" : {fastpath.verdict(i)}' for i in _insiders(config, breakout))
+            translated = f"ct mark & {TENANT:#x} == {tenant.id}"
+            yield f'{translated} oifname "{breakout.interface}" meta sdifname vmap {{ {verdicts} }}'
             yield from (f"{out} {like} {_drop('breakout-unanswerable')}" for like in _unanswerable(config, breakout))
             yield f"{out} {_FIRST} ct mark set ct mark | {tenant.id} accept"
             yield f"{out} {_drop('breakout-untranslated')}"
@@ -108,14 +108,13 @@ def esp_is_own(config: Config) -> bool:
 
 def replies(config: Config) -> Iterator[str]:
     """In only what answers, and only to the tenant whose connection it is."""
-    ways: dict[str, list[str]] = {}
-    for breakout in _open(config):
-        number = config.tenant(breakout.tenant).id
-        for inside, verdict in fastpath.by_verdict(_insiders(config, breakout)):
-            ways.setdefault(verdict, []).extend(f'"{breakout.interface}" . "{i.name}" . {number}' for i in inside)
-    for verdict, known in ways.items():
+    if ways := [
+        f'"{breakout.interface}" . "{inside.name}" . {config.tenant(breakout.tenant).id} : {fastpath.verdict(inside)}'
+        for breakout in _open(config)
+        for inside in _insiders(config, breakout)
+    ]:
         answers = "ct state established,related ct direction reply"
-        yield f"iifname . oifname . meta mark {{ {', '.join(known)} }} {answers} {verdict}"
+        yield f"{answers} iifname . oifname . meta mark vmap {{ {', '.join(ways)} }}"
 
 
 def fast_interfaces(config: Config) -> set[str]:

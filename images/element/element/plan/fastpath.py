@@ -7,13 +7,15 @@ says so, and new rules begin with an empty table: so whatever they refuse is ref
 have taken up, UDP for 2 s (conntrack's ASSURED), or that goes on unanswered: a question and its answer are not worth an
 entry.
 
-IPsec interfaces of a tenant's own are left out: what comes by them is held against a policy (RFC 4301, section 5.2),
-which the table would not do.
+By an IPsec interface of a tenant's own comes only what an SA of its flow has decrypted, and the policy (RFC 4301,
+section 5.2) is asked before a connection gets in: one that the table knows has addresses and ports which that lets
+pass. Flows are part of the rules, so when they change, the table is empty again.
+
+Bridges are left out: Linux follows a bridge to the port behind it, and would send by that past whatever learns that a
+station has moved (`br_fill_forward_path`, `FLOW_OFFLOAD_XMIT_DIRECT`).
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterable, Iterator
 
 from element.model import Interface, Kind
 
@@ -25,16 +27,12 @@ PASSED = "passed"
 
 def is_fast(interface: Interface) -> bool:
     """Can the fast path begin and end there?"""
-    return interface.kind is not Kind.IPSEC
+    return interface.kind is not Kind.BRIDGE
 
 
-def by_verdict(interfaces: Iterable[Interface]) -> Iterator[tuple[list[Interface], str]]:
-    """Interfaces with the verdict on what passes between one of them and elsewhere."""
-    known = list(interfaces)
-    if fast := [i for i in known if is_fast(i)]:
-        yield fast, f"goto {PASSED}"
-    if slow := [i for i in known if not is_fast(i)]:
-        yield slow, "accept"
+def verdict(interface: Interface) -> str:
+    """What the filter says of what it lets pass between this interface and one where the fast path can be."""
+    return f"goto {PASSED}" if is_fast(interface) else "accept"
 
 
 def declaration() -> str:

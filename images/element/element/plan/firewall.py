@@ -40,6 +40,8 @@ _VNI = "@th,96,24"
 """The VNI of RFC 7348, section 5. Not nft's ``vxlan vni``: it looks into the inner packet and, with Linux 7.3, matches
 nothing unless that is IP, so that ARP would be lost."""
 _FRAGMENT = {"ip": "ip frag-off & 0x3fff != 0", "ip6": "exthdr frag exists"}
+_SEEN = "ct state != invalid"
+"""Before conntrack: what it has tracked before, or was told not to track."""
 _FRAGMENTS = "fragments"
 _ZONES = "zones"
 _UNPROVEN = "unproven"
@@ -55,7 +57,7 @@ def ruleset(config: Config) -> Ruleset:
             *_chain("arriving", "prerouting priority -450; policy accept", _arriving(config)),
             *_chain("sending", "output priority raw; policy accept", _sending(config)),
             *(line for name, rules in _shared(config) for line in _called(name, rules)),
-            *(line for tenant in config.tenants for line in _called(_leaving(tenant), _from_tenant(config, tenant))),
+            *(line for tenant in config.tenants for line in _chains_of(config, tenant)),
             *_chain("marks", "prerouting priority mangle; policy accept", _marks(config)),
             *_chain("input", "input priority filter; policy drop", _input(config)),
             *_chain("forwarding", "forward priority filter; policy drop", _forward(config)),
@@ -64,7 +66,7 @@ def ruleset(config: Config) -> Ruleset:
             "}",
             f"table bridge {TABLE} {{",
             *(f"  counter {name} {{ }}" for name in frames.COUNTERS),
-            *(line for name, rules in frames.floods(config) for line in _called(name, rules)),
+            *(line for name, rules in frames.chains(config) for line in _called(name, rules)),
             *_chain("frames", "prerouting priority 0; policy accept", frames.frames(config)),
             *_chain("segments", "forward priority 0; policy accept", frames.segments(config)),
             "}",
@@ -73,10 +75,17 @@ def ruleset(config: Config) -> Ruleset:
     return Ruleset(revision=hashlib.sha256(text.encode()).hexdigest()[:16], text=text)
 
 
+def _chains_of(config: Config, tenant: Tenant) -> Iterator[str]:
+    """Where what comes from a tenant may go."""
+    for name, _, rules in _within(config, tenant):
+        yield from _called(name, rules)
+    yield from _called(_leaving(tenant), _from_tenant(config, tenant))
+
+
 def flow_table(config: Config, rules: Ruleset) -> Iterator[FlowTable]:
     """The devices of the fast path: the interfaces that its packets come in by."""
-    segments = (inside for tenant in config.tenants for inside in _segments_inside(config, tenant))
-    found = {i.name for inside in segments for i in inside if fastpath.is_fast(i)} | breakout.fast_interfaces(config)
+    members = (i for tenant in config.tenants for i in config.members(tenant.name) if i.forwarding or i.forwarding6)
+    found = {i.name for i in members if fastpath.is_fast(i)} | breakout.fast_interfaces(config)
     if found:
         yield FlowTable(tuple(sorted(found)), rules.revision)
 
@@ -108,6 +117,7 @@ def _drop(counter: str) -> str:
 def _shared(config: Config) -> Iterator[tuple[str, list[str]]]:
     """Chains that others jump to, but for those of each tenant."""
     yield _FRAGMENTS, [*_clear(config), f"goto {_ZONES}"]
+    yield from _zones_inside(config)
     yield _ZONES, [*_zones_of_arrivals(config)]
     yield fastpath.PASSED, fastpath.passed()
     yield from _unproven(config)
@@ -121,6 +131,9 @@ def _arriving(config: Config) -> Iterator[str]:
     there, so fragments of it stay fragments until the box itself has them (RFC 791, section 3.2). Of UDP only the
     first has ports: all of them are put together and tracked.
     """
+    if config.tenants:
+        # It has been here by its own interface, and comes once more by its VRF.
+        yield f"{_SEEN} accept"
     yield from _untracked(config, "iifname")
     yield f"{_FRAGMENT['ip']} goto {_FRAGMENTS}"
     yield f"{_FRAGMENT['ip6']} goto {_FRAGMENTS}"
@@ -146,7 +159,8 @@ def _zones_of_arrivals(config: Config) -> Iterator[str]:
     if interfaces := sorted({flow.interface for flow in _flows_of_tenants(config)}):
         yield f"meta ipsec missing iifname {_names(interfaces)} jump {_UNPROVEN}"
     yield from breakout.imitations(config)
-    yield from _zones(config, "iifname")
+    if zones := [f'"{name}" : goto {_zone(tenant)}' for tenant in config.tenants for name in _inside(config, tenant)]:
+        yield f"iifname vmap {_set(zones)}"
 
 
 def _unproven(config: Config) -> Iterator[tuple[str, list[str]]]:
@@ -173,7 +187,7 @@ def _sending(config: Config) -> Iterator[str]:
     yield from firewall_line.excepted(config, _VNI)
     yield from _leaks(config)
     yield from firewall_line.leaving(config)
-    yield from _zones(config, "oifname")
+    yield from _zones_of_own(config)
 
 
 def _untracked(config: Config, direction: str) -> Iterator[str]:
@@ -202,7 +216,7 @@ def _through_ipsec(config: Config, kind: Kind) -> list[str]:
     return sorted({i.tunnel.underlay for i in config.of_kind(kind) if i.tunnel} - lines)
 
 
-def _zones(config: Config, direction: str) -> Iterator[str]:
+def _zones_inside(config: Config) -> Iterator[tuple[str, list[str]]]:
     """A conntrack zone a tenant, on the VRF device and on its members, for both directions of what stays inside.
 
     What leaves by a breakout has no zone on its way back: replies come in at the underlay, and only translation tells
@@ -211,20 +225,36 @@ def _zones(config: Config, direction: str) -> Iterator[str]:
     unless the tenant has a policy that decides otherwise (plan/breakout.py).
     """
     open_to = {b.tenant: b for b in config.breakouts}
-    by_policy = {tenant for tenant, b in open_to.items() if b.policy}
-    yield from _zone(config, by_policy, f"ct original zone set {direction}", "accept")
-    if (leaving := set(open_to) - by_policy) and direction == "iifname":
-        outside = _names(sorted({open_to[tenant].interface for tenant in leaving}))
-        names = _names(i for tenant in sorted(leaving) for i in config.members(tenant))
-        out = f"iifname {names} fib daddr oifname {outside}"
-        yield from _zone(config, leaving, f"{out} ct original zone set {direction}", "accept")
-    yield from _zone(config, {t.name for t in config.tenants} - by_policy, f"ct zone set {direction}", "")
+    for tenant in config.tenants:
+        leaving = open_to.get(tenant.name)
+        both, original = f"ct zone set {tenant.id}", f"ct original zone set {tenant.id} accept"
+        if leaving is None:
+            yield _zone(tenant), [both]
+        elif leaving.policy:
+            yield _zone(tenant), [original]
+        else:
+            yield _zone(tenant), [f'fib daddr oifname "{leaving.interface}" {original}', both]
 
 
-def _zone(config: Config, tenants: set[str], match: str, verdict: str) -> Iterator[str]:
-    named = [t for t in config.tenants if t.name in tenants]
-    if entries := [f'"{n}" : {t.id}' for t in named for n in (t.name, *(i.name for i in config.members(t.name)))]:
-        yield f"{match} map {_set(entries)} {verdict}".strip()
+def _zones_of_own(config: Config) -> Iterator[str]:
+    """The same of what the box sends, of which nothing leaves by a breakout."""
+    by_policy = {b.tenant for b in config.breakouts if b.policy}
+    for rule, tenants in (
+        ("ct original zone set oifname map {} accept", [t for t in config.tenants if t.name in by_policy]),
+        ("ct zone set oifname map {}", [t for t in config.tenants if t.name not in by_policy]),
+    ):
+        if zones := [f'"{name}" : {tenant.id}' for tenant in tenants for name in _inside(config, tenant)]:
+            yield rule.format(_set(zones))
+
+
+def _inside(config: Config, tenant: Tenant) -> list[str]:
+    """A tenant's VRF and its members."""
+    return [tenant.name, *(i.name for i in config.members(tenant.name))]
+
+
+def _zone(tenant: Tenant) -> str:
+    """The name of the chain that gives what comes from a tenant its zone."""
+    return f"zone-{tenant.id}"
 
 
 def _marks(config: Config) -> Iterator[str]:
@@ -328,10 +358,8 @@ def _underlay(config: Config) -> list[Interface]:
 
 
 def _forward(config: Config) -> Iterator[str]:
-    yield f'iifname "{MANAGEMENT}" {_drop("management-forwarding")}'
-    yield f'oifname "{MANAGEMENT}" {_drop("management-forwarding")}'
+    """First what says where the others may go, which is most of all; what is left is refused, and counted."""
     yield from _leaks(config)
-    yield from firewall_line.leaving(config)
     yield from firewall6.forwarding(config)
     yield "tcp flags syn tcp option maxseg size set rt mtu"
     yield from stations.forward(config)
@@ -340,6 +368,9 @@ def _forward(config: Config) -> Iterator[str]:
         jumps = _set(f'"{tenant.name}" : jump {_leaving(tenant)}' for tenant in config.tenants)
         yield f"iifname vmap {jumps}"
     yield from breakout.replies(config)
+    yield f'iifname "{MANAGEMENT}" {_drop("management-forwarding")}'
+    yield f'oifname "{MANAGEMENT}" {_drop("management-forwarding")}'
+    yield from firewall_line.leaving(config)
     yield _drop("forwarding-denied")
 
 
@@ -358,19 +389,21 @@ def _from_tenant(config: Config, tenant: Tenant) -> Iterator[str]:
         remote = sorted({p for flow in _flows(config, tenant.name) for p in flow.remote})
         for family, _, prefixes in _by_family(p for p in remote if not p.endswith("/0")):
             yield f"{family} daddr {_set(prefixes)} oifname {_names(underlay)} {_drop('overlay-leak')}"
-    for inside in _segments_inside(config, tenant):
-        if fast := [i for i in inside if fastpath.is_fast(i)]:
-            yield f"meta sdifname {_names(fast)} oifname {_names(fast)} goto {fastpath.PASSED}"
-        if len(fast) < len(inside):
-            yield f"meta sdifname {_names(inside)} oifname {_names(inside)} accept"
+    if ways := [f'"{i.name}" : goto {name}' for name, out, _ in _within(config, tenant) for i in out]:
+        yield f"oifname vmap {_set(ways)}"
     yield from breakout.leaving(config, tenant)
 
 
-def _segments_inside(config: Config, tenant: Tenant) -> Iterator[list[Interface]]:
-    """The interfaces of each segment that packets are forwarded between."""
-    for members in config.segments(tenant.name).values():
-        if inside := [i for i in members if i.forwarding or i.forwarding6]:
-            yield inside
+def _within(config: Config, tenant: Tenant) -> Iterator[tuple[str, list[Interface], list[str]]]:
+    """What may go to interfaces of the same segments: a chain's name, these interfaces, and its rules."""
+    inside = [i for i in config.members(tenant.name) if i.forwarding or i.forwarding6]
+    alike: dict[tuple[frozenset[str], bool], list[Interface]] = {}
+    for interface in inside:
+        alike.setdefault((interface.of_segments, fastpath.is_fast(interface)), []).append(interface)
+    for number, ((segments, fast), out) in enumerate(alike.items()):
+        sources = [i for i in inside if i.of_segments & segments]
+        verdicts = (f'"{i.name}" : {fastpath.verdict(i) if fast else "accept"}' for i in sources)
+        yield f"within-{tenant.id}-{number}", out, [f"meta sdifname vmap {_set(verdicts)}"]
 
 
 def _translation(config: Config) -> Iterator[str]:
