@@ -8,7 +8,7 @@ import pytest
 
 from harness.lab import Lab
 from harness.wait import wait_for
-from tests.lab.edge import SERVERS, WAN, Edge
+from tests.lab.edge import GATEWAY, HOST, SERVERS, WAN, Edge
 
 pytestmark = pytest.mark.topology("edge")
 
@@ -91,6 +91,19 @@ def test_what_lasts_takes_it_and_keeps_its_way_under_new_rules(talking: Edge) ->
         assert outside.count(f"udp src port {OWN_PORT} and udp dst port {port} and src host {WAN}") > 0
     assert outside.count(f"udp src port {OWN_PORT} and not src host {WAN}") == 0
     assert routed.count(f"udp src port {OWN_PORT}") == 0
+
+
+def test_a_station_that_linux_forgets_is_asked_for_again(talking: Edge) -> None:
+    """The table asks for nobody. This station never asks for its gateway, by which it would be known again."""
+    box, host = talking.box, talking.lab["host-a"]
+    mac = box.sh("cat /sys/class/net/lan-a/address").strip()
+    host.exec("ip", "neigh", "replace", GATEWAY, "lladdr", mac, "dev", "lan", "nud", "permanent")
+    try:
+        box.exec("ip", "neigh", "delete", HOST, "dev", "lan-a")
+        before = answers(talking)
+        wait_for("more answers", lambda: answers(talking) > before + 10, 30)
+    finally:
+        host.exec("ip", "neigh", "delete", GATEWAY, "dev", "lan")
 
 
 REFUSING = """

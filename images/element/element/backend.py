@@ -20,7 +20,9 @@ from yangkit import ApplyError, Tree
 from yangkit.backend import Wanted
 
 from element import state
+from element.apply import nft
 from element.apply.daemon import CharonError, CharonGoneError, Daemon
+from element.apply.libnftables import NftError
 from element.apply.system import OperationError, System
 from element.dhcp.lease import Lease, granted
 from element.endurance import Endurance
@@ -43,6 +45,8 @@ LONGEST_REST = 5.0
 """After a comparison the box rests for as long as that has taken, and for no longer than this."""
 AUDIT = 30.0
 """The machine is compared this often even if nothing was announced."""
+FAST_PATH = 15.0
+"""The fast path is emptied this often: less than Linux keeps a neighbour that nobody asks for (gc_stale_time, 60 s)."""
 RECONNECT = 0.2
 RENEW_AFTER = 66
 """Default of ``renew-after`` (elasticlab-element)."""
@@ -248,6 +252,7 @@ class ElementBackend:
             tasks.create_task(self._watch_links())
             tasks.create_task(self._watch_charon())
             tasks.create_task(self._tend())
+            tasks.create_task(self._renew_fast_path())
             tasks.create_task(self._line_up())
             tasks.create_task(self._repair())
 
@@ -320,6 +325,14 @@ class ElementBackend:
                 await asyncio.to_thread(self._system.charon.line_up)
             except (CharonGoneError, CharonError, OSError) as error:
                 log.debug("tunnels cannot be lined up: %s", error)
+
+    async def _renew_fast_path(self) -> None:
+        while True:
+            await asyncio.sleep(FAST_PATH)
+            try:
+                await self._worker.do_soon(nft.renew)
+            except NftError as error:
+                log.warning("the fast path is not emptied: %s", error)
 
     async def _tend(self) -> None:
         """Tunnels that are ours to start are started again; new credentials are taken up."""

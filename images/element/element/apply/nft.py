@@ -80,6 +80,18 @@ def set_devices(wanted: Iterable[str]) -> None:
         libnftables.run("\n".join(lines) + "\n")
 
 
+def renew() -> None:
+    """Empty the fast path. What is let pass gets in again by its next packet, and its neighbour is asked for by that:
+    the table asks nobody, and sends to a station that has left or that Linux has forgotten as long as packets come.
+    """
+    if devices := _devices():
+        table = f"inet {TABLE} {fastpath.NAME}"
+        lines = [f"flush chain inet {TABLE} {fastpath.PASSED}", f"delete flowtable {table}"]
+        lines += [f"add flowtable {table} {{ {fastpath.HOOK}; devices = {_set(new)}; }}" for new in _messages(devices)]
+        lines += [f"add rule inet {TABLE} {fastpath.PASSED} {rule}" for rule in fastpath.passed()]
+        libnftables.run("\n".join(lines) + "\n")
+
+
 def _messages(devices: set[str]) -> Iterable[list[str]]:
     known = sorted(devices)
     return (known[n : n + _DEVICES_IN_A_MESSAGE] for n in range(0, len(known), _DEVICES_IN_A_MESSAGE))
