@@ -53,7 +53,7 @@ def bridged(shop: Shop, box: str, site: Json) -> Json:
 def vnis(lab: Lab, gateways: dict[str, str]) -> dict[str, int]:
     """The VNI of each host, told by the POP's gateway for its subnet."""
     said = lab["vmsr-1"].exec("ip", "-4", "-o", "address")
-    found = {address: int(vni) for vni, address in re.findall(r"br-(\d+)\s+inet ([\d.]+)/", said)}
+    found = {address: int(vni) for vni, address in re.findall(r"vxlan-(\d+)\s+inet ([\d.]+)/", said)}
     return {host: found[gateway] for host, gateway in gateways.items()}
 
 
@@ -80,7 +80,7 @@ class TestByPort:
                 assert_encrypted(lab, "ucpe-1:wan", secrets=[SECRET]),
                 lab.capture("nat-1:wan") as outside,
                 overheard(lab, "vmsr-1", "ipsec-ucpe-1") as decrypted,
-                overheard(lab, "vmsr-1", f"br-{vni}") as gateway,
+                overheard(lab, "vmsr-1", f"vxlan-{vni}") as gateway,
                 lab.capture("internet:pop", f"host {SERVER}") as translated,
             ):
                 say(lab, "host-1", SERVER)

@@ -61,16 +61,17 @@ def silence(lab: Lab) -> None:
     """Nobody knows anybody's address any more."""
     for node in ("host-3", "host-2b"):
         lab[node].exec("ip", "neigh", "flush", "all")
-    for bridge in re.findall(r"br-\d+", lab["vmsr-1"].exec("ip", "-o", "link", "show", "type", "bridge")):
-        lab["vmsr-1"].exec("ip", "neigh", "flush", "dev", bridge)
+    for gateway in re.findall(r"vxlan-\d+", lab["vmsr-1"].exec("ip", "-o", "link", "show", "type", "vxlan")):
+        lab["vmsr-1"].exec("ip", "neigh", "flush", "dev", gateway)
 
 
 def places(lab: Lab) -> dict[str, Place]:
     said = lab["vmsr-1"].exec("ip", "-4", "-o", "address")
-    links = lab["vmsr-1"].exec("ip", "-o", "link", "show", "type", "bridge")
-    macs = dict(re.findall(r"(br-\d+):.*link/ether ([0-9a-f:]+)", links))
+    links = lab["vmsr-1"].exec("ip", "-o", "link", "show", "type", "vxlan")
+    macs = dict(re.findall(r"(vxlan-\d+):.*link/ether ([0-9a-f:]+)", links))
     return {
-        address: Place(int(vni), macs[f"br-{vni}"]) for vni, address in re.findall(r"br-(\d+)\s+inet ([\d.]+)/", said)
+        address: Place(int(vni), macs[f"vxlan-{vni}"])
+        for vni, address in re.findall(r"vxlan-(\d+)\s+inet ([\d.]+)/", said)
     }
 
 
@@ -96,7 +97,7 @@ class TestTheFiveSteps:
             overheard(lab, "ucpe-3", "ipsec-vmsr-1") as encapsulated,
             lab.capture("ucpe-3:wan") as wan,
             overheard(lab, "vmsr-1", "ipsec-ucpe-3") as decrypted,
-            overheard(lab, "vmsr-1", f"br-{gateway.vni}") as terminated,
+            overheard(lab, "vmsr-1", f"vxlan-{gateway.vni}") as terminated,
         ):
             assert lab["host-3"].reaches(GATEWAY_A)
         request = f"arp[6:2] = 1 and arp[24:4] = 0x0a050001 and ether src {mac_of(lab, 'host-3')}"
@@ -138,13 +139,13 @@ class TestTheFiveSteps:
         """ "If there is none, it originates an ARP request": nothing was known of server B."""
         a, b = ordered[GATEWAY_A], ordered[GATEWAY_B]
         with step("The vMSR has a route from site A's segment to site B's"):
-            route = lab["vmsr-1"].exec("ip", "route", "get", B, "from", A, "iif", f"br-{a.vni}")
-            assert f"dev br-{b.vni}" in route
+            route = lab["vmsr-1"].exec("ip", "route", "get", B, "from", A, "iif", f"vxlan-{a.vni}")
+            assert f"dev vxlan-{b.vni}" in route
         with (
             step("Server A sends one packet to server B, of whom nothing is known"),
             overheard(lab, "vmsr-1", "ipsec-ucpe-3") as decrypted,
-            overheard(lab, "vmsr-1", f"br-{a.vni}") as recovered,
-            overheard(lab, "vmsr-1", f"br-{b.vni}") as egress,
+            overheard(lab, "vmsr-1", f"vxlan-{a.vni}") as recovered,
+            overheard(lab, "vmsr-1", f"vxlan-{b.vni}") as egress,
             overheard(lab, "vmsr-1", "ipsec-ucpe-2") as encapsulated,
         ):
             say(lab, "host-3", B, 1)
@@ -196,8 +197,8 @@ def test_hosts_ipsec_of_their_own_passes(lab: Lab, ordered: dict[str, Place]) ->
     a, b = ordered[GATEWAY_A], ordered[GATEWAY_B]
     with (
         own_ipsec(lab, {"host-3": A, "host-2b": B}),
-        overheard(lab, "vmsr-1", f"br-{a.vni}") as recovered,
-        overheard(lab, "vmsr-1", f"br-{b.vni}") as egress,
+        overheard(lab, "vmsr-1", f"vxlan-{a.vni}") as recovered,
+        overheard(lab, "vmsr-1", f"vxlan-{b.vni}") as egress,
         lab.capture("host-2b:lan") as server,
     ):
         say(lab, "host-3", B)

@@ -272,10 +272,10 @@ BREAKS = [
         r"vmsr-1 routes\n(.*\n)*- 10\.1\.0\.0/24 ",
     ),
     Break(
-        "bridge of a site at the POP",
+        "gateway of a site at the POP",
         unmended("vmsr-1", f"{VXLAN}; ip link set $vxlan nomaster"),
         the_second_reaches_the_internet,
-        r"vmsr-1 links\n(.*\n)*- vxlan-\d+: .* master br-",
+        r"vmsr-1 links\n(.*\n)*- vxlan-\d+: .* master acme ",
     ),
 ]
 

@@ -92,6 +92,8 @@ class Tunnel:
     remote: str
     underlay: str
     vni: int | None = None
+    mac: str | None = None
+    """Of VXLAN that is a gateway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +307,9 @@ def _port(tree: Tree | None) -> BridgePort | None:
 def _tunnel(tree: Tree | None) -> Tunnel | None:
     if not tree:
         return None
-    return Tunnel(tree["local-address"], tree["remote-address"], tree["underlay"], tree.get("vni"))
+    return Tunnel(
+        tree["local-address"], tree["remote-address"], tree["underlay"], tree.get("vni"), tree.get("mac-address")
+    )
 
 
 def _routes(tree: Tree) -> Iterator[StaticRoute]:

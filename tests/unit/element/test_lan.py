@@ -264,7 +264,7 @@ class TestRouter:
             tunnel = next(i for i in tree["ietf-interfaces:interfaces"]["interface"] if i["name"] == "gre-1")
             tunnel["ietf-ip:ipv6"] = {"forwarding": True, self.RA: {"send-advertisements": True}}
 
-        with pytest.raises(InvalidError, match="stations are on an Ethernet interface or a bridge"):
+        with pytest.raises(InvalidError, match="stations are on an Ethernet interface, a bridge or VXLAN"):
             desired(changed(edit))
 
     def test_who_does_not_forward_is_no_router(self, served: Callable[..., Config]) -> None:

@@ -24,8 +24,8 @@ def check(config: Config) -> None:
     for interface in config.interfaces:
         where = f"/ietf-interfaces:interfaces/interface[name='{interface.name}']"
         serves = interface.dhcp_server or interface.dns or interface.advertisements
-        if serves and interface.kind not in {Kind.ETHERNET, Kind.BRIDGE}:
-            raise InvalidError(f"{interface.name}: stations are on an Ethernet interface or a bridge", where)
+        if serves and interface.kind not in {Kind.ETHERNET, Kind.BRIDGE, Kind.VXLAN}:
+            raise InvalidError(f"{interface.name}: stations are on an Ethernet interface, a bridge or VXLAN", where)
         if interface.dhcp_server:
             _dhcp(interface, interface.dhcp_server, f"{where}/elasticlab-lan:dhcp-server")
         if interface.advertisements:

@@ -219,7 +219,7 @@ def _link(interface: Interface) -> Link:
         kind,
         up=interface.enabled,
         mtu=interface.mtu,
-        mac=interface.bridge.mac if interface.bridge else None,
+        mac=interface.bridge.mac if interface.bridge else tunnel.mac if tunnel else None,
         master=port.bridge if port else interface.tenant or "",
         forwarding=interface.forwarding,
         ipv6=("router" if interface.forwarding6 else "host") if interface.ipv6 else "off",

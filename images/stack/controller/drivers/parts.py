@@ -8,7 +8,7 @@ from ipaddress import IPv4Interface, IPv6Interface
 from yangkit import Tree
 
 from controller.drivers.work import SHARED, Attachment, End, Flow
-from controller.service.allocation import LINE_PREFIX
+from controller.service.allocation import LINE_PREFIX, gateway_mac
 
 # On a path of 1500 octets: IPsec (AES-GCM, ESP in UDP), in it GRE, in it Ethernet in VXLAN (elasticlab-interface, mtu).
 IPSEC_MTU = 1438
@@ -18,6 +18,7 @@ BRIDGED_MTU = 1388
 VXLAN_MTU = 1500
 BRIDGED_MSS = BRIDGED_MTU - 40
 
+VXLAN = "elasticlab-vxlan:vxlan"
 OVERLAY = "overlay"
 WAN = "wan"
 
@@ -115,15 +116,31 @@ def gre_interface(attachment: Attachment, here: End, peer: End) -> Tree:
     )
 
 
-def vxlan_interface(attachment: Attachment, here: End, peer: End, port: Tree, line_port: str | None) -> Tree:
-    """VXLAN towards a peer, in the tunnel or on the line, a port of a bridge that learns nothing from there."""
+def vxlan_port(attachment: Attachment, here: End, peer: End, port: Tree, line_port: str | None) -> Tree:
+    """VXLAN towards a peer, a port of a bridge that learns nothing from there."""
+    return (
+        interface(attachment.vxlan, VXLAN, mtu=VXLAN_MTU)
+        | {"elasticlab-bridge:bridge-port": {"learning": False, **port}}
+        | _vxlan(attachment, here, peer, line_port)
+    )
+
+
+def vxlan_gateway(attachment: Attachment, here: End, peer: End, line_port: str | None) -> Tree:
+    """VXLAN towards a peer, with the gateway of the LAN that is behind it: no bridge, for there is nobody else."""
+    mtu, description = BRIDGED_MTU - attachment.narrower, f"Gateway of {attachment.site.id}"
+    return (
+        interface(attachment.vxlan, VXLAN, mtu=mtu, description=description)
+        | gateway(attachment, here)
+        | _vxlan(attachment, here, peer, line_port, {"mac-address": gateway_mac(attachment.number)})
+    )
+
+
+def _vxlan(attachment: Attachment, here: End, peer: End, line_port: str | None, more: Tree | None = None) -> Tree:
+    """In the tunnel, or on the line."""
     ends = inside(here, peer)
     if attachment.site.on_line:
         ends = {"local-address": here.line, "remote-address": peer.line, "underlay": line_port}
-    return interface(attachment.vxlan, "elasticlab-vxlan:vxlan", mtu=VXLAN_MTU) | {
-        "elasticlab-bridge:bridge-port": {"learning": False, **port},
-        "elasticlab-vxlan:vxlan": {"vni": attachment.number, **ends},
-    }
+    return {VXLAN: {"vni": attachment.number, **ends, **(more or {})}}
 
 
 def gateway(attachment: Attachment, here: End) -> Tree:

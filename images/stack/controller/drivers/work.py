@@ -121,7 +121,7 @@ class Attachment:
             return self.flow.interface(self.flow.pop_if_id)
         if self.site.plain:
             return None
-        return self.branch.interface("gre") if self.vni is None else f"br-{self.number}"
+        return self.branch.interface("gre") if self.vni is None else self.vxlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ def test_a_site_that_may_not_is_in_no_segment_with_the_cloud(
     tree = build(demo)["vmsr-1"]
     assert _interface(tree, "ipsec-c_1")[SEGMENT] == ["cloud:1"]
     assert "cloud:1" in _interface(tree, "gre-ucpe-1")[SEGMENT]
-    assert "cloud:1" not in _interface(tree, "br-1020")[SEGMENT]
+    assert "cloud:1" not in _interface(tree, "vxlan-1020")[SEGMENT]
     (flow,) = _named(_ipsec(tree)[1], "cloud_1")["spd"]["spd-entry"]
     assert flow["local-prefix"] == ["10.1.0.0/24"]
     assert "cloud:1" not in str(build(demo)["ucpe-1"])

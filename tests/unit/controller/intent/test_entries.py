@@ -63,11 +63,11 @@ def test_an_edit_mends_drift_and_touches_nothing_else(demo: Tree, build: Build, 
     interfaces = broken["ietf-interfaces:interfaces"]["interface"]
     by_name = {i["name"]: i for i in interfaces}
     by_name["gre-ucpe-1"]["elasticlab-interface:mtu"] = 1300
-    by_name["br-1020"]["enabled"] = False
+    by_name["vxlan-1020"]["enabled"] = False
     interfaces.remove(by_name["overlay"])
     interfaces.append({"name": "lan7", "type": "iana-if-type:ethernetCsmacd"})  # somebody else's
     found = {(d.entry.split("'")[1], d.kind) for d in drift(broken, intended, schema)}
-    assert found == {("gre-ucpe-1", "changed"), ("br-1020", "unexpected"), ("overlay", "missing")}
+    assert found == {("gre-ucpe-1", "changed"), ("vxlan-1020", "unexpected"), ("overlay", "missing")}
     config = edit(keys, intended, schema, actual=broken)
     assert config.count('operation="replace"') == 3
     mended = _apply(schema, broken, config)

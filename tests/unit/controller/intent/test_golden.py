@@ -68,13 +68,13 @@ def test_segments_are_the_vpns_of_the_site(demo: Tree, build: Callable[..., dict
         ("ucpe-1", "gre-vmsr-1"): one,
         ("ucpe-1", "lan"): one,
         ("vmsr-1", "gre-ucpe-1"): one,
-        ("vmsr-1", "br-1020"): two,
+        ("vmsr-1", "vxlan-1020"): two,
     }
 
 
 def test_who_has_internet_is_an_internal_interface(demo: Tree, build: Callable[..., dict[str, Tree]]) -> None:
     (breakout,) = build(demo)["vmsr-1"]["elasticlab-nat:nat"]["breakout"]
-    assert breakout["internal-interface"] == ["gre-ucpe-1", "br-1020"]
+    assert breakout["internal-interface"] == ["gre-ucpe-1", "vxlan-1020"]
 
 
 def test_without_internet_there_is_neither_breakout_nor_default_route(

@@ -96,7 +96,7 @@ async def test_a_new_site_is_on_both_devices_or_on_none(lab: Lab) -> None:
     box.system.refuse = None
     await lab.until_states(branch_1="up", branch_2="waiting-for-device")
     assert "gre-ucpe-1" in lab.boxes["vmsr-1"].interfaces
-    assert "br-1020" not in lab.boxes["vmsr-1"].interfaces
+    assert "vxlan-1020" not in lab.boxes["vmsr-1"].interfaces
 
 
 async def test_what_breaks_is_told_and_alarmed_until_it_is_mended(lab: Lab) -> None:
@@ -160,7 +160,7 @@ async def test_a_device_that_leaves_the_registry_leaves_the_network(lab: Lab) ->
 
     async def gone() -> bool:
         names = {one["name"] for one in (await lab.network())["device"]}
-        return names == {"vmsr-1", "ucpe-1"} and "br-1020" not in lab.boxes["vmsr-1"].interfaces
+        return names == {"vmsr-1", "ucpe-1"} and "vxlan-1020" not in lab.boxes["vmsr-1"].interfaces
 
     await lab.until(gone)
 

@@ -193,7 +193,7 @@ async def test_ordered_and_taken_back(controller: Controller, devices: dict[str,
     await controller.stores.replace_running(orders.demo_order())
     await until(lambda: "gre-ucpe-1" in devices["vmsr-1"].interfaces and controller.synced(*NAMES))
     assert {"wan", "overlay", "gre-vmsr-1", "ipsec-vmsr-1"} <= devices["ucpe-1"].interfaces
-    assert {"wan", "vxlan-1020", "br-1020", "gre-ucpe-1"} <= devices["vmsr-1"].interfaces
+    assert {"wan", "vxlan-1020", "gre-ucpe-1"} <= devices["vmsr-1"].interfaces
     assert "vxlan-1020" in devices["ucpe-2"].interfaces
     assert not any(device.pending for device in devices.values())
     await controller.stores.replace_running({})
@@ -213,7 +213,7 @@ async def test_a_device_that_asks_for_its_address_is_known_by_its_lease(
     await pop.stores.replace_running({"ietf-interfaces:interfaces": {"interface": [wan]}})
     calls(devices, controller, *NAMES)
     await controller.stores.replace_running(orders.demo_order())
-    await until(lambda: "br-1020" in pop.interfaces and controller.synced(*NAMES))
+    await until(lambda: "vxlan-1020" in pop.interfaces and controller.synced(*NAMES))
     assert "'address': '203.0.113.2'" in str(devices["ucpe-1"].stores.running["elasticlab-ipsec:ipsec"])
     pop.system.lease["address"] = "203.0.113.77"
     await until(lambda: "203.0.113.77" in str(devices["ucpe-1"].stores.running["elasticlab-ipsec:ipsec"]))
@@ -224,11 +224,11 @@ async def test_who_comes_later_is_brought_up_to_date(controller: Controller, dev
     await controller.stores.replace_running(orders.demo_order())
     calls(devices, controller, "vmsr-1", "ucpe-1")
     await until(lambda: "gre-vmsr-1" in devices["ucpe-1"].interfaces)
-    assert "br-1020" not in devices["vmsr-1"].interfaces
+    assert "vxlan-1020" not in devices["vmsr-1"].interfaces
     await controller.stop()
     await controller.start()
     calls(devices, controller, "ucpe-2")
-    await until(lambda: "br-1020" in devices["vmsr-1"].interfaces and "vxlan-1020" in devices["ucpe-2"].interfaces)
+    await until(lambda: "vxlan-1020" in devices["vmsr-1"].interfaces and "vxlan-1020" in devices["ucpe-2"].interfaces)
 
 
 async def test_what_others_change_is_put_back_and_theirs_is_left(
@@ -295,13 +295,13 @@ async def test_a_site_that_a_box_refuses_is_nothing_to_its_neighbour(
     """The neighbour stays as it is wanted, on both of its devices; so do sites of other boxes."""
     calls(devices, controller, *NAMES)
     await controller.stores.replace_running(two_on_a_box(second=False))
-    await until(lambda: "br-1020" in devices["vmsr-1"].interfaces and controller.synced(*NAMES))
+    await until(lambda: "vxlan-1020" in devices["vmsr-1"].interfaces and controller.synced(*NAMES))
     devices["ucpe-2"].system.refuse = "no memory"
     await controller.stores.replace_running(two_on_a_box(second=True))
     await until(lambda: "second" in controller.reconciler.view.withheld)
     view = controller.reconciler.view
     assert (view.stale, dict(view.leaving)) == (frozenset(), {})
-    assert "br-1021" not in devices["vmsr-1"].interfaces
+    assert "vxlan-1021" not in devices["vmsr-1"].interfaces
     devices["ucpe-2"].system.refuse = None
     await until(lambda: {"vxlan-1020", "vxlan-1021"} <= devices["ucpe-2"].interfaces and controller.synced(*NAMES))
     await until(lambda: not controller.reconciler.view.withheld and not controller.reconciler.view.stale)
@@ -320,7 +320,7 @@ async def test_a_site_leaves_its_neighbour_on_the_box(controller: Controller, de
     devices["ucpe-2"].system.refuse = None
     await until(lambda: controller.reconciler.carried == {"far", "first"})
     assert devices["ucpe-2"].interfaces == {"wan", "overlay", "ipsec-vmsr-1", "br-lan", "lan", "vxlan-1020"}
-    assert {"br-1020"} == {name for name in devices["vmsr-1"].interfaces if name.startswith("br-")}
+    assert {"vxlan-1020"} == {name for name in devices["vmsr-1"].interfaces if name.startswith("vxlan-")}
 
 
 async def test_a_commit_that_cuts_a_device_off_is_taken_back(controller: Controller, devices: dict[str, Any]) -> None:
@@ -342,7 +342,7 @@ async def test_a_commit_that_cuts_a_device_off_is_taken_back(controller: Control
     await controller.stores.replace_running(orders.demo_order())
     await until(lambda: ("revert", "vmsr-1") in steps)
     # Branch 2 is built without it, branch 1 on neither of its devices.
-    await until(lambda: "br-1020" in devices["vmsr-1"].interfaces)
+    await until(lambda: "vxlan-1020" in devices["vmsr-1"].interfaces)
     assert "gre-ucpe-1" not in devices["vmsr-1"].interfaces
     await asyncio.gather(*stopping)
 
@@ -443,7 +443,7 @@ async def test_killed_on_the_way(
     controller.port = port
     await controller.start()
     try:
-        await until(lambda: "br-1020" in devices["vmsr-1"].interfaces and controller.synced(*NAMES))
+        await until(lambda: "vxlan-1020" in devices["vmsr-1"].interfaces and controller.synced(*NAMES))
         assert "vxlan-1020" in devices["ucpe-2"].interfaces
         assert not any(device.pending for device in devices.values())
         await controller.stores.replace_running({})

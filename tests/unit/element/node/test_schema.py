@@ -119,7 +119,7 @@ async def test_segments_and_internal_interfaces_are_read(schemas: dict[str, Sche
     stores = await started(schemas["vmsr"], tmp_path, changed)
     assert stores.problem is None
     config = read(stores.running)
-    assert {i.name: i.of_segments for i in config.members("acme")} == {"br-1020": {"acme"}, "gre-ucpe-1": {"vpn-1"}}
+    assert {i.name: i.of_segments for i in config.members("acme")} == {"vxlan-1020": {"acme"}, "gre-ucpe-1": {"vpn-1"}}
     assert [i.name for i in config.insiders(config.breakouts[0])] == ["gre-ucpe-1"]
 
 

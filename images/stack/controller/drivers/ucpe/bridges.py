@@ -43,7 +43,7 @@ def _port(port: str, sites: list[Attachment], line_port: str | None) -> list[Tre
     ]
     for attachment in sites:
         inside: Tree = {"bridge": name, "access-vlan": attachment.site.vlan or untagged}
-        interfaces.append(parts.vxlan_interface(attachment, attachment.branch, attachment.pop, inside, line_port))
+        interfaces.append(parts.vxlan_port(attachment, attachment.branch, attachment.pop, inside, line_port))
     return interfaces
 
 

@@ -10,7 +10,6 @@ from yangkit import Tree
 from controller import drivers
 from controller.drivers import clouds, parts
 from controller.drivers.work import Attachment, Work
-from controller.service.allocation import gateway_mac
 from controller.service.facts import DeviceFacts
 from controller.service.site import Mode
 
@@ -76,18 +75,7 @@ def _site(attachment: Attachment, line_port: str | None) -> list[Tree]:
             return [parts.gre_interface(attachment, here, branch)]
         flow = attachment.flow
         return [] if flow is None else [parts.flow_interface(attachment, flow, flow.pop_if_id, here)]
-    bridge = f"br-{attachment.number}"
-    gateway = (
-        parts.interface(
-            bridge,
-            "iana-if-type:bridge",
-            mtu=parts.BRIDGED_MTU - attachment.narrower,
-            description=f"Gateway of {site.id}",
-        )
-        | parts.gateway(attachment, here)
-        | {"elasticlab-bridge:bridge": {"mac-address": gateway_mac(attachment.number)}}
-    )
-    return [parts.vxlan_interface(attachment, here, branch, {"bridge": bridge}, line_port), gateway]
+    return [parts.vxlan_gateway(attachment, here, branch, line_port)]
 
 
 def _default_routes(facts: DeviceFacts, inside: list[Attachment]) -> Iterable[tuple[str, Tree]]:
