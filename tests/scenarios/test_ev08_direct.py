@@ -1,7 +1,8 @@
 """EV-08: L3 sites that reach each other directly where NAT allows it.
 
 A site's box can be called when it has a public address. Of two sites one must be so: the other calls it, and their
-packets never see the POP. Where both are behind NAT, the plan says that the POP relays.
+packets never see the POP. Where both are behind NAT, and not both have a global address of IPv6, the plan says that the
+POP relays.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from tests.scenarios.stream import carried
 
 pytestmark = pytest.mark.topology("scenarios")
 
-HOST_1, HOST_3 = "10.1.0.10", "10.5.0.10"
+HOST_1, HOST_3, HOST_5 = "10.1.0.10", "10.5.0.10", "10.6.0.10"
+POP6, PUBLIC6 = "2001:db8:1::2", "2001:db8:3::2"
 POP, NAT_1, PUBLIC = "203.0.113.2", "192.0.2.2", "192.0.2.10"
 CALL_3 = "swanctl --list-sas --ike ucpe-3"
 
@@ -125,6 +127,27 @@ def test_the_path_of_a_revoked_box_ends_at_the_other_box_within_ten_seconds(lab:
     assert ike_sas(lab, "ucpe-3", "vmsr-1") == others, "the other box has lost its tunnel to the POP"
     until_direct(lab, 90)
     say(lab, "host-1", HOST_3)
+
+
+def test_where_one_access_knows_ipv6_only_the_path_is_over_ipv6(lab: Lab, shop: Shop) -> None:
+    """Box 5 has no IPv4 outside, box 3 has both; inside is IPv4."""
+    shop.give("acme", "ucpe-3", "ucpe-5")
+    ordered = directly(shop.routed("ucpe-3", "10.5.0.1/24"), shop.routed("ucpe-5", "10.6.0.1/24"))
+    plan = shop.plan("acme", ordered)
+    assert "relayed" not in str(plan), plan
+    with shop.bought("acme", ordered):
+        for box, target, peer in (("ucpe-3", HOST_5, "gre-ucpe-5"), ("ucpe-5", HOST_3, "gre-ucpe-3")):
+            wait_for(f"{box} to route by {peer}", lambda b=box, t=target, p=peer: by(lab, b, t) == p, 30)
+        with (
+            assert_encrypted(lab, "ucpe-3:wan", secrets=[SECRET]),
+            lab.capture("ucpe-5:wan") as outside,
+            overheard(lab, "vmsr-1", "gre-ucpe-3") as relay,
+        ):
+            say(lab, "host-3", HOST_5)
+        between = f"ip6 and esp and host {PUBLIC6} and not host {POP6}"
+        assert outside.count(f"{between} and src host {PUBLIC6}") >= 3, outside.frames()
+        assert outside.count(f"{between} and dst host {PUBLIC6}") >= 3, outside.frames()
+        assert relay.count("icmp") == 0, "the POP has seen packets of a direct path"
 
 
 def move(lab: Lab, network: str) -> None:
