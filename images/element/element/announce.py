@@ -21,6 +21,7 @@ from typing import Any
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from element.apply.link import IFA_F_TENTATIVE
 from element.endurance import Endurance
 from element.plan.resources import LINK_GROUP
 
@@ -106,6 +107,8 @@ def _places(messages: Iterable[Any]) -> Iterator[Place]:
         if (index := message["index"]) not in macs:
             macs[index] = _mac(names.get(index, ""))
         if (mac := macs[index]) is None:
+            continue
+        if message["flags"] & IFA_F_TENTATIVE:  # it may be somebody else's (RFC 4862, section 5.4)
             continue
         address = ip_address(message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS"))
         if address.version == 4:

@@ -23,7 +23,7 @@ NUD_NOARP = 0x40
 VLAN_PVID, VLAN_UNTAGGED = 0x02, 0x04
 EXT_MASK_VLANS = 2
 IFF_UP = 1
-IFA_F_NODAD = 0x02
+IFA_F_NODAD, IFA_F_TENTATIVE = 0x02, 0x40
 CONF = Path("/proc/sys/net")
 
 IPV6 = {
@@ -37,6 +37,9 @@ IPV6 = {
     "keep_addr_on_down": "1",
 }
 """How IPv6 is where it is configured; below /proc/sys/net/ipv6/conf/."""
+SLAAC = {"accept_ra": "2", "autoconf": "1", "accept_dad": "1"}
+"""What is otherwise where routers say it (RFC 4862); 2 is for those who are routers themselves."""
+IFAPROT_KERNEL_RA = 2
 TUNNELS = frozenset({"gre", "xfrm"})
 """They have no link-local address: errors about what came in by them would be sent from it, and no router forwards
 those (RFC 4291, section 2.5.6)."""
@@ -83,6 +86,7 @@ class Links:
             master=self._names.get(message.get_attr("IFLA_MASTER") or 0, ""),
             forwarding=_read(_conf("ipv4", name, "forwarding")) == "1",
             ipv6=_ipv6(name, str(kind)),
+            slaac=_has_slaac(name),
             learning=bool(slave.get_attr("IFLA_BRPORT_LEARNING")) if slave and over == "bridge" else None,
             **(self._data(str(kind), info.get_attr("IFLA_INFO_DATA")) if info and made else {}),
         )
@@ -115,6 +119,8 @@ class Links:
                 local = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
                 if ip_address(local).is_link_local and message["family"] == socket.AF_INET6:
                     continue  # the kernel's own, made from the MAC address
+                if message.get_attr("IFA_PROTO") == IFAPROT_KERNEL_RA:
+                    continue  # the kernel's, too, for as long as a router says so
                 yield Address(self._names[message["index"]], f"{local}/{message['prefixlen']}")
 
     def _vlans(self, ours: set[int]) -> Iterator[Vlan]:
@@ -219,15 +225,19 @@ class Links:
         return found | ({"vlan": entry.vlan} if entry.vlan else {})
 
 
-def _how(kind: str) -> dict[str, str]:
-    return IPV6 | ({"addr_gen_mode": "1"} if kind in TUNNELS else {})
+def _how(kind: str, slaac: bool) -> dict[str, str]:
+    return IPV6 | ({"addr_gen_mode": "1"} if kind in TUNNELS else {}) | (SLAAC if slaac else {})
+
+
+def _has_slaac(name: str) -> bool:
+    return _read(_conf("ipv6", name, "accept_ra")) == SLAAC["accept_ra"]
 
 
 def _ipv6(name: str, kind: str) -> str:
     """How a link has IPv6; ``other`` is a way that is never wanted."""
     if _read(_conf("ipv6", name, "disable_ipv6")) != "0":
         return "off"  # or the kernel has none
-    if any(_read(_conf("ipv6", name, what)) != value for what, value in _how(kind).items()):
+    if any(_read(_conf("ipv6", name, what)) != value for what, value in _how(kind, _has_slaac(name)).items()):
         return "other"
     return "router" if _read(_conf("ipv6", name, "forwarding")) == "1" else "host"
 
@@ -235,7 +245,10 @@ def _ipv6(name: str, kind: str) -> str:
 def _configure_ipv6(link: Link) -> None:
     if link.ipv6 not in {"host", "router"}:
         return
-    for what, value in (_how(link.kind) | {"forwarding": "1" if link.ipv6 == "router" else "0"}).items():
+    if link.slaac is not _has_slaac(link.name):
+        # What routers have said goes with it, addresses and routes; or they are asked when it comes back.
+        _write(_conf("ipv6", link.name, "disable_ipv6"), "1")
+    for what, value in (_how(link.kind, link.slaac) | {"forwarding": "1" if link.ipv6 == "router" else "0"}).items():
         _conf("ipv6", link.name, what).write_text(value)
     # Last: with it comes the link-local address.
     _write(_conf("ipv6", link.name, "disable_ipv6"), "0")
