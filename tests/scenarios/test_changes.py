@@ -62,6 +62,7 @@ def test_a_site_joins_and_leaves_and_its_neighbours_lose_nothing(lab: Lab, acme:
         assert seen.lost <= 1, seen  # the last may be on its way
 
 
+@pytest.mark.exhaustive
 def test_a_gateway_moves_to_the_pop_and_back_and_stations_follow_at_once(lab: Lab, acme: Shop) -> None:
     """What was a routed site is a bridged one: its gateway has the same address and another MAC, and is behind the
     tunnel. The station would send to the former one for half a minute; it is told, and asks nobody."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
 
 from element.plan.resources import LINK_GROUP, MANAGEMENT, Address, Link, Resource, StationEntry, Vlan
 
@@ -85,8 +87,8 @@ class Links:
             mac=message.get_attr("IFLA_ADDRESS"),
             master=self._names.get(message.get_attr("IFLA_MASTER") or 0, ""),
             forwarding=_read(_conf("ipv4", name, "forwarding")) == "1",
-            ipv6=_ipv6(name, str(kind)),
-            slaac=_has_slaac(name),
+            ipv6=(ipv6 := _ipv6(name, str(kind))),
+            slaac=ipv6 != "off" and _has_slaac(name),
             learning=bool(slave.get_attr("IFLA_BRPORT_LEARNING")) if slave and over == "bridge" else None,
             **(self._data(str(kind), info.get_attr("IFLA_INFO_DATA")) if info and made else {}),
         )
@@ -159,11 +161,25 @@ class Links:
             case "vxlan":
                 arguments |= {"vxlan_id": link.vni, "vxlan_local": link.local, "vxlan_group": link.remote}
                 arguments |= {"vxlan_port": VXLAN_PORT, "vxlan_learning": 0, "vxlan_tos": TOS_INHERIT}
-        self._ipr.link("add", **arguments)
+        try:
+            self._ipr.link("add", **arguments)
+        except NetlinkError as error:
+            if error.code == errno.EEXIST and link.kind == "vxlan" and (other := self._with_vni(link.vni)):
+                raise ValueError(
+                    f"link {other} has VNI {link.vni}, and was not made by this configuration: remove it"
+                ) from error
+            raise
         if link.vlan_aware:
             # Only now: the default VLAN cannot be taken away from a bridge that filters already.
             self._ipr.link("set", index=self.index(link.name), kind="bridge", br_vlan_filtering=1)
         self.change(link)
+
+    def _with_vni(self, vni: int | None) -> str | None:
+        """Linux has a VNI and port once, by whatever name."""
+        infos = ((m.get_attr("IFLA_IFNAME"), m.get_attr("IFLA_LINKINFO")) for m in self._ipr.get_links())
+        vxlans = ((name, info) for name, info in infos if info and info.get_attr("IFLA_INFO_KIND") == "vxlan")
+        found = ((name, info.get_attr("IFLA_INFO_DATA").get_attr("IFLA_VXLAN_ID")) for name, info in vxlans)
+        return next((str(name) for name, other in found if other == vni), None)
 
     def change(self, link: Link) -> None:
         """Give a link the values that can be changed in place."""
