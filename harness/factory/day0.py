@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
 @dataclass(frozen=True, slots=True)
 class Wan:
-    """How an uplink gets its addresses: as given here; by DHCP if it is told to, or told nothing."""
+    """How an uplink gets its addresses: as given here; from routers (SLAAC); by DHCP if told to, or told nothing."""
 
     address: IPv4Interface | None = None
     gateway: IPv4Address | None = None
@@ -17,6 +17,7 @@ class Wan:
     gateway6: IPv6Address | None = None
     dhcp: bool = False
     interface: str = "wan"
+    slaac: bool = False
 
     @property
     def reached(self) -> tuple[IPv4Address | IPv6Address, ...]:
@@ -25,8 +26,10 @@ class Wan:
 
     def as_json(self) -> dict[str, object]:
         content: dict[str, object] = {"interface": self.interface}
-        if self.dhcp or not self.reached:
+        if self.dhcp or not (self.reached or self.slaac):
             content |= {"dhcp": True}
+        if self.slaac:
+            content |= {"slaac": True}
         if self.address is not None:
             content |= {"address": str(self.address), "gateway": str(self.gateway)}
         if self.address6 is not None:

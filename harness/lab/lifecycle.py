@@ -187,6 +187,7 @@ def _wan(given: labels.Wan, interface: str = "wan") -> Wan:
         address6=IPv6Interface(ipv6.address) if ipv6 else None,
         gateway6=IPv6Address(ipv6.gateway) if ipv6 else None,
         dhcp=given.dhcp and not ipv4,
+        slaac=given.slaac,
         interface=interface,
     )
 

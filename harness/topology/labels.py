@@ -8,7 +8,7 @@
 | `elasticlab.model` | up to 64 printable characters | the device model in its identity |
 | `elasticlab.serial` | 3 to 32 of A-Z, 0-9, hyphen | its serial number; none: drawn at the first `up` |
 | `elasticlab.disk` | `64MiB` (16MiB to 8GiB) | the node has a disk of its own, for all that it writes |
-| `elasticlab.wan` | `dhcp` (default), `ADDRESS/LENGTH via GATEWAY`, one a family | addresses of `wan` |
+| `elasticlab.wan` | `dhcp` (default), `slaac`, `ADDRESS/LENGTH via GATEWAY`, one a family | addresses of `wan` |
 | `elasticlab.wan2` | as `elasticlab.wan`; none by default | the same for `wan2`, a box's second uplink |
 | `elasticlab.bootstrap` | comma list of `https://ADDRESS:PORT` | a box's preset bootstrap servers |
 | `elasticlab.requires` | comma list of the features below | kernel needs beside what the role implies |
@@ -72,6 +72,8 @@ class Wan:
     dhcp: bool = True
     ipv4: Way | None = None
     ipv6: Way | None = None
+    slaac: bool = False
+    """Address and router of IPv6 come from router advertisements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,16 +146,16 @@ def _serial(value: str) -> str | None:
 def _wan_of(value: str) -> Wan:
     """The value of `elasticlab.wan` or `elasticlab.wan2`. Raises ValueError."""
     parts = listed(value)
-    ways = {way.address.version: way for way in map(_way, (part for part in parts if part != "dhcp"))}
-    dhcp = "dhcp" in parts
-    if len(ways) + dhcp != len(parts) or (dhcp and 4 in ways):
+    ways = {way.address.version: way for way in map(_way, (part for part in parts if part not in ("dhcp", "slaac")))}
+    dhcp, slaac = "dhcp" in parts, "slaac" in parts
+    if len(ways) + dhcp + slaac != len(parts) or (dhcp and 4 in ways) or (slaac and 6 in ways):
         raise ValueError("two of one family")
-    return Wan(dhcp, ways.get(4), ways.get(6))
+    return Wan(dhcp, ways.get(4), ways.get(6), slaac)
 
 
 def _way(value: str) -> Way:
     if not (match := _WAY.fullmatch(value)):
-        raise ValueError("neither dhcp nor ADDRESS/LENGTH via GATEWAY")
+        raise ValueError("neither dhcp nor slaac nor ADDRESS/LENGTH via GATEWAY")
     way = Way(ip_interface(match["address"]), ip_address(match["gateway"]))
     if way.gateway not in way.address.network or way.gateway == way.address.ip:
         raise ValueError("the gateway is no neighbour")
@@ -164,7 +166,7 @@ def _wan(value: str) -> str | None:
     try:
         _wan_of(value)
     except ValueError:
-        return "use dhcp, or ADDRESS/LENGTH via GATEWAY with a gateway of the same network, one a family"
+        return "use dhcp, slaac, or ADDRESS/LENGTH via GATEWAY with a gateway of the same network, one a family"
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from harness.lab import Lab
 from harness.wait import wait_for
@@ -20,6 +20,8 @@ STARTUP = "/var/lib/element/startup.xml"
 INTERNET, ROUTED = "internet", "far"
 
 Entry = dict[str, str]
+Policy = Sequence[Entry] | Mapping[str, Sequence[Entry]] | None
+"""Of local breakout: that of both tenants, or each one's own; none: they have no breakout."""
 _MARKS = itertools.count(random.randrange(250))
 """Each configuration has an address of its own, by which it is seen to be in force."""
 
@@ -94,11 +96,8 @@ def _bridged(lan: str) -> str:
     return ports + _interface("br", address=GATEWAY, more=own + _tenant("a") + lan, kind="bridge")
 
 
-def configuration(
-    policy: Sequence[Entry] | None, lan: str, mark: str, *, bridged: bool = False, outside: Sequence[str] = ()
-) -> str:
-    """Two tenants, each with a LAN, a default route elsewhere and routes out by the uplink; with this policy of local
-    breakout, or with none."""
+def configuration(policy: Policy, lan: str, mark: str, *, bridged: bool = False, outside: Sequence[str] = ()) -> str:
+    """Two tenants, each with a LAN, a default route elsewhere and routes out by the uplink."""
     dhcp = '<dhcp xmlns="urn:elasticlab:yang:elasticlab-interface"/>'
     interfaces = _interface("wan", address=None, more=dhcp + ipv6(f"{WAN6}2")) + _interface(
         "mark", address=mark, kind="softwareLoopback"
@@ -110,7 +109,8 @@ def configuration(
         interfaces += _interface(f"far-{name}", address="10.9.0.1", more=_tenant(name))
     tenants = "".join(f"<tenant><name>{name}</name><id>{number}</id></tenant>" for name, number in TENANTS.items())
     routes = _underlay6() + "".join(_routes(name, outside) for name in apart)
-    nat = "".join(_breakout(name, policy) for name in TENANTS) if policy is not None else ""
+    policies = policy if isinstance(policy, Mapping) else dict.fromkeys(TENANTS, policy)
+    nat = "".join(_breakout(name, own) for name, own in policies.items() if own is not None)
     return (
         '<config xmlns="urn:ietf:params:xml:ns:netconf:base:1.0">'
         f'<tenants xmlns="urn:elasticlab:yang:elasticlab-tenant">{tenants}</tenants>'
@@ -128,9 +128,7 @@ class Edge:
         self.lab = lab
         self.box = lab["edge"]
 
-    def configure(
-        self, policy: Sequence[Entry] | None, lan: str = "", *, bridged: bool = False, outside: Sequence[str] = ()
-    ) -> None:
+    def configure(self, policy: Policy, lan: str = "", *, bridged: bool = False, outside: Sequence[str] = ()) -> None:
         """Start the box's software with this configuration, and wait until it is in force."""
         mark = f"100.127.255.{next(_MARKS) % 250 + 1}"
         text = configuration(policy, lan, mark, bridged=bridged, outside=outside)

@@ -68,6 +68,25 @@ def test_what_matches_leaves_here_and_the_rest_follows_the_routes(edge: Edge, sp
     assert routed.count(f"ip host {WAN}") == 0
 
 
+def test_each_tenant_has_a_policy_of_its_own(edge: Edge) -> None:
+    """Of equal questions of two tenants each is decided by the policy of whoever asks: by prefix, and by DSCP."""
+    by_prefix, by_dscp = [{"destination-prefix": f"{FIRST}/32"}], [{"dscp": "46"}]
+    marked = ("--ip-tos", "184")
+    same_ports = ("--local-port", "6200-6299")
+    edge.configure({"a": by_prefix, "b": by_dscp})
+    with (
+        edge.lab.capture("internet:lan") as outside,
+        edge.lab.capture("far-a:lan") as a,
+        edge.lab.capture("far-b:lan") as b,
+    ):
+        assert edge.both(FIRST, *same_ports) == [INTERNET, ROUTED]
+        assert edge.both(SECOND, *same_ports, *marked) == [ROUTED, INTERNET]
+        assert edge.both(FIRST, *same_ports, *marked) == [INTERNET, INTERNET]
+        assert edge.both(SECOND, *same_ports) == [ROUTED, ROUTED]
+    assert outside.count("net 10.0.0.0/8") == 0, "a packet left untranslated"
+    assert a.count(f"tcp and host {FIRST}") == b.count("tcp and ip[1] = 0xb8") == 0
+
+
 def test_without_an_entry_the_routes_decide(edge: Edge) -> None:
     edge.configure([])
     assert edge.both(FIRST) == [ROUTED, ROUTED]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import IPv6Address
 
 from harness.lab import Lab
 from harness.lab.netconf import session
@@ -78,3 +79,10 @@ async def leased(lab: Lab, box: str) -> dict[str, str]:
         data = await reading.get()
     leases = data.iter(f"{{{_LAN}}}lease")
     return {one.findtext(f"{{{_LAN}}}address", ""): one.findtext(f"{{{_LAN}}}host-name", "") for one in leases}
+
+
+def made_of(prefix: str, mac: str) -> str:
+    """RFC 4291, appendix A: an address of a prefix of 64 bits and an interface."""
+    octets = bytearray.fromhex(mac.replace(":", ""))
+    octets[0] ^= 2
+    return str(IPv6Address(IPv6Address(prefix).packed[:8] + bytes(octets[:3]) + b"\xff\xfe" + bytes(octets[3:])))

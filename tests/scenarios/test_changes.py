@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from harness.lab import Lab
+from harness.wait import wait_for
 from tests.scenarios.buying import Shop, service
 from tests.scenarios.flows import echoes
+from tests.scenarios.forgery import mac_of
 
 pytestmark = pytest.mark.topology("scenarios")
 
@@ -58,3 +60,28 @@ def test_a_site_joins_and_leaves_and_its_neighbours_lose_nothing(lab: Lab, acme:
             host.must_not_reach(HOST_2A)
         assert seen.sent > 50
         assert seen.lost <= 1, seen  # the last may be on its way
+
+
+@pytest.mark.exhaustive
+def test_a_gateway_moves_to_the_pop_and_back_and_stations_follow_at_once(lab: Lab, acme: Shop) -> None:
+    """What was a routed site is a bridged one: its gateway has the same address and another MAC, and is behind the
+    tunnel. The station would send to the former one for half a minute; it is told, and asks nobody."""
+    site, host = acme.routed("ucpe-3", "10.5.0.1/24"), lab["host-3"]
+    known = ["02:00:00:00:00:01"]  # of somebody before
+    host.exec("ip", "neigh", "replace", "10.5.0.1", "lladdr", known[0], "dev", "lan", "nud", "stale")
+    with lab.capture("host-3:lan") as heard:
+        for access in ("routed", "bridged", "routed"):
+            with acme.bought("acme", service("site-to-internet", site={**site, "access": access})):
+                wait_for("the station to know another gateway", lambda: gateway(lab) not in ["nowhere", known[-1]], 15)
+                host.must_reach(SERVER, 10)
+                known.append(gateway(lab))
+    box = mac_of(lab, "ucpe-3", "lan")
+    assert [one if one == box else one[:6] for one in known[1:]] == [box, "02:e1:", box]
+    asked = f"arp[6:2] = 1 and src host {HOST_3} and ether dst ff:ff:ff:ff:ff:ff"
+    assert heard.count(asked) == 0, heard.frames(asked)
+
+
+def gateway(lab: Lab) -> str:
+    """Where host 3 believes its gateway to be; it has an entry from the beginning."""
+    line = lab["host-3"].exec("ip", "neigh", "show", "10.5.0.1", "dev", "lan")
+    return line.split("lladdr ")[1].split()[0] if "lladdr" in line else "nowhere"

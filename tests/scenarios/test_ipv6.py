@@ -7,6 +7,7 @@ branch's access knows IPv6 only, the box bootstraps, is managed and has its tunn
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -15,12 +16,14 @@ import pytest
 from harness.lab import Lab, assert_encrypted
 from harness.wait import wait_for
 from tests.scenarios.buying import Json, Shop, service
+from tests.scenarios.forgery import mac_of
 from tests.scenarios.speaking import SECRET, does_not_come_in, page, say, say_in_vain
+from tests.scenarios.stations import made_of
 
 pytestmark = pytest.mark.topology("scenarios")
 
 SERVER, SERVER6 = "198.51.100.80", "2001:db8:80::80"
-POP6, UCPE_5 = "2001:db8:1::2", "2001:db8:6::2"
+POP6 = "2001:db8:1::2"
 # What is inside: echoes, the sites' networks, whom they speak to, and what carries them.
 INSIDE = (
     "icmp or (icmp6 and (ip6[40] = 128 or ip6[40] = 129))"
@@ -133,6 +136,7 @@ class TestOutside:
     def test_its_tunnel_is_over_ipv6_and_carries_both_families(self, shop: Shop) -> None:
         with connected(shop, ucpe_5=NEW, ucpe_3=ROUTED) as lab:
             assert lab["ucpe-5"].exec("ip", "-4", "-o", "address", "show", "dev", "wan") == ""
+            own = self.it_has_made_its_address_itself(lab)
             for target in (HOSTS["host-3"], "10.5.0.10", SERVER6, SERVER):
                 lab["host-5"].must_reach(target)
             lab["host-3"].must_reach(HOSTS["host-5"])
@@ -141,9 +145,19 @@ class TestOutside:
                 say(lab, "host-5", HOSTS["host-3"])
                 say(lab, "host-5", "10.5.0.10")
                 say(lab, "host-5", SERVER)
-            assert capture.count(f"ip6 and esp and src host {UCPE_5} and dst host {POP6}") >= 9
+            assert capture.count(f"ip6 and esp and src host {own} and dst host {POP6}") >= 9
             self.full_sized_packets_pass_without_fragments(lab)
             self.fails_closed(lab)
+
+    def it_has_made_its_address_itself(self, lab: Lab) -> str:
+        """RFC 4862: of what its provider's router advertises, and by nothing that anybody has written down for it."""
+        said = json.loads(lab["ucpe-5"].exec("ip", "-j", "-6", "address", "show", "dev", "wan", "scope", "global"))
+        (own,) = [one for entry in said for one in entry.get("addr_info", ()) if one]
+        assert own["local"] == made_of("2001:db8:6::", mac_of(lab, "ucpe-5", "wan"))
+        assert own["dynamic"] is True
+        (way,) = json.loads(lab["ucpe-5"].exec("ip", "-j", "-6", "route", "show", "default", "table", "main"))
+        assert (way["protocol"], way["dev"], way["gateway"][:6]) == ("ra", "wan", "fe80::")
+        return str(own["local"])
 
     def full_sized_packets_pass_without_fragments(self, lab: Lab) -> None:
         with lab.capture("ucpe-5:wan") as capture:

@@ -17,7 +17,7 @@ from harness.wait import wait_for
 from tests.scenarios.buying import Json, Shop, service
 from tests.scenarios.forgery import mac_of
 from tests.scenarios.hops import overheard
-from tests.scenarios.stations import DOMAIN, FORWARDER, WEB, WEB_ADDRESS, newcomers, port
+from tests.scenarios.stations import DOMAIN, FORWARDER, WEB, WEB_ADDRESS, made_of, newcomers, port
 
 pytestmark = pytest.mark.topology("scenarios")
 
@@ -57,13 +57,6 @@ def own_addresses(lab: Lab) -> list[str]:
     said = json.loads(lab[HOST].exec("ip", "-j", "-6", "address", "show", "dev", port(HOST), "scope", "global"))
     found = [one for entry in said for one in entry.get("addr_info", [])]
     return [str(one["local"]) for one in found if one.get("dynamic") and not one.get("tentative")]
-
-
-def made_of(prefix: str, mac: str) -> str:
-    """RFC 4291, appendix A: an address of a prefix of 64 bits and an interface."""
-    octets = bytearray.fromhex(mac.replace(":", ""))
-    octets[0] ^= 2
-    return str(IPv6Address(IPv6Address(prefix).packed[:8] + bytes(octets[:3]) + b"\xff\xfe" + bytes(octets[3:])))
 
 
 def test_a_station_of_a_bridged_site_configures_itself(lab: Lab, station: Shop) -> None:

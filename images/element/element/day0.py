@@ -29,12 +29,16 @@ class WayOut:
     uplinks: tuple[Uplink, ...]
     dhcp: bool
     """The IPv4 address comes by DHCP."""
+    slaac: bool = False
+    """The IPv6 address and its router come from router advertisements."""
 
     def link(self, forwarding: bool) -> Tree:
         """The interface (RFC 8343, RFC 8344)."""
         tree: Tree = {"name": self.interface, "type": "iana-if-type:ethernetCsmacd"}
         if self.dhcp:
             tree |= {"ietf-ip:ipv4": {"forwarding": forwarding}, "elasticlab-interface:dhcp": {}}
+        if self.slaac:
+            tree |= {"ietf-ip:ipv6": {"forwarding": forwarding}, "elasticlab-interface:slaac": {}}
         for uplink in self.uplinks:
             own = uplink.address
             address = {"ip": str(own.ip), "prefix-length": own.network.prefixlen}
@@ -73,7 +77,7 @@ class Day0:
         """
         servers = dict.fromkeys((*(leased or ()), *self.servers))
         if leased is None and self.first.dhcp:
-            return tuple(url for url in servers if "[" in url and self.first.uplinks)
+            return tuple(url for url in servers if "[" in url and (self.first.uplinks or self.first.slaac))
         return tuple(servers)
 
     def configuration(self, forwarding: bool) -> Tree:
@@ -112,18 +116,20 @@ def read(factory: Path) -> Day0:
 
 def _way_out(wan: Tree) -> WayOut:
     uplinks = tuple(_uplink(wan, family) for family in _FAMILIES if f"address{family}" in wan)
-    return WayOut(str(wan["interface"]), uplinks, _dhcp(wan, uplinks))
-
-
-def _dhcp(wan: Tree, uplinks: tuple[Uplink, ...]) -> bool:
-    dhcp = wan.get("dhcp", False)
-    if not isinstance(dhcp, bool):
-        raise ValueError("wan/dhcp is neither true nor false")
-    if dhcp and (given := {"address", "gateway"} & set(wan)):
-        raise ValueError(f"wan has dhcp and {' and '.join(sorted(given))}: one or the other")
-    if not dhcp and not uplinks:
+    way = WayOut(str(wan["interface"]), uplinks, _given(wan, "dhcp", ""), _given(wan, "slaac", "6"))
+    if not (way.dhcp or way.slaac or uplinks):
         raise ValueError("wan has no address")
-    return dhcp
+    return way
+
+
+def _given(wan: Tree, how: str, family: str) -> bool:
+    """Does the address of a family come in this way?"""
+    is_given = wan.get(how, False)
+    if not isinstance(is_given, bool):
+        raise ValueError(f"wan/{how} is neither true nor false")
+    if is_given and (static := {f"address{family}", f"gateway{family}"} & set(wan)):
+        raise ValueError(f"wan has {how} and {' and '.join(sorted(static))}: one or the other")
+    return is_given
 
 
 def _uplink(wan: Tree, family: str) -> Uplink:

@@ -9,6 +9,7 @@ import signal
 from yangkit import Datastores, Module, Schema
 
 from element import credentials, day0, factory, storage
+from element.announce import Announcements
 from element.apply import nft
 from element.apply.ipsec import Charon
 from element.apply.memory import Memory
@@ -55,14 +56,15 @@ async def serve(places: Places) -> None:
     leases = asyncio.create_task(clients.run())
     servers = asyncio.create_task(Servers(places.stations, lambda: backend.known).run())
     ways = asyncio.create_task(Uplinks(backend, places.leases / "uplinks-failed.json").run())
+    heralds = asyncio.create_task(Announcements().run())
     box = Box(places, identity, stores, backend, beginning)
     life = asyncio.create_task(box.live(folder, revocations))
     stop = asyncio.create_task(_told_to_stop())
-    await asyncio.wait({keeper, leases, servers, ways, stop, life}, return_when=asyncio.FIRST_COMPLETED)
-    ended = [task for task in (keeper, leases, servers, ways, life) if task.done()]
-    for task in (life, leases, servers, ways):
+    await asyncio.wait({keeper, leases, servers, ways, heralds, stop, life}, return_when=asyncio.FIRST_COMPLETED)
+    ended = [task for task in (keeper, leases, servers, ways, heralds, life) if task.done()]
+    for task in (life, leases, servers, ways, heralds):
         task.cancel()
-    await asyncio.gather(life, leases, servers, ways, return_exceptions=True)
+    await asyncio.gather(life, leases, servers, ways, heralds, return_exceptions=True)
     await stores.close()
     keeper.cancel()
     for task in ended:

@@ -119,6 +119,8 @@ class Interface:
     if_id: int | None = None
     dhcp: bool = False
     """Its address and the default route of the underlay come from a lease."""
+    slaac: bool = False
+    """Its IPv6 address and default route come from routers (RFC 4862); the kernel makes them."""
     dhcp_server: lan.DhcpServer | None = None
     dns: lan.Dns | None = None
     advertisements: lan.Advertisements | None = None
@@ -239,7 +241,8 @@ def _interface(tree: Tree) -> Interface:
         port=_port(tree.get("elasticlab-bridge:bridge-port")),
         tunnel=_tunnel(tree.get("elasticlab-gre:gre") or tree.get("elasticlab-vxlan:vxlan")),
         if_id=tree.get("elasticlab-ipsec:ipsec-tunnel", {}).get("if-id"),
-        dhcp=_dhcp(tree, path),
+        dhcp=_outside(tree, path, "dhcp", "a lease is"),
+        slaac=_outside(tree, path, "slaac", "an address of a provider's router is"),
         dhcp_server=lan.dhcp_server(tree),
         dns=lan.dns(tree),
         advertisements=lan.advertisements(tree),
@@ -247,13 +250,14 @@ def _interface(tree: Tree) -> Interface:
     )
 
 
-def _dhcp(tree: Tree, path: str) -> bool:
-    if "elasticlab-interface:dhcp" not in tree:
+def _outside(tree: Tree, path: str, how: str, what: str) -> bool:
+    """Whether an address comes in this way; only an uplink's can."""
+    if f"elasticlab-interface:{how}" not in tree:
         return False
     inner = {"elasticlab-tenant:tenant", "elasticlab-bridge:bridge-port"} & set(tree)
     if inner:
-        why = "a lease is an uplink's, and this interface belongs to a tenant or a bridge"
-        raise UnsupportedError(f"interface {tree['name']}: {why}", f"{path}/elasticlab-interface:dhcp")
+        why = f"{what} an uplink's, and this interface belongs to a tenant or a bridge"
+        raise UnsupportedError(f"interface {tree['name']}: {why}", f"{path}/elasticlab-interface:{how}")
     return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from yangkit.backend import Wanted
 from element.apply import nft
 from element.apply.daemon import CharonError, CharonGoneError, Daemon, Message
 from element.apply.ipsec import established
+from element.apply.link import IFA_F_TENTATIVE, IFAPROT_KERNEL_RA
 from element.connections import Connection
 from element.dhcp.lease import Lease
 from element.factory import Identity
@@ -22,6 +24,8 @@ from element.model import Config, Interface, Kind
 from element.plan.resources import MANAGEMENT
 
 Tree = dict[str, Any]
+
+RTPROT_RA = 9
 
 _OPERATIONAL = {"UP": "up", "DOWN": "down", "DORMANT": "dormant", "LOWERLAYERDOWN": "lower-layer-down"}
 _COUNTERS = {
@@ -64,7 +68,22 @@ def interfaces(config: Config, leases: Mapping[str, Lease], stations: Folders) -
     for tree in result:
         if tree["name"] in taken & leases.keys():
             tree["elasticlab-interface:dhcp"] = {"lease": _lease(leases[tree["name"]])}
+    for interface, tree in zip(config.interfaces, result, strict=True):
+        if interface.slaac and interface.name in links:
+            tree["elasticlab-interface:slaac"] = _told(interface.name)
     return result + [_fixed(name, links[name], boot) for name in _TYPES if name in links]
+
+
+def _told(name: str) -> Tree:
+    """What the kernel has made of routers' advertisements; an address that may be another's is not in use."""
+    with IPRoute() as ipr:
+        index = socket.if_nametoindex(name)
+        heard = [m for m in ipr.get_addr(family=socket.AF_INET6, index=index) if m["index"] == index]
+        routes = [m for m in ipr.get_default_routes(family=socket.AF_INET6) if m.get_attr("RTA_OIF") == index]
+    ours = [m for m in heard if m.get_attr("IFA_PROTO") == IFAPROT_KERNEL_RA]
+    used = sorted(m.get_attr("IFA_ADDRESS") for m in ours if not m.get_attr("IFA_FLAGS") & IFA_F_TENTATIVE)
+    routers = sorted(m.get_attr("RTA_GATEWAY") for m in routes if m["proto"] == RTPROT_RA)
+    return {"address": used} | ({"router": routers[0]} if routers else {})
 
 
 def _interface(interface: Interface, message: Any, boot: str) -> Tree:

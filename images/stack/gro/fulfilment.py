@@ -183,7 +183,8 @@ class Fulfilment:
         self._not_yet(order, sites.evidence)
         live = await self.controller.sites(sites.ids)
         # Who refuses may be the POP, because of what somebody else has ordered: that passes.
-        blameless = [one for one in sites.failed(live) if not await self.controller.refuses(str(one.device_name))]
+        unknown = [one for one in sites.failed(live) if "refused-by" not in live[one.id]]
+        blameless = [one for one in unknown if not await self.controller.refuses(str(one.device_name))]
         return sites.evidence(live, blameless)
 
     def _not_yet(self, order: str, looked: Callable[[Mapping[str, Json]], Json]) -> None:

@@ -51,7 +51,8 @@ class Sites:
         return [site for site in sites if live.get(site.id, {}).get("state") == "failed"]
 
     def evidence(self, live: Mapping[str, Json], blameless: Collection[Site] = ()) -> dict[str, Json]:
-        """`live`: states by site id. `blameless`: failed sites whose own device has refused nothing."""
+        """`live`: states by site id. `blameless`: failed sites that the POP does not blame, and whose own
+        device has refused nothing."""
         found: dict[str, Json] = {}
         for name in self.wanted:
             site = self.known[name]

@@ -11,7 +11,7 @@ from element import day0
 from element.factory import FactoryError
 from element.model import read
 from element.plan.desired import desired
-from element.plan.resources import Address, Route
+from element.plan.resources import Address, Link, Route
 
 GOOD: dict[str, Any] = {
     "wan": {"interface": "wan", "address": "203.0.113.2/30", "gateway": "203.0.113.1"},
@@ -56,6 +56,19 @@ def test_a_way_out_over_ipv6(tmp_path: Path, old: dict[str, Any]) -> None:
     assert len(both.ask(None)) == (1 if "dhcp" in old else 2)
 
 
+@pytest.mark.parametrize("old", [{}, {"dhcp": True}, GOOD["wan"]], ids=["alone", "dhcp", "static"])
+def test_routers_say_the_way_out(tmp_path: Path, old: dict[str, Any]) -> None:
+    wan = {"interface": "wan", "slaac": True} | old
+    new = "https://[2001:db8:f::6]:8572"
+    beginning = day0.read(given(tmp_path, {"wan": wan, "bootstrap-servers": [*GOOD["bootstrap-servers"], new]}))
+    config = read(beginning.configuration(forwarding=True))
+    link = desired(config)["link", "wan"]
+    assert isinstance(link, Link)
+    assert (link.slaac, link.ipv6, config.interface("wan").dhcp) == (True, "router", "dhcp" in old)
+    assert not [r for r in desired(config).values() if isinstance(r, Address) and ":" in r.address]
+    assert beginning.ask(None) == (() if "dhcp" in old else (*GOOD["bootstrap-servers"],)) + (new,)
+
+
 @pytest.mark.parametrize(
     ("part", "value"),
     [
@@ -66,6 +79,8 @@ def test_a_way_out_over_ipv6(tmp_path: Path, old: dict[str, Any]) -> None:
         ("wan", {"interface": "wan", "address6": "192.0.2.2/30", "gateway6": "192.0.2.1"}),
         ("wan", {"interface": "wan", "address": "2001:db8::2/64", "gateway": "2001:db8::1"}),
         ("wan", {"interface": "wan", "dhcp": True, "address": "203.0.113.2/30", "gateway": "203.0.113.1"}),
+        ("wan", {"interface": "wan", "slaac": True, "address6": "2001:db8::2/64", "gateway6": "2001:db8::1"}),
+        ("wan", {"interface": "wan", "slaac": "yes"}),
         ("wan", None),
         ("bootstrap-servers", [1]),
         ("bootstrap-servers", None),

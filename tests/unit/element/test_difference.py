@@ -99,10 +99,32 @@ def test_foreign_links_are_not_touched(pop: Config) -> None:
     assert actual[stranger.key] == stranger
 
 
-def test_a_foreign_link_in_the_way_is_told(pop: Config) -> None:
-    stranger = Link("gre-1", "port", group=0)
-    with pytest.raises(ConflictError, match="gre-1 exists already"):
+@pytest.mark.parametrize("name", ["gre-1", "vxlan-2", "br-2", "acme"])
+def test_a_foreign_link_in_the_way_is_told(pop: Config, name: str) -> None:
+    stranger = Link(name, "port", group=0)
+    with pytest.raises(ConflictError, match=f"link {name} is there already.*remove it, or give it another name"):
         difference(desired(pop), machine(stranger))
+
+
+@pytest.mark.parametrize("name", ["gre-1", "vxlan-2", "br-2", "acme"])
+def test_the_way_around_a_foreign_link_has_all_that_does_not_stand_on_it(pop: Config, name: str) -> None:
+    """Somebody took the name behind our back: what else is damaged is mended, and the rest when he has left."""
+    wanted, stranger = desired(pop), Link(name, "port", group=0)
+    whole = converged(wanted, machine())
+    found = difference(wanted, machine(stranger), around=True)
+    assert [conflict.resource.name for conflict in found.conflicts] == [name]
+    waiting = {resource.key for resource in found.deferred if not isinstance(resource, FlowTable)}
+    assert ("link", name) in waiting
+    assert {step.resource.key for step in found.operations} | waiting >= whole.keys() - {r.key for r in PORTS}
+    assert not [step for step in found.operations if name in (*step.resource.key, *step.resource.needs)]
+    assert not difference(wanted, whole, around=True).conflicts
+
+
+def test_a_port_cannot_have_the_name_of_what_was_made(pop: Config) -> None:
+    made = converged(desired(pop), machine())
+    wanted = table([Link("gre-1", "port")])
+    with pytest.raises(ConflictError, match="gre-1 was made here, as gre"):
+        difference(wanted, made)
 
 
 def test_what_was_plugged_in_is_made_bare_not_deleted(pop: Config) -> None:

@@ -75,6 +75,28 @@ class TestWhatIsWanted:
         assert link(changed(host), "wan").ipv6 == "host"
         assert desired(changed(host))["setting", FORWARDING6] == Setting(FORWARDING6, "0")
 
+    def test_routers_are_heard_where_that_is_configured_and_nowhere_else(self, changed: Edit) -> None:
+        def told(tree: Tree) -> None:
+            dual(tree)
+            _interface(tree, "wan").update({"ietf-ip:ipv6": {"forwarding": True}, "elasticlab-interface:slaac": {}})
+            del tree["ietf-routing:routing"]["control-plane-protocols"]["control-plane-protocol"][0]["static-routes"][
+                "ietf-ipv6-unicast-routing:ipv6"
+            ]
+
+        wanted = desired(changed(told))
+        assert [r.name for r in wanted.values() if isinstance(r, Link) and r.slaac] == ["wan"]
+        heard = [rule for rule in ruleset(changed(told)).text.splitlines() if "nd-router-advert ip6 saddr" in rule]
+        assert [rule.split("icmpv6")[0].strip() for rule in heard] == ['iifname { "wan" } ip6 hoplimit 255']
+        assert "nd-router-advert ip6 saddr" not in ruleset(changed(dual)).text
+
+    def test_no_tenants_interface_hears_routers(self, changed: Edit) -> None:
+        def wrong(tree: Tree) -> None:
+            dual(tree)
+            _interface(tree, "br-2").update({"elasticlab-interface:slaac": {}})
+
+        with pytest.raises(UnsupportedError, match="br-2: an address of a provider's router is an uplink's"):
+            changed(wrong)
+
     def test_enabled_false_is_off(self, changed: Edit) -> None:
         def off(tree: Tree) -> None:
             dual(tree)

@@ -114,6 +114,8 @@ def test_a_wan_has_either_family_or_both(factory: Factory) -> None:
     written = {"address6": "2001:db8::6/64", "gateway6": "2001:db8::1"}
     assert Wan(**new).as_json() == {"interface": "wan", **written}
     assert Wan(**new, dhcp=True).as_json() == {"interface": "wan", "dhcp": True, **written}
+    assert Wan(slaac=True).as_json() == {"interface": "wan", "slaac": True}
+    assert Wan(slaac=True, dhcp=True).as_json() == {"interface": "wan", "dhcp": True, "slaac": True}
     both = replace(WAN, **new)
     assert both.as_json() == WAN.as_json() | written
     path = factory.stack("stack", HERE, both)

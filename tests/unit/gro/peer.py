@@ -139,9 +139,12 @@ class Controller(_Server):
         async with self.changed:
             self.changed.notify_all()
 
-    def site(self, id_: str, state: str, reason: str | None = None, *, in_sync: bool = True) -> None:
+    def site(
+        self, id_: str, state: str, reason: str | None = None, *, in_sync: bool = True, refused_by: str | None = None
+    ) -> None:
         """A site is in a state from now on."""
         why = {"reason": reason} if reason else {}
+        why |= {"refused-by": refused_by} if refused_by else {}
         since = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         told = {"site-id": id_, "state": state, "in-sync": in_sync, "since": since, "round-trip-time": "1.5"}
         self.sites[id_] = {**told, **why}

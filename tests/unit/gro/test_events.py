@@ -131,6 +131,16 @@ async def test_a_site_that_fails_by_the_pop_waits_until_that_is_mended(gro: Any)
     assert await completed(gro, order) < SOON
 
 
+async def test_a_site_that_the_pop_refuses_for_its_own_sake_fails_its_order_in_the_pops_words(gro: Any) -> None:
+    gro.network.controller.states["acme.branch-1"] = "configuring"
+    order = await gro.order(internet())
+    await gro.until(order, "inProgress", "verify", "held")
+    reason = "vmsr-1: link vxlan-1020 is there already"
+    gro.network.controller.site("acme.branch-1", "failed", reason, refused_by="vmsr-1")
+    failed = await gro.finished(order)
+    assert (failed["state"], failed["errorMessage"][0]["reason"]) == ("failed", f"verify: site branch-1: {reason}")
+
+
 async def test_a_cloud_that_the_pop_refuses_fails_its_order_though_its_sites_wait(gro: Any) -> None:
     """It is the POP's alone: undone, it stands in nobody's way any more."""
     gro.network.controller.states["acme.branch-1"] = "failed"

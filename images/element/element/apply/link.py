@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
 
 from element.plan.resources import LINK_GROUP, MANAGEMENT, Address, Link, Resource, StationEntry, Vlan
 
@@ -23,7 +25,7 @@ NUD_NOARP = 0x40
 VLAN_PVID, VLAN_UNTAGGED = 0x02, 0x04
 EXT_MASK_VLANS = 2
 IFF_UP = 1
-IFA_F_NODAD = 0x02
+IFA_F_NODAD, IFA_F_TENTATIVE = 0x02, 0x40
 CONF = Path("/proc/sys/net")
 
 IPV6 = {
@@ -37,6 +39,9 @@ IPV6 = {
     "keep_addr_on_down": "1",
 }
 """How IPv6 is where it is configured; below /proc/sys/net/ipv6/conf/."""
+SLAAC = {"accept_ra": "2", "autoconf": "1", "accept_dad": "1"}
+"""What is otherwise where routers say it (RFC 4862); 2 is for those who are routers themselves."""
+IFAPROT_KERNEL_RA = 2
 TUNNELS = frozenset({"gre", "xfrm"})
 """They have no link-local address: errors about what came in by them would be sent from it, and no router forwards
 those (RFC 4291, section 2.5.6)."""
@@ -82,7 +87,8 @@ class Links:
             mac=message.get_attr("IFLA_ADDRESS"),
             master=self._names.get(message.get_attr("IFLA_MASTER") or 0, ""),
             forwarding=_read(_conf("ipv4", name, "forwarding")) == "1",
-            ipv6=_ipv6(name, str(kind)),
+            ipv6=(ipv6 := _ipv6(name, str(kind))),
+            slaac=ipv6 != "off" and _has_slaac(name),
             learning=bool(slave.get_attr("IFLA_BRPORT_LEARNING")) if slave and over == "bridge" else None,
             **(self._data(str(kind), info.get_attr("IFLA_INFO_DATA")) if info and made else {}),
         )
@@ -115,6 +121,8 @@ class Links:
                 local = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
                 if ip_address(local).is_link_local and message["family"] == socket.AF_INET6:
                     continue  # the kernel's own, made from the MAC address
+                if message.get_attr("IFA_PROTO") == IFAPROT_KERNEL_RA:
+                    continue  # the kernel's, too, for as long as a router says so
                 yield Address(self._names[message["index"]], f"{local}/{message['prefixlen']}")
 
     def _vlans(self, ours: set[int]) -> Iterator[Vlan]:
@@ -153,11 +161,25 @@ class Links:
             case "vxlan":
                 arguments |= {"vxlan_id": link.vni, "vxlan_local": link.local, "vxlan_group": link.remote}
                 arguments |= {"vxlan_port": VXLAN_PORT, "vxlan_learning": 0, "vxlan_tos": TOS_INHERIT}
-        self._ipr.link("add", **arguments)
+        try:
+            self._ipr.link("add", **arguments)
+        except NetlinkError as error:
+            if error.code == errno.EEXIST and link.kind == "vxlan" and (other := self._with_vni(link.vni)):
+                raise ValueError(
+                    f"link {other} has VNI {link.vni}, and was not made by this configuration: remove it"
+                ) from error
+            raise
         if link.vlan_aware:
             # Only now: the default VLAN cannot be taken away from a bridge that filters already.
             self._ipr.link("set", index=self.index(link.name), kind="bridge", br_vlan_filtering=1)
         self.change(link)
+
+    def _with_vni(self, vni: int | None) -> str | None:
+        """Linux has a VNI and port once, by whatever name."""
+        infos = ((m.get_attr("IFLA_IFNAME"), m.get_attr("IFLA_LINKINFO")) for m in self._ipr.get_links())
+        vxlans = ((name, info) for name, info in infos if info and info.get_attr("IFLA_INFO_KIND") == "vxlan")
+        found = ((name, info.get_attr("IFLA_INFO_DATA").get_attr("IFLA_VXLAN_ID")) for name, info in vxlans)
+        return next((str(name) for name, other in found if other == vni), None)
 
     def change(self, link: Link) -> None:
         """Give a link the values that can be changed in place."""
@@ -219,15 +241,19 @@ class Links:
         return found | ({"vlan": entry.vlan} if entry.vlan else {})
 
 
-def _how(kind: str) -> dict[str, str]:
-    return IPV6 | ({"addr_gen_mode": "1"} if kind in TUNNELS else {})
+def _how(kind: str, slaac: bool) -> dict[str, str]:
+    return IPV6 | ({"addr_gen_mode": "1"} if kind in TUNNELS else {}) | (SLAAC if slaac else {})
+
+
+def _has_slaac(name: str) -> bool:
+    return _read(_conf("ipv6", name, "accept_ra")) == SLAAC["accept_ra"]
 
 
 def _ipv6(name: str, kind: str) -> str:
     """How a link has IPv6; ``other`` is a way that is never wanted."""
     if _read(_conf("ipv6", name, "disable_ipv6")) != "0":
         return "off"  # or the kernel has none
-    if any(_read(_conf("ipv6", name, what)) != value for what, value in _how(kind).items()):
+    if any(_read(_conf("ipv6", name, what)) != value for what, value in _how(kind, _has_slaac(name)).items()):
         return "other"
     return "router" if _read(_conf("ipv6", name, "forwarding")) == "1" else "host"
 
@@ -235,7 +261,10 @@ def _ipv6(name: str, kind: str) -> str:
 def _configure_ipv6(link: Link) -> None:
     if link.ipv6 not in {"host", "router"}:
         return
-    for what, value in (_how(link.kind) | {"forwarding": "1" if link.ipv6 == "router" else "0"}).items():
+    if link.slaac is not _has_slaac(link.name):
+        # What routers have said goes with it, addresses and routes; or they are asked when it comes back.
+        _write(_conf("ipv6", link.name, "disable_ipv6"), "1")
+    for what, value in (_how(link.kind, link.slaac) | {"forwarding": "1" if link.ipv6 == "router" else "0"}).items():
         _conf("ipv6", link.name, what).write_text(value)
     # Last: with it comes the link-local address.
     _write(_conf("ipv6", link.name, "disable_ipv6"), "0")

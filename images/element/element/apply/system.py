@@ -77,7 +77,8 @@ class System:
         """Make the machine be as wanted; returns the keys of what waits for links or for charon.
 
         The first failure ends it. If it is to go as far as possible, what fails of one peer's (a credential, a
-        connection) keeps nothing else from being made, and is raised at the end. ``between`` is called between steps.
+        connection), and what has no place because others' things are there, keeps nothing else from being made, and
+        is raised at the end. ``between`` is called between steps.
         """
         last: Operation | None = None
         failed: dict[Key, OperationError] = {}
@@ -86,13 +87,12 @@ class System:
             for _ in range(PASSES):
                 now, waiting = machine.split(wanted)
                 try:
-                    plan = difference(now, machine.read())
+                    plan = difference(now, machine.read(), around=as_far_as_possible)
                 except ConflictError as error:
-                    raise OperationError.of(Operation(Action.CREATE, error.resource), str(error)) from error
+                    raise _in_the_way(error) from error
                 if not plan:
-                    if failed:
-                        path = next(iter(failed.values())).path
-                        raise OperationError("; ".join(map(str, failed.values())), path)
+                    if errors := [*failed.values(), *map(_in_the_way, plan.conflicts)]:
+                        raise OperationError("; ".join(map(str, errors)), errors[0].path)
                     return tuple(resource.key for resource in (*plan.deferred, *waiting))
                 for operation in plan.operations:
                     last = operation
@@ -232,6 +232,10 @@ class _Machine:
         if self._failed is None or not isinstance(operation.resource, _PEERS) or isinstance(error, CharonGoneError):
             raise failure from error
         self._failed[operation.resource.key] = failure
+
+
+def _in_the_way(error: ConflictError) -> OperationError:
+    return OperationError.of(Operation(Action.CREATE, error.resource), str(error))
 
 
 def _reason(error: Exception) -> str:

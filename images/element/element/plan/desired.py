@@ -223,6 +223,7 @@ def _link(interface: Interface) -> Link:
         master=port.bridge if port else interface.tenant or "",
         forwarding=interface.forwarding,
         ipv6=("router" if interface.forwarding6 else "host") if interface.ipv6 else "off",
+        slaac=interface.slaac,
         if_id=interface.if_id,
         vni=tunnel.vni if tunnel else None,
         local=tunnel.local if tunnel else None,

@@ -60,7 +60,7 @@ class Action(StrEnum):
 class ConflictError(ValueError):
     """Something that is not ours stands where a resource should be."""
 
-    def __init__(self, message: str, resource: Resource) -> None:
+    def __init__(self, message: str, resource: Link) -> None:
         super().__init__(message)
         self.resource = resource
 
@@ -81,22 +81,27 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Operations in order, and what has to wait for links that are not plugged in."""
+    """Operations in order, what has to wait for links that are not there, and for whose sake."""
 
     operations: tuple[Operation, ...]
     deferred: tuple[Resource, ...] = ()
+    conflicts: tuple[ConflictError, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.operations)
 
 
-def difference(wanted: Resources, actual: Resources) -> Plan:
-    """What to do so that the actual resources become the wanted ones."""
-    available, deferred = _available(wanted, actual)
+def difference(wanted: Resources, actual: Resources, *, around: bool = False) -> Plan:
+    """What to do so that the actual resources become the wanted ones. ``ConflictError`` where something is in the way;
+    to go ``around`` it is to do without what should be in its place, and without what stands on that."""
+    conflicts = tuple(_conflicts(wanted, actual))
+    if conflicts and not around:
+        raise conflicts[0]
+    available, deferred = _available(wanted, actual, {conflict.resource.name for conflict in conflicts})
     replaced = _replaced(available, actual)
     leaving = replaced | {name for name, link in _links(actual).items() if link.key not in available and _made(link)}
     operations = [*_deletions(available, actual, replaced, leaving), *_creations(available, actual, leaving)]
-    return Plan(tuple(sorted(operations, key=_order)), deferred)
+    return Plan(tuple(sorted(operations, key=_order)), deferred, conflicts)
 
 
 def _links(resources: Resources) -> dict[str, Link]:
@@ -108,10 +113,25 @@ def _made(link: Link) -> bool:
     return link.group == LINK_GROUP and link.kind != "port"
 
 
-def _available(wanted: Resources, actual: Resources) -> tuple[dict[Key, Resource], tuple[Resource, ...]]:
+def _conflicts(wanted: Resources, actual: Resources) -> Iterable[ConflictError]:
+    """What was not made here is nobody's to replace: it may be in use."""
+    have = _links(actual)
+    for name, link in _links(wanted).items():
+        if (old := have.get(name)) is None:
+            continue
+        if link.kind == "port" and old.kind != "port":
+            yield ConflictError(f"link {name} was made here, as {old.kind}, and is no port: choose another name", link)
+        elif link.kind != "port" and not _made(old):
+            why = f"link {name} is there already, and was not made by this configuration"
+            yield ConflictError(f"{why}: remove it, or give it another name", link)
+
+
+def _available(
+    wanted: Resources, actual: Resources, excluded: set[str]
+) -> tuple[dict[Key, Resource], tuple[Resource, ...]]:
     """Wanted resources whose links can exist now, and the others."""
     plugged = _links(actual)
-    missing = {name for name, link in _links(wanted).items() if link.kind == "port" and name not in plugged}
+    missing = excluded | {name for name, link in _links(wanted).items() if link.kind == "port" and name not in plugged}
     while True:
         waiting = {n for n, link in _links(wanted).items() if n not in missing and missing.intersection(link.needs)}
         if not waiting:
@@ -135,10 +155,6 @@ def _replaced(wanted: Resources, actual: Resources) -> set[str]:
     for name, link in _links(wanted).items():
         if (old := have.get(name)) is None:
             continue
-        if link.kind != old.kind and (link.kind == "port" or not _made(old)):
-            raise ConflictError(f"link {name} exists already, as {old.kind}, and is not ours to replace", link)
-        if link.kind != "port" and old.group != LINK_GROUP:
-            raise ConflictError(f"link {name} exists already and is not ours", link)
         if link.differs(old) & Link.fixed:
             replaced.add(name)
     while more := {n for n, link in have.items() if n not in replaced and link.underlay in replaced and _made(link)}:

@@ -50,10 +50,12 @@ def _names(interfaces: Iterable[Interface]) -> str:
 
 
 def underlay(ports: list[Interface]) -> Iterator[str]:
-    """What is let in at the uplinks: no router advertisements, for addresses and routes are configured."""
+    """What is let in at the uplinks: router advertisements only where addresses and routes are not configured."""
     if with_ipv6 := [i for i in ports if i.ipv6]:
         came = f"iifname {_names(with_ipv6)}"
         yield f"{came} {NEIGHBOURS} {{ nd-neighbor-solicit, nd-neighbor-advert }} accept"
+        if told := [i for i in with_ipv6 if i.slaac]:
+            yield f"iifname {_names(told)} {NEIGHBOURS} nd-router-advert ip6 saddr fe80::/10 accept"
         yield f"{came} icmpv6 type mld-listener-query ip6 saddr fe80::/10 accept"
         yield f"{came} icmpv6 type {ERRORS} accept"
         yield f"{came} icmpv6 type echo-request limit rate 50/second accept"

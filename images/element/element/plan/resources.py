@@ -80,6 +80,8 @@ class Link(Resource):
     forwarding: bool = False
     ipv6: str = "off"
     """``host``, ``router`` (forwards), ``off``; ``other`` is how only a kernel has it by itself."""
+    slaac: bool = False
+    """Linux takes addresses and default routes from routers there."""
     # of a VRF
     table: int | None = None
     # of an IPsec tunnel interface

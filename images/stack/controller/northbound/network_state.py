@@ -165,6 +165,8 @@ def _site(id_: str, state: SiteState) -> Tree:
     tree: Tree = {"site-id": id_, **_state(state)}
     if state.judged.round_trip_time is not None:
         tree["round-trip-time"] = f"{state.judged.round_trip_time:.3f}"
+    if state.judged.refused_by is not None:
+        tree["refused-by"] = state.judged.refused_by
     if state.vpns:
         tree["vpn"] = [{"vpn-id": vpn} for vpn in state.vpns]
     return tree

@@ -33,6 +33,8 @@ class Judged:
     state: State
     reason: str | None = None
     round_trip_time: float | None = None
+    refused_by: str | None = None
+    """The POP router that refuses what is this site's alone, which nothing else will mend."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,9 @@ def judge(site: str, before: State | None, evidence: Evidence) -> Judged:
     attachment = view.network.attachments.get(site)
     if attachment is None:
         return Judged("configuring", "ordered a moment ago")
+    if (refusal := view.refused.get(site)) is not None:
+        state: State = "failed" if refusal.times >= PATIENCE else "configuring"
+        return Judged(state, f"{refusal.device}: {refusal.reason}", refused_by=refusal.device)
     if site in view.withheld:
         return withheld(view.withheld[site], attachment.pop, evidence)
     if site in view.stale:

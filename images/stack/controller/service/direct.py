@@ -1,7 +1,9 @@
 """Direct paths between sites (elasticlab-access, direct-paths): which pairs of a VPN may have one, and which can.
 
 A box can be reached from outside when its call home comes from the address that it has itself. Of two boxes one must
-be so; two behind NATs could only meet with somebody's mediation (RFC 8445), so theirs is the way by the POP.
+be so; two behind NATs could only meet with somebody's mediation (RFC 8445). But NAT is of IPv4: two boxes that both
+have a global address of IPv6 meet there. If something in between lets nobody in, the tunnel does not come up, and
+theirs is the way by the POP, as it is for all others.
 """
 
 from __future__ import annotations
@@ -81,19 +83,39 @@ def _unreachable(pair: Pair, inventory: Mapping[str, DeviceFacts]) -> str | None
         if name not in inventory:
             return f"device {name} has not come yet"
     one, two = (inventory[name] for name in devices)
-    if may_call(one, two) or may_call(two, one):
+    if call(one, two) is not None:
         return None
     for facts in (one, two):
         if facts.reachable is None:
             return f"{facts.name} has not called since, so that nobody knows whether it can be reached from outside"
     if one.reachable or two.reachable:
         return f"{devices[0]} and {devices[1]} have no family of IP in common"
-    return f"{devices[0]} and {devices[1]} are both behind NAT, so that neither can call the other"
+    lacking = " and ".join(facts.name for facts in (one, two) if facts.global6 is None)
+    has = "have no global IPv6 address" if " and " in lacking else "has none of IPv6 that is global"
+    return f"{devices[0]} and {devices[1]} are both behind NAT, so that neither can call the other, and {lacking} {has}"
 
 
-def may_call(caller: DeviceFacts, called: DeviceFacts) -> bool:
-    """Can the one be called by the other?"""
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Who of two begins, and where the other is called."""
+
+    by_first: bool
+    address: str
+
+
+def call(first: DeviceFacts, second: DeviceFacts) -> Call | None:
+    """How two devices come to a tunnel, if they can. Whoever cannot be called, calls; else the first one."""
+    for caller, called in ((first, second), (second, first)):
+        if (address := _seen(caller, called)) is not None:
+            return Call(caller is first, address)
+    if first.global6 is not None and second.global6 is not None:
+        return Call(True, second.global6)
+    return None
+
+
+def _seen(caller: DeviceFacts, called: DeviceFacts) -> str | None:
+    """Where the one was seen to be itself, if the other has that family of IP."""
     if not called.reachable or called.called_from is None:
-        return False
+        return None
     own = caller.wan_address if ip_address(called.called_from).version == 4 else caller.wan6_address
-    return own is not None
+    return None if own is None else called.called_from

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
+
+UNIQUE_LOCAL = IPv6Network("fc00::/7")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,7 @@ class DeviceFacts:
     """IPv4 address of its interface wan, as it sees it itself."""
     wan_gateway: str | None = None
     wan6_address: str | None = None
-    """A global IPv6 address of it."""
+    """An IPv6 address of it that is not link-local."""
     wan6_gateway: str | None = None
 
     called_from: str | None = None
@@ -29,6 +32,12 @@ class DeviceFacts:
         if self.called_from is None:
             return None
         return self.called_from in (self.wan_address, self.wan6_address)
+
+    @property
+    def global6(self) -> str | None:
+        """Its address of IPv6 if it is one for all the world (RFC 4193: unique local ones are not)."""
+        own = self.wan6_address
+        return None if own is None or IPv6Address(own) in UNIQUE_LOCAL else own
 
     def address_for(self, other: DeviceFacts) -> str | None:
         """Where the other device may call this one: in IPv4 if both have it, else in IPv6."""

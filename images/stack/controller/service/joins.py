@@ -78,19 +78,17 @@ def links(
         first, second = attachments.get(pair.first.id), attachments.get(pair.second.id)
         if first is None or second is None:
             continue
-        # Whoever cannot be called, calls; else the first one.
-        first_calls = direct.may_call(first.branch.facts, second.branch.facts)
-        if not first_calls and not direct.may_call(second.branch.facts, first.branch.facts):
+        call = direct.call(first.branch.facts, second.branch.facts)
+        if call is None:
             continue
-        called = (second if first_calls else first).branch.facts.called_from
-        for here, peer, calls in ((first, second, first_calls), (second, first, not first_calls)):
-            link = _link(pair, here, peer, calls, called, allocations)
+        for here, peer, calls in ((first, second, call.by_first), (second, first, not call.by_first)):
+            link = _link(pair, here, peer, calls, call.address, allocations)
             found.setdefault(here.branch.name, []).append(link)
     return {name: tuple(some) for name, some in sorted(found.items())}
 
 
 def _link(
-    pair: direct.Pair, here: Attachment, peer: Attachment, calls: bool, called: str | None, allocations: Allocations
+    pair: direct.Pair, here: Attachment, peer: Attachment, calls: bool, called: str, allocations: Allocations
 ) -> Link:
     """One end of a path whose tunnel is that to the address ``called``."""
     device = peer.branch.name

@@ -152,10 +152,10 @@ class Executor:
             return device, report
 
         reports = await asyncio.gather(*(one(device) for device in sorted(waiting)))
-        for device, (answer, reason) in reports:
-            if answer is not Answer.DONE:
-                log.warning("%s: %s: %s: %s", phase, device, answer, reason)
-            work.transaction.report(device, answer, reason)
+        for device, report in reports:
+            if report.answer is not Answer.DONE:
+                log.warning("%s: %s: %s: %s", phase, device, report.answer, report.reason)
+            work.transaction.report(device, *report)
 
     @asynccontextmanager
     async def _extended(self, work: _Work, extend: Step, every: float) -> AsyncIterator[None]:
@@ -201,8 +201,8 @@ class Executor:
             return report
 
         reports = await asyncio.gather(*(one(device) for device in devices))
-        for device, (answer, reason) in zip(devices, reports, strict=True):
-            work.transaction.report(device, answer, reason)
+        for device, report in zip(devices, reports, strict=True):
+            work.transaction.report(device, *report)
 
     async def _lock_all(self, work: _Work) -> dict[str, str]:
         """Lock every candidate; the devices that deny it to the end, with their reason."""
@@ -212,13 +212,13 @@ class Executor:
             wanted = sorted(work.transaction.waiting - work.gone.keys())
             reports = await asyncio.gather(*(steps.ask(work.present[device], steps.lock) for device in wanted))
             denied: dict[str, str] = {}
-            for device, (answer, reason) in zip(wanted, reports, strict=True):
-                if answer is Answer.DONE:
+            for device, report in zip(wanted, reports, strict=True):
+                if report.answer is Answer.DONE:
                     work.locked.add(device)
-                elif answer is Answer.GONE:
-                    work.gone[device] = (answer, reason)
+                elif report.answer is Answer.GONE:
+                    work.gone[device] = report
                 else:
-                    denied[device] = reason
+                    denied[device] = report.reason
             if not denied:
                 return {}
             await self._unlock(work.present, work.locked)
@@ -250,7 +250,7 @@ class Executor:
                 step = partial(steps.confirm_late, persist_id=owed.persist_id)
             else:
                 step = partial(steps.cancel, persist_id=owed.persist_id)
-            answer, reason = await steps.ask(client, step, last_word=True)
+            answer, reason, _ = await steps.ask(client, step, last_word=True)
             if answer is Answer.GONE:
                 return f"the last word of transaction {owed.persist_id} could not be told: {reason}"
             fence = {}

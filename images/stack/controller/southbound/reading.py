@@ -1,5 +1,5 @@
-"""What a device says of itself: its model (RFC 8348), its WAN addresses (RFC 8344 or a lease of DHCP), their
-gateways."""
+"""What a device says of itself: its model (RFC 8348), its WAN addresses (RFC 8344, a lease of DHCP, or
+what routers say), their gateways."""
 
 from __future__ import annotations
 
@@ -38,10 +38,11 @@ _GATEWAYS = (
     f"//rt:control-plane-protocol[rt:name='underlay']//v4ur:ipv4/{_ROUTE}",
     f"{_INTERFACE}/el:dhcp/el:lease/el:router",
 )
-_WAN6 = f"{_INTERFACE}/ip:ipv6/ip:address/ip:ip"
-_GATEWAY6 = (
+_WANS6 = (f"{_INTERFACE}/ip:ipv6/ip:address/ip:ip", f"{_INTERFACE}/el:slaac/el:address")
+_GATEWAYS6 = (
     "//rt:control-plane-protocol[rt:name='underlay']//v6ur:ipv6"
-    "/v6ur:route[v6ur:destination-prefix='::/0']/v6ur:next-hop/v6ur:next-hop-address"
+    "/v6ur:route[v6ur:destination-prefix='::/0']/v6ur:next-hop/v6ur:next-hop-address",
+    f"{_INTERFACE}/el:slaac/el:router",
 )
 DEADLINE = 10.0
 
@@ -60,8 +61,9 @@ async def facts(client: NetconfClient, identity: Identity) -> DeviceFacts:
     wan = [text for path in _WANS for text in _texts(data, path)]
     gateways = [text for path in _GATEWAYS for text in _texts(data, path)]
     # Of several addresses the one that is called stays the same, whatever their order today.
-    wan6 = sorted(text for text in _texts(data, _WAN6) if not IPv6Address(text).is_link_local)
-    gateways6 = _texts(data, _GATEWAY6)
+    told6 = [text for path in _WANS6 for text in _texts(data, path)]
+    wan6 = sorted(text for text in told6 if not IPv6Address(text).is_link_local)
+    gateways6 = [text for path in _GATEWAYS6 for text in _texts(data, path)]
     return DeviceFacts(
         name=identity.name,
         serial=identity.serial,

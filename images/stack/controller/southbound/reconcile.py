@@ -36,6 +36,7 @@ from controller.service.network import Network, without
 from controller.service.secrets import revealed
 from controller.southbound import patience, reading
 from controller.southbound.attached import Attached, Place
+from controller.southbound.blame import Blame, Refusal
 from controller.southbound.executor import Executor
 from controller.southbound.inventory import Inventory
 from controller.southbound.journal import Journal
@@ -84,6 +85,8 @@ class View:
     """Sites that are written to no device, by the device that they wait for."""
     stale: frozenset[str] = frozenset()
     """Sites that are not, or no longer, on their devices as they are wanted."""
+    refused: Mapping[str, Refusal] = field(default_factory=dict)
+    """Sites that a POP refuses for what is theirs alone."""
     leaving: Mapping[str, str] = field(default_factory=dict)
     """Sites that nobody wants and that a device may still have, by that device."""
 
@@ -138,6 +141,7 @@ class Reconciler:
         self._wake = asyncio.Event()
         self._status: dict[str, Status] = {name: Status() for name in inventory.facts}
         self._view = View()
+        self._blame = Blame()
         self._last: tuple[_Key, tuple[Network, dict[str, Tree]]] | None = None
         #: Sites that the intent has changed since they were last on their devices.
         self._stale: frozenset[str] = frozenset()
@@ -220,7 +224,8 @@ class Reconciler:
             log.error("no numbers can be given: %s", error.message)
             return
         ready = {name for name, one in held.items() if self._of(name).met is one}
-        withheld = self._withheld(network, ready)
+        self._blame.look(network)
+        withheld = self._withheld(network, ready) | self._blame.held(now)
         building, trees = self._compiled(network, withheld)
         intended = {name: _Intended(tree, _sites_of(building, name)) for name, tree in trees.items()}
         # Before anything is written: whatever happens then, we know what may be where.
@@ -234,7 +239,7 @@ class Reconciler:
         # Before it is written: whatever happens then, we know what may be there and is ours.
         may = {name: self._inventory.owned(name) | change.wanted for name, change in changes.items()}
         await asyncio.to_thread(self._inventory.own, may)
-        await self._commit(changes)
+        await self._commit(changes, building)
         await self._settle_sites(intent, network, withheld, building, trees)
 
     def _compiled(self, network: Network, withheld: Mapping[str, str]) -> tuple[Network, dict[str, Tree]]:
@@ -305,7 +310,8 @@ class Reconciler:
         await asyncio.to_thread(self._attached.change, built=built.values(), gone=gone)
         if intent is self._intent:
             self._stale = frozenset()
-        self._view = View(network, withheld, frozenset(places.keys() - built.keys()), leaving)
+        stale = frozenset(places.keys() - built.keys())
+        self._view = View(network, withheld, stale, self._blame.look(network), leaving)
         self._tell_view()
 
     def _tell_view(self) -> None:
@@ -314,7 +320,8 @@ class Reconciler:
 
     def _pause(self) -> float:
         now = asyncio.get_running_loop().time()
-        waits = [status.not_before - now for status in self._status.values() if status.not_before > now]
+        times = [*(status.not_before for status in self._status.values()), *self._blame.times]
+        waits = [time - now for time in times if time > now]
         return max(0.05, min([self._poll, *waits]))
 
     # -- one device --------------------------------------------------------------------------------------------------
@@ -388,7 +395,7 @@ class Reconciler:
 
     # -- all that differ ---------------------------------------------------------------------------------------------
 
-    async def _commit(self, changes: Mapping[str, _Change]) -> None:
+    async def _commit(self, changes: Mapping[str, _Change], building: Network) -> None:
         if not changes:
             return
         edits = {name: _inside(change.config) for name, change in changes.items()}
@@ -399,11 +406,25 @@ class Reconciler:
         await asyncio.to_thread(self._are_right, {name: changes[name].wanted for name in outcome.committed})
         for name in outcome.committed:
             self._well(name, changes[name].intended)
+        self._blame.forgive(outcome.committed, building)
         for name, reason in {**outcome.fenced, **outcome.refused}.items():
-            if name in changes:
+            if name in outcome.paths and self._blames(name, (reason, outcome.paths[name]), building):
+                self._set(name, "pending", None)
+            elif name in changes:
                 self._failed(name, reason)
         if outcome.refused or outcome.fenced:
             self._wake.set()
+
+    def _blames(self, name: str, said: tuple[str, str], building: Network) -> bool:
+        """A device has refused: is there a site that has never been built, and that is the reason, at its POP?"""
+
+        def interfaces(network: Network) -> frozenset[str]:
+            tree = compile_network(network, {name: self._facts(name)}, self._domain)[name]
+            return frozenset(one["name"] for one in tree.get("ietf-interfaces:interfaces", {}).get("interface", ()))
+
+        here = [one for one in building.of_device(name) if one.pop.name == name]
+        new = [one.site.id for one in here if not self._attached.built(_place(one))]
+        return self._blame.take(name, said, building, new, interfaces, asyncio.get_running_loop().time())
 
     async def _lost(self, names: frozenset[str]) -> str | None:
         """The probe of a commit: who cannot be spoken to any more has been cut off by it, and it must not stay."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from math import inf
+from typing import NamedTuple
 from weakref import WeakSet
 
 from yangkit.client import NetconfClient
@@ -12,8 +13,16 @@ from yangkit.errors import RpcError
 from controller.southbound import patience
 from controller.southbound.transaction import Answer
 
-Report = tuple[Answer, str]
-DONE: Report = (Answer.DONE, "")
+
+class Report(NamedTuple):
+    """A device's answer, why, and where in its configuration."""
+
+    answer: Answer
+    reason: str = ""
+    path: str = ""
+
+
+DONE = Report(Answer.DONE)
 #: Sessions with an operation under way, whose own deadline says whether the device lives: it answers in their order.
 engaged: WeakSet[NetconfClient] = WeakSet()
 #: For the client: who asks has the deadline (``ask``).
@@ -35,19 +44,19 @@ async def ask(
     (invalid-value; RFC 6241, section 8.4). After any other the device may still wait for it.
     """
     if client is None:
-        return Answer.GONE, "it is not connected"
+        return Report(Answer.GONE, "it is not connected")
     engaged.add(client)
     try:
         await patience.answer(client, operation(client), patience.DEADLINE if seconds is None else seconds)
     except RpcError as error:
         heard = not last_word or error.tag == "invalid-value"
-        return (Answer.REFUSED if heard else Answer.GONE), str(error)
+        return Report(Answer.REFUSED if heard else Answer.GONE, str(error), error.path or "")
     except TimeoutError:
         # A session that hangs keeps its locks: it must go, so that the next one finds them free.
         client.abort()
-        return Answer.GONE, "it did not answer in time"
+        return Report(Answer.GONE, "it did not answer in time")
     except OSError as error:
-        return Answer.GONE, str(error)
+        return Report(Answer.GONE, str(error))
     finally:
         engaged.discard(client)
     return DONE

@@ -45,6 +45,8 @@ class Outcome:
     committed: frozenset[str] = frozenset()
     fenced: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    paths: dict[str, str] = field(default_factory=dict)
+    """Where in their configurations they refused, of those that said it."""
 
     @property
     def reason(self) -> str:
@@ -62,6 +64,7 @@ class Transaction:
         self.phase = Phase.PREPARE
         self.decided = False
         self.refused: dict[str, str] = {}
+        self.paths: dict[str, str] = {}
         self.fenced: dict[str, str] = dict.fromkeys(absent, "it is not connected")
         self.committed: set[str] = set()
         #: Devices whose last word is still owed to them: confirm or cancel, as decided.
@@ -74,7 +77,7 @@ class Transaction:
         """Devices that have not answered in this phase."""
         return self.members - self._answers.keys() if self.phase in _DEVICE_PHASES else frozenset()
 
-    def report(self, device: str, answer: Answer, reason: str = "") -> None:
+    def report(self, device: str, answer: Answer, reason: str = "", path: str = "") -> None:
         """A device's answer to the step of this phase."""
         if device not in self.waiting:
             raise ValueError(f"nothing was asked of {device} in phase {self.phase}")
@@ -82,20 +85,22 @@ class Transaction:
         if answer is Answer.GONE:
             self.fenced[device] = reason or "it vanished"
         elif answer is Answer.REFUSED:
-            self._was_refused(device, reason)
+            self._was_refused(device, reason, path)
         elif self.phase is Phase.CONFIRM:
             self.committed.add(device)
         if self.phase in _LAST_WORDS and answer is not Answer.GONE:
             self.owed.discard(device)
         self._advance()
 
-    def _was_refused(self, device: str, reason: str) -> None:
+    def _was_refused(self, device: str, reason: str, path: str) -> None:
         if self.phase is Phase.CONFIRM:
             # It rebooted or its timer ran out: it is as before, and the decision stands. Resync brings it forward.
             self.fenced[device] = reason
         elif self.phase is not Phase.REVERT:
             # (A cancel that is refused finds nothing to cancel: the device has reverted by itself.)
             self.refused[device] = reason
+            if path:
+                self.paths[device] = path
 
     def probed(self, problem: str | None) -> None:
         """The probe passed (None), or says what is wrong."""
@@ -115,7 +120,7 @@ class Transaction:
     def outcome(self) -> Outcome:
         """How it ended."""
         self._expect(Phase.END)
-        return Outcome(self.decided, frozenset(self.committed), dict(self.fenced), dict(self.refused))
+        return Outcome(self.decided, frozenset(self.committed), dict(self.fenced), dict(self.refused), dict(self.paths))
 
     def _expect(self, phase: Phase) -> None:
         if self.phase is not phase:

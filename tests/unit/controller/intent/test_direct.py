@@ -127,8 +127,66 @@ def test_of_two_that_can_be_called_the_first_calls(
     assert (calls["autostartup"], waits["autostartup"]) == ("start", "add")
 
 
+def _six(devices: dict[str, DeviceFacts], **addresses: str | None) -> dict[str, DeviceFacts]:
+    """Devices that have IPv6 besides."""
+    six = {name.replace("_", "-"): address for name, address in addresses.items()}
+    return devices | {name: dataclasses.replace(devices[name], wan6_address=address) for name, address in six.items()}
+
+
+BOTH_NATTED = {**NATTED, "ucpe_2": "198.51.100.2"}
+
+
+def test_two_behind_nat_meet_in_ipv6(
+    direct: Tree, inventory: dict[str, DeviceFacts], build: Callable[..., dict[str, Tree]]
+) -> None:
+    devices = _six(_devices(inventory, **BOTH_NATTED), ucpe_1="2001:db8:1::1", ucpe_2="2001:db8:2::2")
+    trees = build(direct, devices)
+    calls, waits = _connection(trees["ucpe-1"], "ucpe-2"), _connection(trees["ucpe-2"], "ucpe-1")
+    assert calls is not None
+    assert waits is not None
+    assert (calls["autostartup"], calls["remote"].get("address")) == ("start", "2001:db8:2::2")
+    assert (waits["autostartup"], waits["remote"].get("address")) == ("add", None)
+    assert calls["track-routes"] is waits["track-routes"] is True, "what is in between may let nobody in"
+    for here, peer in (("ucpe-1", "ucpe-2"), ("ucpe-2", "ucpe-1")):
+        assert _interface(trees[here], f"gre-{peer}")["elasticlab-interface:mtu"] == 1394
+    assert not list(notes(read(direct), devices, ["branch-1"]))
+
+
+def test_where_one_was_seen_to_be_reachable_it_is_called_there(
+    direct: Tree, one_public: dict[str, DeviceFacts], build: Callable[..., dict[str, Tree]]
+) -> None:
+    """What was seen is surer than what ought to be."""
+    trees = build(direct, _six(one_public, ucpe_1="2001:db8:1::1", ucpe_2="2001:db8:2::2"))
+    calls = _connection(trees["ucpe-1"], "ucpe-2")
+    assert calls is not None
+    assert calls["remote"]["address"] == "192.0.2.6"
+
+
+@pytest.mark.parametrize(
+    ("addresses", "lacking"),
+    [
+        ({"ucpe_1": "2001:db8:1::1"}, "and ucpe-2 has none of IPv6 that is global"),
+        ({"ucpe_1": "fd00::1", "ucpe_2": "2001:db8:2::2"}, "and ucpe-1 has none of IPv6 that is global"),
+        ({"ucpe_1": "fd00::1", "ucpe_2": "fd00::2"}, "and ucpe-1 and ucpe-2 have no global IPv6 address"),
+    ],
+)
+def test_without_a_global_address_at_both_they_are_relayed_and_the_plan_says_so(
+    addresses: dict[str, str],
+    lacking: str,
+    direct: Tree,
+    inventory: dict[str, DeviceFacts],
+    build: Callable[..., dict[str, Tree]],
+) -> None:
+    devices = _six(_devices(inventory, **BOTH_NATTED), **addresses)
+    assert _connection(build(direct, devices)["ucpe-1"], "ucpe-2") is None
+    (note,) = notes(read(direct), devices, ["branch-1"])
+    assert "both behind NAT" in note.text
+    assert lacking in note.text
+    assert "relayed by the POP" in note.text
+
+
 HIDDEN = {
-    "both behind NAT": ({**NATTED, "ucpe_2": "198.51.100.2"}, "both behind NAT"),
+    "both behind NAT": (BOTH_NATTED, "both behind NAT"),
     "nobody knows": ({}, "ucpe-1 has not called since"),
 }
 

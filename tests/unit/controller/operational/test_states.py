@@ -10,6 +10,7 @@ from controller.operational import tunnels
 from controller.operational.clouds import judge as judge_cloud
 from controller.operational.sites import Evidence, Judged, Probe, judge
 from controller.operational.tunnels import Tunnel
+from controller.southbound.blame import Refusal
 from controller.southbound.reconcile import Status, View
 from lxml import etree
 from yangkit import Tree
@@ -100,6 +101,14 @@ class TestWhatOthersHaveToldThePop:
         waiting = {"stale": frozenset({"f-far"})} if state == "stale" else {"withheld": {"f-far": "vmsr-1"}}
         found = self.reason("f-far", "vmsr-1", View(joined, **waiting))
         assert found == Judged("failed", "POP router vmsr-1 has not taken its configuration")
+
+    @pytest.mark.parametrize(("times", "state"), [(1, "configuring"), (2, "configuring"), (3, "failed")])
+    def test_is_told_to_a_site_whose_alone_it_is(self, times: int, state: str) -> None:
+        joined = network(orders.several_sites())
+        refusal = Refusal(joined.attachments["f-far"], "vmsr-1", self.TEXT, times, 0.0)
+        view = View(joined, stale=frozenset({"f-far"}), refused={"f-far": refusal})
+        found = self.reason("f-far", "vmsr-1", view)
+        assert (found.state, found.reason, found.refused_by) == (state, f"vmsr-1: {self.TEXT}", "vmsr-1")
 
     def test_of_its_own_box_a_site_hears_all(self) -> None:
         joined = network(orders.several_sites())

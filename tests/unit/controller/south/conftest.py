@@ -107,10 +107,12 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @dataclass
 class System:
-    """What the device's configuration is applied to; ``refuse`` makes it refuse, ``during`` runs while it changes."""
+    """What the device's configuration is applied to; ``refuse`` makes it refuse, ``taken`` an interface of that
+    name (somebody else has one); ``during`` runs while it changes."""
 
     applied: list[Tree] = field(default_factory=list)
     refuse: str | None = None
+    taken: str | None = None
     during: Any = None
 
     async def apply(self, old: Tree, new: Tree) -> None:
@@ -118,6 +120,9 @@ class System:
             self.during()
         if self.refuse is not None:
             raise ApplyError(self.refuse, f"/{INTERFACES}")
+        if self.taken in {interface["name"] for interface in new.get(INTERFACES, {}).get("interface", ())}:
+            where = f"/{INTERFACES}/interface[name='{self.taken}']"
+            raise ApplyError(f"link {self.taken} is there already", where)
         self.applied.append(new)
 
     async def state(self, wanted: frozenset[str] | None = None) -> Tree:

@@ -307,6 +307,50 @@ async def test_a_site_that_a_box_refuses_is_nothing_to_its_neighbour(
     await until(lambda: not controller.reconciler.view.withheld and not controller.reconciler.view.stale)
 
 
+async def test_a_site_that_the_pop_refuses_is_nothing_to_all_others(
+    controller: Controller, devices: dict[str, Any]
+) -> None:
+    """The others are built, also at the same box; it hears why not, and is built when that is mended."""
+    pop = devices["vmsr-1"]
+    pop.system.taken = "vxlan-1020"
+    calls(devices, controller, *NAMES)
+    await controller.stores.replace_running(two_on_a_box(second=True))
+    await until(lambda: {"br-1021", "gre-ucpe-1"} <= pop.interfaces and "vxlan-1021" in devices["ucpe-2"].interfaces)
+    await until(lambda: controller.reconciler.view.refused["first"].times >= 2)
+    (refused,) = controller.reconciler.view.refused.values()
+    assert refused.device == "vmsr-1"
+    assert "link vxlan-1020 is there already" in refused.reason
+    assert not any("vxlan-1020" in device.interfaces for device in devices.values()), "a part of it stays"
+    pop.system.taken = None
+    await until(lambda: "vxlan-1020" in pop.interfaces and controller.synced(*NAMES))
+    await until(lambda: not controller.reconciler.view.refused and not controller.reconciler.view.stale)
+
+
+async def test_what_a_pop_refuses_of_many_is_nobodys_alone(controller: Controller, devices: dict[str, Any]) -> None:
+    """Neither of two sites that have an interface together, nor one that was there before."""
+    pop = devices["vmsr-1"]
+    pop.system.taken = "overlay"
+    calls(devices, controller, *NAMES)
+    await controller.stores.replace_running(two_on_a_box(second=True))
+    await until(lambda: "vmsr-1" in controller.reconciler.status)
+    await until(lambda: controller.reconciler.status["vmsr-1"].sync == "failed")
+    assert not controller.reconciler.view.refused
+    pop.system.taken = None
+    await until(lambda: controller.synced(*NAMES) and "br-1021" in pop.interfaces)
+
+
+async def test_a_refused_site_that_is_wanted_no_more_is_forgotten(
+    controller: Controller, devices: dict[str, Any]
+) -> None:
+    devices["vmsr-1"].system.taken = "vxlan-1021"
+    calls(devices, controller, *NAMES)
+    await controller.stores.replace_running(two_on_a_box(second=True))
+    await until(lambda: "second" in controller.reconciler.view.refused)
+    await controller.stores.replace_running(two_on_a_box(second=False))
+    await until(lambda: controller.reconciler.carried == {"far", "first"} and controller.synced(*NAMES))
+    assert not controller.reconciler.view.refused
+
+
 async def test_a_site_leaves_its_neighbour_on_the_box(controller: Controller, devices: dict[str, Any]) -> None:
     """And is gone only when the box has given it up."""
     calls(devices, controller, *NAMES)

@@ -90,6 +90,11 @@ WRONG = {
         '<name>overlay</name><dhcp xmlns="urn:elasticlab:yang:elasticlab-interface"/>',
         "dhcp",
     ),
+    "SLAAC without IPv6": (
+        "<name>wan</name>",
+        '<name>wan</name><slaac xmlns="urn:elasticlab:yang:elasticlab-interface"/>',
+        "heard where there is IPv6",
+    ),
     "one identity twice": (
         "<identity>ucpe-2.elasticlab.example<",
         "<identity>ucpe-1.elasticlab.example<",
