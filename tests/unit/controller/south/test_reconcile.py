@@ -315,7 +315,7 @@ async def test_a_site_that_the_pop_refuses_is_nothing_to_all_others(
     pop.system.taken = "vxlan-1020"
     calls(devices, controller, *NAMES)
     await controller.stores.replace_running(two_on_a_box(second=True))
-    await until(lambda: {"br-1021", "gre-ucpe-1"} <= pop.interfaces and "vxlan-1021" in devices["ucpe-2"].interfaces)
+    await until(lambda: {"vxlan-1021", "gre-ucpe-1"} <= pop.interfaces and "vxlan-1021" in devices["ucpe-2"].interfaces)
     await until(lambda: controller.reconciler.view.refused["first"].times >= 2)
     (refused,) = controller.reconciler.view.refused.values()
     assert refused.device == "vmsr-1"
@@ -336,7 +336,7 @@ async def test_what_a_pop_refuses_of_many_is_nobodys_alone(controller: Controlle
     await until(lambda: controller.reconciler.status["vmsr-1"].sync == "failed")
     assert not controller.reconciler.view.refused
     pop.system.taken = None
-    await until(lambda: controller.synced(*NAMES) and "br-1021" in pop.interfaces)
+    await until(lambda: controller.synced(*NAMES) and "vxlan-1021" in pop.interfaces)
 
 
 async def test_a_refused_site_that_is_wanted_no_more_is_forgotten(
