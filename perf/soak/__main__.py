@@ -4,7 +4,7 @@
 
 The knee is looked for first, unless it is given: the highest of a few rates at which nothing fails and p95 stays near
 that of the lowest. Memory and descriptors of every component and of each box's programs are read every ten seconds;
-their slope is Theil's and Sen's, with its 95 %, after the first sixth of the run. Before and after, when all is idle, the links,
+their slope is Theil's and Sen's, with its 95 %, after the first sixth. Before and after, when all is idle, the links,
 routes, rules, xfrm policies and states, nft rules, programs and sockets of every node are compared line by line.
 """
 
