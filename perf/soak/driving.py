@@ -22,7 +22,8 @@ RATES = (0.25, 0.35, 0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.4, 1.7, 2.0, 2.8, 4.0)
 """Orders a second, one level of the search after the other: a coarse step would say half of the knee too low."""
 STANDING = 1
 """Services that are there all the time: in a network at work a box has its tunnel, whatever comes and goes."""
-_LEVEL_SECONDS = 25.0
+_LEVEL_SECONDS, _LEVEL_ORDERS = 25.0, 15
+"""At least: of fewer orders the slowest alone would say what their p95 is."""
 _KNEE = 3.0
 """So many times the p95 of the lowest level is beyond the knee."""
 _SLOTS = 60
@@ -103,7 +104,8 @@ async def find_knee(
     tried: list[dict[str, object]] = []
     best = lowest = 0.0
     for rate in rates:
-        found = await period(lab, target, rate, _LEVEL_SECONDS, f"knee/{rate}", standing=standing)
+        seconds = max(_LEVEL_SECONDS, _LEVEL_ORDERS / rate)
+        found = await period(lab, target, rate, seconds, f"knee/{rate}", standing=standing)
         took = [one for _, one in found.applied]
         p95 = round(percentile(took, 0.95), 1) if took else None
         errors = found.seen.errors()

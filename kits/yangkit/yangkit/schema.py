@@ -206,7 +206,8 @@ class Schema:
     def canonical(self, node: SchemaNode, value: str) -> tuple[str, int]:
         """Canonical form and basic type of a value whose prefixes are names of modules; RpcError when it is wrong."""
         # Numbers of state are counters and ages: hardly one comes twice, and the others would be forgotten for them.
-        look_up = self._canonical if node.config or node.facts.base not in libyang.NUMBERS else self._canonical_uncached
+        passing = not node.config and node.facts.base in libyang.QUANTITIES
+        look_up = self._canonical_uncached if passing else self._canonical
         result = look_up(node, shortened(value) if node.facts.qualified else value)
         if isinstance(result, libyang.Issue):
             # libyang repeats the value, in quotes; errors are logged and stored in many places.
