@@ -12,13 +12,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, partial
 from ipaddress import ip_address
 from math import inf
 from pathlib import Path
-from typing import Literal
 
 from lxml import etree
 from stackkit import logs
@@ -27,7 +26,6 @@ from yangkit.errors import RpcError
 
 from controller import drivers
 from controller.drivers.peering import CloudEnd
-from controller.drivers.work import Attachment
 from controller.service import peerings
 from controller.service.compile import compile_network
 from controller.service.entries import edit, is_empty_edit, owned_keys
@@ -41,57 +39,16 @@ from controller.southbound.executor import Executor
 from controller.southbound.inventory import Inventory
 from controller.southbound.journal import Journal
 from controller.southbound.sessions import Held, Sessions
+from controller.southbound.status import Ordered, Status, Sync, View
 from controller.southbound.visits import Question, Visits
 
 log = logging.getLogger(__name__)
-Sync = Literal["in-sync", "pending", "drifted", "unreachable", "failed", "unmanaged"]
 FIRST_WAIT, LAST_WAIT = 1.0, 60.0
 #: Devices that are compared in a second, at most, while nothing calls for it: more of them are compared less often.
 COMPARED = 50.0
 PROBE_SECONDS = 10.0
-Ordered = Attachment | CloudEnd
-"""What is ordered and carried by devices."""
 Numbered = Callable[[Intent], Network]
 """Gives numbers to an intent, durably, and joins it with the devices there are."""
-
-
-@dataclass
-class Status:
-    """How a device is."""
-
-    connected: bool = False
-    since: datetime | None = None
-    sync: Sync = "unreachable"
-    problem: str | None = None
-    #: The session that has been settled and has told its facts.
-    met: Held | None = None
-    #: What was intended when it was last as intended.
-    has: Tree | None = None
-    #: What was written into it last; None while a commit is under way, or when one has ended in nobody knows what.
-    written: Tree | None = None
-    #: The sites that it had then, as it had them; None when somebody else may have changed that, or nobody can ask.
-    carries: Mapping[str, Ordered] | None = None
-    failures: int = 0
-    not_before: float = 0.0
-    #: When it was found to be as intended last, in the loop's time.
-    compared: float = 0.0
-
-
-@dataclass(frozen=True)
-class View:
-    """What the last pass left: sites by their ids."""
-
-    network: Network = field(default_factory=Network)
-    withheld: Mapping[str, str] = field(default_factory=dict)
-    """Sites that are written to no device, by the device that they wait for."""
-    stale: frozenset[str] = frozenset()
-    """Sites that are not, or no longer, on their devices as they are wanted."""
-    leaving: Mapping[str, str] = field(default_factory=dict)
-    """Sites that nobody wants and that a device may still have, by that device."""
-
-    def lacking(self, site: str) -> bool:
-        """Does a device lack a site, as far as it could have it?"""
-        return site in self.withheld or site in self.stale
 
 
 @dataclass(frozen=True)

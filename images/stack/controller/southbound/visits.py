@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 #: So many seconds after the last of those that have answered, those that have not are left to themselves. (A device at
 #: work answers in a fraction of that; where all are slow, somebody answers all the time.)
-LATER = 0.5
+LATER = 1.0
 
 
 @dataclass(frozen=True)

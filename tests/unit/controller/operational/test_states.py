@@ -10,7 +10,7 @@ from controller.operational import tunnels
 from controller.operational.clouds import judge as judge_cloud
 from controller.operational.sites import Evidence, Judged, Probe, judge
 from controller.operational.tunnels import Tunnel
-from controller.southbound.reconcile import Status, View
+from controller.southbound.status import Status, View
 from lxml import etree
 from yangkit import Tree
 
