@@ -1,10 +1,10 @@
 """B15: an hour of orders and deletions at half of what the stack bears: memory, descriptors, leftovers, drift.
 
-    labctl bench soak [--minutes 60] [--knee ORDERS_A_SECOND] [--lab NAME] [--seed N]
+    labctl bench soak [--minutes 60] [--knee ORDERS_A_SECOND] [--standing N] [--lab NAME] [--seed N]
 
 The knee is looked for first, unless it is given: the highest of a few rates at which nothing fails and p95 stays near
 that of the lowest. Memory and descriptors of every component and of each box's programs are read every ten seconds;
-their slope is Theil's and Sen's, after the first sixth of the run. Before and after, when all is idle, the links,
+their slope is Theil's and Sen's, with its 95 %, after the first sixth. Before and after, when all is idle, the links,
 routes, rules, xfrm policies and states, nft rules, programs and sockets of every node are compared line by line.
 """
 
@@ -26,7 +26,7 @@ from perf import conditions, record
 from perf.lab import BenchmarkError
 from perf.load.seen import summary
 from perf.load.target import running, target
-from perf.soak.driving import Period, find_knee, period
+from perf.soak.driving import STANDING, Period, find_knee, period
 from perf.soak.judging import PARTS, judged
 from perf.soak.watch import Watch
 
@@ -58,25 +58,25 @@ def left_behind(lab: Lab, before: Baseline) -> list[str]:
     return found
 
 
-def run(name: str | None, minutes: float, knee: float | None, seed: int) -> dict[str, Any]:
+def run(name: str | None, minutes: float, knee: float | None, standing: int, seed: int) -> dict[str, Any]:
     """The result as it is stored."""
     with running(name) as lab:
         aim = target(lab)
         tried: list[dict[str, object]] = []
         if knee is None:
-            knee, tried = asyncio.run(find_knee(lab, aim))
+            knee, tried = asyncio.run(find_knee(lab, aim, standing=standing))
             if not knee:
                 raise BenchmarkError(f"not even the lowest rate was borne: {tried[0]}")
         # What the first orders of all make for good, such as a tenant's VRF, is no leak.
-        asyncio.run(period(lab, aim, _WARM_RATE, _WARM_SECONDS, f"warm/{seed}"))
+        asyncio.run(period(lab, aim, _WARM_RATE, _WARM_SECONDS, f"warm/{seed}", standing=standing))
         before = idle(lab)
         started = datetime.now(UTC)
         rate, seconds = knee / 2, 60 * minutes
         print(f"{rate:g} orders a second for {minutes:g} minutes", file=sys.stderr, flush=True)
         watch = Watch(lab)
-        found = asyncio.run(period(lab, aim, rate, seconds, str(seed), watch))
+        found = asyncio.run(period(lab, aim, rate, seconds, str(seed), watch, standing=standing))
         left = left_behind(lab, before)
-    return told(found, watch, left, rate, knee, tried, seconds, seed, started)
+    return told(found, watch, left, rate, knee, tried, seconds, seed, started) | {"standing": standing}
 
 
 def told(
@@ -97,6 +97,9 @@ def told(
         "void": void,
         "milliseconds": {what: summary(values) for what, values in sorted(found.seen.durations().items())},
         "failed": found.seen.errors(),
+        "steps": {name: summary(values, 3) for name, values in sorted(found.seen.steps().items())},
+        "warm_up_seconds": seconds / PARTS,
+        "looks_missed": watch.missed,
         "left_behind": left[:_LINES],
         "series": series(found, watch, seconds),
         "comparisons": [],
@@ -131,15 +134,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="labctl bench soak", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--knee", type=float, help="orders a second that the stack bears; else it is looked for")
+    parser.add_argument("--standing", type=int, default=STANDING, help="services that are there all the time")
     parser.add_argument("--lab", help="a running lab of yours with nothing ordered; else one is started")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     asked = parser.parse_args()
-    result = run(asked.lab, asked.minutes, asked.knee, asked.seed)
+    result = run(asked.lab, asked.minutes, asked.knee, asked.standing, asked.seed)
     file = record.save("soak", result)
     promises = record.read(file).promises
     for name, one in promises.items():
         said = f"VOID: {one['void']}" if one["void"] else "kept" if one["kept"] else "MISSED"
-        print(f"{name:<48} {one['median']:>10g} (bound {one['bound']:g})  {said}")
+        sure = f", 95 %: {one['low']:g} to {one['high']:g}" if "low" in one else ""
+        print(f"{name:<48} {one['median']:>10g} (bound {one['bound']:g}{sure})  {said}")
     print(*result["left_behind"], sep="\n")
     for error, times in result["failed"].items():
         print(f"failed {times} times: {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -23,16 +24,29 @@ _MOST_POINTS = 400
 """Theil-Sen looks at all pairs."""
 
 
-def slope(points: Sequence[tuple[float, float]]) -> float:
-    """Theil and Sen: the median of the slopes of all pairs. Up to 29 % of odd points do not move it."""
+_SURE = statistics.NormalDist().inv_cdf(0.975)
+
+
+def slopes(points: Sequence[tuple[float, float]]) -> tuple[float, float, float]:
+    """Theil and Sen: the median of the slopes of all pairs, which up to 29 % of odd points do not move; and between
+    which two it is, as sure as 95 % (Sen 1968; by Kendall's variance, as if no point followed from that before it).
+    """
     thin = points[:: -(-len(points) // _MOST_POINTS)] if points else ()
-    found = [(y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in combinations(thin, 2) if x2 != x1]
-    return statistics.median(found) if found else 0.0
+    found = sorted((y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in combinations(thin, 2) if x2 != x1)
+    if not found:
+        return 0.0, 0.0, 0.0
+    n = len(thin)
+    wide = _SURE * math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
+    low, high = int((len(found) - wide) / 2), math.ceil((len(found) + wide) / 2)
+    return statistics.median(found), found[max(0, low)], found[min(high, len(found) - 1)]
 
 
-def percent_an_hour(points: Sequence[tuple[float, float]]) -> float:
+def percent_an_hour(points: Sequence[tuple[float, float]]) -> tuple[float, float, float]:
+    """The slope, and between which two it is."""
     middle = statistics.median(y for _, y in points)
-    return round(100 * 3600 * slope(points) / middle, 3) if middle else 0.0
+    found = slopes(points)
+    low, high = (round(100 * 3600 * one / middle, 3) if middle else 0.0 for one in found[1:])
+    return round(100 * 3600 * found[0] / middle, 3) if middle else 0.0, low, high
 
 
 def drift(applied: Sequence[tuple[float, float]], seconds: float) -> tuple[float, float] | None:
@@ -74,5 +88,6 @@ def judged(
             ("memory (RSS)", [(one.at, float(one.resident)) for one in warm]),
             ("descriptors", [(one.at, float(one.descriptors)) for one in warm]),
         ):
-            told[f"{name}: {what}, % an hour"] = promise(percent_an_hour(values), MOST_SLOPE, void=short)
+            grown, low, high = percent_an_hour(values)
+            told[f"{name}: {what}, % an hour"] = promise(grown, MOST_SLOPE, void=short) | {"low": low, "high": high}
     return told

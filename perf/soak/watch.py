@@ -7,6 +7,7 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from harness.host.channel import AgentError
 from harness.lab import Lab, Node
 
 # A line for each: pid, descriptors, Rss and Pss in KiB, command line. Only programs that run for as long as the node.
@@ -42,12 +43,23 @@ class Watch:
         self._nodes = [one for name, one in lab.nodes.items() if nodes[name].personality or nodes[name].role == "stack"]
         self._begun = time.monotonic()
         self.samples: defaultdict[str, list[Sample]] = defaultdict(list)
+        self.missed: list[str] = []
+        """Looks at a node that came to nothing, each with its reason: one among hundreds must not end an hour."""
+
+    def begin(self) -> None:
+        """The clock of the samples begins."""
+        self._begun = time.monotonic()
 
     def look(self) -> None:
         """A sample of each process."""
         at = time.monotonic() - self._begun
         with ThreadPoolExecutor(2) as pool:
-            for node, lines in zip(self._nodes, pool.map(_said, self._nodes), strict=True):
+            for node, said in [(node, pool.submit(_said, node)) for node in self._nodes]:
+                try:
+                    lines = said.result()
+                except AgentError as error:
+                    self.missed.append(f"{at:.0f} s: {node.name}: {error}")
+                    continue
                 for line in lines:
                     name, sample = read(at, line)
                     self.samples[f"{node.name} {name}"].append(sample)

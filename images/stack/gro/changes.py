@@ -95,7 +95,7 @@ def _sharing(connection: sa.Connection, order: str) -> list[str]:
     found = connection.execute(sa.select(table.c.tenant, table.c.name).where(table.c.service_order == order)).all()
     names, tenants = {row.name for row in found}, {row.tenant for row in found}
     query = sa.select(known.id, known.sites).where(
-        known.tenant.in_(tenants), known.state != "terminated", known.added_by != order
+        known.tenant.in_(tenants), known.state.in_(store.LIVING), known.added_by != order
     )
     return [row.id for row in connection.execute(query) if names & set(row.sites)]
 

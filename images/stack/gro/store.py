@@ -13,6 +13,14 @@ Json = Any
 Row = dict[str, Any]
 
 metadata = sa.MetaData()
+LIVING = ("reserved", "active")
+"""States of services that have not ended."""
+
+
+def _where(condition: sa.ColumnElement[bool]) -> dict[str, Any]:
+    """Of an index: the rows that it has."""
+    return {"sqlite_where": condition, "postgresql_where": condition}
+
 
 orders = sa.Table(
     "service_order",
@@ -43,6 +51,13 @@ services = sa.Table(
     sa.Column("ended", sa.String),
     sa.Column("options", sa.JSON),  # beyond the sites: what of the offer's characteristics the network is told
     sa.Column("secret", sa.JSON),  # the same that is never given back; null when the service has ended
+)
+# Services that have ended are kept for good: what an order asks must not cost more the more of them there are.
+service_indexes = (
+    sa.Index("service_added_by", services.c.added_by),
+    sa.Index("service_removed_by", services.c.removed_by, **_where(services.c.removed_by.is_not(None))),
+    sa.Index("service_state", services.c.tenant, services.c.state),
+    sa.Index("service_in_network", services.c.tenant, services.c.in_network),
 )
 sites = sa.Table(
     "site",
@@ -135,6 +150,12 @@ def keep_changes(connection: sa.Connection) -> None:
         table.create(connection, checkfirst=True)
 
 
+def find_services(connection: sa.Connection) -> None:
+    """All services were read for those of one order."""
+    for index in service_indexes:
+        index.create(connection, checkfirst=True)
+
+
 def _sites_anew(connection: sa.Connection) -> None:
     """The table as it is declared now, with the rows that an older one had."""
     connection.execute(sa.text("ALTER TABLE site RENAME TO site_before"))
@@ -147,7 +168,7 @@ def _sites_anew(connection: sa.Connection) -> None:
     connection.execute(sa.text("DROP TABLE site_before"))
 
 
-MIGRATIONS = (create_tables, create_journal, free_devices, share_devices, keep_options, keep_changes)
+MIGRATIONS = (create_tables, create_journal, free_devices, share_devices, keep_options, keep_changes, find_services)
 
 
 def columns_of(document: Json) -> Row:
@@ -246,7 +267,7 @@ def in_network(connection: sa.Connection, tenant: str) -> list[Service]:
 def alive(connection: sa.Connection, tenant: str) -> list[Service]:
     """Services that are there or on their way, and whose end nobody has ordered."""
     query = sa.select(services).where(
-        services.c.tenant == tenant, services.c.state != "terminated", services.c.removed_by.is_(None)
+        services.c.tenant == tenant, services.c.state.in_(LIVING), services.c.removed_by.is_(None)
     )
     return [service_of(dict(row._mapping)) for row in connection.execute(query)]
 
@@ -254,7 +275,7 @@ def alive(connection: sa.Connection, tenant: str) -> list[Service]:
 def ending(connection: sa.Connection, tenant: str) -> list[Service]:
     """Services whose end is ordered, and that come back if it is not to be."""
     query = sa.select(services).where(
-        services.c.tenant == tenant, services.c.state != "terminated", services.c.removed_by.is_not(None)
+        services.c.tenant == tenant, services.c.state.in_(LIVING), services.c.removed_by.is_not(None)
     )
     return [service_of(dict(row._mapping)) for row in connection.execute(query)]
 
@@ -265,7 +286,7 @@ def set_services(connection: sa.Connection, ids: Sequence[str], **values: Any) -
 
 def drop_unused_sites(connection: sa.Connection, tenant: str) -> list[str]:
     """A site lives as long as a service that has not ended uses it; returns the names of those that went."""
-    query = sa.select(services.c.sites).where(services.c.tenant == tenant, services.c.state != "terminated")
+    query = sa.select(services.c.sites).where(services.c.tenant == tenant, services.c.state.in_(LIVING))
     used = {name for names in connection.execute(query).scalars() for name in names}
     changing = sa.select(modifications.c.before, modifications.c.after).where(modifications.c.tenant == tenant)
     used |= {name for versions in connection.execute(changing) for one in versions for name in one["sites"]}

@@ -40,6 +40,8 @@ NUMBERS = frozenset(
         lib.LY_TYPE_UINT32,
     }
 )
+"""Those that are numbers in JSON (RFC 7951, section 6.1)."""
+QUANTITIES = NUMBERS | {lib.LY_TYPE_INT64, lib.LY_TYPE_UINT64, lib.LY_TYPE_DEC64}
 BOOLEAN = lib.LY_TYPE_BOOL
 EMPTY = lib.LY_TYPE_EMPTY
 IDENTITY = lib.LY_TYPE_IDENT

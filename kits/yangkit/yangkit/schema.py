@@ -31,6 +31,10 @@ class Module:
     features: tuple[str, ...] = ()
 
 
+_KNOWN_VALUES = 4096
+"""Values whose canonical form is remembered: more than names, enumerations and addresses that come again and again. To
+look one up costs a few microseconds; what comes once (an id of an order, a time) must not be kept for hours."""
+
 _ALWAYS = (
     Module("ietf-netconf", _OWN_FEATURES),
     Module("ietf-netconf-with-defaults"),
@@ -175,7 +179,7 @@ class Schema:
             self.modules[name] = ModuleInfo(name, namespace, prefix, revision, implemented, features, handle)
         self.by_namespace = {module.namespace: module for module in self.modules.values()}
         self.root: SchemaNode = _Root(self)
-        self._canonical = lru_cache(maxsize=65536)(self._canonical_uncached)
+        self._canonical = lru_cache(maxsize=_KNOWN_VALUES)(self._canonical_uncached)
 
     def wrap(self, parent: SchemaNode, handles: Iterator[Any]) -> dict[str, SchemaNode]:
         """Schema nodes for libyang's, by Clark name."""
@@ -201,7 +205,10 @@ class Schema:
 
     def canonical(self, node: SchemaNode, value: str) -> tuple[str, int]:
         """Canonical form and basic type of a value whose prefixes are names of modules; RpcError when it is wrong."""
-        result = self._canonical(node, shortened(value) if node.facts.qualified else value)
+        # Numbers of state are counters and ages: hardly one comes twice, and the others would be forgotten for them.
+        passing = not node.config and node.facts.base in libyang.QUANTITIES
+        look_up = self._canonical_uncached if passing else self._canonical
+        result = look_up(node, shortened(value) if node.facts.qualified else value)
         if isinstance(result, libyang.Issue):
             # libyang repeats the value, in quotes; errors are logged and stored in many places.
             quotes = node.secret and ('"' in result.message or value in result.message)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from perf.soak.judging import LEAST_CYCLES, drift, judged, percent_an_hour, slope
+from perf.soak.judging import LEAST_CYCLES, drift, judged, percent_an_hour, slopes
 from perf.soak.watch import Sample, read
 
 HOUR = 3600.0
@@ -27,13 +27,23 @@ def samples(growth: float, *, pid: int = 7) -> list[Sample]:
 @pytest.mark.parametrize("growth", [-3.0, 0.0, 0.5, 2.0, 30.0])
 def test_a_slope_is_found_among_noise_and_odd_values(growth: float) -> None:
     points = [(one.at, float(one.proportional)) for one in samples(growth)]
-    assert percent_an_hour(points) == pytest.approx(growth, abs=0.25 + abs(growth) / 5)
+    found, low, high = percent_an_hour(points)
+    assert found == pytest.approx(growth, abs=0.25 + abs(growth) / 5)
+    assert low < found < high
+    assert high - low < 0.3
+
+
+def test_what_noise_leaves_unsure_is_said() -> None:
+    noise = random.Random(2)
+    points = [(float(at), 1000.0 + noise.gauss(0, 50)) for at in range(0, 3600, 60)]
+    _, low, high = percent_an_hour(points)
+    assert low < 0 < high
 
 
 def test_a_slope_of_few_points() -> None:
-    assert slope([]) == slope([(1.0, 5.0)]) == 0.0
-    assert slope([(0.0, 1.0), (2.0, 5.0)]) == 2.0
-    assert percent_an_hour([(0.0, 0.0), (1.0, 0.0)]) == 0.0
+    assert slopes([]) == slopes([(1.0, 5.0)]) == (0.0, 0.0, 0.0)
+    assert slopes([(0.0, 1.0), (2.0, 5.0)]) == (2.0, 2.0, 2.0)
+    assert percent_an_hour([(0.0, 0.0), (1.0, 0.0)]) == (0.0, 0.0, 0.0)
 
 
 def test_the_last_part_is_held_against_the_first() -> None:

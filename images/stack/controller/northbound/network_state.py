@@ -16,8 +16,9 @@ from controller.operational.watch import CloudState, SiteState, Watcher
 from controller.service.facts import DeviceFacts
 from controller.service.network import Network
 from controller.southbound.inventory import Inventory
-from controller.southbound.reconcile import Reconciler, Status
+from controller.southbound.reconcile import Reconciler
 from controller.southbound.registry import Registered, Registry
+from controller.southbound.status import Status
 
 ROOT = "elasticlab-network:network"
 Publish = Callable[[str, dict[str, Any]], None]

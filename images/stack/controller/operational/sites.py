@@ -8,7 +8,7 @@ from typing import Literal
 
 from controller.drivers.work import Attachment, End
 from controller.operational.tunnels import Tunnel
-from controller.southbound.reconcile import Status, View
+from controller.southbound.status import Status, View
 
 State = Literal["waiting-for-device", "configuring", "up", "down", "failed", "removing"]
 #: A device that refuses so often in a row means it; before that it may be busy.

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, partial
 from ipaddress import ip_address
 from math import inf
 from pathlib import Path
-from typing import Literal
 
 from lxml import etree
 from stackkit import logs
@@ -26,7 +26,6 @@ from yangkit.errors import RpcError
 
 from controller import drivers
 from controller.drivers.peering import CloudEnd
-from controller.drivers.work import Attachment
 from controller.service import peerings
 from controller.service.compile import compile_network
 from controller.service.entries import edit, is_empty_edit, owned_keys
@@ -36,63 +35,21 @@ from controller.service.network import Network, without
 from controller.service.secrets import revealed
 from controller.southbound import patience, reading
 from controller.southbound.attached import Attached, Place
-from controller.southbound.blame import Blame, Refusal
+from controller.southbound.blame import Blame
 from controller.southbound.executor import Executor
 from controller.southbound.inventory import Inventory
 from controller.southbound.journal import Journal
 from controller.southbound.sessions import Held, Sessions
+from controller.southbound.status import Ordered, Status, Sync, View
+from controller.southbound.visits import Question, Visits
 
 log = logging.getLogger(__name__)
-Sync = Literal["in-sync", "pending", "drifted", "unreachable", "failed", "unmanaged"]
 FIRST_WAIT, LAST_WAIT = 1.0, 60.0
 #: Devices that are compared in a second, at most, while nothing calls for it: more of them are compared less often.
 COMPARED = 50.0
 PROBE_SECONDS = 10.0
-Ordered = Attachment | CloudEnd
-"""What is ordered and carried by devices."""
 Numbered = Callable[[Intent], Network]
 """Gives numbers to an intent, durably, and joins it with the devices there are."""
-
-
-@dataclass
-class Status:
-    """How a device is."""
-
-    connected: bool = False
-    since: datetime | None = None
-    sync: Sync = "unreachable"
-    problem: str | None = None
-    #: The session that has been settled and has told its facts.
-    met: Held | None = None
-    #: What was intended when it was last as intended.
-    has: Tree | None = None
-    #: What was written into it last; None while a commit is under way, or when one has ended in nobody knows what.
-    written: Tree | None = None
-    #: The sites that it had then, as it had them; None when somebody else may have changed that, or nobody can ask.
-    carries: Mapping[str, Ordered] | None = None
-    failures: int = 0
-    not_before: float = 0.0
-    #: When it was found to be as intended last, in the loop's time.
-    compared: float = 0.0
-
-
-@dataclass(frozen=True)
-class View:
-    """What the last pass left: sites by their ids."""
-
-    network: Network = field(default_factory=Network)
-    withheld: Mapping[str, str] = field(default_factory=dict)
-    """Sites that are written to no device, by the device that they wait for."""
-    stale: frozenset[str] = frozenset()
-    """Sites that are not, or no longer, on their devices as they are wanted."""
-    refused: Mapping[str, Refusal] = field(default_factory=dict)
-    """Sites that a POP refuses for what is theirs alone."""
-    leaving: Mapping[str, str] = field(default_factory=dict)
-    """Sites that nobody wants and that a device may still have, by that device."""
-
-    def lacking(self, site: str) -> bool:
-        """Does a device lack a site, as far as it could have it?"""
-        return site in self.withheld or site in self.stale
 
 
 @dataclass(frozen=True)
@@ -140,6 +97,8 @@ class Reconciler:
         self._orders: list[str] = []
         self._wake = asyncio.Event()
         self._status: dict[str, Status] = {name: Status() for name in inventory.facts}
+        self._meetings: Visits[Held] = Visits(self._wake.set)
+        self._comparisons: Visits[_Change] = Visits(self._wake.set)
         self._view = View()
         self._blame = Blame()
         self._last: tuple[_Key, tuple[Network, dict[str, Tree]]] | None = None
@@ -154,6 +113,11 @@ class Reconciler:
     def status(self) -> Mapping[str, Status]:
         """All devices that have ever come."""
         return dict(self._status)
+
+    @property
+    def slow(self) -> frozenset[str]:
+        """Devices that have not answered yet, and that nobody waits for."""
+        return self._meetings.busy | self._comparisons.busy
 
     @property
     def intent(self) -> Intent | None:
@@ -190,31 +154,41 @@ class Reconciler:
 
     async def run(self) -> None:
         """For ever. A defect of ours must not end it: what one pass leaves, the next finds."""
-        while True:
-            self._wake.clear()
-            try:
-                await self.once()
-            except Exception:
-                log.exception("a pass over the devices failed")
-                await asyncio.sleep(FIRST_WAIT)
-            try:
-                async with asyncio.timeout(self._pause()):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+        try:
+            while True:
+                self._wake.clear()
+                try:
+                    await self.once()
+                except Exception:
+                    log.exception("a pass over the devices failed")
+                    await asyncio.sleep(FIRST_WAIT)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._pause()):
+                        await self._wake.wait()
+        finally:
+            await self._meetings.close()
+            await self._comparisons.close()
 
     async def once(self) -> None:
-        """One pass: meet who has come, compare everybody, commit where somebody differs."""
+        """One pass: meet who has come, compare everybody, commit where somebody differs. Nobody waits for a device that
+        takes longer than the others to say how it is: it counts as one that is away until it has, and wakes us."""
         # What is logged on the way belongs to the orders that caused it.
         logs.order.set(", ".join(self._orders) or None)
         self._orders.clear()
         now = asyncio.get_running_loop().time()
-        held = {name: one for name, one in self._sessions.held().items() if self._of(name).not_before <= now}
+        slow = self.slow
+        held = {
+            name: one
+            for name, one in self._sessions.held().items()
+            if self._of(name).not_before <= now and name not in slow
+        }
         # A device that has come, and each of the others now and then, as its address may change.
         # (Half of the time between passes: or what a pass has looked at would often be too young for the next.)
         stale = now - max(self._poll / 2, len(held) / COMPARED)
         due = {name for name, one in held.items() if self._of(name).met is not one or self._of(name).compared <= stale}
-        await asyncio.gather(*(self._meet(held[name]) for name in sorted(due)))
+        await self._meetings.answers(
+            {name: Question(held[name], partial(self._meet, held[name])) for name in sorted(due)}
+        )
         intent = self._intent
         if intent is None:
             return
@@ -223,7 +197,7 @@ class Reconciler:
         except ApplyError as error:
             log.error("no numbers can be given: %s", error.message)
             return
-        ready = {name for name, one in held.items() if self._of(name).met is one}
+        ready = {name for name, one in held.items() if self._of(name).met is one} - self._meetings.busy
         self._blame.look(network)
         withheld = self._withheld(network, ready) | self._blame.held(now)
         building, trees = self._compiled(network, withheld)
@@ -232,10 +206,15 @@ class Reconciler:
         places = [_place(one) for one in _ordered(building).values()]
         await asyncio.to_thread(self._attached.change, begun=places)
         unsettled = {name for name in trees.keys() - due if not self._is_settled(name, trees[name])}
-        found = await asyncio.gather(
-            *(self._compare(held[name], intended[name]) for name in sorted(ready & trees.keys() & (due | unsettled)))
-        )
-        changes = {name: change for name, change in found if change is not None}
+        questions = {
+            name: Question((held[name], intended[name]), partial(self._compare, held[name], intended[name]))
+            for name in sorted(ready & trees.keys() & (due | unsettled))
+        }
+        changes = await self._comparisons.answers(questions)
+        # A new site comes to both of its devices or to none: without one that takes its time, the next pass goes on.
+        for name in changes.keys() & self._partners(places, self._comparisons.busy):
+            del changes[name]
+            self._wake.set()
         # Before it is written: whatever happens then, we know what may be there and is ours.
         may = {name: self._inventory.owned(name) | change.wanted for name, change in changes.items()}
         await asyncio.to_thread(self._inventory.own, may)
@@ -267,6 +246,11 @@ class Reconciler:
             if missing and not self._attached.built(place):
                 found[site] = missing[0]
         return found
+
+    def _partners(self, places: Iterable[Place], late: frozenset[str]) -> set[str]:
+        """Devices that share a site with one of these that was never on both."""
+        shared = (one.devices for one in places if not late.isdisjoint(one.devices) and not self._attached.built(one))
+        return {name for devices in shared for name in devices}
 
     async def _settle_sites(
         self,
@@ -326,15 +310,16 @@ class Reconciler:
 
     # -- one device --------------------------------------------------------------------------------------------------
 
-    async def _meet(self, held: Held) -> None:
-        """A device that has come: first the last words that it has missed, then who it is."""
+    async def _meet(self, held: Held) -> Held | None:
+        """A device that has come: first the last words that it has missed, then who it is. None when it does not say
+        (noted)."""
         name, status = held.identity.name, self._of(held.identity.name)
         try:
             if status.met is not held:
                 problem = await self._executor.settle(name)
                 if problem is not None:
                     self._failed(name, problem)
-                    return
+                    return None
             # Asked again each time: an address may change, by DHCP for example.
             facts = replace(await reading.facts(held.client, held.identity), called_from=_plain(held.address))
             if facts != self._inventory.of(name):
@@ -342,13 +327,15 @@ class Reconciler:
             status.met = held
         except (RpcError, OSError, TimeoutError, reading.NotUsable) as error:
             self._failed(name, str(error) or type(error).__name__, carries=False)
+            return None
+        return held
 
-    async def _compare(self, held: Held, intended: _Intended) -> tuple[str, _Change | None]:
+    async def _compare(self, held: Held, intended: _Intended) -> _Change | None:
         """What a device lacks; None when it is as intended (noted), or cannot be asked (noted, too)."""
         name, tree = held.identity.name, intended.tree
         if not tree and self._is_anothers(name):
             self._well(name, intended, "unmanaged")
-            return name, None
+            return None
         try:
             schema = self._schema(name)
             actual = await reading.configuration(held.client, schema, self._facts(name))
@@ -357,19 +344,19 @@ class Reconciler:
             config = edit(owned, tree, schema, revealed(actual, self._of(name).written, schema))
         except (RpcError, OSError, TimeoutError, reading.NotUsable) as error:
             self._failed(name, str(error) or type(error).__name__, carries=False)
-            return name, None
+            return None
         status = self._of(name)
         if is_empty_edit(config):
             if owned != wanted or self._journal.is_fenced(name):
                 await asyncio.to_thread(self._are_right, {name: wanted})
             self._well(name, intended)
-            return name, None
+            return None
         drifted = status.sync == "in-sync" and status.has == tree
         if drifted:
             log.warning("%s: somebody else has changed what the controller owns", name)
             status.carries = None
         self._set(name, "drifted" if drifted else "pending", None)
-        return name, _Change(intended, wanted, config)
+        return _Change(intended, wanted, config)
 
     def _is_anothers(self, name: str) -> bool:
         """A box without a driver, such as a gateway of the cloud platform's: taken in, and left alone."""

@@ -12,7 +12,7 @@ import pytest
 from controller.intent import MODULES, DeviceFacts, allocate, check_devices, compile, join, plan, pops, read
 from controller.operational.clouds import judge
 from controller.operational.sites import Evidence
-from controller.southbound.reconcile import View
+from controller.southbound.status import View
 from yangkit import ApplyError, Schema, Tree
 from yangkit.paths import parse
 

@@ -11,7 +11,7 @@ from controller.operational.clouds import judge as judge_cloud
 from controller.operational.sites import Evidence, Judged, Probe, judge
 from controller.operational.tunnels import Tunnel
 from controller.southbound.blame import Refusal
-from controller.southbound.reconcile import Status, View
+from controller.southbound.status import Status, View
 from lxml import etree
 from yangkit import Tree
 

@@ -58,8 +58,11 @@ class Box(south.System):
         super().__init__()
         self.model = model
         self.lease: Any = None
+        self.talks = asyncio.Event()
+        self.talks.set()
 
     async def state(self, wanted: frozenset[str] | None = None) -> Any:
+        await self.talks.wait()
         component = {"name": "box", "class": "iana-hardware:chassis", "model-name": self.model}
         tree: Any = {"ietf-hardware:hardware": {"component": [component]}}
         if self.lease is not None:
@@ -166,6 +169,7 @@ async def devices(device_schema: Schema, authority: Any, tmp_path: Path) -> Asyn
         await device.stores.replace_running(day0(name))
     yield made
     for device in made.values():
+        device.system.talks.set()
         await device.power_cut()
 
 
@@ -277,6 +281,27 @@ async def test_one_that_refuses_does_not_hold_up_the_others(controller: Controll
     assert "no memory" in (controller.reconciler.status["ucpe-2"].problem or "")
     devices["ucpe-2"].system.refuse = None
     await until(lambda: controller.synced(*NAMES) and "vxlan-1020" in devices["ucpe-2"].interfaces)
+
+
+async def test_one_that_is_silent_does_not_hold_up_the_others(controller: Controller, devices: dict[str, Any]) -> None:
+    """Its machine lives, and says so to TCP: it would be waited for for minutes."""
+    devices["ucpe-2"].system.talks.clear()
+    calls(devices, controller, *NAMES)
+    await until(lambda: controller.synced("ucpe-1", "vmsr-1"))
+    await controller.stores.replace_running(orders.demo_order())
+    await until(lambda: "gre-vmsr-1" in devices["ucpe-1"].interfaces and controller.synced("ucpe-1", "vmsr-1"))
+    # Its own site is on neither of its devices.
+    assert "br-1020" not in devices["vmsr-1"].interfaces
+    devices["ucpe-2"].system.talks.set()
+    await until(lambda: controller.synced(*NAMES) and "vxlan-1020" in devices["ucpe-2"].interfaces)
+    assert "br-1020" in devices["vmsr-1"].interfaces
+    # One that was met before, too.
+    devices["ucpe-2"].system.talks.clear()
+    await until(lambda: "ucpe-2" in controller.reconciler.slow)
+    await controller.stores.replace_running({})
+    await until(lambda: devices["ucpe-1"].interfaces == {"wan"})
+    devices["ucpe-2"].system.talks.set()
+    await until(lambda: devices["ucpe-2"].interfaces == {"wan"})
 
 
 def two_on_a_box(*, second: bool) -> Any:
