@@ -197,13 +197,16 @@ class Datastores:
 
     async def _carry_out(self, waiting: list[Waiting]) -> None:
         async with self._busy:
-            while waiting:
-                group = Group(self.running_tree)
-                taken = 0
-                while taken < len(waiting) and group.take(waiting[taken]):
-                    taken += 1
-                await self._together(group, waiting[:taken])
-                waiting = waiting[taken:]
+            await self._in_groups(waiting)
+
+    async def _in_groups(self, waiting: list[Waiting]) -> None:
+        while waiting:
+            group = Group(self.running_tree)
+            taken = 0
+            while taken < len(waiting) and group.take(waiting[taken]):
+                taken += 1
+            await self._together(group, waiting[:taken])
+            waiting = waiting[taken:]
 
     async def _together(self, group: Group, members: list[Waiting]) -> None:
         """All of a group, or each by itself: what only one of them is refused for does not fail the others."""
@@ -217,11 +220,8 @@ class Datastores:
                 members[0].fail(error)
                 return
             half = len(members) // 2
-            for part in (members[:half], members[half:]):
-                again = Group(self.running_tree)
-                for one in part:
-                    again.take(one)
-                await self._together(again, part)
+            await self._in_groups(members[:half])
+            await self._in_groups(members[half:])
 
     async def _make_group(self, group: Group) -> None:
         if group.tree is not group.old:

@@ -47,7 +47,8 @@ def constraints(node: Any) -> Constraints:
         found += [
             Expression(_text(when.cond), _above(node, when.context)) for when in _array(lib.lysc_node_when(holder))
         ]
-    refers, path, boundless, implied = None, "", False, False
+    refers, boundless, implied = None, False, False
+    path = ""
     if node.nodetype in _LEAFS:
         leaf = ffi.cast(_LEAFS[node.nodetype], node)
         implied = (leaf.dflt if node.nodetype == lib.LYS_LEAF else leaf.dflts) != ffi.NULL
