@@ -47,17 +47,16 @@ def constraints(node: Any) -> Constraints:
         found += [
             Expression(_text(when.cond), _above(node, when.context)) for when in _array(lib.lysc_node_when(holder))
         ]
-    refers, boundless, implied = None, False, False
-    path = ""
+    refers, path, boundless, implied = None, "", False, False
     if node.nodetype in _LEAFS:
         leaf = ffi.cast(_LEAFS[node.nodetype], node)
         implied = (leaf.dflt if node.nodetype == lib.LYS_LEAF else leaf.dflts) != ffi.NULL
         kinds = list(_members(leaf.type))
         boundless = any(kind.basetype == lib.LY_TYPE_INST for kind in kinds)
-        paths = [path for kind in kinds if (path := _path(kind)) is not None]
+        paths = [text for kind in kinds if (text := _path(kind)) is not None]
         refers = _target(node) if len(paths) == len(kinds) == 1 and "[" not in paths[0] and not implied else None
         path = paths[0] if refers is not None else ""
-        found += [Expression(one) for one in paths if refers is None]
+        found += [Expression(text) for text in paths if refers is None]
     counts = False
     if node.nodetype == lib.LYS_LIST:
         entries = ffi.cast("struct lysc_node_list *", node)
