@@ -67,11 +67,13 @@ class Datastores:
     ) -> None:
         """Without a ``startup`` file nothing outlives the process: for servers that are simulated.
 
-        With ``many_edits`` only what they change is written (``yangkit.startup``), and the trees that ``check`` and the
-        backend get are kept, and share what is equal in them: it is quicker, and takes memory.
+        With ``many_edits`` only what they change is written (``yangkit.startup``), only what that can reach is
+        validated (``yangkit.reach``), and the trees that ``check`` and the backend get are kept, and share what is
+        equal in them: it is quicker, and takes memory.
         """
         self.schema = schema
         self.backend = backend
+        self._many_edits = many_edits
         self._told = treejson.shared if many_edits else treejson.dump
         self.files = None if startup is None else Startup(schema, startup, journal=many_edits)
         self._default = default
@@ -178,7 +180,7 @@ class Datastores:
         """
         async with self._busy:
             old = self.running_tree
-            tree = await self._make_running(validation.settle(self.schema, new(), old, set()), durable)
+            tree = await self._make_running(self._settled(new(), old, set()), durable)
             self._became(tree)
             self._tell(Changed(old, tree, session, user))
 
@@ -195,13 +197,16 @@ class Datastores:
 
     async def _carry_out(self, waiting: list[Waiting]) -> None:
         async with self._busy:
-            while waiting:
-                group = Group(self.running_tree)
-                taken = 0
-                while taken < len(waiting) and group.take(waiting[taken]):
-                    taken += 1
-                await self._together(group, waiting[:taken])
-                waiting = waiting[taken:]
+            await self._in_groups(waiting)
+
+    async def _in_groups(self, waiting: list[Waiting]) -> None:
+        while waiting:
+            group = Group(self.running_tree)
+            taken = 0
+            while taken < len(waiting) and group.take(waiting[taken]):
+                taken += 1
+            await self._together(group, waiting[:taken])
+            waiting = waiting[taken:]
 
     async def _together(self, group: Group, members: list[Waiting]) -> None:
         """All of a group, or each by itself: what only one of them is refused for does not fail the others."""
@@ -215,21 +220,21 @@ class Datastores:
                 members[0].fail(error)
                 return
             half = len(members) // 2
-            for part in (members[:half], members[half:]):
-                again = Group(self.running_tree)
-                for one in part:
-                    again.take(one)
-                await self._together(again, part)
+            await self._in_groups(members[:half])
+            await self._in_groups(members[half:])
 
     async def _make_group(self, group: Group) -> None:
         if group.tree is not group.old:
-            tree = validation.settle(self.schema, group.tree, group.old, group.touched)
+            tree = self._settled(group.tree, group.old, group.touched)
             group.settled(tree)
             self._became(await self._make_running(tree, None), group.steps)
             for step in group.steps:
                 change = Changed(step.old, step.new, step.by.session, step.by.user)
                 step.by.context.run(self._tell, change)
         group.tell()
+
+    def _settled(self, tree: Container, old: Container, touched: set[str]) -> Container:
+        return validation.settle(self.schema, tree, old, touched, partly=self._many_edits)
 
     async def _make_running(self, new: Container, durable: bool | None) -> Container:
         """Admitted, applied and, unless something else is said, on the disk: the tree that running is now to be."""

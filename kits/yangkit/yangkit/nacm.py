@@ -12,7 +12,7 @@ from yangkit.diff import changes
 from yangkit.errors import RpcError
 from yangkit.paths import Path, parse
 from yangkit.schema import Schema, SchemaNode
-from yangkit.tree import Container, List, Node, is_empty
+from yangkit.tree import Container, Key, List, Node, is_empty
 
 NAMESPACE = "urn:ietf:params:xml:ns:yang:ietf-netconf-acm"
 _DENY_ALL = "ietf-netconf-acm:default-deny-all"
@@ -181,6 +181,40 @@ class Access:
             tree.remember(name, known)
         return known
 
+    def sees(self, tree: Container, path: Path) -> bool:
+        """Is what is at the path in ``readable(tree)``, too? No more of that is made than the answer needs."""
+        if self.unlimited and not self._write_only:
+            return True
+        node: Node = tree
+        here = Path()
+        for schema, key in path.steps:
+            child = node.children.get(schema) if isinstance(node, Container) else None
+            if isinstance(child, List):
+                if not key:
+                    return any(self._shows(entry, here.child(schema, k)) for k, entry in child.entries.items())
+                child = child.entries.get(key)
+            if child is None:
+                return False
+            node, here = child, here.child(schema, key)
+            if not self._opens(here):
+                return False
+        return not here.steps or self._shows(node, here)
+
+    def _opens(self, here: Path) -> bool:
+        """May something be shown at this place or below it?"""
+        return self._decide("read", here) or any(_below(rule, here) for rule in self._data_rules)
+
+    def _shows(self, node: Node, here: Path) -> bool:
+        """Does ``_visible`` leave something of the node, which is no list?"""
+        permitted = self._decide("read", here)
+        if not isinstance(node, Container) or (permitted and not node.schema.is_np_container):
+            return permitted
+        return self._opens(here) and any(
+            self._shows(part, here.child(schema, key))
+            for schema, child in node.children.items()
+            for key, part in _parts(child)
+        )
+
     def _readable(self, node: Container, path: Path, rules: Iterable[_Rule]) -> dict[SchemaNode, Node]:
         children: dict[SchemaNode, Node] = {}
         for schema, child in node.children.items():
@@ -212,6 +246,11 @@ class Access:
             keys = {k: node.children[k] for k in node.schema.key_nodes} if node.schema.keys else {}
             children = keys | children
         return Container(node.schema, children)
+
+
+def _parts(node: Node) -> Iterable[tuple[Key, Node]]:
+    """The instances that a child stands for, by their keys."""
+    return node.entries.items() if isinstance(node, List) else [((), node)]
 
 
 def _above(rule: _Rule, path: Path) -> bool:

@@ -18,6 +18,7 @@ from yangkit.xmlutil import escape_attribute
 
 if TYPE_CHECKING:
     from yangkit.backend import Tree
+    from yangkit.reach import Reach
 
 # What every server here implements, whatever it manages.
 _OWN_FEATURES = ("candidate", "confirmed-commit", "rollback-on-error", "validate", "writable-running", "xpath")
@@ -198,6 +199,13 @@ class Schema:
         for module in sorted(self.modules.values(), key=lambda m: m.name):
             digest.update(f"{module.name}@{module.revision}{module.implemented}{sorted(module.features)}\n".encode())
         return digest.hexdigest()[:16]
+
+    @cached_property
+    def reach(self) -> Reach:
+        """How far a change of configuration reaches."""
+        from yangkit.reach import Reach  # noqa: PLC0415 - it needs this module
+
+        return Reach(self)
 
     def library_actions(self, node: SchemaNode) -> dict[str, SchemaNode]:
         """The actions of a node by Clark name."""

@@ -38,11 +38,16 @@ def check(schema: Schema, tree: Container) -> None:
     tree.remember(_VALID, True)
 
 
-def settle(schema: Schema, tree: Container, old: Container, touched: set[str]) -> Container:
+def settle(schema: Schema, tree: Container, old: Container, touched: set[str], *, partly: bool = False) -> Container:
     """A valid tree: like ``check``, but nodes of the old tree whose *when* became false are deleted (RFC 7950, 8.2).
 
-    New ones, and those that the client itself has ``touched``, are an error instead (section 8.3.1).
+    New ones, and those that the client itself has ``touched``, are an error instead (section 8.3.1). With ``partly``
+    no more of it is looked at than what differs from the old one can reach, as long as that is valid.
     """
+    if partly and old.recall(_VALID) and not tree.recall(_VALID):
+        part = schema.reach.part(old, tree)
+        if part is not None and not schema.library.validate(dump(part)):
+            tree.remember(_VALID, True)
     for _ in range(1000):
         if tree.recall(_VALID):
             return tree

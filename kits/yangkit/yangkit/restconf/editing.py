@@ -16,7 +16,7 @@ from yangkit.restconf.encode import rooted
 from yangkit.restconf.media import Encoding
 from yangkit.restconf.messages import HttpError, Request, bad_request, not_found
 from yangkit.restconf.problems import RESTCONF
-from yangkit.restconf.resources import Target, branch, child_of, creatable, find, parse
+from yangkit.restconf.resources import Target, child_of, creatable, find, parse
 from yangkit.schema import Schema, SchemaNode
 from yangkit.tree import Container, Key, Leaf
 from yangkit.xmlutil import MalformedXml, check_depth, nc
@@ -97,7 +97,7 @@ class Edit:
 
     def has(self, target: Target) -> bool:
         """Is the target there, for this user to see?"""
-        return find(self._visible(target), target) is not None
+        return find(self.tree, target) is not None and self._access.sees(self.tree, target.path())
 
     def need_parent(self, target: Target) -> None:
         """404 unless the parent is there."""
@@ -107,10 +107,6 @@ class Edit:
     def may_hold(self, target: Target) -> bool:
         """May something be put into the target?"""
         return self.has(creatable(target))
-
-    def _visible(self, target: Target) -> Container:
-        """What the user may see of the tree on the way to the target."""
-        return self._access.readable(branch(self.tree, target))
 
     def replace_all(self, elements: etree._Element, operation: str) -> None:
         """PUT and PATCH on the datastore itself."""

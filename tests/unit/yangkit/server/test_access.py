@@ -5,8 +5,15 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from lxml import etree
+from yangkit.diff import changes
 from yangkit.errors import RpcError
+from yangkit.nacm import Access, Rules
+from yangkit.restconf.resources import Step, Target, branch, find
+from yangkit.tree import empty
+from yangkit.treejson import load
 
 KT = "urn:example:kit-test"
 NS = {
@@ -262,3 +269,33 @@ async def test_state_that_does_not_fit_is_an_error_of_the_server(client, lab):
         await client.get()
     assert caught.value.tag == "operation-failed"
     await client.get_config()
+
+
+PATHS = [
+    "/",
+    *(f"/kit-test:{at}" for at in ("top", "top/item", "top/item[id='1']", "top/item[id='1']/note", "top/tag")),
+]
+PATHS += [f"/kit-test:{at}" for at in ("top/name", "top/present", "second", "second/key", "machine[name='m']")]
+RULES = st.fixed_dictionaries(
+    {"action": st.sampled_from(["permit", "deny"]), "access-operations": st.sampled_from(["*", "read", "update"])},
+    optional={"path": st.sampled_from(PATHS), "module-name": st.sampled_from(["kit-test", "other"])},
+)
+SHOWN = {
+    "kit-test:top": {**DATA["kit-test:top"], "tag": ["t", "u"], "present": {"note": "n"}},
+    "kit-test:second": {"key": "secretsecret"},
+    "kit-test:machine": [{"name": "m"}],
+}
+
+
+@given(rules=st.lists(RULES, max_size=4), default=st.sampled_from(["permit", "deny"]), hidden=st.booleans())
+def test_what_an_edit_sees_is_what_a_reader_is_shown(schema, rules, default, hidden):
+    """Access.sees at every place, beside the whole of what is readable."""
+    given_rules = Rules(nacm(rules, **{"read-default": default})["ietf-netconf-acm:nacm"])
+    access = Access(given_rules, "guest", False, frozenset({"kit-test:note"} if hidden else ()))
+    tree = load(schema, SHOWN)
+    for _, path in changes(empty(schema), tree):
+        ways = [path, *([type(path)((*path.steps[:-1], (path.steps[-1][0], ())))] if path.steps[-1][1] else [])]
+        for way in ways:
+            target = Target(schema.root, tuple(Step(node, key or None) for node, key in way.steps))
+            shown = find(access.readable(branch(tree, target)), target) is not None
+            assert access.sees(tree, way) == shown, (str(way), rules)

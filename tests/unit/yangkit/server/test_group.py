@@ -129,6 +129,18 @@ async def test_one_is_not_refused_for_what_another_was_refused(rest, lab):
     assert {"id": "x", "serial": 2} in lab.stores.running["kit-test:top"]["item"]
 
 
+async def test_who_was_beside_the_others_may_be_in_their_way_when_they_are_tried_again(rest, lab):
+    """The last changes nothing while the first's entry is there, and the third is refused. The first goes; then both
+    are about the same."""
+    third = json.dumps({"kit-test:item": [{"id": "x", "serial": 3}]})
+    requests = [put(rest, "item=x", {"serial": 1}), put(rest, "item=y", {})]
+    requests += [rest.post(TOP, content=third, headers=TYPE), put(rest, "item=x", {"serial": 1})]
+    async with asyncio.timeout(10):
+        answers = await at_once(lab, put(rest, "item=first", {}), *requests)
+    assert statuses(answers) == [201, 412, 201, 201, 412]
+    assert {"id": "x", "serial": 3} in lab.stores.running["kit-test:top"]["item"]
+
+
 async def test_of_those_with_one_precondition_one_wins(rest, lab):
     tag = (await rest.get(TOP, params={"content": "config"}, headers=TYPE)).headers["etag"]
     since = {"if_unmodified_since": "Thu, 01 Jan 2099 00:00:00 GMT"}

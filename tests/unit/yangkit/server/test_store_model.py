@@ -22,6 +22,8 @@ from yangkit.tree import Container
 
 KT = "urn:example:kit-test"
 SESSION = 7
+ANSWERED = 20
+"""Seconds after which an edit that nobody has answered is forgotten."""
 Items = dict[str, dict[str, int]]
 Change = tuple[str, str, int | None]  # operation, item, serial; or "limit" with a number
 
@@ -141,7 +143,8 @@ def machine(schema) -> type[RuleBasedStateMachine]:
         @rule(changes=EDITS)
         def edits_at_once(self, changes: list[Change]) -> None:
             async def burst() -> list[str | None]:
-                return await asyncio.gather(*(self.put(change) for change in changes))
+                async with asyncio.timeout(ANSWERED):
+                    return await asyncio.gather(*(self.put(change) for change in changes))
 
             outcomes = self.runner.run(burst())
             if self.pending:
@@ -171,8 +174,9 @@ def machine(schema) -> type[RuleBasedStateMachine]:
                 await asyncio.sleep(0)
                 done = asyncio.ensure_future(commit)
                 after = [asyncio.ensure_future(self.put(change)) for change in changes[half:]]
-                await done
-                return [await one for one in (*before, *after)]
+                async with asyncio.timeout(ANSWERED):
+                    await done
+                    return [await one for one in (*before, *after)]
 
             outcomes = self.runner.run(burst())
             self.judge(changes, outcomes)
