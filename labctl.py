@@ -228,6 +228,8 @@ def environment_ready() -> bool:
 
 
 def make_environment() -> None:
+    import contextlib
+
     say("making the Python environment .venv from uv.lock")
     variables = {
         key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT")
@@ -240,7 +242,8 @@ def make_environment() -> None:
     log = os.path.join(cache_dir(), "logs", "labctl-uv.log")
     run(command, log, variables, "uv sync")
     ours = [os.path.join(REPOSITORY, folder) for folder in ("harness", "kits", "perf")]
-    run([venv_python(), "-m", "compileall", "-q", *ours], log, variables, "compiling the harness")
+    with contextlib.suppress(Refusal):  # what cannot be compiled says so where it is imported
+        run([venv_python(), "-m", "compileall", "-q", *ours], log, variables, "compiling the harness")
     temporary = f"{stamp_path()}.{os.getpid()}"
     with open(temporary, "w", encoding="utf-8") as stream:
         stream.write(environment_digest())

@@ -1,9 +1,13 @@
-"""What an agent imports before it answers: every session of tests and many a command of labctl waits for it."""
+"""What is imported and compiled before anything is done: every session of tests and command of labctl waits for it."""
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
+from pathlib import Path
+
+import execnet
 
 from harness.paths import REPOSITORY
 
@@ -26,3 +30,9 @@ def test_an_agent_imports_netlink_when_it_is_first_needed() -> None:
     imported, code = done.stdout.split("\n")[:2]
     assert imported == ""
     assert code in ("1", "19")  # EPERM, or ENODEV
+
+
+def test_the_environment_is_compiled_when_it_is_made() -> None:
+    """Where Python is told to write no bytecode, nobody else would."""
+    assert execnet.__file__ is not None
+    assert Path(importlib.util.cache_from_source(execnet.__file__)).exists()
