@@ -198,7 +198,7 @@ def install_uv() -> None:
 
 def environment_digest() -> str:
     """What `.venv` depends on: the lock, the project files, uv, and the interpreter that it was made with."""
-    total = hashlib.sha256(f"1 {UV_VERSION} {os.path.realpath(venv_python())}".encode())
+    total = hashlib.sha256(f"2 {UV_VERSION} {os.path.realpath(venv_python())}".encode())
     with open(os.path.join(REPOSITORY, "uv.lock"), "rb") as stream:
         lock = stream.read()
     total.update(lock)
@@ -228,15 +228,22 @@ def environment_ready() -> bool:
 
 
 def make_environment() -> None:
+    import contextlib
+
     say("making the Python environment .venv from uv.lock")
     variables = {
         key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT")
     }
     variables.update(UV_SYSTEM_CERTS="1", UV_CACHE_DIR=os.path.join(cache_dir(), "uv", "cache"), UV_NO_PROGRESS="1")
-    command = [uv_path(), "sync", "--frozen", "--no-python-downloads", "--directory", REPOSITORY]
+    # Compiled here: where Python is told to write no bytecode, as in containers, every start would compile it all.
+    command = [uv_path(), "sync", "--frozen", "--no-python-downloads", "--compile-bytecode", "--directory", REPOSITORY]
     if not os.access(venv_python(), os.X_OK):
         command += ["--python", sys.executable]
-    run(command, os.path.join(cache_dir(), "logs", "labctl-uv.log"), variables, "uv sync")
+    log = os.path.join(cache_dir(), "logs", "labctl-uv.log")
+    run(command, log, variables, "uv sync")
+    ours = [os.path.join(REPOSITORY, folder) for folder in ("harness", "kits", "perf")]
+    with contextlib.suppress(Refusal):  # what cannot be compiled says so where it is imported
+        run([venv_python(), "-m", "compileall", "-q", *ours], log, variables, "compiling the harness")
     temporary = f"{stamp_path()}.{os.getpid()}"
     with open(temporary, "w", encoding="utf-8") as stream:
         stream.write(environment_digest())

@@ -15,10 +15,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-
 from harness.agent import lines, namespaces
+from harness.agent.netlink import opened, refused
 from harness.agent.places import MANAGEMENT_BRIDGE, NETNS
 from harness.agent.ports import SIDES, find, interface_index, netlink, port, redirect, set_carrier
 
@@ -118,7 +116,7 @@ def _delete(name: str) -> None:
     if (found := interface_index(name)) is not None:
         try:
             netlink().link("del", index=found)
-        except NetlinkError as error:
+        except refused() as error:
             if error.code != _ENODEV:
                 raise
 
@@ -129,7 +127,7 @@ def addresses(node: str, interface: str) -> list[str]:
         raise LookupError(f"node {node} has no power")
 
     def look() -> list[str]:
-        with IPRoute() as ip:
+        with opened() as ip:
             found = ip.link_lookup(ifname=interface)
             return [
                 entry.get_attr("IFA_LOCAL") or entry.get_attr("IFA_ADDRESS")
@@ -146,7 +144,7 @@ def make_ordinary(node: str) -> None:
     """
 
     def settle() -> None:
-        with IPRoute() as ip:
+        with opened() as ip:
             for link in ip.get_links(kind="veth"):
                 properties = link.get_attr("IFLA_PROP_LIST")
                 if names := properties.get_attrs("IFLA_ALT_IFNAME") if properties else []:
@@ -170,7 +168,7 @@ def plug_management(node: str, number: int, address: str, mac: str) -> None:
 
 def _set_up(*devices: str, address: str = "") -> None:
     """In a node's namespace: devices up; `address` (with its prefix length) on the last of them."""
-    with IPRoute() as ip:
+    with opened() as ip:
         for device in devices:
             index = ip.link_lookup(ifname=device)[0]
             ip.link("set", index=index, state="up")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
+if TYPE_CHECKING:
+    from pyroute2 import IPRoute
 
+from harness.agent.netlink import opened, refused
 from harness.agent.shell import ToolError, run
 
 _local = threading.local()
@@ -24,7 +26,7 @@ _UNKNOWN = ("kind is unknown", "classifier not found", "action module")
 def netlink() -> IPRoute:
     """This thread's own netlink socket into the lab host's network namespace."""
     if not hasattr(_local, "ip"):
-        _local.ip = IPRoute()
+        _local.ip = opened()
     return _local.ip
 
 
@@ -86,7 +88,7 @@ def tc(commands: Sequence[Sequence[str]], env: dict[str, str] | None = None) -> 
 
 def block(source: int) -> None:
     """What comes in at a port goes nowhere."""
-    with contextlib.suppress(NetlinkError):  # it did not before
+    with contextlib.suppress(refused()):  # it did not before
         netlink().tc("del", "ingress", source)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-from pyroute2 import IPRoute
+from typing import TYPE_CHECKING, Any
 
 from harness.agent import namespaces
+from harness.agent.netlink import opened
 from harness.agent.shell import run
+
+if TYPE_CHECKING:
+    from pyroute2 import IPRoute
 
 _PROBE = "elasticlab-probe"
 
@@ -102,7 +104,7 @@ def probe() -> dict[str, str]:
 
 def _try_all() -> dict[str, str]:
     outcome: dict[str, str] = {}
-    with IPRoute() as ip:
+    with opened() as ip:
         ip.link("add", ifname="v0", kind="veth", peer="v1")
         for name, attempt in ATTEMPTS.items():
             try:

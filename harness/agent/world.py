@@ -12,11 +12,10 @@ from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pyroute2.netlink.exceptions import NetlinkError
-
 from harness.agent import audit, links, namespaces, nodes, ports
 from harness.agent.commands import set_up
 from harness.agent.exclusive import making
+from harness.agent.netlink import refused
 from harness.agent.places import DISK, MANAGEMENT_BRIDGE, NODES
 
 World = dict[str, Any]
@@ -109,7 +108,7 @@ def make_management(address: str) -> None:
         ip.link("add", ifname=MANAGEMENT_BRIDGE, kind="bridge")
     index = ports.interface_index(MANAGEMENT_BRIDGE)
     host, length = address.split("/")
-    with contextlib.suppress(NetlinkError):  # it has the address from before
+    with contextlib.suppress(refused()):  # it has the address from before
         ip.addr("add", index=index, address=host, prefixlen=int(length))
     ip.link("set", index=index, state="up")
 

@@ -17,9 +17,11 @@ import execnet
 from harness.wait import time_scale
 
 # Runs in the lab host's own Python; the harness's folder is seen there under the same name on every kind of host.
+# Nothing can be written there, and the next agents of the lab host need not compile all of it again.
 _START = """
 import sys
 sys.path.insert(0, "/opt/elasticlab")
+sys.pycache_prefix, sys.dont_write_bytecode = "/run/elasticlab/code", False
 from harness.agent.server import serve
 serve(channel)
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -44,3 +45,20 @@ def test_an_unknown_operation_and_a_lost_agent_are_errors_that_say_so(lab: Lab) 
     other.close()
     with pytest.raises((AgentLost, OSError)):
         other.call("ping")
+
+
+def test_an_agent_finds_the_bytecode_of_the_one_before_it(lab: Lab) -> None:
+    """What all of them run is read-only on the lab host, and would be compiled at every start."""
+    file = "/run/elasticlab/code/opt/elasticlab/harness/agent/server.*.pyc"
+
+    def look() -> str:
+        command = lab.host.command("sh", "-c", f"stat -c '%u %a %Y %i' {file}")
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    lab.agent.call("ping")
+    before = look()
+    other = lab.host.agent()
+    assert other.call("ping") == "pong"
+    other.close()
+    assert look() == before
+    assert before.startswith("0 644 ")  # who can write it can do anything

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 HERE = Path(__file__).parent
 ORDERING = "/tmf-api/serviceOrdering/v4"
 SEED = 20261121
@@ -17,6 +19,7 @@ SECONDS = 300
 SITE = {"name": "branch-1", "device": "S1", "access": "routed", "gateway": "192.168.1.1/24"}
 
 
+@pytest.mark.long
 async def test_gro_is_as_its_openapi_says(world: Any) -> None:
     await world.start()
     service = {
