@@ -291,10 +291,10 @@ async def test_one_that_is_silent_does_not_hold_up_the_others(controller: Contro
     await controller.stores.replace_running(orders.demo_order())
     await until(lambda: "gre-vmsr-1" in devices["ucpe-1"].interfaces and controller.synced("ucpe-1", "vmsr-1"))
     # Its own site is on neither of its devices.
-    assert "br-1020" not in devices["vmsr-1"].interfaces
+    assert "vxlan-1020" not in devices["vmsr-1"].interfaces
     devices["ucpe-2"].system.talks.set()
     await until(lambda: controller.synced(*NAMES) and "vxlan-1020" in devices["ucpe-2"].interfaces)
-    assert "br-1020" in devices["vmsr-1"].interfaces
+    assert "vxlan-1020" in devices["vmsr-1"].interfaces
     # One that was met before, too.
     devices["ucpe-2"].system.talks.clear()
     await until(lambda: "ucpe-2" in controller.reconciler.slow)
