@@ -72,9 +72,9 @@ class TestHowItTravels:
         assert replies, f"no ARP reply from the gateway in VLAN 20: {access.frames('arp or (vlan and arp)')}"
 
     def gateway_mac(self, lab: Lab) -> str:
-        for line in lab["vmsr-1"].exec("ip", "-o", "link", "show", "type", "bridge").splitlines():
+        for line in lab["vmsr-1"].exec("ip", "-o", "link", "show", "type", "vxlan").splitlines():
             return line.split("link/ether ")[1].split()[0]
-        raise AssertionError("the POP has no bridge")
+        raise AssertionError("the POP has no VXLAN")
 
     def test_full_sized_packets_pass_both_ways_without_fragments_on_the_wan(self, lab: Lab) -> None:
         """No black hole: TCP of any size arrives, because its segments fit the tunnels."""
