@@ -15,7 +15,7 @@ import json
 import time
 from typing import Any
 
-from harness.agent import effects
+from harness.agent import effects, netlink
 from harness.agent.effects import exclusive, file_of
 from harness.agent.places import FAULTS, LAB
 
@@ -35,6 +35,7 @@ def begin(fault: str, what: dict[str, Any], wanted: list[dict[str, Any]]) -> Non
     Raises:
         FaultError: something else is in effect at a place that bears only one, or an effect cannot be had.
     """
+    netlink.prepare()
     with exclusive():
         _refuse_conflicts(what, wanted)
         entry: Fault = {"id": fault, "what": what, "effects": wanted, "memory": [], "since": _now()}

@@ -19,6 +19,11 @@ def opened() -> IPRoute:
     return IPRoute()
 
 
+def prepare() -> None:
+    """Have it imported now: what is done at a moment that is noted does not begin with that."""
+    refused()
+
+
 def refused() -> Any:
     """The class of what is raised when the kernel says no."""
     from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415 (see above)
