@@ -101,7 +101,7 @@ def test_a_station_that_linux_forgets_is_asked_for_again(talking: Edge) -> None:
     try:
         box.exec("ip", "neigh", "delete", HOST, "dev", "lan-a")
         before = answers(talking)
-        wait_for("more answers", lambda: answers(talking) > before + 10, 30)
+        wait_for("more answers", lambda: answers(talking) > before + 10, 45)
     finally:
         host.exec("ip", "neigh", "delete", GATEWAY, "dev", "lan")
 

@@ -45,7 +45,7 @@ LONGEST_REST = 5.0
 """After a comparison the box rests for as long as that has taken, and for no longer than this."""
 AUDIT = 30.0
 """The machine is compared this often even if nothing was announced."""
-FAST_PATH = 15.0
+FAST_PATH = 30.0
 """The fast path is emptied this often: less than Linux keeps a neighbour that nobody asks for (gc_stale_time, 60 s)."""
 RECONNECT = 0.2
 RENEW_AFTER = 66
