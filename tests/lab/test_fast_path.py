@@ -93,17 +93,29 @@ def test_what_lasts_takes_it_and_keeps_its_way_under_new_rules(talking: Edge) ->
     assert routed.count(f"udp src port {OWN_PORT}") == 0
 
 
-def test_a_station_that_linux_forgets_is_asked_for_again(talking: Edge) -> None:
-    """The table asks for nobody. This station never asks for its gateway, by which it would be known again."""
+@pytest.mark.parametrize("happened", [("delete",), ("change", "nud", "failed")], ids=" ".join)
+def test_a_station_is_asked_for(talking: Edge, happened: tuple[str, ...]) -> None:
+    """The table asks for nobody: first Linux is in doubt about this one, then it has forgotten it, or given it up.
+
+    The station never asks for its gateway, by which it would be known again.
+    """
     box, host = talking.box, talking.lab["host-a"]
     mac = box.sh("cat /sys/class/net/lan-a/address").strip()
     host.exec("ip", "neigh", "replace", GATEWAY, "lladdr", mac, "dev", "lan", "nud", "permanent")
     try:
-        box.exec("ip", "neigh", "delete", HOST, "dev", "lan-a")
+        for verb, *state in ("change", "nud", "stale"), happened:
+            box.exec("ip", "neigh", verb, HOST, "dev", "lan-a", *state)
+            wait_for("the station to be asked for", lambda: is_asked_for(talking), 25)
         before = answers(talking)
-        wait_for("more answers", lambda: answers(talking) > before + 10, 45)
+        wait_for("more answers", lambda: answers(talking) > before + 10, 10)
     finally:
         host.exec("ip", "neigh", "delete", GATEWAY, "dev", "lan")
+
+
+def is_asked_for(edge: Edge) -> bool:
+    """Was it just now, or has it answered?"""
+    known = edge.box.sh(f"ip neigh show {HOST} dev lan-a").split()
+    return known[-1:] in (["REACHABLE"], ["DELAY"], ["PROBE"])
 
 
 REFUSING = """

@@ -29,9 +29,10 @@ from element.endurance import Endurance
 from element.factory import Identity
 from element.lan.daemons import Folders
 from element.model import Config, read
+from element.neighbours import Inquiries
 from element.plan import uplinks
 from element.plan.desired import desired
-from element.plan.resources import Table
+from element.plan.resources import FlowTable, Table
 from element.unsupported import UnsupportedError
 from element.worker import Worker
 
@@ -45,8 +46,6 @@ LONGEST_REST = 5.0
 """After a comparison the box rests for as long as that has taken, and for no longer than this."""
 AUDIT = 30.0
 """The machine is compared this often even if nothing was announced."""
-FAST_PATH = 30.0
-"""The fast path is emptied this often: less than Linux keeps a neighbour that nobody asks for (gc_stale_time, 60 s)."""
 RECONNECT = 0.2
 RENEW_AFTER = 66
 """Default of ``renew-after`` (elasticlab-element)."""
@@ -252,7 +251,7 @@ class ElementBackend:
             tasks.create_task(self._watch_links())
             tasks.create_task(self._watch_charon())
             tasks.create_task(self._tend())
-            tasks.create_task(self._renew_fast_path())
+            tasks.create_task(Inquiries(self._fast_links, self._empty_fast_path).run())
             tasks.create_task(self._line_up())
             tasks.create_task(self._repair())
 
@@ -326,13 +325,15 @@ class ElementBackend:
             except (CharonGoneError, CharonError, OSError) as error:
                 log.debug("tunnels cannot be lined up: %s", error)
 
-    async def _renew_fast_path(self) -> None:
-        while True:
-            await asyncio.sleep(FAST_PATH)
-            try:
-                await self._worker.do_soon(nft.renew)
-            except NftError as error:
-                log.warning("the fast path is not emptied: %s", error)
+    def _fast_links(self) -> tuple[str, ...]:
+        """Where the fast path begins and ends."""
+        return next((r.devices for r in (self._wanted or {}).values() if isinstance(r, FlowTable)), ())
+
+    async def _empty_fast_path(self) -> None:
+        try:
+            await self._worker.do_soon(nft.renew)
+        except NftError as error:
+            log.warning("the fast path is not emptied: %s", error)
 
     async def _tend(self) -> None:
         """Tunnels that are ours to start are started again; new credentials are taken up."""

@@ -130,8 +130,27 @@ def test_a_policy_is_not_foretold(changed: Callable[[Callable[[Tree], Any]], Con
 def test_a_fragment_in_clear_completes_nothing_of_the_overlay(pop: Config) -> None:
     known = '{ "lo", "acme", "ipsec-1", "gre-1", "ipsec-2", "br-2" }'
     came = f"ip daddr {{ 100.127.0.1/32 }} iifname != {known}"
-    assert chain(pop, "fragments") == [f'{came} counter name "fragment-in-clear" drop', "goto zones"]
+    inside = 'iifname vmap { "gre-1" : goto cut-1, "br-2" : goto cut-1 }'
+    assert chain(pop, "fragments") == [f'{came} counter name "fragment-in-clear" drop', inside, "goto zones"]
     assert "prerouting priority -450;" in ruleset(pop).text, "before fragments are put together (-400)"
+
+
+def test_fragments_that_stay_inside_are_not_put_together(
+    pop: Config, changed: Callable[[Callable[[Tree], Any]], Config]
+) -> None:
+    own, own6, *out, passing = chain(pop, "cut-1")
+    assert (own[:9], own6[:10], passing) == ("ip daddr ", "ip6 daddr ", "notrack accept")
+    assert "10.2.0.1" in own
+    assert "fe80::/10" in own6
+    assert out == ['fib daddr oifname "wan" goto zone-1']
+    closed = changed(lambda tree: tree.pop("elasticlab-nat:nat"))
+    assert chain(closed, "cut-1") == [own, own6, passing]
+
+
+def test_where_a_policy_decides_all_are_put_together(changed: Callable[[Callable[[Tree], Any]], Config]) -> None:
+    entry = {"name": "all", "action": "break-out"}
+    config = changed(lambda tree: tree["elasticlab-nat:nat"]["breakout"][0].update({"policy": [entry]}))
+    assert "cut-1" not in ruleset(config).text
 
 
 def test_a_rule_by_port_sees_whole_packets_only(pop: Config) -> None:

@@ -81,9 +81,7 @@ def set_devices(wanted: Iterable[str]) -> None:
 
 
 def renew() -> None:
-    """Empty the fast path. What is let pass gets in again by its next packet, and its neighbour is asked for by that:
-    the table asks nobody, and sends to a station that has left or that Linux has forgotten as long as packets come.
-    """
+    """Empty the fast path. What is let pass gets in again by its next packet, if its neighbour is there."""
     if devices := _devices():
         table = f"inet {TABLE} {fastpath.NAME}"
         lines = [f"flush chain inet {TABLE} {fastpath.PASSED}", f"delete flowtable {table}"]

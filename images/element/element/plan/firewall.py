@@ -15,7 +15,7 @@ from ipaddress import ip_address, ip_network
 
 from element.connections import Flow
 from element.model import Config, Interface, Kind, Tenant
-from element.plan import breakout, fastpath, firewall6, firewall_line, frames, stations, uplinks
+from element.plan import breakout, fastpath, firewall6, firewall_line, fragments, frames, stations, uplinks
 from element.plan.resources import MANAGEMENT, FlowTable, Ruleset
 
 TABLE = "elastic"
@@ -39,10 +39,8 @@ COUNTERS = (
 _VNI = "@th,96,24"
 """The VNI of RFC 7348, section 5. Not nft's ``vxlan vni``: it looks into the inner packet and, with Linux 7.3, matches
 nothing unless that is IP, so that ARP would be lost."""
-_FRAGMENT = {"ip": "ip frag-off & 0x3fff != 0", "ip6": "exthdr frag exists"}
 _SEEN = "ct state != invalid"
 """Before conntrack: what it has tracked before, or was told not to track."""
-_FRAGMENTS = "fragments"
 _ZONES = "zones"
 _UNPROVEN = "unproven"
 
@@ -116,9 +114,11 @@ def _drop(counter: str) -> str:
 
 def _shared(config: Config) -> Iterator[tuple[str, list[str]]]:
     """Chains that others jump to, but for those of each tenant."""
-    yield _FRAGMENTS, [*_clear(config), f"goto {_ZONES}"]
+    passing = [way for tenant in config.tenants for way in fragments.passing(config, tenant, _zone(tenant))]
     yield from _zones_inside(config)
-    yield _ZONES, [*_zones_of_arrivals(config)]
+    yield from ((name, rules) for name, _, rules in passing)
+    yield fragments.NAME, [*_clear(config), *_impostors(config), *fragments.dispatch(passing), f"goto {_ZONES}"]
+    yield _ZONES, [*_impostors(config), *_zones_of_arrivals(config)]
     yield fastpath.PASSED, fastpath.passed()
     yield from _unproven(config)
     yield from breakout.chains(config)
@@ -135,8 +135,7 @@ def _arriving(config: Config) -> Iterator[str]:
         # It has been here by its own interface, and comes once more by its VRF.
         yield f"{_SEEN} accept"
     yield from _untracked(config, "iifname")
-    yield f"{_FRAGMENT['ip']} goto {_FRAGMENTS}"
-    yield f"{_FRAGMENT['ip6']} goto {_FRAGMENTS}"
+    yield from (f"{match} goto {fragments.NAME}" for match in fragments.MATCHES)
     yield from _untracked_udp(config, "iifname", "dport")
     yield f"goto {_ZONES}"
 
@@ -155,10 +154,15 @@ def _clear(config: Config) -> Iterator[str]:
         yield f"{family} daddr {_set(prefixes)} iifname != {known} {_drop('fragment-in-clear')}"
 
 
-def _zones_of_arrivals(config: Config) -> Iterator[str]:
+def _impostors(config: Config) -> Iterator[str]:
+    """What comes from a tenant and says that it is what it is not."""
     if interfaces := sorted({flow.interface for flow in _flows_of_tenants(config)}):
         yield f"meta ipsec missing iifname {_names(interfaces)} jump {_UNPROVEN}"
     yield from breakout.imitations(config)
+
+
+def _zones_of_arrivals(config: Config) -> Iterator[str]:
+    """Each to the chain of its tenant."""
     if zones := [f'"{name}" : goto {_zone(tenant)}' for tenant in config.tenants for name in _inside(config, tenant)]:
         yield f"iifname vmap {_set(zones)}"
 

@@ -42,6 +42,13 @@ def forward(config: Config) -> Iterator[str]:
         yield f'oifname "{near.name}" ct direction original counter name "forwarding-denied" drop'
 
 
+def to_servers(config: Config, tenant: str) -> Iterator[str]:
+    """Matches packets to a tenant's DNS servers."""
+    for near, served in _resolvers(config):
+        if served.tenant == tenant:
+            yield from (f"{family} daddr {far}" for family, far in _far(near))
+
+
 def translation(config: Config) -> Iterator[str]:
     """What a DNS server asks inside its tenant, it asks by the gateway's address."""
     for near, served in _resolvers(config):

@@ -1,0 +1,105 @@
+"""Asks for neighbours on behalf of the fast path, which asks nobody (`element.plan.fastpath`).
+
+It sends to whom Linux knows, without saying that it did: so Linux would forget a station that is spoken to all the
+time, or go on sending to one that has left. What is known is looked at often: who is in doubt is asked for, as any
+packet on the other way would have asked (RFC 1122, section 2.3.2.1; RFC 4861, section 7.3), and when one does not
+answer, the fast path is emptied, so that whatever goes to it is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from typing import NamedTuple
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.rtnl import ndmsg
+
+from element.endurance import Endurance
+
+log = logging.getLogger(__name__)
+
+PERIOD = 10.0
+"""Seconds. Less than Linux keeps a neighbour that nobody asks for (gc_stale_time, 60 s)."""
+
+_HOPEFUL = (ndmsg.NUD_NONE, ndmsg.NUD_REACHABLE, ndmsg.NUD_STALE, ndmsg.NUD_DELAY, ndmsg.NUD_PROBE)
+"""Whoever sends to one of these may believe that it is there."""
+_IN_DOUBT = (ndmsg.NUD_STALE, ndmsg.NUD_NONE)
+"""None: it was forgotten, and the fast path has looked for it since."""
+
+
+class Neighbour(NamedTuple):
+    """Somebody on one of our links."""
+
+    index: int
+    address: str
+
+
+Neighbours = Mapping[Neighbour, int]
+"""With their states (NUD_* of linux/neighbour.h)."""
+
+
+def look(links: Iterable[str]) -> Neighbours:
+    """Whom Linux knows on these links, and what it knows; ``OSError`` where it does not say."""
+    found = {}
+    try:
+        with IPRoute() as ipr:
+            indexes = {index for index, name in socket.if_nameindex() if name in links}
+            for message in ipr.get_neighbours():
+                if message["ifindex"] in indexes:
+                    found[Neighbour(message["ifindex"], message.get_attr("NDA_DST"))] = message["state"]
+    except NetlinkError as error:
+        raise OSError(error.code, str(error)) from error
+    return found
+
+
+def ask(whom: Iterable[Neighbour]) -> None:
+    """Have Linux ask for them; who has gone in the meantime is asked for by the next packet."""
+    try:
+        with IPRoute() as ipr:
+            for neighbour in whom:
+                with suppress(NetlinkError):
+                    ipr.neigh("change", dst=neighbour.address, ifindex=neighbour.index, state=0, flags=ndmsg.NTF_USE)
+    except NetlinkError as error:
+        raise OSError(error.code, str(error)) from error
+
+
+class Inquiries:
+    """Who is asked for, and what is done when nobody answers.
+
+    ``links`` says where the fast path begins and ends, and ``empty`` ends it for all that take it now.
+    """
+
+    def __init__(
+        self,
+        links: Callable[[], Collection[str]],
+        empty: Callable[[], Awaitable[None]],
+        look: Callable[[Collection[str]], Neighbours] = look,
+        ask: Callable[[Iterable[Neighbour]], None] = ask,
+    ) -> None:
+        self._links, self._empty, self._look, self._ask = links, empty, look, ask
+        self._hopeful: frozenset[Neighbour] = frozenset()
+
+    async def run(self) -> None:
+        """Never ends by itself."""
+        endurance = Endurance(log, "the fast path's neighbours are not asked for")
+        while True:
+            with endurance:
+                await self.inquire()
+            await asyncio.sleep(PERIOD)
+
+    async def inquire(self) -> None:
+        """Look once."""
+        links = self._links()
+        now = await asyncio.to_thread(self._look, links) if links else {}
+        if doubtful := [who for who, state in now.items() if state in _IN_DOUBT]:
+            await asyncio.to_thread(self._ask, doubtful)
+        silent = [who.address for who in self._hopeful if now.get(who) == ndmsg.NUD_FAILED]
+        self._hopeful = frozenset(who for who, state in now.items() if state in _HOPEFUL)
+        if silent:
+            log.info("no answer from %s: the fast path is emptied", ", ".join(sorted(silent)))
+            await self._empty()
