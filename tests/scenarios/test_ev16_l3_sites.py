@@ -157,6 +157,9 @@ class TestPlain:
     def test_hosts_ipsec_of_their_own_passes(self, lab: Lab, ordered: Ways) -> None:
         hosts_speak_esp(lab, ordered)
 
+    def test_what_is_cut_on_the_way_is_put_together_at_its_end(self, lab: Lab, ordered: Ways) -> None:
+        fragments_go_on(lab)
+
     def test_without_charon_nothing_leaves(self, lab: Lab, ordered: Ways) -> None:
         with lab.capture("ucpe-1:wan") as wan:
             lab["ucpe-1"].sh("sv -w 15 down charon; ip xfrm state flush; ip xfrm policy flush")
@@ -208,6 +211,9 @@ class TestGreInside:
     def test_hosts_ipsec_of_their_own_passes(self, lab: Lab, ordered: Ways) -> None:
         hosts_speak_esp(lab, ordered)
 
+    def test_what_is_cut_on_the_way_is_put_together_at_its_end(self, lab: Lab, ordered: Ways) -> None:
+        fragments_go_on(lab)
+
 
 def hosts_speak_esp(lab: Lab, ordered: Ways) -> None:
     """ESP inside the sites' tunnels is neither the boxes' to open, nor to take for their own tunnels'."""
@@ -221,6 +227,26 @@ def hosts_speak_esp(lab: Lab, ordered: Ways) -> None:
         there, back = (hop.count(f"ip proto 50 and src host {one}") for one in (A, B))
         assert (there, back) == (3, 3), hop.frames()
         assert not hop.count("icmp")
+
+
+def fragments_go_on(lab: Lab) -> None:
+    """A box puts together what is for itself, and nothing else (RFC 791, section 3.2)."""
+    boxes = ("ucpe-1", "vmsr-1", "ucpe-3")
+    before = [put_together(lab, box) for box in boxes]
+    with lab.capture("host-3:lan") as server:
+        lab["host-1"].exec("ping", "-n", "-c3", "-i0.2", "-W5", "-M", "dont", "-s1472", B)
+    rest = "icmp and ip[6:2] & 0x1fff != 0"
+    assert server.count(f"{rest} and dst host {B}") == 3, server.frames("icmp")
+    assert [put_together(lab, box) for box in boxes] == before
+    for gateway, box in ((GATEWAY_A, 0), (GATEWAY_B, 2)):
+        lab["host-1"].exec("ping", "-n", "-c3", "-i0.2", "-W5", "-M", "dont", "-s2952", gateway)
+        assert put_together(lab, boxes[box]) == before[box] + 3
+
+
+def put_together(lab: Lab, box: str) -> int:
+    """How many packets it made of fragments (ipReasmOKs, RFC 4293)."""
+    names, values = (line.split() for line in lab[box].sh("grep ^Ip: /proc/net/snmp").splitlines())
+    return int(dict(zip(names, values, strict=True))["ReasmOKs"])
 
 
 def test_afterwards_nothing_is_left(lab: Lab, acme: Shop) -> None:

@@ -199,8 +199,8 @@ class TestFilter:
         """The kernel would find no policy, and let it pass."""
         rules = self.rules(changed(gateway))
         asked = 'meta ipsec missing iifname { "ipsec-1" } jump unproven'
-        for chain in "zones", "fragments":
-            first = rules.index(f"chain {chain} {{")
+        for name in "zones", "fragments":
+            first = rules.index(f"chain {name} {{")
             assert asked in rules[first : next(n for n in range(first, len(rules)) if "goto" in rules[n])]
         start = rules.index("chain unproven {")
         assert rules[start + 1 : rules.index("}", start)] == [
