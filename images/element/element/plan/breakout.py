@@ -32,13 +32,7 @@ def chains(config: Config) -> Iterator[tuple[str, list[str]]]:
     """A chain for each policy, by name: its entries in their order, and nothing for what goes to the gateway itself."""
     for breakout in config.breakouts:
         if breakout.policy:
-            yield (
-                _chain(config, breakout),
-                [
-                    *(f"{match} return" for match in to_gateway(config, breakout.tenant)),
-                    *_entries(config, breakout),
-                ],
-            )
+            yield _chain(config, breakout), [*_to_gateway(config, breakout), *_entries(config, breakout)]
 
 
 def imitations(config: Config) -> Iterator[str]:
@@ -184,14 +178,14 @@ def _decisions(config: Config, breakout: Breakout, inside: str) -> Iterator[str]
     yield f"iifname {inside} {broken_out} meta mark set {BREAK_OUT:#x}"
 
 
-def to_gateway(config: Config, tenant: str) -> Iterator[str]:
-    """Matches packets to the gateway itself and to all on a link: these do not leave."""
-    own = [ip_interface(a) for i in config.members(tenant) for a in i.addresses]
+def _to_gateway(config: Config, breakout: Breakout) -> Iterator[str]:
+    """Packets to the gateway itself and to all on a link do not leave."""
+    own = [ip_interface(a) for i in config.members(breakout.tenant) for a in i.addresses]
     v4 = {str(a.ip) for a in own if a.version == 4}
     v4 |= {str(a.network.broadcast_address) for a in own if a.version == 4 and a.network.prefixlen < 31}
     v6 = {str(a.ip) for a in own if a.version == 6}
-    yield f"ip daddr {{ {', '.join(['224.0.0.0/4', '255.255.255.255', *sorted(v4)])} }}"
-    yield f"ip6 daddr {{ {', '.join(['fe80::/10', 'ff00::/8', *sorted(v6)])} }}"
+    yield f"ip daddr {{ {', '.join(['224.0.0.0/4', '255.255.255.255', *sorted(v4)])} }} return"
+    yield f"ip6 daddr {{ {', '.join(['fe80::/10', 'ff00::/8', *sorted(v6)])} }} return"
 
 
 def _entries(config: Config, breakout: Breakout) -> Iterator[str]:

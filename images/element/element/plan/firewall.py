@@ -114,10 +114,10 @@ def _drop(counter: str) -> str:
 
 def _shared(config: Config) -> Iterator[tuple[str, list[str]]]:
     """Chains that others jump to, but for those of each tenant."""
-    passing = [way for tenant in config.tenants for way in fragments.passing(config, tenant, _zone(tenant))]
+    cut = [way for t in config.tenants for way in fragments.ways(config, t, _zone(t), _zone_of_what_leaves(config, t))]
     yield from _zones_inside(config)
-    yield from ((name, rules) for name, _, rules in passing)
-    yield fragments.NAME, [*_clear(config), *_impostors(config), *fragments.dispatch(passing), f"goto {_ZONES}"]
+    yield from ((name, rules) for name, _, rules in cut)
+    yield fragments.NAME, [*_clear(config), *_impostors(config), *fragments.dispatch(cut), f"goto {_ZONES}"]
     yield _ZONES, [*_impostors(config), *_zones_of_arrivals(config)]
     yield fastpath.PASSED, fastpath.passed()
     yield from _unproven(config)
@@ -228,16 +228,22 @@ def _zones_inside(config: Config) -> Iterator[tuple[str, list[str]]]:
     lose what has none (ESP, OSPF). Both directions of a connection must come to the same: so the destination decides,
     unless the tenant has a policy that decides otherwise (plan/breakout.py).
     """
-    open_to = {b.tenant: b for b in config.breakouts}
     for tenant in config.tenants:
-        leaving = open_to.get(tenant.name)
-        both, original = f"ct zone set {tenant.id}", f"ct original zone set {tenant.id} accept"
-        if leaving is None:
-            yield _zone(tenant), [both]
-        elif leaving.policy:
-            yield _zone(tenant), [original]
+        if any(b.policy for b in config.breakouts if b.tenant == tenant.name):
+            yield _zone(tenant), [_original_zone(tenant)]
         else:
-            yield _zone(tenant), [f'fib daddr oifname "{leaving.interface}" {original}', both]
+            yield _zone(tenant), [*_zone_of_what_leaves(config, tenant), f"ct zone set {tenant.id}"]
+
+
+def _zone_of_what_leaves(config: Config, tenant: Tenant) -> Iterator[str]:
+    """The route says what leaves by a breakout."""
+    for b in config.breakouts:
+        if b.tenant == tenant.name:
+            yield f'fib daddr oifname "{b.interface}" {_original_zone(tenant)}'
+
+
+def _original_zone(tenant: Tenant) -> str:
+    return f"ct original zone set {tenant.id} accept"
 
 
 def _zones_of_own(config: Config) -> Iterator[str]:

@@ -42,11 +42,11 @@ def forward(config: Config) -> Iterator[str]:
         yield f'oifname "{near.name}" ct direction original counter name "forwarding-denied" drop'
 
 
-def to_servers(config: Config, tenant: str) -> Iterator[str]:
-    """Matches packets to a tenant's DNS servers."""
+def servers(config: Config, tenant: str) -> Iterator[str]:
+    """The addresses of a tenant's DNS servers."""
     for near, served in _resolvers(config):
         if served.tenant == tenant:
-            yield from (f"{family} daddr {far}" for family, far in _far(near))
+            yield from (far for _, far in _far(near))
 
 
 def translation(config: Config) -> Iterator[str]:
