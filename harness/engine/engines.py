@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from harness.agent.clocks import ENVIRONMENT
+from harness.agent.places import CLOCKS
 from harness.build import Image
 from harness.build.progress import Progress
 from harness.engine.base import Engine, World
@@ -20,6 +22,13 @@ REQUIRES: Mapping[str, frozenset[str]] = {
     CONTAINERLAB: frozenset({"cgroup2", "module-list", "nft-nat"}),
 }
 
+# On the lab host, for Docker keeps no environment that comes with a node's own clock. $0 is the node.
+_CLOCK = " ".join(f"--env {key}={value}" for key, value in ENVIRONMENT.items())
+_DOCKER_EXEC = f"""
+[ -e "{CLOCKS}/$0" ] && clock="{_CLOCK}" || clock=
+exec docker exec --interactive $TTY $clock "$0" "$@"
+""".strip()
+
 
 def make_engine(name: str, agent: Agent, world: World) -> Engine:
     if name == CONTAINERLAB:
@@ -34,7 +43,8 @@ def make_engine(name: str, agent: Agent, world: World) -> Engine:
 def exec_command(name: str, node: str, argv: list[str], *, terminal: bool = False) -> list[str]:
     """What runs `argv` in a node when started on the lab host, streams and exit status passed through."""
     if name == CONTAINERLAB:
-        return ["docker", "exec", "--interactive", *(["--tty"] if terminal else []), node, *argv]
+        tty = "--tty" if terminal else ""
+        return ["env", f"TTY={tty}", "sh", "-c", _DOCKER_EXEC, node, *argv]
     return ["crun", "exec", *(["--tty"] if terminal else []), node, *argv]
 
 

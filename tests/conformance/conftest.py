@@ -12,11 +12,14 @@ import pytest
 from lxml import etree
 from ncclient import NCClientError, manager
 from ncclient.manager import Manager
+from ncclient.transport import session as transport
 
 from harness.lab import Lab
 from harness.lab.netconf import host_key
 
 SECONDS = 20
+# ncclient looks ten times a second for what it has to send, and each request of a test would wait for that.
+transport.TICK = 0.005
 NC = "urn:ietf:params:xml:ns:netconf:base:1.0"
 IF = "urn:ietf:params:xml:ns:yang:ietf-interfaces"
 IP = "urn:ietf:params:xml:ns:yang:ietf-ip"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from harness.agent.bundle import CAPABILITIES, DEFAULT_CMD
 from harness.engine.start import DISK_SEEN
 from harness.evidence import failure, replay
+from harness.faults import Clock
 from harness.lab import Lab
 from harness.paths import REPOSITORY, TOPOLOGIES
 from harness.topology import load
@@ -60,6 +62,18 @@ def test_a_command_from_outside_has_input_output_and_status(lab: Lab) -> None:
     argv = lab.command("host-1", ["sh", "-c", "cat; echo err >&2; exit 7"])
     done = subprocess.run(argv, input="in\n", capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (7, "in\n", "err\n")
+
+
+def test_a_nodes_own_clock_is_seen_by_a_command_from_outside_too(lab: Lab) -> None:
+    def told(node: str) -> float:
+        done = subprocess.run(lab.command(node, ["date", "+%s.%N"]), capture_output=True, text=True, check=True)
+        return float(done.stdout) - time.time()
+
+    with lab.fault(Clock("host-2", offset=-86_400)):
+        assert told("host-2") == pytest.approx(-86_400, abs=2)
+        assert told("host-1") == pytest.approx(0, abs=2)
+    assert told("host-2") == pytest.approx(0, abs=2)
+    lab["host-1"].must_reach(HOST_2)
 
 
 def test_a_failed_tests_report_is_as_full_and_says_how_to_have_such_a_lab_again(lab: Lab) -> None:

@@ -19,6 +19,7 @@ from tests.scenarios.stations import (
     WEB_ADDRESS,
     address_of,
     leased,
+    name_of,
     newcomers,
     resolve,
     served,
@@ -67,10 +68,12 @@ async def test_each_finds_its_own(lab: Lab, stations: Shop) -> None:
             for host, own in HOSTS.items():
                 wait_for_name(lab, host, f"{NAME}.{DOMAIN}", own)
                 wait_for_name(lab, host, WEB, WEB_ADDRESS)
-            for host, far in (("host-1", THEIRS), ("host-4", OURS)):
-                assert lab[host].reaches(GATEWAY.partition("/")[0], within=5)
+            server = GATEWAY.partition("/")[0]
+            for host, own, far in (("host-1", OURS, THEIRS), ("host-4", THEIRS, OURS)):
+                assert lab[host].reaches(server, within=5)
                 lab[host].must_not_reach(far)
-                assert NAME not in lab[host].run("drill", "-x", far, f"@{GATEWAY.partition('/')[0]}").stdout
+                assert NAME in name_of(lab, host, own, server)
+                assert NAME not in name_of(lab, host, far, server)
         # The end of one is not the end of the other.
         assert await leased(lab, "vmsr-1") == {THEIRS: NAME}
         assert resolve(lab, "host-4", f"{NAME}.{DOMAIN}") == THEIRS

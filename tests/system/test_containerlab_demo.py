@@ -4,15 +4,19 @@ it is, deployed by containerlab alone."""
 from __future__ import annotations
 
 import subprocess
+from typing import Any
 
 import pytest
 
+from harness.faults import Power
 from harness.lab import Lab, assert_encrypted
 from harness.topology import load
 from harness.wait import wait_for
+from tests.live import events, page, until
 
 pytestmark = pytest.mark.topology("demo", engine="containerlab")
 
+HOSTS = ("host-1", "host-2")
 HOST_1, HOST_2 = "10.1.0.10", "10.2.0.10"
 SERVER = "198.51.100.80"
 PLAIN = ["env", "CLAB_VERSION_CHECK=disable", "CLAB_LABDIR_BASE=/tmp", "/opt/containerlab/bin/containerlab"]
@@ -31,6 +35,21 @@ def test_what_was_ordered_is_there_and_nobody_on_the_way_can_read_it(lab: Lab) -
     with assert_encrypted(lab, "ucpe-1:wan"), assert_encrypted(lab, "ucpe-2:wan"), assert_encrypted(lab, "vmsr-1:wan"):
         assert lab["host-1"].reaches(HOST_2)
         assert lab["host-2"].reaches(HOST_1)
+
+
+def test_the_live_page_is_told_of_tunnels_rates_and_power(lab: Lab) -> None:
+    def states(told: dict[str, Any]) -> dict[str, str]:
+        return {f"{tunnel['a']} {tunnel['b']}": tunnel["state"] for tunnel in told["tunnels"]}
+
+    with page(lab) as far:
+        news = events(far)
+        tunnels = {"ucpe-1 vmsr-1": "up", "ucpe-2 vmsr-1": "up"}
+        until(news, "both tunnels", lambda told: states(told) == tunnels and set(told["running"]) == set(lab.nodes))
+        assert lab["host-1"].run("ping", "-c50", "-i0.01", "-s1000", HOST_2).ok
+        until(news, "what both ends send", lambda told: min(told["sent"][f"{end}:lan"] for end in HOSTS) > 1e5)
+        with lab.fault(Power("host-2")):
+            until(news, "a node without power", lambda told: set(lab.nodes) - set(told["running"]) == {"host-2"})
+        until(news, "its power", lambda told: "host-2" in told["running"])
 
 
 @pytest.mark.parametrize("box", ["ucpe-2", "vmsr-1"])

@@ -287,6 +287,7 @@ def test_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, 
         (b"a:\n" + b"".join(b" " * i + b"- \n" for i in range(1000)), "nested deeper than 32 levels"),
         (b"#" * (MAX_BYTES + 1), "larger than 4 MiB"),
     ],
+    ids=lambda given: given if isinstance(given, str) else "",  # else four megabytes are the test's name
 )
 def test_hostile_bytes(write: Writer, content: bytes, reason: str) -> None:
     write.path.write_bytes(content)
