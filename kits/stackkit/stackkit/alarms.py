@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -21,6 +22,23 @@ CREATE TABLE alarm (
 );
 """
 """For a component's list of migrations."""
+
+
+@dataclass(frozen=True)
+class Raise:
+    """An alarm is active; once again if it was already."""
+
+    kind: str
+    resource: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Clear:
+    """What was wrong with the resource is over: all of it, or these kinds."""
+
+    resource: str
+    kinds: tuple[str, ...] | None = None
 
 
 class Alarms:
@@ -41,6 +59,17 @@ class Alarms:
         """
         self._database, self._module, self._severities = database, module, dict(severities)
         self._strangers, self._kept = list(strangers), strangers_kept
+
+    def take(self, words: Iterable[Raise | Clear]) -> None:
+        """Several, in their order, that wait for the disk once; nothing is asked about resources without an alarm."""
+        with self._database.begin() as connection:
+            active = set(connection.scalars(sa.text("SELECT resource FROM alarm WHERE cleared = 0")))
+            for word in words:
+                if isinstance(word, Raise):
+                    self.raise_(word.kind, word.resource, word.text, connection)
+                    active.add(word.resource)
+                elif word.resource in active:
+                    self.clear(word.resource, word.kinds, connection)
 
     def raise_(self, kind: str, resource: str, text: str, connection: sa.Connection | None = None) -> None:
         """An alarm is active; once again if it was already."""

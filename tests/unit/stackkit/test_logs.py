@@ -78,6 +78,11 @@ def test_exception_in_one_line(stream: io.StringIO) -> None:
         "-----BEGIN EC PRIVATE KEY-----\nhunter2",
         "key=hunter2",
         "api-key: hunter2",
+        "PaSSword=hunter2",
+        "pa\u017f\u017fword=hunter2",
+        "private_\u212aey=hunter2",
+        "Ba\u017f\u0131c hunter2hunter2",
+        "coo\u212a\u0131e: hunter2",
     ],
 )
 def test_secrets_are_redacted(text: str) -> None:

@@ -51,6 +51,18 @@ def test_malformed_xml(data):
         xmlutil.parse(data)
 
 
+@pytest.mark.parametrize("inner", ["<x/>", "<x></x>", "<x/><!-- <<< --><x/>"])
+def test_the_deepest_document_that_may_be(inner):
+    """Also when it is short: whether depth is looked at depends on how many tags there are."""
+
+    def document(around):
+        return (b"<a>" * around) + inner.encode() + (b"</a>" * around)
+
+    xmlutil.parse(document(xmlutil.MAX_DEPTH - 1))
+    with pytest.raises(xmlutil.MalformedXml, match="deeper than 128"):
+        xmlutil.parse(document(xmlutil.MAX_DEPTH))
+
+
 @given(st.binary(max_size=60))
 def test_noise_as_xml(data):
     with contextlib.suppress(xmlutil.MalformedXml):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from stackkit import alarms
+from stackkit.alarms import Clear, Raise
 from stackkit.database import Database
 from yangkit import Tree
 from yangkit.paths import quoted
@@ -42,7 +43,7 @@ class Desk:
 
     def __init__(self, database: Database) -> None:
         self._list = alarms.Alarms(database, MODULE, _SEVERITIES, (REFUSED,))
-        self._queue: asyncio.Queue[Callable[[], object]] = asyncio.Queue()
+        self._queue: asyncio.Queue[Raise | Clear] = asyncio.Queue()
         self._written: dict[tuple[str, str, str], float] = {}
 
     def tree(self) -> Tree:
@@ -50,11 +51,21 @@ class Desk:
         return self._list.tree()
 
     async def run(self) -> None:
-        """For ever: write what is reported."""
+        """For ever: write what is reported; what has come meanwhile waits for the disk together."""
         while True:
-            work = await self._queue.get()
+            words = [await self._queue.get()]
+            while not self._queue.empty():
+                words.append(self._queue.get_nowait())
             try:
-                await asyncio.to_thread(work)
+                await asyncio.to_thread(self._list.take, words)
+            except Exception:
+                log.exception("%d words about alarms could not be written at once: each by itself", len(words))
+                await self._each(words)
+
+    async def _each(self, words: Sequence[Raise | Clear]) -> None:
+        for word in words:
+            try:
+                await asyncio.to_thread(self._list.take, [word])
             except Exception:
                 log.exception("an alarm could not be written")
 
@@ -65,7 +76,7 @@ class Desk:
         if now - self._written.get(key, -AGAIN) < AGAIN:
             return
         self._written = {known: at for known, at in self._written.items() if now - at < AGAIN} | {key: now}
-        self._queue.put_nowait(lambda: self._list.raise_(kind, device(name), text))
+        self._queue.put_nowait(Raise(kind, device(name), text))
 
     def site(self, name: str, state: SiteState | None) -> None:
         """A site has changed (``operational.watch.Watcher.on_site``)."""
@@ -78,10 +89,10 @@ class Desk:
     def _state(self, kind: str, resource: str, judged: Judged | None) -> None:
         if judged is not None and judged.state in ("down", "failed"):
             reason = judged.reason or judged.state
-            self._queue.put_nowait(lambda: self._list.raise_(kind, resource, reason))
+            self._queue.put_nowait(Raise(kind, resource, reason))
         elif judged is None or judged.state == "up":
             # Also one that was down before a restart, of which we know nothing here.
-            self._queue.put_nowait(lambda: self._list.clear(resource, (kind,)))
+            self._queue.put_nowait(Clear(resource, (kind,)))
 
     def admitted(self, name: str, connected: bool) -> None:
         """A device has come: what was said of refused callers and of clones of its name is over."""
@@ -91,4 +102,4 @@ class Desk:
     def over(self, name: str) -> None:
         """Nothing is wrong with this device any more."""
         self._written = {key: at for key, at in self._written.items() if key[0] != name}
-        self._queue.put_nowait(lambda: self._list.clear(device(name)))
+        self._queue.put_nowait(Clear(device(name)))

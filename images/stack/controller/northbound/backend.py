@@ -65,7 +65,10 @@ class IntentBackend:
         await asyncio.to_thread(self.number, self.parse(new))
 
     def number(self, intent: Intent) -> Network:
-        """Durable numbers for an intent, and its sites joined with devices; ApplyError when a pool is used up."""
+        """Durable numbers for an intent, and its sites joined with devices; ApplyError when a pool is used up.
+
+        The same network as the last time unless it differs from that.
+        """
         with self._turn:
             facts = self._inventory.facts
             given = self._numbers.load()
@@ -76,6 +79,8 @@ class IntentBackend:
             network = join(intent, facts, wanted, self._domain)
             if wanted != given:
                 self._numbers.save(wanted)
+            if known is not None and known[3] == network:  # what follows from it is known, too
+                network = known[3]
             self._known = intent, facts, self._numbers.load(), network
             return network
 

@@ -52,6 +52,10 @@ class Attached:
         """All of them; the caller's own dictionary."""
         return dict(self._records)
 
+    def knows(self, places: Iterable[Place]) -> bool:
+        """Are these noted, all of them?"""
+        return all(place in self._records for place in places)
+
     def built(self, place: Place) -> bool:
         """Have both devices had it?"""
         record = self._records.get(place)

@@ -245,6 +245,8 @@ class Executor:
             return "it is not connected" if client is None else await self._settle(device, client)
 
     async def _settle(self, device: str, client: NetconfClient) -> str | None:
+        if not self._journal.owes(device):
+            return None
         for owed in await asyncio.to_thread(self._journal.owed, device):
             if owed.decided:
                 step = partial(steps.confirm_late, persist_id=owed.persist_id)

@@ -36,9 +36,10 @@ class Inventory:
         with database.read() as db:
             rows = db.execute(sa.text("SELECT * FROM device")).mappings()
             self._facts = {row["name"]: DeviceFacts(**row) for row in rows}
-            self._owned: dict[str, frozenset[str]] = {}
+            owned: dict[str, set[str]] = {}
             for row in db.execute(sa.text("SELECT device, entry FROM owned_entry")):
-                self._owned[row.device] = self._owned.get(row.device, frozenset()) | {row.entry}
+                owned.setdefault(row.device, set()).add(row.entry)
+        self._owned = {device: frozenset(entries) for device, entries in owned.items()}
 
     @property
     def facts(self) -> dict[str, DeviceFacts]:

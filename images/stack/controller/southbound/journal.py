@@ -81,9 +81,13 @@ class Journal:
             owing = set(db.scalars(sa.text("SELECT DISTINCT device FROM transaction_member")))
         self._debtors -= {row["device"] for row in rows} - owing
 
+    def owes(self, device: str) -> bool:
+        """May it have a last word to hear? Asking does not touch the disk."""
+        return device in self._debtors
+
     def owed(self, device: str) -> list[Owed]:
         """The last words that a device has still to hear, oldest first."""
-        if device not in self._debtors:
+        if not self.owes(device):
             return []
         with self._database.read() as db:
             rows = db.execute(

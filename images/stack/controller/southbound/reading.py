@@ -4,6 +4,7 @@ what routers say), their gateways."""
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from functools import cache
 from ipaddress import IPv6Address
 from math import inf
 
@@ -103,7 +104,12 @@ def _personality(model: str) -> str:
     return matching[0].personality if matching else ""
 
 
+@cache
+def _compiled(path: str) -> etree.XPath:
+    return etree.XPath(path, namespaces=_SPACES)
+
+
 def _texts(data: etree._Element, path: str) -> list[str]:
-    found = data.xpath(path, namespaces=_SPACES)
+    found = _compiled(path)(data)
     assert isinstance(found, list)
     return [element.text.strip() for element in found if isinstance(element, etree._Element) and element.text]

@@ -27,7 +27,7 @@ from yangkit.errors import RpcError
 from controller import drivers
 from controller.drivers.peering import CloudEnd
 from controller.service import peerings
-from controller.service.compile import compile_network
+from controller.service.compile import Compiler, compile_network
 from controller.service.entries import edit, is_empty_edit, owned_keys
 from controller.service.facts import DeviceFacts
 from controller.service.intent import DOMAIN, Intent, changed_sites
@@ -101,7 +101,8 @@ class Reconciler:
         self._comparisons: Visits[_Change] = Visits(self._wake.set)
         self._view = View()
         self._blame = Blame()
-        self._last: tuple[_Key, tuple[Network, dict[str, Tree]]] | None = None
+        self._compiler = Compiler()
+        self._last: tuple[_Key, tuple[Network, dict[str, _Intended]]] | None = None
         #: Sites that the intent has changed since they were last on their devices.
         self._stale: frozenset[str] = frozenset()
         self.on_change: list[Callable[[str, Status], None]] = []
@@ -200,42 +201,46 @@ class Reconciler:
         ready = {name for name, one in held.items() if self._of(name).met is one} - self._meetings.busy
         self._blame.look(network)
         withheld = self._withheld(network, ready) | self._blame.held(now)
-        building, trees = self._compiled(network, withheld)
-        intended = {name: _Intended(tree, _sites_of(building, name)) for name, tree in trees.items()}
+        building, intended = self._compiled(network, withheld)
         # Before anything is written: whatever happens then, we know what may be where.
         places = [_place(one) for one in _ordered(building).values()]
-        await asyncio.to_thread(self._attached.change, begun=places)
-        unsettled = {name for name in trees.keys() - due if not self._is_settled(name, trees[name])}
+        if not self._attached.knows(places):
+            await asyncio.to_thread(self._attached.change, begun=places)
+        unsettled = {name for name, one in intended.items() if name not in due and not self._is_settled(name, one)}
         questions = {
             name: Question((held[name], intended[name]), partial(self._compare, held[name], intended[name]))
-            for name in sorted(ready & trees.keys() & (due | unsettled))
+            for name in sorted(ready & intended.keys() & (due | unsettled))
         }
         changes = await self._comparisons.answers(questions)
         # A new site comes to both of its devices or to none: without one that takes its time, the next pass goes on.
         for name in changes.keys() & self._partners(places, self._comparisons.busy):
             del changes[name]
             self._wake.set()
-        # Before it is written: whatever happens then, we know what may be there and is ours.
-        may = {name: self._inventory.owned(name) | change.wanted for name, change in changes.items()}
-        await asyncio.to_thread(self._inventory.own, may)
-        await self._commit(changes, building)
-        await self._settle_sites(intent, network, withheld, building, trees)
+        if changes:
+            # Before it is written: whatever happens then, we know what may be there and is ours.
+            may = {name: self._inventory.owned(name) | change.wanted for name, change in changes.items()}
+            await asyncio.to_thread(self._inventory.own, may)
+            await self._commit(changes, building)
+        await self._settle_sites(intent, network, withheld, building, intended)
 
-    def _compiled(self, network: Network, withheld: Mapping[str, str]) -> tuple[Network, dict[str, Tree]]:
-        """What is built without the withheld sites, and its trees; the same objects while nothing changes."""
+    def _compiled(self, network: Network, withheld: Mapping[str, str]) -> tuple[Network, dict[str, _Intended]]:
+        """What is built without the withheld sites, and what devices shall have; the same objects while nothing
+        changes."""
         facts = self._inventory.facts
         key = network, frozenset(withheld), facts
         if self._last is None or self._last[0][0] is not network or self._last[0][1:] != key[1:]:
             building = without(network, withheld)
-            self._last = key, (building, compile_network(building, facts, self._domain))
+            sites = _sites_by_device(building)
+            trees = self._compiler(building, facts, self._domain)
+            self._last = key, (building, {name: _Intended(tree, sites.get(name, {})) for name, tree in trees.items()})
         return self._last[1]
 
-    def _is_settled(self, name: str, tree: Tree) -> bool:
+    def _is_settled(self, name: str, intended: _Intended) -> bool:
         """Is a device as intended, as far as is known?"""
         status = self._status.get(name)
         if status is None or status.problem is not None or status.sync not in ("in-sync", "unmanaged"):
             return False
-        return status.has is tree or status.has == tree
+        return status.has is intended.tree or status.has == intended.tree
 
     def _withheld(self, network: Network, ready: set[str]) -> dict[str, str]:
         """Sites that have never been on both of their devices, and one of these cannot have it now."""
@@ -258,7 +263,7 @@ class Reconciler:
         network: Network,
         withheld: Mapping[str, str],
         building: Network,
-        trees: Mapping[str, Tree],
+        intended: Mapping[str, _Intended],
     ) -> None:
         """Which sites are now on their devices as they are wanted, and which are gone from them."""
 
@@ -266,7 +271,8 @@ class Reconciler:
         def settled(name: str) -> bool:
             # Also of one that is away now: it keeps what it has.
             status = self._status.get(name)
-            return status is not None and status.problem is None and status.has == trees.get(name)
+            wanted = intended[name].tree if name in intended else None
+            return status is not None and status.problem is None and status.has == wanted
 
         def right(name: str, id_: str, one: Ordered) -> bool:
             # A device that refuses another site still has this one.
@@ -275,7 +281,7 @@ class Reconciler:
 
         def rid(name: str, site: str) -> bool:
             carried = self._of(name).carries
-            return name not in trees or settled(name) or (carried is not None and site not in carried)
+            return name not in intended or settled(name) or (carried is not None and site not in carried)
 
         ordered = _ordered(building)
         places = {id_: _place(one) for id_, one in ordered.items()}
@@ -291,7 +297,8 @@ class Reconciler:
                 leaving[place.site] = having[0]
             else:
                 gone.append(place)
-        await asyncio.to_thread(self._attached.change, built=built.values(), gone=gone)
+        if gone or not all(self._attached.built(place) for place in built.values()):
+            await asyncio.to_thread(self._attached.change, built=built.values(), gone=gone)
         if intent is self._intent:
             self._stale = frozenset()
         stale = frozenset(places.keys() - built.keys())
@@ -383,8 +390,6 @@ class Reconciler:
     # -- all that differ ---------------------------------------------------------------------------------------------
 
     async def _commit(self, changes: Mapping[str, _Change], building: Network) -> None:
-        if not changes:
-            return
         edits = {name: _inside(change.config) for name, change in changes.items()}
         for name in changes:
             self._of(name).written = None
@@ -432,7 +437,10 @@ class Reconciler:
     # -- states ------------------------------------------------------------------------------------------------------
 
     def _of(self, name: str) -> Status:
-        return self._status.setdefault(name, Status())
+        status = self._status.get(name)
+        if status is None:
+            status = self._status[name] = Status()
+        return status
 
     def _came_or_went(self, name: str, connected: bool) -> None:
         status = self._of(name)
@@ -490,8 +498,12 @@ def _ordered(network: Network) -> dict[str, Ordered]:
     return {**network.attachments, **network.clouds}
 
 
-def _sites_of(network: Network, name: str) -> dict[str, Ordered]:
-    return {id_: one for id_, one in _ordered(network).items() if name in _place(one).devices}
+def _sites_by_device(network: Network) -> dict[str, dict[str, Ordered]]:
+    found: dict[str, dict[str, Ordered]] = {}
+    for id_, one in _ordered(network).items():
+        for name in _place(one).devices:
+            found.setdefault(name, {})[id_] = one
+    return found
 
 
 def _place(one: Ordered) -> Place:

@@ -100,10 +100,9 @@ def headers_of(scope: Scope) -> dict[str, str]:
 
 async def read_body(headers: dict[str, str], receive: Receive, limit: int) -> bytes:
     """The whole body; 413 when it is longer than the limit (RFC 8040, section 7: too-big)."""
-    too_big = protocol_error(413, "too-big", f"the body is longer than {limit} bytes")
     announced = headers.get("content-length", "")
     if announced.isascii() and announced.isdigit() and (len(announced) > 18 or int(announced) > limit):
-        raise too_big
+        raise _too_big(limit)
     parts: list[bytes] = []
     size = 0
     more = True
@@ -114,10 +113,14 @@ async def read_body(headers: dict[str, str], receive: Receive, limit: int) -> by
         part = message.get("body", b"")
         size += len(part)
         if size > limit:
-            raise too_big
+            raise _too_big(limit)
         parts.append(part)
         more = message.get("more_body", False)
     return b"".join(parts)
+
+
+def _too_big(limit: int) -> HttpError:
+    return protocol_error(413, "too-big", f"the body is longer than {limit} bytes")
 
 
 class ClientGone(Exception):
