@@ -1,12 +1,14 @@
-"""B2, B3: a controller and thousands of boxes, beside OpenDaylight's simulator.
+"""B2, B3: a controller and thousands of boxes, beside OpenDaylight's simulator and controller.
 
-    .venv/bin/python -m perf.devices [--devices 10 100 1000] [--rounds 5] [--seed N] [--without testtool]
+    labctl bench devices [--devices 10 100 1000] [--rounds 5] [--seed N] [--without testtool] [--without lighty]
 
 A round has, for each number of boxes and in the order that the seed decides, ours and the peer. Ours: the
 orchestrator's components, each a process with its own database on a disk, and the simulator (`perf.simulator`) on the
 loopback of a namespace of their own; boxes bootstrap first, which is not counted. Then: how long until all are managed,
 until they are again after kill -9 of the controller, and until a site at each is built by one commit over all. The
-peer: as many devices of netconf-testtool in one JVM, with a session each.
+peers: as many devices of netconf-testtool in one JVM, with a session each; and a real OpenDaylight controller
+(lighty.io) that connects as many of these, and is read. What those who read can do is measured at an application that
+does nothing.
 """
 
 from __future__ import annotations
@@ -26,20 +28,24 @@ from harness.build.chroot import Bind
 from harness.build.progress import Lines
 from harness.build.store import Store, cache_dir
 from perf import conditions, inside, record
-from perf.devices import testtool
+from perf.devices import beside, lighty, testtool
+from perf.report import verdict
 from perf.statistics import LEAST_ROUNDS
 
 Promise = dict[str, float | bool]
 SIZES = (10, 100, 1000)
-PEERS = ("ours", "testtool")
+PEERS = ("ours", "testtool", "lighty")
 #: What was promised: for 1,000 boxes on two processors.
 RESTART_BOUND, SITES_BOUND, MEMORY_RATIO, LEAST_EDITS = 10.0, 60.0, 2.0, 500.0
 
 
-def measure(who: str, devices: int, disk: Path, jar: Path | None) -> dict[str, float]:
+def measure(who: str, devices: int, disk: Path, programs: Mapping[str, Path]) -> dict[str, float]:
     """One of them, once, in a namespace and a root of its own."""
-    words = ["--who", who, "--devices", str(devices), *(["--jar", str(jar)] if jar else [])]
-    return inside.run("perf.devices.inside", words, disk, [Bind(jar.parent, str(jar.parent))] if jar else [])
+    words = ["--who", who, "--devices", str(devices)]
+    words += [word for name, path in programs.items() for word in (f"--{name}", str(path))]
+    # A jar and the folder of many are in one folder of the cache.
+    places = {path.parent for path in programs.values()}
+    return inside.run("perf.devices.inside", words, disk, [Bind(place, str(place)) for place in places])
 
 
 def summary(rounds: list[dict[str, float]]) -> dict[str, dict[str, float]]:
@@ -58,7 +64,7 @@ def summary(rounds: list[dict[str, float]]) -> dict[str, dict[str, float]]:
 def verdicts(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Promise]:
     """The promises that this run can speak of, and whether they are kept."""
     most = found.get("1000")
-    if most is None:
+    if most is None or "ours" not in most:
         return {}
     ours = most["ours"]
     promised = {
@@ -86,16 +92,23 @@ def run(sizes: list[int], times: int, seed: int, peers: list[str]) -> dict[str, 
     order = random.Random(seed)  # noqa: S311 - the order of a benchmark is no secret
     started = datetime.now(UTC)
     progress = Lines()
-    jar = testtool.fetch(Store(), progress) if "testtool" in peers else None
-    measured: dict[int, dict[str, list[dict[str, float]]]] = {size: {who: [] for who in peers} for size in sizes}
+    store = Store()
+    programs: dict[str, Path] = {}
+    if {"testtool", "lighty"} & set(peers):
+        programs["jar"] = testtool.fetch(store, progress)
+    if "lighty" in peers:
+        programs["libraries"] = lighty.fetch(store, progress)
+    # Who reads is part of the comparison with a controller.
+    turns = [*peers, *(["clients"] if {"ours", "lighty"} <= set(peers) else [])]
+    measured: dict[int, dict[str, list[dict[str, float]]]] = {size: {who: [] for who in turns} for size in sizes}
     skies: list[dict[str, object]] = []
     cache_dir().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="devices-", dir=cache_dir()) as disk:
         for number in range(times):
             skies.append({"round": number, **conditions.weather()})
             for size in order.sample(sizes, len(sizes)):
-                for who in order.sample(peers, len(peers)):
-                    found = measure(who, size, Path(disk), jar if who == "testtool" else None)
+                for who in order.sample(turns, len(turns)):
+                    found = measure(who, size, Path(disk), programs if who in ("testtool", "lighty") else {})
                     measured[size][who].append(found)
                     print(f"round {number + 1} of {times}: {who} {size}: {found}", file=sys.stderr, flush=True)
     skies.append({"round": "end", **conditions.weather()})
@@ -106,8 +119,9 @@ def run(sizes: list[int], times: int, seed: int, peers: list[str]) -> dict[str, 
         "seed": seed,
         "rounds": times,
         "void": "" if times >= LEAST_ROUNDS else f"{times} rounds are fewer than {LEAST_ROUNDS}",
-        "subject": conditions.subject() | {"netconf-testtool": testtool.VERSION},
+        "subject": conditions.subject() | {"netconf-testtool": testtool.VERSION, "lighty": lighty.VERSION},
         "weather": skies,
+        "comparisons": [one.as_json() for size, by in measured.items() for one in beside.compared(size, by)],
         "found": summed,
         "each": {str(size): by for size, by in measured.items()},
         **verdicts(summed),
@@ -124,9 +138,16 @@ def table(result: dict[str, Any]) -> str:
                 f"  {name:<26}{one['median']:>10.2f}  ({one['min']:.2f} to {one['max']:.2f})"
                 for name, one in figures.items()
             ]
+    lines += [_line(one) for one in result["comparisons"]]
     for name, one in verdicts(result["found"]).items():
         lines.append(f"{name}: {one['median']:g} (bound {one['bound']:g}): {'kept' if one['kept'] else 'MISSED'}")
     return "\n".join(lines)
+
+
+def _line(one: dict[str, Any]) -> str:
+    first, second = one["ours"]["median"], one["floor"]["median"]
+    told = f"{one['measured']} {first:.2f}, {one['against']} {second:.2f} {one['unit']}: {one['ratio']:.2f} ×"
+    return f"{one['name']}: {told}  {verdict(one)}".rstrip()
 
 
 def main() -> int:
@@ -140,7 +161,8 @@ def main() -> int:
     result: dict[str, Any] = run(asked.devices, asked.rounds, asked.seed, peers)
     record.save("devices", result)
     print(table(result))
-    return int(not all(one["kept"] for one in verdicts(result["found"]).values()))
+    kept = [one["kept"] for one in (*verdicts(result["found"]).values(), *result["comparisons"])]
+    return int(False in kept)
 
 
 if __name__ == "__main__":

@@ -19,10 +19,11 @@ from typing import Any
 from harness.orchestrator.errors import UnavailableError
 from harness.orchestrator.registry import DEVICES, YANG
 from harness.wait import wait_for
-from perf.devices import load, testtool
+from perf.devices import lighty, load, testtool
 from perf.devices.boxes import Boxes
 from perf.devices.components import Components
 from perf.devices.orders import order
+from perf.edits.inside import floor
 from perf.lab import BenchmarkError
 from perf.simulator.boxes import Model
 from perf.simulator.fleet import numbered
@@ -83,7 +84,8 @@ def round_of_ours(data: Path, devices: int, pops: int) -> dict[str, float]:
         before = components.cpu_seconds("controller")
         found["connect s"] = until("all boxes are managed", managed(components, boxes))
         found["connect controller CPU s"] = components.cpu_seconds("controller") - before
-        found["controller MB a device"] = components.resident_mb("controller") / boxes.count
+        found["controller MB"] = components.resident_mb("controller")
+        found["controller MB a device"] = found["controller MB"] / boxes.count
         found["MB in all"] = boxes.state["resident_mb"]
         found["MB a device"] = (boxes.state["resident_mb"] - told["before_mb"]) / boxes.count
         found |= _idle(components)
@@ -100,6 +102,12 @@ def round_of_ours(data: Path, devices: int, pops: int) -> dict[str, float]:
         boxes.stop()
         components.stop()
     return found
+
+
+def of_clients(data: Path) -> dict[str, float]:
+    """What those who read can do: as many requests, over TLS, to an application that does nothing."""
+    with floor(Components(data), "none") as server:
+        return load.told("requests", load.drive(server, load.edit))
 
 
 def _idle(components: Components) -> dict[str, float]:
@@ -138,17 +146,22 @@ def _in_sync(told: dict[str, Any], sites: int) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m perf.devices.inside")
-    parser.add_argument("--who", choices=("ours", "testtool"), required=True)
+    parser.add_argument("--who", choices=("ours", "testtool", "lighty", "clients"), required=True)
     parser.add_argument("--devices", type=int, required=True)
     parser.add_argument("--pops", type=int, default=4)
     parser.add_argument("--disk", type=Path, required=True, help="a folder on a disk")
-    parser.add_argument("--jar", type=Path)
+    parser.add_argument("--jar", type=Path, help="netconf-testtool")
+    parser.add_argument("--libraries", type=Path, help="lighty")
     parser.add_argument("--result", type=Path, required=True)
     asked = parser.parse_args()
     try:
         with tempfile.TemporaryDirectory(dir=asked.disk) as place:
             if asked.who == "ours":
                 found = round_of_ours(Path(place), asked.devices, asked.pops)
+            elif asked.who == "clients":
+                found = of_clients(Path(place))
+            elif asked.who == "lighty":
+                found = lighty.measure(asked.jar, asked.libraries, Path(place), asked.devices)
             else:
                 found = testtool.measure(asked.jar, Path(place), asked.devices)
     except (BenchmarkError, TimeoutError) as error:

@@ -10,7 +10,7 @@ import pytest
 from harness.build.progress import Lines
 from harness.build.store import Store
 from perf.devices import __main__ as devices
-from perf.devices import testtool
+from perf.devices import maven, testtool
 from perf.devices.orders import order
 from perf.lab import BenchmarkError
 
@@ -40,7 +40,7 @@ def test_promises_are_of_medians_and_can_be_missed() -> None:
 
 def test_another_file_than_the_pinned_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     served = tmp_path / "central"
-    file = served / testtool.PLACE
+    file = served / testtool.JAR.place
     file.parent.mkdir(parents=True)
     file.write_bytes(b"something else")
     monkeypatch.setenv("MAVEN_CENTRAL", served.as_uri())
@@ -48,5 +48,6 @@ def test_another_file_than_the_pinned_one_is_refused(tmp_path: Path, monkeypatch
     with pytest.raises(BenchmarkError, match="is not what was pinned"):
         testtool.fetch(store, Lines())
     assert not list((tmp_path / "cache").rglob("*.jar"))
-    monkeypatch.setattr(testtool, "SHA256", hashlib.sha256(b"something else").hexdigest())
+    pinned = hashlib.sha256(b"something else").hexdigest()
+    monkeypatch.setattr(testtool, "JAR", maven.Jar(testtool.JAR.place, pinned))
     assert testtool.fetch(store, Lines()).read_bytes() == b"something else"
