@@ -121,7 +121,6 @@ def test_an_up_that_cannot_end_for_a_fault_names_it(lab: Lab, monkeypatch: pytes
 
 
 _SPIN = """
-import subprocess
 import time
 begun, used = time.monotonic(), time.process_time()
 while time.monotonic() < begun + 1: pass
