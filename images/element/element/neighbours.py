@@ -35,7 +35,8 @@ _IN_DOUBT = (ndmsg.NUD_STALE, ndmsg.NUD_NONE)
 class Neighbour(NamedTuple):
     """Somebody on one of our links."""
 
-    index: int
+    link: int
+    """Its number."""
     address: str
 
 
@@ -63,7 +64,7 @@ def ask(whom: Iterable[Neighbour]) -> None:
         with IPRoute() as ipr:
             for neighbour in whom:
                 with suppress(NetlinkError):
-                    ipr.neigh("change", dst=neighbour.address, ifindex=neighbour.index, state=0, flags=ndmsg.NTF_USE)
+                    ipr.neigh("change", dst=neighbour.address, ifindex=neighbour.link, state=0, flags=ndmsg.NTF_USE)
     except NetlinkError as error:
         raise OSError(error.code, str(error)) from error
 
