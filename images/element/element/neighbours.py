@@ -44,7 +44,7 @@ Neighbours = Mapping[Neighbour, int]
 """With their states (NUD_* of linux/neighbour.h)."""
 
 
-def look(links: Iterable[str]) -> Neighbours:
+def look(links: Collection[str]) -> Neighbours:
     """Whom Linux knows on these links, and what it knows; ``OSError`` where it does not say."""
     found = {}
     try:
