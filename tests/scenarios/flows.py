@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from harness.lab import Lab, Node
 from harness.wait import wait_for
+from tests.scenarios.background import until_ended
 
 INTERVAL = 0.05
 """Seconds between two echo requests unless told otherwise, and so how exactly an outage is told."""
@@ -79,7 +80,7 @@ def echoes(node: Node, target: str, interval: float = INTERVAL) -> Iterator[Echo
     finally:
         seen.span = (seen.span[0], _clock(node))
         time.sleep(2 * interval)  # for the last answer
-        node.sh(f"kill -INT {process}; while kill -0 {process} 2>/dev/null; do sleep 0.05; done")
+        node.sh(f"kill -INT {process}; {until_ended(process)}")
         said = node.sh(f"cat {file}; rm {file}")
         if found := _SENT.search(said):
             seen.sent = int(found[1])

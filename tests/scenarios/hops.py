@@ -9,14 +9,33 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from harness.lab import Lab
-from harness.wait import wait_for
+from harness.wait import Deadline
+from tests.scenarios.background import until_ended
 
 # Frames in VXLAN, by octets of the outer UDP: 8 of its header, 8 of VXLAN's, then 12 before the inner type (RFC 7348).
 IPV4, TAGGED, ARP = "udp[28:2] = 0x0800", "udp[28:2] = 0x8100", "udp[28:2] = 0x0806"
 ECHOES = f"{IPV4} and udp[39] = 1"
 ARP_REQUESTS, ARP_REPLIES = f"{ARP} and udp[36:2] = 1", f"{ARP} and udp[36:2] = 2"
 
-_SLEEPS = "pid=$(cat {}.pid); ! [ -e /proc/$pid ] || grep -q '^State:.S' /proc/$pid/status"
+# Each in one go, and by the shell alone: to enter a box, and to start a program there, takes longer than what is done.
+_LISTEN = """
+: >{file}.said
+setsid tcpdump -i {interface} -n -p -U --immediate-mode -s 4000 -B 16384 -w {file} </dev/null >/dev/null 2>{file}.said &
+echo $! >{file}.pid
+while :; do
+    while read -r said; do case $said in *"listening on"*) exit 0 ;; esac; done <{file}.said
+    read -r _ _ state _ </proc/$!/stat && [ "$state" != Z ] || {{ cat {file}.said >&2; exit 1; }}
+    sleep 0.01
+done
+"""
+# What the kernel keeps for a tcpdump is lost with it (see harness/agent/capture.py): it ends when it sleeps.
+_END = f"""
+read -r pid <{{file}}.pid
+while read -r _ _ state _ </proc/$pid/stat && [ "$state" != S ]; do sleep 0.01; done
+kill -INT $pid || exit 0
+{until_ended("$pid")}
+"""
+_SECONDS = 20
 _START = re.compile(r"^(?=\d+\.\d{6} )", re.MULTILINE)
 _numbers = itertools.count(1)
 
@@ -48,16 +67,9 @@ class Hop:
 @contextmanager
 def overheard(lab: Lab, node: str, interface: str) -> Iterator[Hop]:
     """Listen on an interface of a node for the length of a `with` block."""
-    box, file = lab[node], f"/run/hop-{next(_numbers)}.pcap"
-    box.sh(
-        f"setsid tcpdump -i {interface} -n -p -U --immediate-mode -s 4000 -B 16384 -w {file}"
-        f" </dev/null >/dev/null 2>{file}.said & echo $! >{file}.pid"
-    )
+    box, file, seconds = lab[node], f"/run/hop-{next(_numbers)}.pcap", Deadline(_SECONDS).limit
+    box.sh(_LISTEN.format(interface=interface, file=file), seconds)
     try:
-        wait_for(f"tcpdump on {node}:{interface}", lambda: box.run("grep", "-q", "listening on", f"{file}.said").ok, 10)
         yield Hop(lab, node, interface, file)
     finally:
-        # What the kernel keeps for a tcpdump is lost with it (see harness/agent/capture.py): it ends when it sleeps.
-        wait_for(f"tcpdump on {node} to have read all", lambda: box.run("sh", "-c", _SLEEPS.format(file)).ok, 10)
-        box.sh(f"kill -INT $(cat {file}.pid) 2>/dev/null || true")
-        wait_for(f"the end of tcpdump on {node}", lambda: not box.run("sh", "-c", f"kill -0 $(cat {file}.pid)").ok, 10)
+        box.sh(_END.format(file=file), seconds)

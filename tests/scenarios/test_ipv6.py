@@ -165,7 +165,9 @@ class TestOutside:
                 lab["host-3"].exec("iperf3", "--server", "--one-off", "--daemon")
                 lab.wait_until("host-3", "tcp:5201", 20)
                 lab["host-5"].exec("iperf3", "--client", target, "--bytes", "1M")
-                wait_for("the server to end", lambda: not lab["host-3"].run("pgrep", "-x", "iperf3").ok, 10)
+                wait_for(
+                    "the server to end", lambda: not lab["host-3"].run("pgrep", "-x", "-r", "DRS", "iperf3").ok, 10
+                )
         assert capture.count("ip6[6] = 44") == 0, "fragments on the WAN"
 
     def fails_closed(self, lab: Lab) -> None:
