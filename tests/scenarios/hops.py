@@ -19,6 +19,7 @@ ARP_REQUESTS, ARP_REPLIES = f"{ARP} and udp[36:2] = 1", f"{ARP} and udp[36:2] = 
 
 # Each in one go, and by the shell alone: to enter a box, and to start a program there, takes longer than what is done.
 _LISTEN = """
+: >{file}.said
 setsid tcpdump -i {interface} -n -p -U --immediate-mode -s 4000 -B 16384 -w {file} </dev/null >/dev/null 2>{file}.said &
 echo $! >{file}.pid
 while :; do

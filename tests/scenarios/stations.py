@@ -70,7 +70,7 @@ def resolve(lab: Lab, host: str, name: str) -> str:
 
 
 def name_of(lab: Lab, host: str, address: str, server: str) -> str:
-    """What a server says at once of whose address it is; it does not answer for what it does not know."""
+    """What a server says of whose address it is. drill itself would ask for 15 s."""
     return lab[host].run("timeout", "3", "drill", "-x", address, f"@{server}").stdout
 
 
