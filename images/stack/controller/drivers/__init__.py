@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache, cached_property, lru_cache
@@ -72,9 +72,18 @@ def find(model: str, personality: str) -> Driver | None:
     return _find(model, personality)
 
 
-def driven(inventory: Mapping[str, DeviceFacts]) -> frozenset[str]:
-    """The devices that we configure."""
-    return frozenset(name for name, facts in inventory.items() if find(facts.model, facts.personality) is not None)
+@dataclass(frozen=True)
+class Driven(Container[str]):
+    """Names of the devices that we configure, and of others: whoever asks of one of a thousand looks at that one."""
+
+    inventory: Mapping[str, DeviceFacts]
+    others: frozenset[str] = frozenset()
+
+    def __contains__(self, name: object) -> bool:
+        if name in self.others:
+            return True
+        facts = self.inventory.get(name) if isinstance(name, str) else None
+        return facts is not None and find(facts.model, facts.personality) is not None
 
 
 def line_port(facts: DeviceFacts) -> str | None:

@@ -66,8 +66,8 @@ def check_devices(before: Intent, after: Intent, inventory: Mapping[str, DeviceF
     Only of what is asked now: what was in order when it was asked is nobody else's affair when devices have become
     others since. It waits, and says so (``network.join``).
     """
-    named = {site.device for site in after.sites if site.device not in inventory}
-    peerings.check_identities(before, after, named | drivers.driven(inventory), domain)
+    named = frozenset(site.device for site in after.sites if site.device not in inventory)
+    peerings.check_identities(before, after, drivers.Driven(inventory, named), domain)
     old = {site.id: _asked(site) for site in before.sites}
     for site in after.sites:
         facts = inventory.get(site.device)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from lxml import etree
@@ -16,7 +17,7 @@ from yangkit.diff import changes
 from yangkit.edit import Editor
 from yangkit.paths import Path, parse
 from yangkit.schema import SchemaNode
-from yangkit.tree import Container, List, empty
+from yangkit.tree import Container, List, config_only, empty, only
 
 from controller.service.secrets import public
 
@@ -42,6 +43,34 @@ class Difference:
         return f"{self.path}: {self.kind}"
 
 
+class Wanted:
+    """What a device shall have, as it is compared with what it has again and again."""
+
+    def __init__(self, tree: Tree, schema: Schema) -> None:
+        self.tree, self.schema = tree, schema
+        self.loaded = treejson.load(schema, tree)
+
+    @cached_property
+    def entries(self) -> dict[str, tuple[Path, Container]]:
+        """Owned entries and where they are, by their identifiers, in the order of the tree."""
+        return {str(path): (path, entry) for path, entry in _walk(self.loaded, Path(), strict=True)}
+
+    @cached_property
+    def keys(self) -> Keys:
+        """Identifiers of the owned entries."""
+        return frozenset(self.entries)
+
+    @cached_property
+    def trimmed(self) -> dict[str, tuple[Path, Container]]:
+        """The entries without what is as it is by default."""
+        return {str(path): (path, entry) for path, entry in _walk(_trimmed(self.loaded), Path(), strict=True)}
+
+
+def read_xml(schema: Schema, config: etree._Element) -> Container:
+    """The tree of a <config> or <data> element, as far as it is configuration."""
+    return config_only(Editor(state_allowed=True).run(empty(schema), config))
+
+
 def from_xml(schema: Schema, config: etree._Element | str | bytes) -> Tree:
     """The tree of a <config> or <data> element, or of what stands in one."""
     if not isinstance(config, etree._Element):
@@ -52,12 +81,12 @@ def from_xml(schema: Schema, config: etree._Element | str | bytes) -> Tree:
 
 def owned_keys(tree: Tree, schema: Schema) -> Keys:
     """The entries of a tree."""
-    return frozenset(entries(schema, tree))
+    return Wanted(tree, schema).keys
 
 
 def entries(schema: Schema, tree: Tree) -> dict[str, Container]:
     """Owned entries by their identifiers, in the order of the tree; ValueError if there is anything else in it."""
-    return {str(path): entry for path, entry in _walk(treejson.load(schema, tree), Path(), strict=True)}
+    return {name: entry for name, (_, entry) in Wanted(tree, schema).entries.items()}
 
 
 def _walk(container: Container, path: Path, *, strict: bool) -> Iterator[tuple[Path, Container]]:
@@ -76,22 +105,30 @@ def _walk(container: Container, path: Path, *, strict: bool) -> Iterator[tuple[P
 def edit(
     owned: Iterable[str], intended: Tree, schema: Schema, actual: Tree | None = None, *, hidden: bool = False
 ) -> str:
-    """A <config> that makes the owned entries be the intended ones (RFC 6241, section 7.2).
+    """A <config> that makes the owned entries be the intended ones (``changes_of``)."""
+    there = None if actual is None else _read(schema, actual)
+    return etree.tostring(changes_of(owned, Wanted(intended, schema), there, hidden=hidden), encoding="unicode")
+
+
+def changes_of(
+    owned: Iterable[str], wanted: Wanted, actual: Container | None = None, *, hidden: bool = False
+) -> etree._Element:
+    """A <config> that makes the owned entries be the wanted ones (RFC 6241, section 7.2).
 
     Each wanted entry is replaced, and each formerly owned one that is not wanted is removed. With the ``actual``
     configuration, entries that are right already are left out. ``hidden``: without secrets, for people.
     """
-    wanted = entries(schema, intended)
-    keep = set(wanted) if actual is None else {d.entry for d in drift(actual, intended, schema)}
-    present = None if actual is None else set(_present(schema, actual))
+    keep = wanted.keys if actual is None else {found.entry for found in _differences(wanted, actual)}
     root = etree.Element(f"{{{NC}}}config", nsmap={"nc": NC})
-    for name, entry in wanted.items():
+    for name, (path, entry) in wanted.entries.items():
         if name in keep:
-            _put(root, schema, name, public(entry) if hidden else entry)
-    for name in sorted(set(owned) - set(wanted)):
+            _put(root, path, public(entry) if hidden else entry)
+    gone = sorted(set(owned) - wanted.keys)
+    present = None if actual is None or not gone else {str(path) for path, _ in _walk(actual, Path(), strict=False)}
+    for name in gone:
         if present is None or name in present:
-            _put(root, schema, name, None)
-    return etree.tostring(root, encoding="unicode")
+            _take_away(root, wanted.schema, name)
+    return root
 
 
 def is_empty_edit(config: str) -> bool:
@@ -109,23 +146,26 @@ def public_xml(entry: Container) -> str:
     return treexml.dump_node(public(entry))
 
 
-def _put(root: etree._Element, schema: Schema, name: str, entry: Container | None) -> None:
-    """Add an entry at its place, to be replaced, or to be removed when there is none."""
+def _put(root: etree._Element, path: Path, entry: Container) -> None:
+    """Add an entry at its place, to be replaced."""
+    place = root
+    for node, _ in path.steps[:-1]:
+        place = _inside(place, node)
+    # The namespace is printed where it changes only.
+    element = etree.fromstring(f'<x xmlns="{entry.schema.namespace}">{entry_xml(entry)}</x>')[0]
+    place.append(element)
+    element.set(_OPERATION, "replace")
+
+
+def _take_away(root: etree._Element, schema: Schema, name: str) -> None:
+    """Add an entry at its place, to be removed."""
     place, node = root, schema.root
     steps = list(parse(name))
     for prefix, local, _ in steps[:-1]:
         node = _child(node, prefix, local)
-        found = place.find(node.clark)
-        place = found if found is not None else etree.SubElement(place, node.clark, nsmap=_space(node))
+        place = _inside(place, node)
     prefix, local, predicates = steps[-1]
     node = _child(node, prefix, local)
-    if entry is not None:
-        element = etree.fromstring(entry_xml(entry))
-        if element.tag != node.clark:  # the namespace is printed where it changes
-            element = etree.fromstring(f'<x xmlns="{node.namespace}">{entry_xml(entry)}</x>')[0]
-        place.append(element)
-        element.set(_OPERATION, "replace")
-        return
     element = etree.SubElement(place, node.clark, nsmap=_space(node))
     element.set(_OPERATION, "remove")
     for key in node.key_nodes:
@@ -134,6 +174,11 @@ def _put(root: etree._Element, schema: Schema, name: str, entry: Container | Non
         nsmap = {module.name: module.namespace} if module is not None else None
         leaf: etree._Element = etree.SubElement(element, key.clark, nsmap=nsmap)
         leaf.text = value
+
+
+def _inside(place: etree._Element, node: SchemaNode) -> etree._Element:
+    found = place.find(node.clark)
+    return found if found is not None else etree.SubElement(place, node.clark, nsmap=_space(node))
 
 
 def _space(node: SchemaNode) -> Any:
@@ -147,45 +192,40 @@ def _child(node: SchemaNode, prefix: str | None, local: str) -> SchemaNode:
 
 def drift(actual: Tree, intended: Tree, schema: Schema) -> list[Difference]:
     """Where owned entries differ from the intended ones; a default that is written out is no difference."""
-    wanted = _trimmed(schema, intended)
-    there = _trimmed(schema, _known(schema.root, actual, intended))
-    by_name = {str(path): entry for path, entry in _walk(there, Path(), strict=False)}
-    found: list[Difference] = []
-    for path, entry in _walk(wanted, Path(), strict=True):
-        name = str(path)
+    return list(_differences(Wanted(intended, schema), _read(schema, actual)))
+
+
+def _differences(wanted: Wanted, actual: Container) -> Iterator[Difference]:
+    there = only(actual, frozenset(schema.json_name for schema in wanted.loaded.children))
+    by_name = {str(path): entry for path, entry in _walk(_trimmed(there), Path(), strict=False)}
+    for name, (path, entry) in wanted.trimmed.items():
         other = by_name.get(name)
         if other is None:
-            found.append(Difference(name, name, "missing"))
+            yield Difference(name, name, "missing")
             continue
         for operation, where in changes(entry, other, path, deep=False):
-            found.append(Difference(name, str(where), _KINDS.get(operation, "changed")))
-    return found
+            yield Difference(name, str(where), _KINDS.get(operation, "changed"))
 
 
-def _present(schema: Schema, actual: Tree) -> Iterator[str]:
-    """Identifiers of the entries that a device has, whosever they are."""
-    for path, _ in _walk(treejson.load(schema, _known(schema.root, actual, None)), Path(), strict=False):
-        yield str(path)
+def _trimmed(tree: Container) -> Container:
+    return defaults.apply_mode(tree.schema.schema, tree, "trim")
 
 
-def _trimmed(schema: Schema, tree: Tree) -> Container:
-    return defaults.apply_mode(schema, treejson.load(schema, tree), "trim")
+def _read(schema: Schema, actual: Tree) -> Container:
+    return treejson.load(schema, _known(schema.root, actual))
 
 
-def _known(parent: SchemaNode, actual: Mapping[str, Any], like: Mapping[str, Any] | None) -> Tree:
-    """The configuration as far as this schema knows it: a device may have more modules than its driver names.
-
-    With ``like``, only top-level nodes that are there, too.
-    """
+def _known(parent: SchemaNode, actual: Mapping[str, Any]) -> Tree:
+    """The configuration as far as this schema knows it: a device may have more modules than its driver names."""
     known: Tree = {}
     for name, value in actual.items():
         node = parent.by_json_name.get(name)
-        if node is None or not node.config or (like is not None and name not in like):
+        if node is None or not node.config:
             continue
         if isinstance(value, Mapping):
-            known[name] = _known(node, value, None)
+            known[name] = _known(node, value)
         elif node.kind == "list":
-            known[name] = [_known(node, item, None) for item in value]
+            known[name] = [_known(node, item) for item in value]
         else:
             known[name] = value
     return known

@@ -73,7 +73,7 @@ def join(
             attachments[site.id] = _attachment(intent, site, inventory[site.device], ends[home], allocations)
         else:
             waiting[site.id] = reason or "waits"
-    barred = joins.barred(intent, drivers.driven(inventory), domain)
+    barred = joins.barred(intent, drivers.Driven(inventory), domain)
     clouds = joins.cloud_ends(intent, attachments, allocations, barred)
     return Network(attachments, waiting, barred, clouds, joins.links(intent, attachments, allocations))
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from yangkit import Schema, Tree
 from yangkit.schema import SchemaNode
-from yangkit.tree import Container, List, Node
+from yangkit.tree import Container, Leaf, List, Node, instances
 
 
 def public(entry: Container) -> Container:
@@ -27,30 +26,40 @@ def public(entry: Container) -> Container:
     return Container(entry.schema, children)
 
 
-def revealed(actual: Tree, written: Tree | None, schema: Schema) -> Tree:
+def revealed(actual: Container, written: Container | None) -> Container:
     """A device's configuration with the secrets that it does not tell as we wrote them last; without them, when we do
     not know: then they are written again, which changes nothing for the device if they are right."""
-    return actual if written is None else _filled(actual, written, schema.root)
+    return actual if written is None or not _has_secret(written) else _filled(actual, written)
 
 
-def _filled(actual: Tree, written: Tree, parent: SchemaNode) -> Tree:
-    filled = dict(actual)
-    for name, ours in written.items():
-        node = parent.by_json_name[name]
-        theirs = actual.get(name)
-        if node.secret:
-            filled.setdefault(name, ours)
-        elif theirs is not None and node.kind == "container":
-            filled[name] = _filled(theirs, ours, node)
-        elif theirs is not None and node.kind == "list":
-            known = {_key(one, node): one for one in ours}
-            filled[name] = [_entry(one, known.get(_key(one, node)), node) for one in theirs]
-    return filled
+_HAS = "has-secret"
 
 
-def _entry(theirs: Tree, ours: Tree | None, node: SchemaNode) -> Tree:
-    return theirs if ours is None else _filled(theirs, ours, node)
+def _has_secret(entry: Container) -> bool:
+    known = entry.recall(_HAS)
+    if not isinstance(known, bool):
+        known = any(
+            schema.secret or any(_has_secret(one) for one in instances(node) if isinstance(one, Container))
+            for schema, node in entry.children.items()
+        )
+        entry.remember(_HAS, known)
+    return known
 
 
-def _key(entry: Tree, node: SchemaNode) -> tuple[Any, ...]:
-    return tuple(entry.get(key) for key in node.keys)
+def _filled(actual: Container, written: Container) -> Container:
+    filled = dict(actual.children)
+    for schema, ours in written.children.items():
+        theirs = actual.children.get(schema)
+        if schema.secret:
+            filled.setdefault(schema, ours)
+        elif isinstance(theirs, Container) and isinstance(ours, Container):
+            filled[schema] = _filled(theirs, ours)
+        elif isinstance(theirs, List) and isinstance(ours, List):
+            filled[schema] = List(
+                schema, {key: _entry(one, ours.entries.get(key)) for key, one in theirs.entries.items()}
+            )
+    return Container(actual.schema, filled)
+
+
+def _entry(theirs: Container | Leaf, ours: Container | Leaf | None) -> Container | Leaf:
+    return _filled(theirs, ours) if isinstance(theirs, Container) and isinstance(ours, Container) else theirs

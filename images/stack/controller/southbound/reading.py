@@ -3,18 +3,22 @@ what routers say), their gateways."""
 
 from __future__ import annotations
 
+import hashlib
 from fnmatch import fnmatchcase
 from functools import cache
 from ipaddress import IPv6Address
 from math import inf
 
 from lxml import etree
-from yangkit import Schema, Tree
+from yangkit import Tree, treejson
 from yangkit.client import NetconfClient
+from yangkit.tree import Container
+from yangkit.xmlutil import split
 
 from controller import drivers
-from controller.service.entries import from_xml
+from controller.service.entries import Wanted, read_xml
 from controller.service.facts import DeviceFacts
+from controller.service.secrets import revealed
 from controller.southbound import patience
 from controller.southbound.identity import Identity
 
@@ -77,21 +81,32 @@ async def facts(client: NetconfClient, identity: Identity) -> DeviceFacts:
     )
 
 
-async def configuration(client: NetconfClient, schema: Schema, device: DeviceFacts) -> Tree:
-    """The running configuration, as far as the device's driver knows it."""
-    data = await patience.answer(client, client.get_config(deadline=inf), DEADLINE)
-    spaces = {module.namespace for module in schema.modules.values()}
-    known = _pruned(data, spaces)
+async def running(client: NetconfClient) -> etree._Element:
+    """The running configuration, as the device tells it."""
+    return await patience.answer(client, client.get_config(deadline=inf), DEADLINE)
+
+
+def digest(data: etree._Element) -> bytes:
+    """Of what a device has told: who tells the same again needs not be read again."""
+    return hashlib.blake2b(etree.tostring(data, with_tail=False), digest_size=32).digest()
+
+
+def configuration(data: etree._Element, wanted: Wanted, device: DeviceFacts, written: Tree | None) -> Container:
+    """The running configuration, as far as the device's driver knows it, with the secrets that it has from us."""
+    schema = wanted.schema
     try:
-        return from_xml(schema, known)
+        actual = read_xml(schema, _pruned(data, {module.namespace for module in schema.modules.values()}))
     except Exception as error:
         raise NotUsable(f"{device.name}: its configuration cannot be read with its driver's models: {error}") from error
+    if written is None:
+        return actual
+    return revealed(actual, wanted.loaded if written is wanted.tree else treejson.load(schema, written))
 
 
 def _pruned(parent: etree._Element, spaces: set[str]) -> etree._Element:
     """Without what modules that the driver does not know have added, at any depth: that is others'."""
     for element in list(parent):
-        if isinstance(element.tag, str) and etree.QName(element).namespace in spaces:
+        if isinstance(element.tag, str) and split(element)[0] in spaces:
             _pruned(element, spaces)
         else:
             parent.remove(element)

@@ -25,22 +25,21 @@ from yangkit import ApplyError, Schema, Tree
 from yangkit.errors import RpcError
 
 from controller import drivers
-from controller.drivers.peering import CloudEnd
 from controller.service import peerings
 from controller.service.compile import Compiler, compile_network
-from controller.service.entries import edit, is_empty_edit, owned_keys
+from controller.service.entries import Wanted, changes_of
 from controller.service.facts import DeviceFacts
 from controller.service.intent import DOMAIN, Intent, changed_sites
 from controller.service.network import Network, without
-from controller.service.secrets import revealed
 from controller.southbound import patience, reading
 from controller.southbound.attached import Attached, Place
 from controller.southbound.blame import Blame
 from controller.southbound.executor import Executor
 from controller.southbound.inventory import Inventory
 from controller.southbound.journal import Journal
+from controller.southbound.ordered import Ordered, by_device, everything, place_of
 from controller.southbound.sessions import Held, Sessions
-from controller.southbound.status import Ordered, Status, Sync, View
+from controller.southbound.status import Status, Sync, View
 from controller.southbound.visits import Question, Visits
 
 log = logging.getLogger(__name__)
@@ -66,7 +65,7 @@ _Key = tuple[Network, frozenset[str], Mapping[str, DeviceFacts]]
 
 @dataclass(frozen=True)
 class _Change:
-    """What a device needs: what it is for, its entries when that is done, and the edit."""
+    """What a device needs: what it is for, its entries when that is done, and the edit (the inside of a <config>)."""
 
     intended: _Intended
     wanted: frozenset[str]
@@ -203,7 +202,7 @@ class Reconciler:
         withheld = self._withheld(network, ready) | self._blame.held(now)
         building, intended = self._compiled(network, withheld)
         # Before anything is written: whatever happens then, we know what may be where.
-        places = [_place(one) for one in _ordered(building).values()]
+        places = [place_of(one) for one in everything(building).values()]
         if not self._attached.knows(places):
             await asyncio.to_thread(self._attached.change, begun=places)
         unsettled = {name for name, one in intended.items() if name not in due and not self._is_settled(name, one)}
@@ -230,7 +229,7 @@ class Reconciler:
         key = network, frozenset(withheld), facts
         if self._last is None or self._last[0][0] is not network or self._last[0][1:] != key[1:]:
             building = without(network, withheld)
-            sites = _sites_by_device(building)
+            sites = by_device(building)
             trees = self._compiler(building, facts, self._domain)
             self._last = key, (building, {name: _Intended(tree, sites.get(name, {})) for name, tree in trees.items()})
         return self._last[1]
@@ -245,8 +244,8 @@ class Reconciler:
     def _withheld(self, network: Network, ready: set[str]) -> dict[str, str]:
         """Sites that have never been on both of their devices, and one of these cannot have it now."""
         found: dict[str, str] = {}
-        for site, one in _ordered(network).items():
-            place = _place(one)
+        for site, one in everything(network).items():
+            place = place_of(one)
             missing = [name for name in place.devices if name not in ready]
             if missing and not self._attached.built(place):
                 found[site] = missing[0]
@@ -283,14 +282,14 @@ class Reconciler:
             carried = self._of(name).carries
             return name not in intended or settled(name) or (carried is not None and site not in carried)
 
-        ordered = _ordered(building)
-        places = {id_: _place(one) for id_, one in ordered.items()}
+        ordered = everything(building)
+        places = {id_: place_of(one) for id_, one in ordered.items()}
         built = {
             id_: place for id_, place in places.items() if all(right(name, id_, ordered[id_]) for name in place.devices)
         }
         gone: list[Place] = []
         leaving: dict[str, str] = {}
-        wanted = {_place(one) for one in _ordered(network).values()}
+        wanted = {place_of(one) for one in everything(network).values()}
         for place in self._attached.records.keys() - wanted:
             having = [name for name in place.devices if not rid(name, place.site)]
             if having:
@@ -345,17 +344,24 @@ class Reconciler:
             return None
         try:
             schema = self._schema(name)
-            actual = await reading.configuration(held.client, schema, self._facts(name))
-            owned = self._inventory.owned(name)
-            wanted = owned_keys(tree, schema)
-            config = edit(owned, tree, schema, revealed(actual, self._of(name).written, schema))
+            data = await reading.running(held.client)
+            status = self._of(name)
+            owned, fenced = self._inventory.owned(name), self._journal.is_fenced(name)
+            seen = reading.digest(data), tree, owned, status.written
+            if seen == status.seen and not fenced:
+                self._well(name, intended)
+                return None
+            wanted = Wanted(tree, schema)
+            actual = reading.configuration(data, wanted, self._facts(name), status.written)
+            config = changes_of(owned, wanted, actual)
         except (RpcError, OSError, TimeoutError, reading.NotUsable) as error:
             self._failed(name, str(error) or type(error).__name__, carries=False)
             return None
-        status = self._of(name)
-        if is_empty_edit(config):
-            if owned != wanted or self._journal.is_fenced(name):
-                await asyncio.to_thread(self._are_right, {name: wanted})
+        if not len(config):
+            if owned != wanted.keys or fenced:
+                await asyncio.to_thread(self._are_right, {name: wanted.keys})
+            else:
+                status.seen = seen
             self._well(name, intended)
             return None
         drifted = status.sync == "in-sync" and status.has == tree
@@ -363,7 +369,7 @@ class Reconciler:
             log.warning("%s: somebody else has changed what the controller owns", name)
             status.carries = None
         self._set(name, "drifted" if drifted else "pending", None)
-        return _Change(intended, wanted, config)
+        return _Change(intended, wanted.keys, "".join(etree.tostring(child, encoding="unicode") for child in config))
 
     def _is_anothers(self, name: str) -> bool:
         """A box without a driver, such as a gateway of the cloud platform's: taken in, and left alone."""
@@ -390,7 +396,7 @@ class Reconciler:
     # -- all that differ ---------------------------------------------------------------------------------------------
 
     async def _commit(self, changes: Mapping[str, _Change], building: Network) -> None:
-        edits = {name: _inside(change.config) for name, change in changes.items()}
+        edits = {name: change.config for name, change in changes.items()}
         for name in changes:
             self._of(name).written = None
         outcome = await self._executor.run(edits, partial(self._lost, frozenset(changes)))
@@ -415,7 +421,7 @@ class Reconciler:
             return frozenset(one["name"] for one in tree.get("ietf-interfaces:interfaces", {}).get("interface", ()))
 
         here = [one for one in building.of_device(name) if one.pop.name == name]
-        new = [one.site.id for one in here if not self._attached.built(_place(one))]
+        new = [one.site.id for one in here if not self._attached.built(place_of(one))]
         return self._blame.take(name, said, building, new, interfaces, asyncio.get_running_loop().time())
 
     async def _lost(self, names: frozenset[str]) -> str | None:
@@ -479,11 +485,6 @@ class Reconciler:
                 listener(name, status)
 
 
-def _inside(config: str) -> str:
-    """The client puts <config> around it itself."""
-    return "".join(etree.tostring(child, encoding="unicode") for child in etree.fromstring(config))
-
-
 def _plain(address: str) -> str:
     """An IPv4 address as such, though a socket for both families gave it (RFC 4291, section 2.5.5.2)."""
     try:
@@ -491,22 +492,3 @@ def _plain(address: str) -> str:
     except ValueError:
         return address
     return address if mapped is None else str(mapped)
-
-
-def _ordered(network: Network) -> dict[str, Ordered]:
-    """Sites and ends of clouds by their ids, which never clash."""
-    return {**network.attachments, **network.clouds}
-
-
-def _sites_by_device(network: Network) -> dict[str, dict[str, Ordered]]:
-    found: dict[str, dict[str, Ordered]] = {}
-    for id_, one in _ordered(network).items():
-        for name in _place(one).devices:
-            found.setdefault(name, {})[id_] = one
-    return found
-
-
-def _place(one: Ordered) -> Place:
-    if isinstance(one, CloudEnd):
-        return Place(one.key, one.pop.name, one.pop.name)
-    return Place(one.site.id, one.branch.name, one.pop.name)

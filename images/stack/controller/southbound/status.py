@@ -9,15 +9,16 @@ from typing import Literal
 
 from yangkit import Tree
 
-from controller.drivers.peering import CloudEnd
-from controller.drivers.work import Attachment
 from controller.service.network import Network
 from controller.southbound.blame import Refusal
+from controller.southbound.ordered import Ordered
 from controller.southbound.sessions import Held
 
 Sync = Literal["in-sync", "pending", "drifted", "unreachable", "failed", "unmanaged"]
-Ordered = Attachment | CloudEnd
-"""What is ordered and carried by devices."""
+
+
+Seen = tuple[bytes, Tree, frozenset[str], Tree | None]
+"""Digest of a device's configuration, what is intended, the entries that are ours, and what was written last."""
 
 
 @dataclass
@@ -36,6 +37,8 @@ class Status:
     written: Tree | None = None
     #: The sites that it had then, as it had them; None when somebody else may have changed that, or nobody can ask.
     carries: Mapping[str, Ordered] | None = None
+    #: What it told when it was found to be as intended, and all else that this follows from.
+    seen: Seen | None = None
     failures: int = 0
     not_before: float = 0.0
     #: When it was found to be as intended last, in the loop's time.

@@ -254,6 +254,29 @@ async def test_what_others_change_is_put_back_and_theirs_is_left(
     assert "lan7" in devices["ucpe-1"].interfaces
 
 
+async def test_who_tells_the_same_again_is_looked_at_when_it_does_not(
+    controller: Controller, devices: dict[str, Any]
+) -> None:
+    """What a device has told is not read again while it tells the same; what somebody changes then is seen."""
+    calls(devices, controller, *NAMES)
+    await controller.stores.replace_running(orders.demo_order())
+    await until(lambda: controller.synced(*NAMES) and "lan" in devices["ucpe-1"].interfaces)
+
+    def settled() -> bool:
+        status = controller.reconciler.status["ucpe-1"]
+        return status.seen is not None and status.seen[3] is status.written is status.has
+
+    await until(settled)
+    compared = controller.reconciler.status["ucpe-1"].compared
+    await until(lambda: controller.reconciler.status["ucpe-1"].compared > compared)
+    tree = devices["ucpe-1"].stores.running
+    for interface in tree["ietf-interfaces:interfaces"]["interface"]:
+        if interface["name"] == "lan":
+            interface["enabled"] = False
+    await devices["ucpe-1"].stores.replace_running(tree)
+    await until(lambda: "'enabled': False" not in str(devices["ucpe-1"].stores.running) and controller.synced(*NAMES))
+
+
 async def test_a_box_without_a_driver_is_taken_in_and_left_alone(
     controller: Controller, devices: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -356,6 +379,7 @@ async def test_what_a_pop_refuses_of_many_is_nobodys_alone(controller: Controlle
     pop = devices["vmsr-1"]
     pop.system.taken = "overlay"
     calls(devices, controller, *NAMES)
+    await until(lambda: controller.synced(*NAMES))  # or whoever comes last is not among the many
     await controller.stores.replace_running(two_on_a_box(second=True))
     await until(lambda: "vmsr-1" in controller.reconciler.status)
     await until(lambda: controller.reconciler.status["vmsr-1"].sync == "failed")
