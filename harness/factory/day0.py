@@ -9,7 +9,8 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
 @dataclass(frozen=True, slots=True)
 class Wan:
-    """How an uplink gets its addresses: as given here; from routers (SLAAC); by DHCP if told to, or told nothing."""
+    """How an uplink gets its addresses: as given here; from routers (SLAAC); by DHCP or DHCPv6 if told to, by DHCP
+    if told nothing."""
 
     address: IPv4Interface | None = None
     gateway: IPv4Address | None = None
@@ -18,6 +19,7 @@ class Wan:
     dhcp: bool = False
     interface: str = "wan"
     slaac: bool = False
+    dhcp6: bool = False
 
     @property
     def reached(self) -> tuple[IPv4Address | IPv6Address, ...]:
@@ -26,10 +28,12 @@ class Wan:
 
     def as_json(self) -> dict[str, object]:
         content: dict[str, object] = {"interface": self.interface}
-        if self.dhcp or not (self.reached or self.slaac):
+        if self.dhcp or not (self.reached or self.slaac or self.dhcp6):
             content |= {"dhcp": True}
         if self.slaac:
             content |= {"slaac": True}
+        if self.dhcp6:
+            content |= {"dhcp6": True}
         if self.address is not None:
             content |= {"address": str(self.address), "gateway": str(self.gateway)}
         if self.address6 is not None:

@@ -188,6 +188,7 @@ def _wan(given: labels.Wan, interface: str = "wan") -> Wan:
         gateway6=IPv6Address(ipv6.gateway) if ipv6 else None,
         dhcp=given.dhcp and not ipv4,
         slaac=given.slaac,
+        dhcp6=given.dhcp6,
         interface=interface,
     )
 

@@ -8,7 +8,7 @@
 | `elasticlab.model` | up to 64 printable characters | the device model in its identity |
 | `elasticlab.serial` | 3 to 32 of A-Z, 0-9, hyphen | its serial number; none: drawn at the first `up` |
 | `elasticlab.disk` | `64MiB` (16MiB to 8GiB) | the node has a disk of its own, for all that it writes |
-| `elasticlab.wan` | `dhcp` (default), `slaac`, `ADDRESS/LENGTH via GATEWAY`, one a family | addresses of `wan` |
+| `elasticlab.wan` | `dhcp` (default), `slaac`, `dhcp6`, `ADDRESS/LENGTH via GATEWAY`, one a family | of `wan` |
 | `elasticlab.wan2` | as `elasticlab.wan`; none by default | the same for `wan2`, a box's second uplink |
 | `elasticlab.bootstrap` | comma list of `https://ADDRESS:PORT` | a box's preset bootstrap servers |
 | `elasticlab.requires` | comma list of the features below | kernel needs beside what the role implies |
@@ -53,6 +53,7 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # X.520 serialNumber; also fit for file names and command lines.
 _SERIAL = re.compile(r"[A-Z0-9](?:[A-Z0-9-]{1,30}[A-Z0-9])")
 _WAY = re.compile(r"(?P<address>[0-9A-Fa-f.:]+/[0-9]+) via (?P<gateway>[0-9A-Fa-f.:]+)")
+_GIVEN = ("dhcp", "slaac", "dhcp6")
 _SERVER = re.compile(r"https://(?:(?P<address>[0-9.]+)|\[(?P<address6>[0-9A-Fa-f:]+)\]):(?P<port>[1-9][0-9]{0,4})")
 _READY = re.compile(r"tcp:(?P<port>[1-9][0-9]{0,4})|file:/[^\s,]+|ping:(?P<address>[0-9A-Fa-f.:]+)")
 
@@ -74,6 +75,8 @@ class Wan:
     ipv6: Way | None = None
     slaac: bool = False
     """Address and router of IPv6 come from router advertisements."""
+    dhcp6: bool = False
+    """The IPv6 address comes by DHCPv6, its router from router advertisements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +149,16 @@ def _serial(value: str) -> str | None:
 def _wan_of(value: str) -> Wan:
     """The value of `elasticlab.wan` or `elasticlab.wan2`. Raises ValueError."""
     parts = listed(value)
-    ways = {way.address.version: way for way in map(_way, (part for part in parts if part not in ("dhcp", "slaac")))}
-    dhcp, slaac = "dhcp" in parts, "slaac" in parts
-    if len(ways) + dhcp + slaac != len(parts) or (dhcp and 4 in ways) or (slaac and 6 in ways):
+    ways = {way.address.version: way for way in map(_way, (part for part in parts if part not in _GIVEN))}
+    dhcp, slaac, dhcp6 = (word in parts for word in _GIVEN)
+    if len(ways) + dhcp + slaac + dhcp6 != len(parts) or dhcp + (4 in ways) > 1 or slaac + dhcp6 + (6 in ways) > 1:
         raise ValueError("two of one family")
-    return Wan(dhcp, ways.get(4), ways.get(6), slaac)
+    return Wan(dhcp, ways.get(4), ways.get(6), slaac, dhcp6)
 
 
 def _way(value: str) -> Way:
     if not (match := _WAY.fullmatch(value)):
-        raise ValueError("neither dhcp nor slaac nor ADDRESS/LENGTH via GATEWAY")
+        raise ValueError("neither dhcp nor slaac nor dhcp6 nor ADDRESS/LENGTH via GATEWAY")
     way = Way(ip_interface(match["address"]), ip_address(match["gateway"]))
     if way.gateway not in way.address.network or way.gateway == way.address.ip:
         raise ValueError("the gateway is no neighbour")
@@ -166,7 +169,7 @@ def _wan(value: str) -> str | None:
     try:
         _wan_of(value)
     except ValueError:
-        return "use dhcp, slaac, or ADDRESS/LENGTH via GATEWAY with a gateway of the same network, one a family"
+        return "use dhcp, slaac, dhcp6, or ADDRESS/LENGTH via GATEWAY with a gateway of the same network, one a family"
     return None
 
 

@@ -24,7 +24,7 @@ from element.apply import nft
 from element.apply.daemon import CharonError, CharonGoneError, Daemon
 from element.apply.libnftables import NftError
 from element.apply.system import OperationError, System
-from element.dhcp.lease import Lease, granted
+from element.dhcp.lease import Lease, asking, granted
 from element.endurance import Endurance
 from element.factory import Identity
 from element.lan.daemons import Folders
@@ -77,7 +77,8 @@ class ElementBackend:
         self._wanted: Table | None = None
         self._waiting: set[str] = set()
         self._contacts: tuple[tuple[str, int], ...] = ()
-        self._leases: Mapping[str, Lease] = {}
+        self._leases: dict[int, dict[str, Lease]] = {4: {}, 6: {}}
+        """By version of IP."""
         self._failed: frozenset[str] = frozenset()
         self._lock = asyncio.Lock()
         self._poke = asyncio.Event()
@@ -152,10 +153,10 @@ class ElementBackend:
             self._contacts = tuple(contacts)
             await self._learn()
 
-    async def lease(self, leases: Mapping[str, Lease]) -> None:
-        """Interfaces have the addresses that they were given, and those alone."""
+    async def lease(self, version: int, leases: Mapping[str, Lease]) -> None:
+        """Interfaces have the addresses of this version of IP that they were given, and those alone."""
         async with self._lock:
-            self._leases = dict(leases)
+            self._leases = self._leases | {version: dict(leases)}
             await self._learn()
 
     async def fail(self, names: frozenset[str]) -> None:
@@ -179,14 +180,13 @@ class ElementBackend:
         """The configuration in force; None until there is one."""
         return self._config if self._wanted is not None else None
 
-    @property
-    def leased(self) -> frozenset[str]:
-        """The interfaces that have their addresses from DHCP."""
-        return frozenset(i.name for i in self._config.interfaces if i.dhcp and i.enabled)
+    def asking(self, version: int) -> frozenset[str]:
+        """The interfaces that have their addresses of this version of IP from DHCP."""
+        return asking(self._config, version)
 
     def bootstrap_servers(self) -> tuple[str, ...] | None:
         """Those that the leases name (RFC 8572, section 4.2); None without a lease."""
-        taken = [self._leases[grant.interface] for grant in self._config.granted]
+        taken = [self._leases[4][grant.interface] for grant in self._config.granted if grant.version == 4]
         if not taken:
             return None
         return tuple(url for lease in taken for url in lease.servers)
@@ -197,14 +197,16 @@ class ElementBackend:
 
     def _want(self, config: Config, wanted: Table) -> None:
         self._config, self._wanted, self._uplinks = config, wanted, uplinks.order(config)
-        if self.uplinks or self.leased == {grant.interface for grant in config.granted}:
+        given = {(grant.version, grant.interface) for grant in config.granted}
+        if self.uplinks or given == {(version, name) for version in (4, 6) for name in asking(config, version)}:
             self._way_out.set()
         else:
             self._way_out.clear()
 
     def _known(self, config: Config) -> Config:
         """A configuration with what is known besides: whom the box calls, and what it was given."""
-        return replace(config, contacts=self._contacts, granted=granted(config, self._leases), failed=self._failed)
+        given = tuple(grant for leases in self._leases.values() for grant in granted(config, leases))
+        return replace(config, contacts=self._contacts, granted=given, failed=self._failed)
 
     async def _learn(self) -> None:
         config = self._known(self._config)

@@ -31,6 +31,8 @@ class WayOut:
     """The IPv4 address comes by DHCP."""
     slaac: bool = False
     """The IPv6 address and its router come from router advertisements."""
+    dhcp6: bool = False
+    """The IPv6 address comes by DHCPv6, its router from router advertisements."""
 
     def link(self, forwarding: bool) -> Tree:
         """The interface (RFC 8343, RFC 8344)."""
@@ -39,6 +41,8 @@ class WayOut:
             tree |= {"ietf-ip:ipv4": {"forwarding": forwarding}, "elasticlab-interface:dhcp": {}}
         if self.slaac:
             tree |= {"ietf-ip:ipv6": {"forwarding": forwarding}, "elasticlab-interface:slaac": {}}
+        if self.dhcp6:
+            tree |= {"ietf-ip:ipv6": {"forwarding": forwarding}, "elasticlab-interface:dhcp6": {}}
         for uplink in self.uplinks:
             own = uplink.address
             address = {"ip": str(own.ip), "prefix-length": own.network.prefixlen}
@@ -77,7 +81,8 @@ class Day0:
         """
         servers = dict.fromkeys((*(leased or ()), *self.servers))
         if leased is None and self.first.dhcp:
-            return tuple(url for url in servers if "[" in url and (self.first.uplinks or self.first.slaac))
+            six = self.first.uplinks or self.first.slaac or self.first.dhcp6
+            return tuple(url for url in servers if "[" in url and six)
         return tuple(servers)
 
     def configuration(self, forwarding: bool) -> Tree:
@@ -116,9 +121,12 @@ def read(factory: Path) -> Day0:
 
 def _way_out(wan: Tree) -> WayOut:
     uplinks = tuple(_uplink(wan, family) for family in _FAMILIES if f"address{family}" in wan)
-    way = WayOut(str(wan["interface"]), uplinks, _given(wan, "dhcp", ""), _given(wan, "slaac", "6"))
-    if not (way.dhcp or way.slaac or uplinks):
+    dhcp, slaac, dhcp6 = _given(wan, "dhcp", ""), _given(wan, "slaac", "6"), _given(wan, "dhcp6", "6")
+    way = WayOut(str(wan["interface"]), uplinks, dhcp, slaac, dhcp6)
+    if not (dhcp or slaac or dhcp6 or uplinks):
         raise ValueError("wan has no address")
+    if slaac and dhcp6:
+        raise ValueError("wan has slaac and dhcp6: one or the other")
     return way
 
 

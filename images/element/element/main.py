@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from functools import partial
 
 from yangkit import Datastores, Module, Schema
 
@@ -16,7 +17,7 @@ from element.apply.memory import Memory
 from element.apply.system import System
 from element.backend import ElementBackend
 from element.box import Box
-from element.dhcp.client import Clients
+from element.dhcp.client import V4, V6, Clients
 from element.lan.servers import Servers
 from element.model import Config
 from element.places import Places
@@ -49,22 +50,32 @@ async def serve(places: Places) -> None:
     forwarding = "elasticlab-nat" in {offer.module for offer in offers}
     default = beginning.configuration(forwarding)
     stores = Datastores(schema, backend, startup=places.startup, default=default)
-    clients = Clients(places.leases, places.dhcp_event, lambda: backend.leased, backend.lease)
-    await backend.lease(clients.held())  # before the first comparison: a restart takes nothing away
+    clients = {
+        version: Clients(
+            places.leases,
+            places.dhcp_event,
+            partial(backend.asking, version),
+            partial(backend.lease, version),
+            family,
+        )
+        for version, family in ((4, V4), (6, V6))
+    }
+    for version, client in clients.items():
+        await backend.lease(version, client.held())  # before the first comparison: a restart takes nothing away
     await stores.start()
     keeper = asyncio.create_task(backend.run())
-    leases = asyncio.create_task(clients.run())
+    leases = [asyncio.create_task(client.run()) for client in clients.values()]
     servers = asyncio.create_task(Servers(places.stations, lambda: backend.known).run())
     ways = asyncio.create_task(Uplinks(backend, places.leases / "uplinks-failed.json").run())
     heralds = asyncio.create_task(Announcements().run())
     box = Box(places, identity, stores, backend, beginning)
     life = asyncio.create_task(box.live(folder, revocations))
     stop = asyncio.create_task(_told_to_stop())
-    await asyncio.wait({keeper, leases, servers, ways, heralds, stop, life}, return_when=asyncio.FIRST_COMPLETED)
-    ended = [task for task in (keeper, leases, servers, ways, heralds, life) if task.done()]
-    for task in (life, leases, servers, ways, heralds):
+    await asyncio.wait({keeper, *leases, servers, ways, heralds, stop, life}, return_when=asyncio.FIRST_COMPLETED)
+    ended = [task for task in (keeper, *leases, servers, ways, heralds, life) if task.done()]
+    for task in (life, *leases, servers, ways, heralds):
         task.cancel()
-    await asyncio.gather(life, leases, servers, ways, heralds, return_exceptions=True)
+    await asyncio.gather(life, *leases, servers, ways, heralds, return_exceptions=True)
     await stores.close()
     keeper.cancel()
     for task in ended:

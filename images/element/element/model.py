@@ -119,6 +119,8 @@ class Interface:
     if_id: int | None = None
     dhcp: bool = False
     """Its address and the default route of the underlay come from a lease."""
+    dhcp6: bool = False
+    """Its IPv6 address comes from a lease (RFC 9915), its default route from routers."""
     slaac: bool = False
     """Its IPv6 address and default route come from routers (RFC 4862); the kernel makes them."""
     dhcp_server: lan.DhcpServer | None = None
@@ -142,6 +144,11 @@ class Granted:
     interface: str
     address: str
     router: str | None
+
+    @property
+    def version(self) -> int:
+        """Of IP."""
+        return 6 if ":" in self.address else 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +249,7 @@ def _interface(tree: Tree) -> Interface:
         tunnel=_tunnel(tree.get("elasticlab-gre:gre") or tree.get("elasticlab-vxlan:vxlan")),
         if_id=tree.get("elasticlab-ipsec:ipsec-tunnel", {}).get("if-id"),
         dhcp=_outside(tree, path, "dhcp", "a lease is"),
+        dhcp6=_outside(tree, path, "dhcp6", "a lease is"),
         slaac=_outside(tree, path, "slaac", "an address of a provider's router is"),
         dhcp_server=lan.dhcp_server(tree),
         dns=lan.dns(tree),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from yangkit.backend import Wanted
 from element.apply import nft
 from element.apply.daemon import CharonError, CharonGoneError, Daemon, Message
 from element.apply.ipsec import established
-from element.apply.link import IFA_F_TENTATIVE, IFAPROT_KERNEL_RA
+from element.apply.link import IFA_F_DEPRECATED, IFA_F_TENTATIVE, IFAPROT_KERNEL_RA
 from element.connections import Connection
 from element.dhcp.lease import Lease
 from element.factory import Identity
@@ -24,6 +24,8 @@ from element.model import Config, Interface, Kind
 from element.plan.resources import MANAGEMENT
 
 Tree = dict[str, Any]
+Leases = Mapping[int, Mapping[str, Lease]]
+"""By version of IP and interface."""
 
 RTPROT_RA = 9
 
@@ -43,7 +45,7 @@ _TYPES = {MANAGEMENT: Kind.ETHERNET}
 
 
 def collect(
-    wanted: Wanted, charon: Daemon, config: Config, identity: Identity, leases: Mapping[str, Lease], stations: Folders
+    wanted: Wanted, charon: Daemon, config: Config, identity: Identity, leases: Leases, stations: Folders
 ) -> Tree:
     """Everything that is state, or what is wanted of it: each part costs a question to the kernel or to charon."""
     parts: dict[str, Callable[[], Tree]] = {
@@ -55,7 +57,7 @@ def collect(
     return {name: part() for name, part in parts.items() if wanted is None or name in wanted}
 
 
-def interfaces(config: Config, leases: Mapping[str, Lease], stations: Folders) -> list[Tree]:
+def interfaces(config: Config, leases: Leases, stations: Folders) -> list[Tree]:
     """Configured interfaces, there or not, and the management's."""
     boot = _boot_time()
     with IPRoute() as ipr:
@@ -64,26 +66,43 @@ def interfaces(config: Config, leases: Mapping[str, Lease], stations: Folders) -
     for interface, tree in zip(config.interfaces, result, strict=True):
         if given := [_given(lease) for lease in lease_list(interface, stations)]:
             tree["elasticlab-lan:dhcp-server"] = {"lease": given}
-    taken = {grant.interface for grant in config.granted}
-    for tree in result:
-        if tree["name"] in taken & leases.keys():
-            tree["elasticlab-interface:dhcp"] = {"lease": _lease(leases[tree["name"]])}
+    taken = {(grant.version, grant.interface) for grant in config.granted}
     for interface, tree in zip(config.interfaces, result, strict=True):
-        if interface.slaac and interface.name in links:
-            tree["elasticlab-interface:slaac"] = _told(interface.name)
+        name = interface.name
+        if (4, name) in taken and (lease := leases[4].get(name)):
+            tree["elasticlab-interface:dhcp"] = {"lease": _lease(lease)}
+        if interface.slaac and name in links:
+            tree["elasticlab-interface:slaac"] = _told(name) | _router(name)
+        if interface.dhcp6 and name in links:
+            lease = leases[6].get(name) if (6, name) in taken else None
+            leased = {"lease": {"address": str(lease.address.ip)}} if lease else {}
+            tree["elasticlab-interface:dhcp6"] = leased | _router(name)
     return result + [_fixed(name, links[name], boot) for name in _TYPES if name in links]
 
 
 def _told(name: str) -> Tree:
-    """What the kernel has made of routers' advertisements; an address that may be another's is not in use."""
+    """Addresses that the kernel has made of routers' advertisements."""
     with IPRoute() as ipr:
         index = socket.if_nametoindex(name)
         heard = [m for m in ipr.get_addr(family=socket.AF_INET6, index=index) if m["index"] == index]
+    return {"address": in_use([m for m in heard if m.get_attr("IFA_PROTO") == IFAPROT_KERNEL_RA])}
+
+
+def in_use(messages: Sequence[Any]) -> list[str]:
+    """One that may be another's is not; nor is one for which there is a better, though it may be good for a while
+    (RFC 4862, sections 5.4 and 5.5.4): nothing begins with it."""
+    sure = [m for m in messages if not m.get_attr("IFA_FLAGS") & IFA_F_TENTATIVE]
+    preferred = [m for m in sure if not m.get_attr("IFA_FLAGS") & IFA_F_DEPRECATED]
+    return sorted(m.get_attr("IFA_ADDRESS") for m in preferred or sure)
+
+
+def _router(name: str) -> Tree:
+    """Who advertises that it leads everywhere."""
+    with IPRoute() as ipr:
+        index = socket.if_nametoindex(name)
         routes = [m for m in ipr.get_default_routes(family=socket.AF_INET6) if m.get_attr("RTA_OIF") == index]
-    ours = [m for m in heard if m.get_attr("IFA_PROTO") == IFAPROT_KERNEL_RA]
-    used = sorted(m.get_attr("IFA_ADDRESS") for m in ours if not m.get_attr("IFA_FLAGS") & IFA_F_TENTATIVE)
     routers = sorted(m.get_attr("RTA_GATEWAY") for m in routes if m["proto"] == RTPROT_RA)
-    return {"address": used} | ({"router": routers[0]} if routers else {})
+    return {"router": routers[0]} if routers else {}
 
 
 def _interface(interface: Interface, message: Any, boot: str) -> Tree:

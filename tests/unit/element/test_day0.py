@@ -57,14 +57,16 @@ def test_a_way_out_over_ipv6(tmp_path: Path, old: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("old", [{}, {"dhcp": True}, GOOD["wan"]], ids=["alone", "dhcp", "static"])
-def test_routers_say_the_way_out(tmp_path: Path, old: dict[str, Any]) -> None:
-    wan = {"interface": "wan", "slaac": True} | old
+@pytest.mark.parametrize("how", ["slaac", "dhcp6"])
+def test_routers_say_the_way_out(tmp_path: Path, old: dict[str, Any], how: str) -> None:
+    wan = {"interface": "wan", how: True} | old
     new = "https://[2001:db8:f::6]:8572"
     beginning = day0.read(given(tmp_path, {"wan": wan, "bootstrap-servers": [*GOOD["bootstrap-servers"], new]}))
     config = read(beginning.configuration(forwarding=True))
     link = desired(config)["link", "wan"]
     assert isinstance(link, Link)
-    assert (link.slaac, link.ipv6, config.interface("wan").dhcp) == (True, "router", "dhcp" in old)
+    assert (link.slaac, link.dhcp6, link.ipv6) == (how == "slaac", how == "dhcp6", "router")
+    assert config.interface("wan").dhcp is ("dhcp" in old)
     assert not [r for r in desired(config).values() if isinstance(r, Address) and ":" in r.address]
     assert beginning.ask(None) == (() if "dhcp" in old else (*GOOD["bootstrap-servers"],)) + (new,)
 
@@ -81,6 +83,8 @@ def test_routers_say_the_way_out(tmp_path: Path, old: dict[str, Any]) -> None:
         ("wan", {"interface": "wan", "dhcp": True, "address": "203.0.113.2/30", "gateway": "203.0.113.1"}),
         ("wan", {"interface": "wan", "slaac": True, "address6": "2001:db8::2/64", "gateway6": "2001:db8::1"}),
         ("wan", {"interface": "wan", "slaac": "yes"}),
+        ("wan", {"interface": "wan", "dhcp6": True, "slaac": True}),
+        ("wan", {"interface": "wan", "dhcp6": True, "address6": "2001:db8::2/64", "gateway6": "2001:db8::1"}),
         ("wan", None),
         ("bootstrap-servers", [1]),
         ("bootstrap-servers", None),

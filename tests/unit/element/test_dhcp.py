@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,13 @@ from typing import Any
 import pytest
 from element import day0
 from element.dhcp import client, option143
-from element.dhcp.client import Clients, command
-from element.dhcp.lease import LARGEST, Lease, LeaseError, granted, parse
+from element.dhcp.client import V4, V6, Clients
+from element.dhcp.lease import LARGEST, Lease, LeaseError, granted, parse, parse6
 from element.model import Config, Granted, read
 from element.plan import firewall
 from element.plan.desired import desired
-from element.plan.resources import Address, Route
+from element.plan.difference import difference
+from element.plan.resources import Address, Link, Route, table
 from element.unsupported import UnsupportedError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -203,6 +205,144 @@ def test_the_beginning_by_dhcp(tmp_path: Path) -> None:
             day0.read(tmp_path)
 
 
+GOOD6 = {"address": "2001:db8:6::1f0", "lease-time": "600", "at": "1000.5"}
+
+
+def content6(**changes: str) -> bytes:
+    return json.dumps(GOOD6 | {k.replace("_", "-"): v for k, v in changes.items()}).encode()
+
+
+def on_dhcp6(**more: Any) -> Config:
+    return read(
+        {
+            "ietf-interfaces:interfaces": {
+                "interface": [
+                    {
+                        "name": "wan",
+                        "type": "iana-if-type:ethernetCsmacd",
+                        "ietf-ip:ipv6": {"forwarding": True},
+                        "elasticlab-interface:dhcp6": {},
+                        **more,
+                    }
+                ]
+            }
+        }
+    )
+
+
+def test_a_lease_of_dhcpv6_is_an_address_alone_that_neighbours_are_asked_for() -> None:
+    """Which router there is, and which addresses are neighbours, is not for the server to say."""
+    lease = parse6(content6())
+    assert (str(lease.address), lease.router, lease.servers, lease.ends) == ("2001:db8:6::1f0/128", None, (), 1600.5)
+    assert parse6(content6(lease_time=str(0xFFFFFFFF))).ends is None
+    config = replace(on_dhcp6(), granted=granted(on_dhcp6(), {"wan": lease}))
+    wanted = desired(config)
+    address = wanted["address", "wan", "2001:db8:6::1f0/128"]
+    assert isinstance(address, Address)
+    assert address.unsure
+    there = table([Address("wan", "2001:db8:6::1f0/128")])
+    assert not difference(there | {address.key: address}, there), "the kernel does not say how it came to be"
+    assert not [r for r in wanted.values() if isinstance(r, Route)]
+    link = wanted["link", "wan"]
+    assert isinstance(link, Link)
+    assert (link.dhcp6, link.slaac, link.ipv6) == (True, False, "router")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"address": "fe80::1"},
+        {"address": "ff02::1"},
+        {"address": "::1"},
+        {"address": "::"},
+        {"address": "::ffff:192.0.2.1"},
+        {"address": "2001:db8::1/64"},
+        {"address": "2001:db8::1%wan"},
+        {"address": "192.0.2.1"},
+        {"address": ""},
+        {"lease_time": "0"},
+        {"lease_time": ""},
+        {"at": "x" * LARGEST},
+    ],
+)
+def test_a_hostile_lease_of_dhcpv6_is_refused(change: dict[str, str]) -> None:
+    with pytest.raises(LeaseError):
+        parse6(content6(**change))
+
+
+@given(st.fixed_dictionaries({key: st.text() | st.integers().map(str) | st.none() for key in GOOD6}))
+def test_any_values_are_a_lease_of_dhcpv6_or_refused(values: Tree) -> None:
+    with contextlib.suppress(LeaseError):
+        parse6(json.dumps(GOOD6 | values).encode())
+
+
+def test_a_lease_is_for_those_who_ask_in_its_family() -> None:
+    four, six = {"wan": parse(content())}, {"wan": parse6(content6())}
+    assert not granted(on_dhcp(), six)
+    assert not granted(on_dhcp6(), four)
+    assert [grant.version for grant in (*granted(on_dhcp(), four), *granted(on_dhcp6(), six))] == [4, 6]
+
+
+def test_a_lease_of_dhcpv6_takes_nothing_from_what_is_configured() -> None:
+    inside: Tree = {"name": "overlay", "type": "iana-if-type:softwareLoopback"}
+    inside["ietf-ip:ipv6"] = {"address": [{"ip": "2001:db8:6::1", "prefix-length": 64}]}
+    tree = {"name": "wan", "type": "iana-if-type:ethernetCsmacd", "elasticlab-interface:dhcp6": {}, "ietf-ip:ipv6": {}}
+    config = read({"ietf-interfaces:interfaces": {"interface": [tree, inside]}})
+    assert not granted(config, {"wan": parse6(content6())})
+    assert granted(config, {"wan": parse6(content6(address="2001:db8:7::1"))})
+
+
+def test_the_filter_lets_in_dhcpv6_and_routers_where_a_lease_is_asked_for() -> None:
+    rules = firewall.ruleset(on_dhcp6()).text
+    assert 'iifname { "wan" } ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept' in rules
+    assert "nd-router-advert ip6 saddr fe80::/10 accept" in rules
+    assert "sport 547" not in firewall.ruleset(on_dhcp()).text
+
+
+@pytest.mark.parametrize(
+    "more", [{"elasticlab-tenant:tenant": "acme"}, {"elasticlab-bridge:bridge-port": {"bridge": "br"}}]
+)
+def test_only_an_uplink_asks_for_a_lease_of_dhcpv6(more: Tree) -> None:
+    with pytest.raises(UnsupportedError, match="uplink") as caught:
+        on_dhcp6(**more)
+    assert caught.value.path.endswith("elasticlab-interface:dhcp6")
+
+
+async def test_leases_of_both_families_are_apart(tmp_path: Path) -> None:
+    async def changed(_: object) -> None: ...
+
+    four, six = (Clients(tmp_path, Path("/none"), frozenset, changed, family) for family in (V4, V6))
+    (tmp_path / "wan.lease").write_bytes(content(at="1e12"))
+    (tmp_path / "wan.lease6").write_bytes(content6(at="1e12"))
+    (tmp_path / "old.lease6").write_bytes(content6(at="-1e9"))
+    assert {name: lease.address.version for name, lease in four.held().items()} == {"wan": 4}
+    assert {name: lease.address.version for name, lease in six.held().items()} == {"wan": 6}
+
+
+@pytest.mark.parametrize(
+    ("family", "event", "told", "left"),
+    [
+        ("6", "bound", {"ipv6": "2001:db8:6::1f0", "lease": "120"}, ["wan.lease", "wan.lease6", "wan.offer6"]),
+        ("6", "renew", {"ipv6": "2001:db8:6::1f0", "lease": "120"}, ["wan.lease", "wan.lease6", "wan.offer6"]),
+        ("6", "bound", {}, ["wan.lease", "wan.lease6"]),
+        ("6", "nak", {}, ["wan.lease"]),
+        ("6", "deconfig", {}, ["wan.lease", "wan.lease6"]),
+        ("", "nak", {}, ["wan.lease6"]),
+    ],
+)
+def test_what_the_client_says_is_put_down_by_family(
+    tmp_path: Path, family: str, event: str, told: dict[str, str], left: list[str]
+) -> None:
+    script = Path("images/element/rootfs/usr/libexec/elasticlab/dhcp-event").resolve()
+    for name in ("wan.lease", "wan.lease6"):
+        (tmp_path / name).write_text("{}")
+    environment = {"ELEMENT_LEASES": str(tmp_path), "ELEMENT_FAMILY": family, "interface": "wan", "PATH": "/bin"}
+    subprocess.run(["sh", str(script), event], env=environment | told, check=True)
+    assert sorted(file.name for file in tmp_path.iterdir()) == left
+    if "wan.offer6" in left:
+        assert str(parse6((tmp_path / "wan.offer6").read_bytes()).address.ip) == told["ipv6"]
+
+
 async def test_leases_of_a_former_life_are_held_and_end(tmp_path: Path) -> None:
     async def changed(leases: object) -> None:
         raise AssertionError(leases)
@@ -231,7 +371,7 @@ async def test_what_is_plugged_in_anew_is_asked_for_a_lease_anew(
     monkeypatch.setattr(client, "LINKS", tmp_path)
     monkeypatch.setattr(client, "POLL", 0.01)
     monkeypatch.setattr(client, "RESTART", 0.01)
-    monkeypatch.setattr(client, "command", lambda name, _: started.append(name) or ("sleep", "60"))
+    monkeypatch.setattr(client.Family, "command", lambda _, name, __: started.append(name) or ("sleep", "60"))
     clients = Clients(tmp_path / "leases", Path("/none"), lambda: frozenset({"wan"}), changed)
     running = asyncio.create_task(clients.run())
 
@@ -256,6 +396,8 @@ async def test_what_is_plugged_in_anew_is_asked_for_a_lease_anew(
 
 
 def test_the_client_dies_with_the_element_and_asks_for_servers() -> None:
-    words = command("wan", Path("/script"))
+    words = V4.command("wan", Path("/script"))
     assert words[:3] == ("setpriv", "--pdeathsig", "TERM")
     assert "143" in words
+    six = V6.command("wan", Path("/script"))
+    assert six[:5] == (*words[:3], "busybox", "udhcpc6")

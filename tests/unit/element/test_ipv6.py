@@ -13,7 +13,9 @@ from element.plan.difference import Action, difference
 from element.plan.firewall import ruleset
 from element.plan.firewall6 import link_local
 from element.plan.resources import Address, Link, Route, Rule, Setting, table
+from element.state import in_use
 from element.unsupported import UnsupportedError
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 
 from tests.unit.element.test_firewall import PASSING, chain
 
@@ -23,6 +25,12 @@ Edit = Callable[[Callable[[Tree], None]], Config]
 
 def _interface(tree: Tree, name: str) -> Tree:
     return next(i for i in tree["ietf-interfaces:interfaces"]["interface"] if i["name"] == name)
+
+
+def address(text: str, flags: int = 0) -> ifaddrmsg:
+    message = ifaddrmsg()
+    message["attrs"] = [("IFA_ADDRESS", text), ("IFA_FLAGS", flags)]
+    return message
 
 
 def _ipv6(*addresses: str, forwarding: bool = True) -> Tree:
@@ -88,6 +96,13 @@ class TestWhatIsWanted:
         heard = [rule for rule in ruleset(changed(told)).text.splitlines() if "nd-router-advert ip6 saddr" in rule]
         assert [rule.split("icmpv6")[0].strip() for rule in heard] == ['iifname { "wan" } ip6 hoplimit 255']
         assert "nd-router-advert ip6 saddr" not in ruleset(changed(dual)).text
+
+    def test_of_addresses_that_routers_say_those_are_told_that_are_for_use(self) -> None:
+        """A prefix that is renumbered is good for a while, but nothing begins with it (RFC 4862, section 5.5.4)."""
+        old, new, asked = address("2001:db8:6::9", 0x20), address("2001:db8:66::9"), address("2001:db8:a::9", 0x40)
+        assert in_use([new, old, asked]) == ["2001:db8:66::9"]
+        assert in_use([old]) == ["2001:db8:6::9"]
+        assert in_use([asked]) == []
 
     def test_no_tenants_interface_hears_routers(self, changed: Edit) -> None:
         def wrong(tree: Tree) -> None:

@@ -116,6 +116,7 @@ def test_a_wan_has_either_family_or_both(factory: Factory) -> None:
     assert Wan(**new, dhcp=True).as_json() == {"interface": "wan", "dhcp": True, **written}
     assert Wan(slaac=True).as_json() == {"interface": "wan", "slaac": True}
     assert Wan(slaac=True, dhcp=True).as_json() == {"interface": "wan", "dhcp": True, "slaac": True}
+    assert Wan(dhcp6=True).as_json() == {"interface": "wan", "dhcp6": True}
     both = replace(WAN, **new)
     assert both.as_json() == WAN.as_json() | written
     path = factory.stack("stack", HERE, both)

@@ -354,6 +354,8 @@ topology:
       labels: {elasticlab.wan: slaac}
     each:
       labels: {elasticlab.wan: "dhcp, slaac"}
+    asks:
+      labels: {elasticlab.wan: "dhcp, dhcp6"}
 """
     )
     nodes = load(path).nodes
@@ -367,6 +369,7 @@ topology:
     assert families == {"dual": (False, True), "new": (False, False), "both": (True, False)}
     assert all(str(getattr(nodes[name].wan.ipv6, "address", None)) == "2001:db8:2::2/64" for name in families)
     assert nodes["dual"].bootstrap == ("https://[2001:db8::6]:8572",)
+    assert nodes["asks"].wan == Wan(True, dhcp6=True)
     assert (nodes["told"].wan, nodes["each"].wan) == (Wan(False, slaac=True), Wan(True, slaac=True))
     assert (given.wan2, nodes["single"].wan2) == (Wan(), None)
     assert leased.wan2 == Wan(False, Way(IPv4Interface("198.51.100.2/30"), IPv4Address("198.51.100.1")))

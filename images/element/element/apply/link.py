@@ -25,7 +25,7 @@ NUD_NOARP = 0x40
 VLAN_PVID, VLAN_UNTAGGED = 0x02, 0x04
 EXT_MASK_VLANS = 2
 IFF_UP = 1
-IFA_F_NODAD, IFA_F_TENTATIVE = 0x02, 0x40
+IFA_F_NODAD, IFA_F_DEPRECATED, IFA_F_TENTATIVE = 0x02, 0x20, 0x40
 CONF = Path("/proc/sys/net")
 
 IPV6 = {
@@ -39,7 +39,7 @@ IPV6 = {
     "keep_addr_on_down": "1",
 }
 """How IPv6 is where it is configured; below /proc/sys/net/ipv6/conf/."""
-SLAAC = {"accept_ra": "2", "autoconf": "1", "accept_dad": "1"}
+HEARD = {"accept_ra": "2", "accept_dad": "1"}
 """What is otherwise where routers say it (RFC 4862); 2 is for those who are routers themselves."""
 IFAPROT_KERNEL_RA = 2
 TUNNELS = frozenset({"gre", "xfrm"})
@@ -88,7 +88,8 @@ class Links:
             master=self._names.get(message.get_attr("IFLA_MASTER") or 0, ""),
             forwarding=_read(_conf("ipv4", name, "forwarding")) == "1",
             ipv6=(ipv6 := _ipv6(name, str(kind))),
-            slaac=ipv6 != "off" and _has_slaac(name),
+            slaac=ipv6 != "off" and _hears(name) == "slaac",
+            dhcp6=ipv6 != "off" and _hears(name) == "dhcp6",
             learning=bool(slave.get_attr("IFLA_BRPORT_LEARNING")) if slave and over == "bridge" else None,
             **(self._data(str(kind), info.get_attr("IFLA_INFO_DATA")) if info and made else {}),
         )
@@ -211,7 +212,7 @@ class Links:
     def add_address(self, address: Address) -> None:
         """Give a link an address."""
         local, _, length = address.address.partition("/")
-        flags = {"flags": IFA_F_NODAD} if ":" in local else {}
+        flags = {"flags": IFA_F_NODAD} if ":" in local and not address.unsure else {}
         self._ipr.addr("add", index=self.index(address.link), address=local, prefixlen=int(length), **flags)
 
     def remove_address(self, address: Address) -> None:
@@ -241,19 +242,23 @@ class Links:
         return found | ({"vlan": entry.vlan} if entry.vlan else {})
 
 
-def _how(kind: str, slaac: bool) -> dict[str, str]:
-    return IPV6 | ({"addr_gen_mode": "1"} if kind in TUNNELS else {}) | (SLAAC if slaac else {})
+def _how(kind: str, hears: str) -> dict[str, str]:
+    told = HEARD | ({"autoconf": "1"} if hears == "slaac" else {}) if hears else {}
+    return IPV6 | ({"addr_gen_mode": "1"} if kind in TUNNELS else {}) | told
 
 
-def _has_slaac(name: str) -> bool:
-    return _read(_conf("ipv6", name, "accept_ra")) == SLAAC["accept_ra"]
+def _hears(name: str) -> str:
+    """What a link takes of routers' advertisements: all (``slaac``), all but addresses (``dhcp6``), nothing."""
+    if _read(_conf("ipv6", name, "accept_ra")) != HEARD["accept_ra"]:
+        return ""
+    return "slaac" if _read(_conf("ipv6", name, "autoconf")) == "1" else "dhcp6"
 
 
 def _ipv6(name: str, kind: str) -> str:
     """How a link has IPv6; ``other`` is a way that is never wanted."""
     if _read(_conf("ipv6", name, "disable_ipv6")) != "0":
         return "off"  # or the kernel has none
-    if any(_read(_conf("ipv6", name, what)) != value for what, value in _how(kind, _has_slaac(name)).items()):
+    if any(_read(_conf("ipv6", name, what)) != value for what, value in _how(kind, _hears(name)).items()):
         return "other"
     return "router" if _read(_conf("ipv6", name, "forwarding")) == "1" else "host"
 
@@ -261,10 +266,11 @@ def _ipv6(name: str, kind: str) -> str:
 def _configure_ipv6(link: Link) -> None:
     if link.ipv6 not in {"host", "router"}:
         return
-    if link.slaac is not _has_slaac(link.name):
+    hears = "slaac" if link.slaac else "dhcp6" if link.dhcp6 else ""
+    if hears != _hears(link.name):
         # What routers have said goes with it, addresses and routes; or they are asked when it comes back.
         _write(_conf("ipv6", link.name, "disable_ipv6"), "1")
-    for what, value in (_how(link.kind, link.slaac) | {"forwarding": "1" if link.ipv6 == "router" else "0"}).items():
+    for what, value in (_how(link.kind, hears) | {"forwarding": "1" if link.ipv6 == "router" else "0"}).items():
         _conf("ipv6", link.name, what).write_text(value)
     # Last: with it comes the link-local address.
     _write(_conf("ipv6", link.name, "disable_ipv6"), "0")

@@ -1,1 +1,2 @@
-"""DHCP on uplinks (RFC 2131): udhcpc asks, what it was given is checked here, and becomes part of what is wanted."""
+"""DHCP on uplinks (RFC 2131, RFC 9915): udhcpc asks, what it was given is checked here, and becomes part of what is
+wanted."""

@@ -1,4 +1,4 @@
-"""A supervised udhcpc for each interface that has its address from DHCP."""
+"""A supervised udhcpc for each interface that has its address from DHCP, udhcpc6 where that is of IPv6."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from element import storage
-from element.dhcp.lease import LARGEST, Lease, LeaseError, parse
+from element.dhcp.lease import LARGEST, Lease, LeaseError, parse, parse6
 from element.endurance import Endurance
 
 log = logging.getLogger(__name__)
@@ -27,12 +28,27 @@ Leases = Mapping[str, Lease]
 Cable = tuple[int, int]
 
 
-def command(interface: str, script: Path) -> tuple[str, ...]:
-    """It asks for what is used and nothing else, never gives up, and dies with the element, however that ends."""
-    options = [word for name in ("subnet", "router", "lease", "143") for word in ("-O", name)]
-    patience = ("-t", "4", "-T", "1", "-A", "3")
-    udhcpc = ("busybox", "udhcpc", "-f", "-o", *options, *patience, "-i", interface, "-s", str(script))
-    return ("setpriv", "--pdeathsig", "TERM", *udhcpc)
+@dataclass(frozen=True, slots=True)
+class Family:
+    """How a version of IP does it."""
+
+    program: str
+    options: tuple[str, ...]
+    parse: Callable[[bytes], Lease]
+    mark: str = ""
+    """What names of files end in."""
+
+    def command(self, interface: str, script: Path) -> tuple[str, ...]:
+        """It asks for what is used and nothing else, never gives up, and dies with the element, however that ends."""
+        options = [word for name in self.options for word in ("-O", name)]
+        patience = ("-t", "4", "-T", "1", "-A", "3")
+        udhcpc = ("busybox", self.program, "-f", "-o", *options, *patience, "-i", interface, "-s", str(script))
+        return ("setpriv", "--pdeathsig", "TERM", *udhcpc)
+
+
+V4 = Family("udhcpc", ("subnet", "router", "lease", "143"), parse)
+V6 = Family("udhcpc6", (), parse6, "6")
+"""One address (IA_NA, RFC 9915)."""
 
 
 class Clients:
@@ -44,7 +60,9 @@ class Clients:
         script: Path,
         wanted: Callable[[], frozenset[str]],
         changed: Callable[[Leases], Awaitable[None]],
+        family: Family = V4,
     ) -> None:
+        self._family = family
         self._folder = folder
         self._script = script
         self._wanted = wanted
@@ -54,7 +72,7 @@ class Clients:
 
     def held(self) -> dict[str, Lease]:
         """The leases that were taken and are not over, also by a former life of the process."""
-        names = sorted(path.stem for path in self._folder.glob("*.lease"))
+        names = sorted(path.stem for path in self._folder.glob(f"*.lease{self._family.mark}"))
         return {name: lease for name in names if (lease := self._current(name))}
 
     async def run(self) -> None:
@@ -103,10 +121,10 @@ class Clients:
 
     async def _child(self, name: str, cable: Cable) -> None:
         """One life of udhcpc, which ends with its interface, and when that has been plugged in anew."""
-        environment = os.environ | {"ELEMENT_LEASES": str(self._folder)}
+        environment = os.environ | {"ELEMENT_LEASES": str(self._folder), "ELEMENT_FAMILY": self._family.mark}
         quiet = asyncio.subprocess.DEVNULL
         child = await asyncio.create_subprocess_exec(
-            *command(name, self._script), env=environment, stdin=quiet, stdout=quiet, stderr=quiet
+            *self._family.command(name, self._script), env=environment, stdin=quiet, stdout=quiet, stderr=quiet
         )
         log.info("%s: asking for a lease", name)
         try:
@@ -116,7 +134,8 @@ class Clients:
                 except TimeoutError:
                     continue
             if child.returncode is not None:
-                log.warning("%s: udhcpc ended with status %s; started again", name, child.returncode)
+                program = self._family.program
+                log.warning("%s: %s ended with status %s; started again", name, program, child.returncode)
                 await asyncio.sleep(RESTART)
         finally:
             if child.returncode is None:
@@ -125,12 +144,12 @@ class Clients:
 
     def _take(self, name: str) -> None:
         """An offer becomes the lease, or is told and forgotten: what was before stays."""
-        offer = self._folder / f"{name}.offer"
+        offer, taken = (self._folder / f"{name}.{what}{self._family.mark}" for what in ("offer", "lease"))
         if not offer.exists():
             return
         try:
-            lease = parse(_read(offer))
-            offer.replace(offer.with_suffix(".lease"))
+            lease = self._family.parse(_read(offer))
+            offer.replace(taken)
             log.debug("%s: lease of %s", name, lease.address)
         except LeaseError as error:
             log.error("%s: the lease is not taken: %s", name, error)
@@ -141,7 +160,7 @@ class Clients:
 
     def _current(self, name: str) -> Lease | None:
         try:
-            lease = parse(_read(self._folder / f"{name}.lease"))
+            lease = self._family.parse(_read(self._folder / f"{name}.lease{self._family.mark}"))
         except (OSError, LeaseError):
             return None
         over = lease.ends is not None and time.clock_gettime(time.CLOCK_BOOTTIME) >= lease.ends

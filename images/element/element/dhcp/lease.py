@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, ip_interface, ip_network
+from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_interface, ip_network
 from typing import Any
 
 from element.dhcp import option143
@@ -17,15 +17,16 @@ log = logging.getLogger(__name__)
 LARGEST = 8192
 SHORTEST = 10
 FOREVER = 0xFFFFFFFF
-"""Seconds of a lease without an end (RFC 2131, section 3.3)."""
+"""Seconds of a lease without an end (RFC 2131, section 3.3; RFC 9915, section 7.7)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
     """What an interface was given."""
 
-    address: IPv4Interface
+    address: IPv4Interface | IPv6Interface
     router: IPv4Address | None
+    """None in IPv6: routers say themselves that they are there."""
     servers: tuple[str, ...]
     ends: float | None = field(compare=False)
     """On the clock that counts from the machine's start; a renewal that changes nothing else is no change."""
@@ -41,16 +42,42 @@ def parse(content: bytes) -> Lease:
     Raises:
         LeaseError: something in it makes no sense; then nothing of it is taken.
     """
+    return _parse(content, _lease)
+
+
+def parse6(content: bytes) -> Lease:
+    """The same of a lease of DHCPv6 (RFC 9915, section 21.6).
+
+    Raises:
+        LeaseError: as above.
+    """
+    return _parse(content, _lease6)
+
+
+def _parse(content: bytes, lease: Callable[[dict[str, Any]], Lease]) -> Lease:
     if len(content) > LARGEST:
         raise LeaseError(f"it has {len(content)} octets, more than {LARGEST}")
     try:
-        data = json.loads(content)
-        address = _address(data)
-        return Lease(address, _router(data, address), option143.parse(bytes.fromhex(data["option-143"])), _ends(data))
+        return lease(json.loads(content))
     except LeaseError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise LeaseError(f"it makes no sense: {error}") from None
+
+
+def _lease(data: dict[str, Any]) -> Lease:
+    address = _address(data)
+    return Lease(address, _router(data, address), option143.parse(bytes.fromhex(data["option-143"])), _ends(data))
+
+
+def _lease6(data: dict[str, Any]) -> Lease:
+    """An address alone: which others are on the link is for routers to say (RFC 5942, section 4)."""
+    address = IPv6Interface(str(data["address"]))
+    own = address.ip
+    special = own.is_link_local or own.is_multicast or own.is_loopback or own.is_unspecified or own.is_site_local
+    if special or own.ipv4_mapped or address.network.prefixlen != 128 or address.scope_id:
+        raise LeaseError(f"{address} is not an address that a host can have")
+    return Lease(address, None, (), _ends(data))
 
 
 def _address(data: dict[str, Any]) -> IPv4Interface:
@@ -82,11 +109,16 @@ def _ends(data: dict[str, Any]) -> float | None:
     return None if seconds == FOREVER else float(data["at"]) + seconds
 
 
+def asking(config: Config, version: int) -> frozenset[str]:
+    """The interfaces that have their addresses of this version of IP from DHCP."""
+    return frozenset(i.name for i in config.interfaces if i.enabled and (i.dhcp6 if version == 6 else i.dhcp))
+
+
 def granted(config: Config, leases: Mapping[str, Lease]) -> tuple[Granted, ...]:
     """What the leases mean for a configuration; one that takes something from it is told and left out."""
     result = []
     for name, lease in sorted(leases.items()):
-        if not any(i.name == name and i.dhcp and i.enabled for i in config.interfaces):
+        if name not in asking(config, lease.address.version):
             continue
         if reason := conflict(config, name, lease):
             log.error("%s: the lease is not used: %s", name, reason)

@@ -113,7 +113,7 @@ def _resources(config: Config) -> Iterator[Resource]:
             yield _static(config, route)
     yield from uplinks.resources(config)
     for grant in config.granted:
-        yield Address(grant.interface, grant.address)
+        yield Address(grant.interface, grant.address, unsure=grant.version == 6)
         if grant.router and not several:
             yield Route(MAIN_TABLE, "0.0.0.0/0", metric=LEASE_METRIC, gateway=grant.router, link=grant.interface)
     for connection in config.connections:
@@ -224,6 +224,7 @@ def _link(interface: Interface) -> Link:
         forwarding=interface.forwarding,
         ipv6=("router" if interface.forwarding6 else "host") if interface.ipv6 else "off",
         slaac=interface.slaac,
+        dhcp6=interface.dhcp6,
         if_id=interface.if_id,
         vni=tunnel.vni if tunnel else None,
         local=tunnel.local if tunnel else None,

@@ -54,7 +54,7 @@ class Resource:
 
     def differs(self, actual: Resource) -> frozenset[str]:
         """Names of the values in which the actual resource is not as wanted."""
-        names = (f.name for f in fields(self))  # type: ignore[arg-type]
+        names = (f.name for f in fields(self) if f.compare)  # type: ignore[arg-type]
         return frozenset(n for n in names if (want := getattr(self, n)) is not None and want != getattr(actual, n))
 
 
@@ -82,6 +82,8 @@ class Link(Resource):
     """``host``, ``router`` (forwards), ``off``; ``other`` is how only a kernel has it by itself."""
     slaac: bool = False
     """Linux takes addresses and default routes from routers there."""
+    dhcp6: bool = False
+    """Linux takes default routes from routers there, and no addresses."""
     # of a VRF
     table: int | None = None
     # of an IPsec tunnel interface
@@ -155,6 +157,8 @@ class Address(Resource):
 
     link: str
     address: str
+    unsure: bool = field(default=False, compare=False)
+    """Who gave it may be wrong: neighbours are asked first whether it is theirs (RFC 4862, section 5.4)."""
 
     @property
     def key(self) -> Key:

@@ -43,10 +43,15 @@ _GATEWAYS = (
     f"//rt:control-plane-protocol[rt:name='underlay']//v4ur:ipv4/{_ROUTE}",
     f"{_INTERFACE}/el:dhcp/el:lease/el:router",
 )
-_WANS6 = (f"{_INTERFACE}/ip:ipv6/ip:address/ip:ip", f"{_INTERFACE}/el:slaac/el:address")
+_WANS6 = (
+    f"{_INTERFACE}/ip:ipv6/ip:address/ip:ip",
+    f"{_INTERFACE}/el:dhcp6/el:lease/el:address",
+    f"{_INTERFACE}/el:slaac/el:address",
+)
 _GATEWAYS6 = (
     "//rt:control-plane-protocol[rt:name='underlay']//v6ur:ipv6"
     "/v6ur:route[v6ur:destination-prefix='::/0']/v6ur:next-hop/v6ur:next-hop-address",
+    f"{_INTERFACE}/el:dhcp6/el:router",
     f"{_INTERFACE}/el:slaac/el:router",
 )
 DEADLINE = 10.0

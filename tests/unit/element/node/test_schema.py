@@ -95,6 +95,18 @@ WRONG = {
         '<name>wan</name><slaac xmlns="urn:elasticlab:yang:elasticlab-interface"/>',
         "heard where there is IPv6",
     ),
+    "DHCPv6 without IPv6": (
+        "<name>wan</name>",
+        '<name>wan</name><dhcp6 xmlns="urn:elasticlab:yang:elasticlab-interface"/>',
+        "had where there is IPv6",
+    ),
+    "DHCPv6 beside SLAAC": (
+        "<name>wan</name>",
+        '<name>wan</name><ipv6 xmlns="urn:ietf:params:xml:ns:yang:ietf-ip"/>'
+        '<slaac xmlns="urn:elasticlab:yang:elasticlab-interface"/>'
+        '<dhcp6 xmlns="urn:elasticlab:yang:elasticlab-interface"/>',
+        "DHCPv6 or SLAAC: one of them",
+    ),
     "one identity twice": (
         "<identity>ucpe-2.elasticlab.example<",
         "<identity>ucpe-1.elasticlab.example<",
