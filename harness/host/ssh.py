@@ -52,6 +52,8 @@ def prepare(folder: Path, address: str) -> Path:
         "MaxSessions 64\n"
         "MaxStartups 64\n"
     )
+    # What travels to a lab kernel stays on this machine: its key exchange need not outlast quantum computers. One that
+    # does takes as long as the rest of a connection.
     # A control socket's path must fit into 108 bytes, so it is relative to ssh's working directory.
     config = folder / "config"
     config.write_text(
@@ -62,6 +64,7 @@ def prepare(folder: Path, address: str) -> Path:
         "  IdentitiesOnly yes\n"
         f"  UserKnownHostsFile {folder / 'known_hosts'}\n"
         "  StrictHostKeyChecking yes\n"
+        "  KexAlgorithms curve25519-sha256\n"
         "  BatchMode yes\n"
         "  LogLevel ERROR\n"
         "  ConnectTimeout 10\n"
