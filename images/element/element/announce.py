@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from pathlib import Path
 from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from element import kernel
 from element.apply.link import IFA_F_TENTATIVE
 from element.endurance import Endurance
 from element.plan.resources import LINK_GROUP
@@ -37,7 +37,7 @@ RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR = 0x1, 0x10, 0x100
 NEWS = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR
 IFF_NOARP = 0x80
 ARPHRD_ETHER = 1
-LINKS = Path("/sys/class/net")
+LINKS = "/sys/class/net"
 
 _ETHER = "!6s6sH"
 _ARP, _IPV6 = 0x0806, 0x86DD
@@ -119,21 +119,21 @@ def _places(messages: Iterable[Any]) -> Iterator[Place]:
 
 def _mac(name: str) -> str | None:
     """Of a link that is ours, has neighbours and is plugged in."""
-    folder = LINKS / name
+    folder = f"{LINKS}/{name}"
     try:
-        if int((folder / "netdev_group").read_text()) != LINK_GROUP:
+        if int(kernel.read(f"{folder}/netdev_group")) != LINK_GROUP:
             return None
-        neighbours = int((folder / "type").read_text()) == ARPHRD_ETHER
-        if not neighbours or int((folder / "flags").read_text(), 16) & IFF_NOARP:
+        neighbours = int(kernel.read(f"{folder}/type")) == ARPHRD_ETHER
+        if not neighbours or int(kernel.read(f"{folder}/flags"), 16) & IFF_NOARP:
             return None
-        return (folder / "address").read_text().strip() if (folder / "carrier").read_text().strip() == "1" else None
+        return kernel.read(f"{folder}/address") if kernel.read(f"{folder}/carrier") == "1" else None
     except OSError:  # it has just gone, or is down
         return None
 
 
 def _forwards6(name: str) -> bool:
     try:
-        return Path(f"/proc/sys/net/ipv6/conf/{name}/forwarding").read_text().strip() == "1"
+        return kernel.read(f"/proc/sys/net/ipv6/conf/{name}/forwarding") == "1"
     except OSError:  # it has just gone
         return False
 

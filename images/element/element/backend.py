@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -30,6 +29,7 @@ from element.factory import Identity
 from element.lan.daemons import Folders
 from element.model import Config, read
 from element.neighbours import Inquiries
+from element.news import News
 from element.plan import uplinks
 from element.plan.desired import desired
 from element.plan.resources import FlowTable, Table
@@ -52,10 +52,6 @@ RENEW_AFTER = 66
 
 CHARON_NEWS = (b"ike-updown", b"child-updown")
 EVENT_REGISTER = 3
-
-RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE = 0x1, 0x10, 0x40
-RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE = 0x100, 0x400
-NEWS = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE
 
 
 def _registration(event: bytes) -> bytes:
@@ -81,7 +77,7 @@ class ElementBackend:
         """By version of IP."""
         self._failed: frozenset[str] = frozenset()
         self._lock = asyncio.Lock()
-        self._poke = asyncio.Event()
+        self._news = News()
         self._way_out = asyncio.Event()
         self._associated = asyncio.Event()
         self.on_credentials: Callable[[], None] = lambda: None
@@ -117,7 +113,11 @@ class ElementBackend:
     async def _begin_with(self, config: Config, wanted: Table) -> None:
         """What the box starts with is wanted, also while it cannot be had, and of it what can."""
         self._want(config, wanted)
-        await self._converge(wanted)
+        try:
+            await self._converge(wanted)
+        except OperationError:
+            self._news.tell()
+            raise
 
     async def _change_to(self, wanted: Table) -> None:
         """All of it, or what was wanted before."""
@@ -128,13 +128,17 @@ class ElementBackend:
                 await self._converge(self._wanted or {})
             except OperationError:
                 log.exception("the way back failed; tried again soon")
-                self._poke.set()
+                self._news.tell()
             raise
 
     async def _converge(self, wanted: Table, *, as_a_whole: bool = False) -> None:
         keys = await self._worker.do(
-            partial(self._system.converge, wanted, as_far_as_possible=not as_a_whole, between=self._worker.pause)
-        )
+            partial(
+                self._system.converge, wanted, as_far_as_possible=not as_a_whole,
+                between=self._worker.pause, looking=self._news.look,
+            )
+        )  # fmt: skip
+        self._news.looked()
         waiting = {" ".join(str(part) for part in key) for key in keys}
         if waiting != self._waiting:
             log.info("waiting for links or charon: %s", ", ".join(sorted(waiting)) or "nothing")
@@ -217,7 +221,7 @@ class ElementBackend:
             await self._converge(self._wanted)
         except OperationError as error:
             log.error("%s; tried again soon", error)
-            self._poke.set()
+            self._news.tell()
 
     async def renew_credentials(self) -> str | None:
         """Take up changed credentials now. What keeps something from being so is told, and tried again soon."""
@@ -227,7 +231,7 @@ class ElementBackend:
             try:
                 await self._converge(self._wanted)
             except OperationError as error:
-                self._poke.set()
+                self._news.tell()
                 return str(error)
         return None
 
@@ -244,13 +248,13 @@ class ElementBackend:
         except (CharonError, OSError, ValueError) as error:
             return str(error)
         finally:
-            self._poke.set()
+            self._news.tell()
         return None
 
     async def run(self) -> None:
         """Keep the machine true, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._watch_links())
+            tasks.create_task(self._news.listen())
             tasks.create_task(self._watch_charon())
             tasks.create_task(self._tend())
             tasks.create_task(Inquiries(self._fast_links, self._empty_fast_path).run())
@@ -262,35 +266,23 @@ class ElementBackend:
         while True:
             try:
                 async with asyncio.timeout(AUDIT):
-                    await self._poke.wait()
+                    await self._news.come()
+                audit = False
             except TimeoutError:
-                pass
+                audit = True
             # A comparison costs as much as there is: where that is much it may not be all that the box does.
             await asyncio.sleep(min(max(SETTLE, took), LONGEST_REST))
-            self._poke.clear()
             async with self._lock:
-                if self._wanted is None:
+                due = self._news.take() or audit
+                if self._wanted is None or not due:
                     continue
                 begun = loop.time()
                 try:
                     await self._converge(self._wanted)
                 except OperationError as error:
                     log.error("%s; tried again soon", error)
-                    loop.call_later(TICK, self._poke.set)
+                    loop.call_later(TICK, self._news.tell)
                 took = loop.time() - begun
-
-    async def _watch_links(self) -> None:
-        """Any news of links, addresses and routes are a reason to compare; rtnetlink(7)."""
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as news:
-            news.bind((0, NEWS))
-            news.setblocking(False)
-            loop = asyncio.get_running_loop()
-            while True:
-                try:
-                    await loop.sock_recv(news, 65536)
-                except OSError:  # ENOBUFS: more news than fit, which is news too
-                    log.debug("netlink news were lost")
-                self._poke.set()
 
     async def _watch_charon(self) -> None:
         """News of SAs are a reason to compare, for routes may wait for them; so is the end of charon itself."""
@@ -301,18 +293,18 @@ class ElementBackend:
                 await asyncio.sleep(RECONNECT)
                 continue
             log.info("charon is there")
-            self._poke.set()
+            self._news.tell()
             try:
                 writer.write(b"".join(_registration(event) for event in CHARON_NEWS))
                 while await reader.read(65536):  # what it says in detail is asked for
                     self._associated.set()
-                    self._poke.set()
+                    self._news.tell()
             except OSError:
                 pass
             finally:
                 writer.close()
             log.warning("charon is gone")
-            self._poke.set()
+            self._news.tell()
             await asyncio.sleep(RECONNECT)
 
     async def _line_up(self) -> None:
@@ -347,7 +339,7 @@ class ElementBackend:
                 now = await self._worker.do(self._system.charon.store_version)
                 if seen is not None and now != seen:
                     self.on_credentials()
-                    self._poke.set()
+                    self._news.tell()
                 seen = now
             async with self._lock:
                 try:

@@ -143,19 +143,22 @@ def cancellation(row: store.Row, order_state: str) -> dict[str, Json]:
 def tell_order(connection: sa.Connection, id_: str, kind: str = "ServiceOrderStateChangeEvent") -> None:
     row = store.one(connection, store.orders, id_)
     assert row is not None
-    rows = store.services_by(connection, store.services.c.added_by, id_)
-    store.tell(connection, "ordering", row["tenant"], _event(kind, "serviceOrder", order(row, rows)))
+
+    def body() -> Json:
+        services = store.services_by(connection, store.services.c.added_by, id_)
+        return _event(kind, "serviceOrder", order(row, services))
+
+    store.tell(connection, "ordering", row["tenant"], body)
 
 
 def tell_service(connection: sa.Connection, id_: str, kind: str = "ServiceStateChangeEvent") -> None:
     row = store.one(connection, store.services, id_)
     assert row is not None
-    store.tell(
-        connection,
-        "inventory",
-        row["tenant"],
-        _event(kind, "service", service(row, store.all_sites(connection, row["tenant"]))),
-    )
+
+    def body() -> Json:
+        return _event(kind, "service", service(row, store.all_sites(connection, row["tenant"])))
+
+    store.tell(connection, "inventory", row["tenant"], body)
 
 
 def _event(kind: str, name: str, document: Json) -> dict[str, Json]:

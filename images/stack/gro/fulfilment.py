@@ -65,8 +65,8 @@ class Fulfilment:
 
     async def _reserve(self, context: Context) -> Json:
         """The rows were written with the order itself; here they are only evidence."""
-        added, removed = self._rows(context.saga)
         with self.database.read() as connection:
+            added, removed = _rows(connection, context.saga)
             changed = [row["service"] for row in changes.of_order(connection, context.saga)]
         evidence = {"add": [row["id"] for row in added], "remove": [row["id"] for row in removed]}
         return {**evidence, "modify": changed} if changed else evidence
@@ -88,7 +88,9 @@ class Fulfilment:
         """Every device of an added service is the tenant's to use and is there. Reasons tell nothing of others."""
         found: dict[str, Json] = {}
         tenant = context.input["tenant"]
-        for site in self._new_sites(context):
+        with self.database.read() as connection:
+            new = _new_sites(connection, context)
+        for site in new:
             self.waiting.expect(context.saga, {REGISTRY})  # its name is not known yet
             device = await self.manager.device_of(tenant, site.device)
             here = f"device {site.device} of site {site.name} is"
@@ -113,13 +115,13 @@ class Fulfilment:
         return await self._apply(context, undo=True)
 
     async def _apply(self, context: Context, *, undo: bool) -> Json:
-        added, removed = self._rows(context.saga)
-        wanted, other = changes.AFTER, changes.BEFORE
-        if undo:
-            added, removed, wanted, other = removed, added, other, wanted
-        going, coming = [row["id"] for row in removed], [row["id"] for row in added]
+        wanted, other = (changes.BEFORE, changes.AFTER) if undo else (changes.AFTER, changes.BEFORE)
         async with self._network:
             with self.database.begin() as connection:
+                added, removed = _rows(connection, context.saga)
+                if undo:
+                    added, removed = removed, added
+                going, coming = [row["id"] for row in removed], [row["id"] for row in added]
                 # Before the patch: nobody may build upon what is about to go. (After it, for what comes.)
                 store.set_services(connection, going, in_network=False)
                 changes.put(connection, context.saga, wanted)
@@ -153,31 +155,20 @@ class Fulfilment:
             raise type(error)(secrecy.redacted(str(error), secrets)) from None
 
     async def _verify(self, context: Context) -> Json:
-        added, removed = self._rows(context.saga)
         with self.database.read() as connection:
+            added, removed = _rows(connection, context.saga)
             changed = changes.of_order(connection, context.saga)
             new = [store.service_of(row) for row in added]
             new += [changes.service_of(connection, row, changes.AFTER) for row in changed]
             old = [store.service_of(row) for row in removed]
             old += [changes.service_of(connection, row, changes.BEFORE) for row in changed]
-        sites = self._sites(context, new, old)
+            sites = _sites(connection, context, added, new, old)
         clouds = {one.id for one in (*new, *old) if one.cloud is not None}
         self.waiting.expect(context.saga, {*sites.subjects, *map(of_cloud, clouds)})
         live = await self.controller.clouds(clouds)
         # Before the sites: a cloud that a POP does not take may be what keeps the sites there from coming up.
         settling.refused(new, old, live)
         return {**await self._settled(context.saga, sites), **settling.clouds(new, old, live)}
-
-    def _sites(self, context: Context, new: list[Service], old: list[Service]) -> Sites:
-        """Of new, changed and former services: what is to become of each of their sites."""
-        tenant = context.input["tenant"]
-        wanted = {one.name for one in self._new_sites(context)}
-        with self.database.read() as connection:
-            known = store.tenant_sites(connection, tenant)
-            used = {name for one in store.in_network(connection, tenant) for name in one.sites}
-        others = {name for one in (*new, *old) for name in one.sites} & known.keys() - wanted
-        before = {name for one in old for name in one.sites}
-        return Sites(known, sorted(wanted), sorted(others - used), sorted(others & used), before)
 
     async def _settled(self, order: str, sites: Sites) -> dict[str, Json]:
         self._not_yet(order, sites.evidence)
@@ -199,8 +190,7 @@ class Fulfilment:
 
     async def _finish(self, context: Context) -> Json:
         with self.database.begin() as connection:
-            added = store.services_by(connection, store.services.c.added_by, context.saga)
-            removed = store.services_by(connection, store.services.c.removed_by, context.saga)
+            added, removed = _rows(connection, context.saga)
             store.set_services(connection, [row["id"] for row in added], state="active")
             store.set_services(connection, [row["id"] for row in removed], **_ended())
             changed = changes.end(connection, context.saga, done=True)
@@ -211,19 +201,34 @@ class Fulfilment:
                 documents.tell_service(connection, id_, "ServiceAttributeValueChangeEvent")
         return {"sites-dropped": gone}
 
-    def _rows(self, order: str) -> tuple[list[store.Row], list[store.Row]]:
-        with self.database.read() as connection:
-            return (
-                store.services_by(connection, store.services.c.added_by, order),
-                store.services_by(connection, store.services.c.removed_by, order),
-            )
 
-    def _new_sites(self, context: Context) -> list[Site]:
-        added, _ = self._rows(context.saga)
-        with self.database.read() as connection:
-            sites = store.tenant_sites(connection, context.input["tenant"])
-            changed = changes.sites_of(connection, context.saga)
-        return [sites[name] for name in sorted(changed.union(*(row["sites"] for row in added)))]
+def _rows(connection: sa.Connection, order: str) -> tuple[list[store.Row], list[store.Row]]:
+    """Services that the order adds, and those that it ends."""
+    return (
+        store.services_by(connection, store.services.c.added_by, order),
+        store.services_by(connection, store.services.c.removed_by, order),
+    )
+
+
+def _new_sites(connection: sa.Connection, context: Context) -> list[Site]:
+    """Those that the order brings or changes."""
+    added = store.services_by(connection, store.services.c.added_by, context.saga)
+    changed = changes.sites_of(connection, context.saga)
+    sites = store.tenant_sites(connection, context.input["tenant"])
+    return [sites[name] for name in sorted(changed.union(*(row["sites"] for row in added)))]
+
+
+def _sites(
+    connection: sa.Connection, context: Context, added: list[store.Row], new: list[Service], old: list[Service]
+) -> Sites:
+    """Of new, changed and former services: what is to become of each of their sites."""
+    tenant = context.input["tenant"]
+    wanted = changes.sites_of(connection, context.saga).union(*(row["sites"] for row in added))
+    known = store.tenant_sites(connection, tenant)
+    used = {name for one in store.in_network(connection, tenant) for name in one.sites}
+    others = {name for one in (*new, *old) for name in one.sites} & known.keys() - wanted
+    before = {name for one in old for name in one.sites}
+    return Sites(known, sorted(wanted), sorted(others - used), sorted(others & used), before)
 
 
 def observer(notices: Notices, waiting: Waiting) -> durable.Observer:
@@ -235,18 +240,21 @@ def observer(notices: Notices, waiting: Waiting) -> durable.Observer:
         if row is None:
             return
         state = _state(event)
-        values: dict[str, Any] = {"state": state}
+        moved = state != row["state"]
+        values: dict[str, Any] = {"state": state} if moved else {}
         if row["started"] is None:
             values["started"] = documents.now()
         if saga.state.terminal:
             values["completed"] = documents.now()
             waiting.over(saga.id)
-        if saga.problem is not None:
+        if saga.problem != row["problem"]:
             values["problem"] = saga.problem
-        connection.execute(sa.update(store.orders).where(store.orders.c.id == saga.id).values(**values))
-        if state != row["state"]:
+        if values:
+            connection.execute(sa.update(store.orders).where(store.orders.c.id == saga.id).values(**values))
+        if moved:
             documents.tell_order(connection, saga.id)
-        notices.tell_soon(saga.id, SITES, OUTBOX)
+        # What steps have put into the outbox goes out with the order's next state, which is a moment later.
+        notices.tell_soon(saga.id, SITES, *([OUTBOX] if moved else []))
 
     return observe
 

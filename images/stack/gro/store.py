@@ -1,7 +1,7 @@
 """GRO's rows: orders, services, sites, cancellations, listeners and what is still to be told to them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -119,6 +119,22 @@ deliveries = sa.Table(
 )
 
 
+# Made once: to put a statement together costs as much as to carry it out, and an order needs dozens.
+_ONE = {
+    table.name: sa.select(table).where(table.c.id == sa.bindparam("of_id"))
+    for table in (orders, services, cancellations, listeners)
+}
+_SERVICES_BY = {
+    column.name: sa.select(services).where(column == sa.bindparam("of_order")).order_by(services.c.id)
+    for column in (services.c.added_by, services.c.removed_by)
+}
+_SITES_OF = sa.select(sites).where(sites.c.tenant == sa.bindparam("of_tenant")).order_by(sites.c.name)
+_LISTENERS = sa.select(listeners).where(
+    listeners.c.api == sa.bindparam("of_api"),
+    sa.or_(listeners.c.tenant.is_(None), listeners.c.tenant == sa.bindparam("of_tenant")),
+)
+
+
 def create_tables(connection: sa.Connection) -> None:
     metadata.create_all(connection)
 
@@ -187,7 +203,7 @@ def set_site(connection: sa.Connection, tenant: str, name: str, **values: Any) -
 
 
 def one(connection: sa.Connection, table: sa.Table, id_: str) -> Row | None:
-    row = connection.execute(sa.select(table).where(table.c.id == id_)).one_or_none()
+    row = connection.execute(_ONE[table.name], {"of_id": id_}).one_or_none()
     return None if row is None else dict(row._mapping)
 
 
@@ -251,11 +267,12 @@ def all_sites(connection: sa.Connection, tenant: str | None) -> list[Site]:
 
 
 def tenant_sites(connection: sa.Connection, tenant: str) -> dict[str, Site]:
-    return {site.name: site for site in all_sites(connection, tenant)}
+    rows = connection.execute(_SITES_OF, {"of_tenant": tenant})
+    return {row.name: site_of(dict(row._mapping)) for row in rows}
 
 
 def services_by(connection: sa.Connection, column: sa.Column[Any], order: str) -> list[Row]:
-    rows = connection.execute(sa.select(services).where(column == order).order_by(services.c.id))
+    rows = connection.execute(_SERVICES_BY[column.name], {"of_order": order})
     return [dict(row._mapping) for row in rows]
 
 
@@ -281,7 +298,8 @@ def ending(connection: sa.Connection, tenant: str) -> list[Service]:
 
 
 def set_services(connection: sa.Connection, ids: Sequence[str], **values: Any) -> None:
-    connection.execute(sa.update(services).where(services.c.id.in_(ids)).values(**values))
+    if ids:
+        connection.execute(sa.update(services).where(services.c.id.in_(ids)).values(**values))
 
 
 def drop_unused_sites(connection: sa.Connection, tenant: str) -> list[str]:
@@ -303,13 +321,15 @@ def listeners_of(connection: sa.Connection, tenant: str | None, api: str) -> int
     return int(connection.execute(query).scalar_one())
 
 
-def tell(connection: sa.Connection, api: str, tenant: str, body: Json) -> None:
-    """Puts an event into the outbox, in the transaction of what happened, for each listener whose query it meets."""
-    query = sa.select(listeners).where(
-        listeners.c.api == api, sa.or_(listeners.c.tenant.is_(None), listeners.c.tenant == tenant)
-    )
-    for row in connection.execute(query).all():
+def tell(connection: sa.Connection, api: str, tenant: str, body: Callable[[], Json]) -> None:
+    """Puts an event into the outbox, in the transaction of what happened, for each listener whose query it meets. It is
+    made only if there is a listener."""
+    found = connection.execute(_LISTENERS, {"of_api": api, "of_tenant": tenant}).all()
+    if not found:
+        return
+    told = json.loads(json.dumps(body()))
+    for row in found:
         wanted = dict(pair.split("=", 1) for pair in (row.query or "").split("&") if "=" in pair)
-        if all(body.get(key) in value.split(",") for key, value in wanted.items()):
-            values = {"listener": row.id, "body": json.loads(json.dumps(body)), "attempts": 0, "due": 0.0}
+        if all(told.get(key) in value.split(",") for key, value in wanted.items()):
+            values = {"listener": row.id, "body": told, "attempts": 0, "due": 0.0}
             connection.execute(sa.insert(deliveries).values(**values))

@@ -21,6 +21,8 @@ import sqlalchemy as sa
 Migration = str | Callable[[sa.Connection], None]
 
 BUSY_SECONDS = 10
+CACHE_KIB = 256
+"""Of pages, for each connection. SQLite's own 2 MiB fill up over days, as the history does that nobody reads again."""
 _VERSIONS = sa.Table(
     "schema_version",
     sa.MetaData(),
@@ -176,6 +178,7 @@ def _sqlite_engine(path: str, read_only: bool) -> sa.Engine:
             "journal_mode = WAL",
             "synchronous = FULL",
             "foreign_keys = ON",
+            f"cache_size = {-CACHE_KIB}",
             f"query_only = {int(read_only)}",
         ):
             cursor.execute(f"PRAGMA {pragma}")

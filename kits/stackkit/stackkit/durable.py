@@ -260,8 +260,7 @@ class Engine:
             pause = min(pause * 2, longest)
 
     def _cancelled(self, saga: str) -> bool:
-        row = self.journal.get(saga)
-        return row is not None and row.cancel
+        return self.journal.is_cancelled(saga)
 
 
 class _Cancelled(Exception):

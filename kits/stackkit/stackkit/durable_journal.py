@@ -6,7 +6,7 @@ A step's row is committed *before* its effect begins: after a crash we know what
 
 import enum
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -124,6 +124,42 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+_key = sa.and_(
+    steps.c.saga == sa.bindparam("of_saga"),
+    steps.c.name == sa.bindparam("of_name"),
+    steps.c.direction == sa.bindparam("of_direction"),
+)
+# Made once: to put a statement together costs as much as to carry it out, and an order needs dozens.
+_SAGA = sa.select(sagas).where(sagas.c.id == sa.bindparam("of_saga"))
+_IS_CANCELLED = sa.select(sagas.c.cancel).where(sagas.c.id == sa.bindparam("of_saga"))
+_STEPS = sa.select(steps).where(steps.c.saga == sa.bindparam("of_saga")).order_by(steps.c.number)
+_MOVE = (
+    sa.update(sagas)
+    .where(sagas.c.id == sa.bindparam("of_saga"))
+    .values(state=sa.bindparam("state"), updated=sa.bindparam("updated"))
+    .returning(*sagas.c)
+)
+_AGAIN = sa.update(steps).where(_key).values(attempts=steps.c.attempts + 1).returning(*steps.c)
+_NEXT = sa.select(sa.func.coalesce(sa.func.max(steps.c.number), 0) + 1).where(steps.c.saga == sa.bindparam("saga"))
+_BEGIN = (
+    sa.insert(steps)
+    .values(
+        {name: sa.bindparam(name) for name in ("saga", "name", "direction", "phase", "attempts", "started")}
+        | {"number": _NEXT.scalar_subquery()}
+    )
+    .returning(*steps.c)
+)
+_NOTE = (
+    sa.update(steps).where(_key).values({name: sa.bindparam(name) for name in ("phase", "problem")}).returning(*steps.c)
+)
+_END = (
+    sa.update(steps)
+    .where(_key)
+    .values({name: sa.bindparam(name) for name in ("phase", "ended", "evidence", "problem")})
+    .returning(*steps.c)
+)
+
+
 class Journal:
     """Reads and writes the two tables; every write tells the observers within the same transaction."""
 
@@ -138,7 +174,13 @@ class Journal:
 
     def get(self, saga: str) -> Saga | None:
         with self._database.read() as connection:
-            return self._saga(connection, saga)
+            row = connection.execute(_SAGA, {"of_saga": saga}).one_or_none()
+            return None if row is None else _saga(row)
+
+    def is_cancelled(self, saga: str) -> bool:
+        """Whether its end was asked for."""
+        with self._database.read() as connection:
+            return bool(connection.execute(_IS_CANCELLED, {"of_saga": saga}).scalar())
 
     def unfinished(self) -> list[str]:
         wanted = [s.value for s in State if not s.terminal]
@@ -148,8 +190,7 @@ class Journal:
 
     def records(self, saga: str) -> list[Record]:
         with self._database.read() as connection:
-            rows = connection.execute(sa.select(steps).where(steps.c.saga == saga).order_by(steps.c.number))
-            return [_record(dict(row._mapping)) for row in rows]
+            return [_record(row) for row in connection.execute(_STEPS, {"of_saga": saga})]
 
     def mark_cancelled(self, connection: sa.Connection, saga: str) -> bool:
         """The request to cancel, durable before it is acknowledged; False if the saga has ended or is ending."""
@@ -159,28 +200,25 @@ class Journal:
 
     def move(self, saga: str, state: State, problem: str | None = None) -> None:
         with self._database.begin() as connection:
-            values: dict[str, Any] = {"state": state.value, "updated": now()}
             if problem is not None:
-                values["problem"] = problem
-            connection.execute(sa.update(sagas).where(sagas.c.id == saga).values(**values))
-            self._tell(connection, saga, None)
+                connection.execute(sa.update(sagas).where(sagas.c.id == saga).values(problem=problem))
+            self._tell(connection, self._move(connection, saga, state), None)
 
     def begin_step(self, saga: str, name: str, direction: str, state: State) -> None:
         """A step's start; a step that was begun before keeps its row and its first start."""
         with self._database.begin() as connection:
-            if self._set(connection, saga, name, direction, {"attempts": steps.c.attempts + 1}) == 0:
-                last = connection.execute(sa.select(sa.func.max(steps.c.number)).where(steps.c.saga == saga)).scalar()
-                row = {"saga": saga, "number": (last or 0) + 1, "name": name, "direction": direction}
-                connection.execute(sa.insert(steps).values(**row, phase=Phase.STARTED, attempts=1, started=now()))
-            self._state(connection, saga, state)
-            self._tell(connection, saga, (name, direction))
+            row = connection.execute(_AGAIN, _of(saga, name, direction)).one_or_none()
+            if row is None:
+                begun = {"phase": Phase.STARTED.value, "attempts": 1, "started": now()}
+                row = connection.execute(_BEGIN, {"saga": saga, "name": name, "direction": direction} | begun).one()
+            self._tell(connection, self._move(connection, saga, state), _record(row))
 
     def note(self, saga: str, name: str, direction: str, phase: Phase, problem: str, state: State) -> None:
         """A step that waits or will be tried again, with the reason."""
         with self._database.begin() as connection:
-            self._set(connection, saga, name, direction, {"phase": phase.value, "problem": problem})
-            self._state(connection, saga, state)
-            self._tell(connection, saga, (name, direction))
+            values = {"phase": phase.value, "problem": problem}
+            row = connection.execute(_NOTE, _of(saga, name, direction) | values).one()
+            self._tell(connection, self._move(connection, saga, state), _record(row))
 
     def end_step(self, saga: str, name: str, direction: str, evidence: Json, problem: str | None = None) -> None:
         with self._database.begin() as connection:
@@ -190,34 +228,28 @@ class Journal:
                 "evidence": json.dumps(evidence),
                 "problem": problem,
             }
-            self._set(connection, saga, name, direction, values)
-            self._tell(connection, saga, (name, direction))
+            row = connection.execute(_END, _of(saga, name, direction) | values).one()
+            self._tell(connection, _saga(connection.execute(_SAGA, {"of_saga": saga}).one()), _record(row))
 
-    def _set(self, connection: sa.Connection, saga: str, name: str, direction: str, values: Mapping[str, Any]) -> int:
-        key = sa.and_(steps.c.saga == saga, steps.c.name == name, steps.c.direction == direction)
-        return connection.execute(sa.update(steps).where(key).values(**values)).rowcount
+    def _move(self, connection: sa.Connection, saga: str, state: State) -> Saga:
+        return _saga(connection.execute(_MOVE, {"of_saga": saga, "state": state.value, "updated": now()}).one())
 
-    def _state(self, connection: sa.Connection, saga: str, state: State) -> None:
-        connection.execute(sa.update(sagas).where(sagas.c.id == saga).values(state=state.value, updated=now()))
-
-    def _saga(self, connection: sa.Connection, saga: str) -> Saga | None:
-        row = connection.execute(sa.select(sagas).where(sagas.c.id == saga)).one_or_none()
-        if row is None:
-            return None
-        values = dict(row._mapping)
-        return Saga(**{**values, "input": json.loads(values["input"]), "state": State(values["state"])})
-
-    def _tell(self, connection: sa.Connection, saga: str, step: tuple[str, str] | None) -> None:
-        found = self._saga(connection, saga)
-        assert found is not None
-        record = None
-        if step is not None:
-            key = sa.and_(steps.c.saga == saga, steps.c.name == step[0], steps.c.direction == step[1])
-            record = _record(dict(connection.execute(sa.select(steps).where(key)).one()._mapping))
+    def _tell(self, connection: sa.Connection, saga: Saga, record: Record | None) -> None:
         for observer in self._observers:
-            observer(connection, Event(found, record))
+            observer(connection, Event(saga, record))
 
 
-def _record(row: Mapping[str, Any]) -> Record:
-    evidence = None if row["evidence"] is None else json.loads(row["evidence"])
-    return Record(**{**row, "phase": Phase(row["phase"]), "evidence": evidence})
+def _of(saga: str, name: str, direction: str) -> dict[str, Any]:
+    """Parameters that say which step."""
+    return {"of_saga": saga, "of_name": name, "of_direction": direction}
+
+
+def _saga(row: sa.Row[Any]) -> Saga:
+    values = dict(row._mapping)
+    return Saga(**{**values, "input": json.loads(values["input"]), "state": State(values["state"])})
+
+
+def _record(row: sa.Row[Any]) -> Record:
+    values = dict(row._mapping)
+    evidence = None if values["evidence"] is None else json.loads(values["evidence"])
+    return Record(**{**values, "phase": Phase(values["phase"]), "evidence": evidence})

@@ -32,7 +32,7 @@ class Module:
     features: tuple[str, ...] = ()
 
 
-_KNOWN_VALUES = 4096
+_KNOWN_VALUES = 1024
 """Values whose canonical form is remembered: more than names, enumerations and addresses that come again and again. To
 look one up costs a few microseconds; what comes once (an id of an order, a time) must not be kept for hours."""
 

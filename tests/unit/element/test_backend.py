@@ -37,8 +37,9 @@ class Machine:
         self.charon = SimpleNamespace(take_up_lists=lambda: None, store_version=lambda: None, keep=lambda: None)
 
     def converge(
-        self, wanted: Any, *, as_far_as_possible: bool, between: Callable[[], None]
+        self, wanted: Any, *, as_far_as_possible: bool, between: Callable[[], None], looking: Callable[[], None]
     ) -> tuple[tuple[object, ...], ...]:
+        looking()
         self.wanted.append((wanted, as_far_as_possible))
         if self.refuses(wanted):
             raise OperationError("create ike pop: no such proposal", "/elasticlab-ipsec:ipsec/conn-entry[name='pop']")

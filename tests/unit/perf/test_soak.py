@@ -48,8 +48,19 @@ def test_a_slope_of_few_points() -> None:
 
 def test_the_last_part_is_held_against_the_first() -> None:
     applied = [(at, 1000.0 + (300.0 if at > 3000 else 0.0)) for at in range(0, 3600, 4)]
-    assert drift(applied, HOUR) == (1000.0, 1300.0)
+    assert drift(applied, HOUR) == (30.0, 30.0, 30.0)
     assert drift(applied[:100], HOUR) is None
+
+
+def test_what_a_few_orders_leave_unsure_of_the_drift_is_said() -> None:
+    """Two hundred orders that are as fast at the end as at the beginning can differ by more than the bound."""
+    noise = random.Random(5)
+    applied = [(float(at), 1000.0 * noise.lognormvariate(0, 0.4)) for at in range(0, 3600, 3)]
+    found = drift(applied, HOUR)
+    assert found is not None
+    _, low, high = found
+    assert low < 0 < high
+    assert high - low > 10
 
 
 def verdicts(growth: float = 0.0, *, leaked: int = 0, seconds: float = HOUR, late: float = 1.0, anew: bool = False):

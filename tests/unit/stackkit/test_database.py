@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import stat
@@ -47,6 +48,23 @@ def test_pragmas(tmp_path: Path) -> None:
     base = Database(tmp_path / "x.sqlite")
     values = [rows(base, f"PRAGMA {name}")[0][0] for name in ("journal_mode", "synchronous", "foreign_keys")]
     assert values == ["wal", 2, 1]
+
+
+def test_what_is_written_and_read_once_takes_no_memory_for_long(tmp_path: Path) -> None:
+    """The history grows for as long as a component lives."""
+    base = Database(tmp_path / "x.sqlite", ["CREATE TABLE a (x INTEGER PRIMARY KEY, y TEXT)"])
+    library = ctypes.CDLL("libsqlite3.so.0")
+    library.sqlite3_memory_used.restype = ctypes.c_int64
+    before = library.sqlite3_memory_used()
+    assert before > 0
+    with base.begin() as connection:
+        connection.execute(sa.text("INSERT INTO a (y) VALUES (:y)"), [{"y": "y" * 1000} for _ in range(5000)])
+    written = library.sqlite3_memory_used() - before
+    assert rows(base, "SELECT count(*) FROM a WHERE y LIKE '%z'") == [(0,)]
+    held = library.sqlite3_memory_used() - before
+    base.close()
+    assert written < 512 * 1024
+    assert held < 1024 * 1024
 
 
 def test_failed_migration_leaves_nothing(tmp_path: Path) -> None:

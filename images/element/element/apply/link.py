@@ -12,6 +12,7 @@ from typing import Any, Final
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from element import kernel
 from element.plan.resources import LINK_GROUP, MANAGEMENT, Address, Link, Resource, StationEntry, Vlan
 
 FOREIGN = frozenset({"lo", MANAGEMENT})
@@ -26,7 +27,7 @@ VLAN_PVID, VLAN_UNTAGGED = 0x02, 0x04
 EXT_MASK_VLANS = 2
 IFF_UP = 1
 IFA_F_NODAD, IFA_F_DEPRECATED, IFA_F_TENTATIVE = 0x02, 0x20, 0x40
-CONF = Path("/proc/sys/net")
+CONF = "/proc/sys/net"
 
 IPV6 = {
     # Addresses and routes are configured: nobody on the wire gives others, or takes ours away by claiming them (RFC
@@ -67,8 +68,9 @@ class Links:
                 ours.add(message["index"])
             yield link
         yield from self._addresses(ours)
-        yield from self._vlans(ours)
-        yield from self._stations(ours)
+        if any(map(_in_bridge, messages)):  # as long as the answers about links themselves, and a POP has no bridge
+            yield from self._vlans(ours)
+            yield from self._stations(ours)
 
     def _link(self, message: Any) -> Link:
         info = message.get_attr("IFLA_LINKINFO")
@@ -242,6 +244,11 @@ class Links:
         return found | ({"vlan": entry.vlan} if entry.vlan else {})
 
 
+def _in_bridge(message: Any) -> bool:
+    info = message.get_attr("IFLA_LINKINFO")
+    return info is not None and info.get_attr("IFLA_INFO_SLAVE_KIND") == "bridge"
+
+
 def _how(kind: str, hears: str) -> dict[str, str]:
     told = HEARD | ({"autoconf": "1"} if hears == "slaac" else {}) if hears else {}
     return IPV6 | ({"addr_gen_mode": "1"} if kind in TUNNELS else {}) | told
@@ -271,24 +278,24 @@ def _configure_ipv6(link: Link) -> None:
         # What routers have said goes with it, addresses and routes; or they are asked when it comes back.
         _write(_conf("ipv6", link.name, "disable_ipv6"), "1")
     for what, value in (_how(link.kind, hears) | {"forwarding": "1" if link.ipv6 == "router" else "0"}).items():
-        _conf("ipv6", link.name, what).write_text(value)
+        Path(_conf("ipv6", link.name, what)).write_text(value)
     # Last: with it comes the link-local address.
     _write(_conf("ipv6", link.name, "disable_ipv6"), "0")
 
 
-def _conf(family: str, name: str, what: str) -> Path:
-    return CONF / family / "conf" / name / what
+def _conf(family: str, name: str, what: str) -> str:
+    return f"{CONF}/{family}/conf/{name}/{what}"
 
 
-def _read(path: Path) -> str:
+def _read(path: str) -> str:
     """A kernel setting; that of a link which has just gone is empty."""
     try:
-        return path.read_text().strip()
+        return kernel.read(path)
     except FileNotFoundError:
         return ""
 
 
-def _write(path: Path, value: str) -> None:
+def _write(path: str, value: str) -> None:
     """Write a kernel setting unless it has the value; IPv6 may be absent from the kernel."""
-    if path.exists() and path.read_text().strip() != value:
-        path.write_text(value)
+    if _read(path) not in ("", value):
+        Path(path).write_text(value)

@@ -12,6 +12,7 @@ from typing import Any
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from element import kernel
 from element.apply import conntrack, nft
 from element.apply.daemon import CharonError, CharonGoneError
 from element.apply.ipsec import Charon
@@ -43,7 +44,7 @@ from element.plan.resources import (
 
 log = logging.getLogger(__name__)
 
-PROC = Path("/proc/sys")
+PROC = "/proc/sys"
 PASSES = 4
 """The kernel does more than it is told (routes go with links): the difference is taken again until it is empty."""
 
@@ -72,19 +73,26 @@ class System:
         self.charon = charon
 
     def converge(
-        self, wanted: Table, *, as_far_as_possible: bool = False, between: Callable[[], None] = lambda: None
+        self,
+        wanted: Table,
+        *,
+        as_far_as_possible: bool = False,
+        between: Callable[[], None] = lambda: None,
+        looking: Callable[[], None] = lambda: None,
     ) -> tuple[tuple[object, ...], ...]:
         """Make the machine be as wanted; returns the keys of what waits for links or for charon.
 
         The first failure ends it. If it is to go as far as possible, what fails of one peer's (a credential, a
         connection), and what has no place because others' things are there, keeps nothing else from being made, and
-        is raised at the end. ``between`` is called between steps.
+        is raised at the end. ``between`` is called between steps, ``looking`` before each
+        look at the machine; after the last one nothing was changed any more.
         """
         last: Operation | None = None
         failed: dict[Key, OperationError] = {}
         with IPRoute() as ipr:
             machine = _Machine(ipr, self.charon, failed if as_far_as_possible else None, between)
             for _ in range(PASSES):
+                looking()
                 now, waiting = machine.split(wanted)
                 try:
                     plan = difference(now, machine.read(), around=as_far_as_possible)
@@ -244,9 +252,11 @@ def _reason(error: Exception) -> str:
 
 def _get(name: str) -> str:
     """A kernel setting; one that the kernel does not have counts as set."""
-    path = PROC / name
-    return path.read_text().strip() if path.exists() else SETTINGS[name]
+    try:
+        return kernel.read(f"{PROC}/{name}")
+    except FileNotFoundError:
+        return SETTINGS[name]
 
 
 def _set(setting: Setting) -> None:
-    (PROC / setting.name).write_text(setting.value)
+    Path(PROC, setting.name).write_text(setting.value)

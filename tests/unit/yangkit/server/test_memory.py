@@ -36,4 +36,4 @@ def test_counters_leave_nothing_and_names_no_more_than_some(schema: Schema) -> N
             schema.canonical(name, f"somebody-has-ordered-{number}")
 
     assert grown(count) < 100
-    assert grown(call) < 3000
+    assert grown(call) < 600
