@@ -294,7 +294,7 @@ def test_a_lease_of_dhcpv6_takes_nothing_from_what_is_configured() -> None:
 
 def test_the_filter_lets_in_dhcpv6_and_routers_where_a_lease_is_asked_for() -> None:
     rules = firewall.ruleset(on_dhcp6()).text
-    assert 'iifname { "wan" } ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept' in rules
+    assert 'iifname { "wan" } meta nfproto ipv6 udp sport 547 udp dport 546 accept' in rules
     assert "nd-router-advert ip6 saddr fe80::/10 accept" in rules
     assert "sport 547" not in firewall.ruleset(on_dhcp()).text
 

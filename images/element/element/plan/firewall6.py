@@ -55,8 +55,9 @@ def underlay(ports: list[Interface]) -> Iterator[str]:
         came = f"iifname {_names(with_ipv6)}"
         yield f"{came} {NEIGHBOURS} {{ nd-neighbor-solicit, nd-neighbor-advert }} accept"
         if leased := [i for i in with_ipv6 if i.dhcp6]:
-            # Of a server or relay on the link (RFC 9915, section 7): what follows the first exchange comes by UDP.
-            yield f"iifname {_names(leased)} ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept"
+            # What follows the first exchange comes by UDP, to the leased address, from one of the server's own: udhcpc6
+            # renews from there, and not from its link-local one.
+            yield f"iifname {_names(leased)} meta nfproto ipv6 udp sport 547 udp dport 546 accept"
         if told := [i for i in with_ipv6 if i.slaac or i.dhcp6]:
             yield f"iifname {_names(told)} {NEIGHBOURS} nd-router-advert ip6 saddr fe80::/10 accept"
         yield f"{came} icmpv6 type mld-listener-query ip6 saddr fe80::/10 accept"
