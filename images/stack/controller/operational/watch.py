@@ -44,6 +44,8 @@ class Timing:
 
 #: Devices that are looked at in a second, at most, while all is calm: more of them are looked at less often.
 LOOKS = 50.0
+#: Telling its tunnels takes a device at most this share of its time: one with many is asked less often.
+TELLING = 0.25
 #: Judging all sites anew takes at most this share of the time, however many devices come and go.
 SHARE = 0.1
 #: Probes that a device answers at the same time (it refuses more than eight, over all its clients).
@@ -71,6 +73,13 @@ class CloudState:
     in_sync: bool = False
 
 
+def pause(timing: Timing, devices: int, took: float, *, is_pop: bool) -> float:
+    """Seconds between two looks at a device that took so long to tell its tunnels: a POP is asked whenever something
+    may have changed, as long as it has time for other things; others, of so many devices, now and then."""
+    others = max(timing.others, devices / LOOKS)
+    return min(others, took / TELLING) if is_pop else others
+
+
 class Watcher:
     """The states of sites and clouds. ``on_site`` and ``on_cloud`` are told each change; None is one that is gone."""
 
@@ -79,6 +88,8 @@ class Watcher:
         self._timing = timing or Timing()
         self._tunnels: dict[str, Mapping[str, Tunnel]] = {}
         self._read_at: dict[str, float] = {}
+        #: Seconds that a device took to tell them.
+        self._took: dict[str, float] = {}
         self._probes: dict[str, Probe] = {}
         self._built: dict[str, float] = {}
         #: Questions that devices have not answered yet, by what they are about.
@@ -134,8 +145,12 @@ class Watcher:
         view = self._reconciler.view
         pops = {attachment.pop.name for attachment in view.network.attachments.values()}
         now = asyncio.get_running_loop().time()
-        others = max(self._timing.others, len(held) / LOOKS)
-        due = [one for name, one in held.items() if name in pops or now - self._read_at.get(name, -others) >= others]
+        due = [
+            one
+            for name, one in held.items()
+            if name not in self._read_at
+            or now - self._read_at[name] >= pause(self._timing, len(held), self._took[name], is_pop=name in pops)
+        ]
         await self._told([self._ask(one.identity.name, partial(self._read, one)) for one in due])
         by_way: dict[tuple[str, Way], list[Attachment]] = defaultdict(list)
         for attachment in view.network.attachments.values():
@@ -164,6 +179,7 @@ class Watcher:
 
     async def _read(self, held: Held) -> None:
         name = held.identity.name
+        begun = asyncio.get_running_loop().time()
         try:
             found = await tunnels.read(held.client)
         except (RpcError, OSError, TimeoutError) as error:
@@ -171,7 +187,8 @@ class Watcher:
             return
         if self._sessions.held().get(name) is held:
             self._tunnels[name] = found
-            self._read_at[name] = asyncio.get_running_loop().time()
+            self._read_at[name] = now = asyncio.get_running_loop().time()
+            self._took[name] = now - begun
 
     def _wants_probe(self, attachment: Attachment) -> bool:
         """A tunnel that is there, and a line, are asked until they answer, and then now and again."""
@@ -204,6 +221,7 @@ class Watcher:
         if not connected:
             self._tunnels.pop(name, None)
             self._read_at.pop(name, None)
+            self._took.pop(name, None)
             self._lost[name] = asyncio.get_running_loop().time()
         self._changed()
 

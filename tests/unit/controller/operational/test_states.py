@@ -10,6 +10,7 @@ from controller.operational import tunnels
 from controller.operational.clouds import judge as judge_cloud
 from controller.operational.sites import Evidence, Judged, Probe, judge
 from controller.operational.tunnels import Tunnel
+from controller.operational.watch import Timing, pause
 from controller.southbound.blame import Refusal
 from controller.southbound.status import Status, View
 from lxml import etree
@@ -38,6 +39,23 @@ def judged(order: Tree, site: str, tunnel: Tunnel | None, probe: float | None = 
         100.0,
     )
     return judge(site, "up", evidence)
+
+
+@pytest.mark.parametrize(
+    ("devices", "took", "is_pop", "seconds"),
+    [
+        (5, 0.0, True, 0.0),
+        (5, 0.02, True, 0.08),
+        (1004, 0.5, True, 2.0),
+        (5, 60.0, True, 10.0),
+        (1004, 60.0, True, 1004 / 50),
+        (5, 0.0, False, 10.0),
+        (1004, 0.0, False, 1004 / 50),
+    ],
+)
+def test_how_often_a_device_is_looked_at(devices: int, took: float, is_pop: bool, seconds: float) -> None:
+    """A POP with many tunnels has other work than to tell them."""
+    assert pause(Timing(), devices, took, is_pop=is_pop) == seconds
 
 
 class TestByFlow:
