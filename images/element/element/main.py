@@ -7,7 +7,7 @@ import logging
 import signal
 from functools import partial
 
-from yangkit import Datastores, Module, Schema
+from yangkit import Datastores, Module, Schema, memory
 
 from element import credentials, day0, factory, storage
 from element.announce import Announcements
@@ -68,14 +68,16 @@ async def serve(places: Places) -> None:
     servers = asyncio.create_task(Servers(places.stations, lambda: backend.known).run())
     ways = asyncio.create_task(Uplinks(backend, places.leases / "uplinks-failed.json").run())
     heralds = asyncio.create_task(Announcements().run())
+    tidying = asyncio.create_task(memory.keep_giving_back())
     box = Box(places, identity, stores, backend, beginning)
     life = asyncio.create_task(box.live(folder, revocations))
     stop = asyncio.create_task(_told_to_stop())
-    await asyncio.wait({keeper, *leases, servers, ways, heralds, stop, life}, return_when=asyncio.FIRST_COMPLETED)
-    ended = [task for task in (keeper, *leases, servers, ways, heralds, life) if task.done()]
-    for task in (life, *leases, servers, ways, heralds):
+    beside = (life, *leases, servers, ways, heralds, tidying)
+    await asyncio.wait({keeper, *beside, stop}, return_when=asyncio.FIRST_COMPLETED)
+    ended = [task for task in (keeper, *beside) if task.done()]
+    for task in beside:
         task.cancel()
-    await asyncio.gather(life, *leases, servers, ways, heralds, return_exceptions=True)
+    await asyncio.gather(*beside, return_exceptions=True)
     await stores.close()
     keeper.cancel()
     for task in ended:

@@ -24,10 +24,12 @@ from dataclasses import dataclass
 from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.lifespan.on import LifespanOn
+from yangkit import memory, tls_buffers
 
 from stackkit.gateway import Gateway
 from stackkit.protocol import Protocol, State
 
+tls_buffers.lessen()
 log = logging.getLogger(__name__)
 
 # Closing counts the time in which a slow client takes the rest of its answer.
@@ -156,6 +158,7 @@ async def serve(
     signals = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
     for number in signals:
         loop.add_signal_handler(number, stop.set)
+    tidying = asyncio.create_task(memory.keep_giving_back(), name="memory")
     try:
         await server.start()
         log.info(
@@ -169,6 +172,7 @@ async def serve(
             log.info("stopping")
             await server.stop()
     finally:
+        tidying.cancel()
         for number in signals:
             loop.remove_signal_handler(number)
 

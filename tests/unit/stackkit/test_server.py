@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
 import ssl
 import sys
 import textwrap
+from asyncio import sslproto
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -18,6 +20,7 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 from stackkit import http, server, tls
+from yangkit import memory
 
 from .conftest import Pki, Serving
 
@@ -296,6 +299,27 @@ async def test_error_nobody_caught_tells_nothing(serving: Serving, pki: Pki) -> 
         assert "internal detail" not in response.text
 
 
+async def test_a_connection_takes_little_and_what_it_took_goes_back(
+    serving: Serving, pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncio would take 256 KiB for each, and glibc keep the holes that they leave."""
+    async with serving(application()) as running, http.client(trusting(pki), base_url=running.url) as client:
+        await client.get("/who")
+        buffers = [len(one._ssl_buffer) for one in gc.get_objects() if isinstance(one, sslproto.SSLProtocol)]
+        assert max(buffers) <= 32 * 1024
+
+    given = asyncio.Event()
+    monkeypatch.setattr(memory, "EVERY", 0.001)
+    monkeypatch.setattr(memory, "give_back", given.set)
+    stop = asyncio.Event()
+    listener = server.Listener("127.0.0.1", 0, tls.server_context(pki.server.cert, pki.server.key))
+    work = asyncio.create_task(server.serve(FastAPI(), [listener], stop=stop))
+    async with asyncio.timeout(10):
+        await given.wait()
+        stop.set()
+        await work
+
+
 async def test_sigterm_ends_serve(pki: Pki, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
@@ -310,7 +334,7 @@ async def test_sigterm_ends_serve(pki: Pki, tmp_path: Path) -> None:
             """
         )
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(server.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(one for one in sys.path if one)}
     arguments = [str(program), str(pki.server.cert), str(pki.server.key)]
     process = await asyncio.create_subprocess_exec(
         sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, env=environment

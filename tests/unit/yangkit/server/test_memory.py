@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 
+from yangkit import memory
 from yangkit.schema import Schema
 
 IF = "{urn:ietf:params:xml:ns:yang:ietf-interfaces}"
@@ -37,3 +39,20 @@ def test_counters_leave_nothing_and_names_no_more_than_some(schema: Schema) -> N
 
     assert grown(count) < 100
     assert grown(call) < 600
+
+
+def resident() -> int:
+    """KiB of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4
+
+
+def test_what_is_free_in_between_goes_back_to_the_kernel() -> None:
+    pieces = [bytearray(8192) for _ in range(4000)]
+    for piece in pieces:
+        piece[:] = bytes([1]) * len(piece)
+    before = resident()
+    stays = pieces[::10]
+    del pieces, piece
+    memory.give_back()
+    assert resident() < before - 20_000
+    assert len(stays) == 400
