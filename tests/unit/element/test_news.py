@@ -16,18 +16,18 @@ from element.news import News
 Switch = Callable[[], object]
 
 
-SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+SIOCSIFMTU = 0x8922
 
 
 @pytest.fixture
 def switch() -> Iterator[Switch]:
-    """A network of this test's own, and a switch that takes its link up and down."""
+    """A network of this test's own, and a switch that changes its link at once: what goes up has addresses later."""
     before = os.open("/proc/self/ns/net", os.O_RDONLY)
     os.unshare(os.CLONE_NEWNET)
-    ups = itertools.cycle((IFF_UP, 0))
+    sizes = itertools.cycle((9000, 1500))
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
-            yield lambda: fcntl.ioctl(handle, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", next(ups)))
+            yield lambda: fcntl.ioctl(handle, SIOCSIFMTU, struct.pack("16si12x", b"lo", next(sizes)))
     finally:
         os.setns(before, os.CLONE_NEWNET)
         os.close(before)
