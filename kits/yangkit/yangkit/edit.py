@@ -32,10 +32,17 @@ class Editor:
     continue_on_error: bool = False
     state_allowed: bool = False
     errors: list[RpcError] = field(default_factory=list)
-    #: Names of all instances that the client's elements mention, for rules about what it did itself.
-    touched: set[str] = field(default_factory=set)
     #: Where entries go, by their path, when it is not attributes that say so (RFC 8040, section 4.8.5).
     places: Mapping[str, Place] = field(default_factory=dict)
+    _touched: list[Path] = field(default_factory=list, init=False)
+
+    @property
+    def touched(self) -> set[str]:
+        """Names of all instances that the client's elements mention, for rules about what it did itself.
+
+        They are written when somebody asks: whoever reads a whole configuration does not.
+        """
+        return {str(path) for path in self._touched}
 
     def run(self, root: Container, elements: Iterable[etree._Element], default_operation: str = "merge") -> Container:
         """The tree that results; RpcError when there is none."""
@@ -103,7 +110,7 @@ class Editor:
 
     def _operation(self, element: etree._Element, inherited: str, schema: SchemaNode, path: Path) -> str:
         operation = inherited
-        for attribute, value in element.attrib.items():
+        for attribute, value in element.items():
             if attribute == _OPERATION:
                 if value not in OPERATIONS:
                     message = f"{value!r} is no operation of edit-config"
@@ -126,7 +133,7 @@ class Editor:
             self._entry(work, schema, element, operation, path)
             return
         here = path.child(schema)
-        self.touched.add(str(here))
+        self._touched.append(here)
         old = work.get(schema)
         if operation in ("delete", "remove"):
             _delete(old, operation, here)
@@ -147,9 +154,11 @@ class Editor:
         if not schema.keys and (schema.kind == "list" or not schema.config):
             key = (str(len(entries)),)
         here = path.child(schema, key)
-        self.touched.add(str(here))
+        self._touched.append(here)
         old = entries.get(key)
-        place = self.places.get(str(here)) or (place_of(schema, element, here) if schema.user_ordered else None)
+        place = self.places.get(str(here)) if self.places else None
+        if place is None and schema.user_ordered:
+            place = place_of(schema, element, here)
         if operation in ("delete", "remove"):
             _delete(old, operation, here)
             if old is None:

@@ -59,7 +59,7 @@ def _anchor_key(schema: SchemaNode, element: etree._Element, text: str) -> Key:
 
 def insert(entries: Entries, key: Key, node: Container | Leaf, place: Place | None, here: Path) -> Entries:
     """The entries with this one at its place; without a place it stays where it is."""
-    if place is None:
+    if place is None or (place.where == "last" and key not in entries):
         return {**entries, key: node}
     others = {k: entry for k, entry in entries.items() if k != key}
     if place.where == "last":

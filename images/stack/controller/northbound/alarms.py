@@ -21,6 +21,8 @@ REFUSED, CLONED, SITE_DOWN, CLOUD_DOWN = "device-refused", "device-cloned", "sit
 _SEVERITIES = {REFUSED: "warning", CLONED: "critical", SITE_DOWN: "major", CLOUD_DOWN: "major"}
 #: A refused caller calls again every other second: the same alarm is written again after so many seconds.
 AGAIN = 30.0
+#: So many are written together, at most: whoever else writes waits meanwhile.
+AT_ONCE = 200
 
 
 def device(name: str) -> str:
@@ -54,7 +56,7 @@ class Desk:
         """For ever: write what is reported; what has come meanwhile waits for the disk together."""
         while True:
             words = [await self._queue.get()]
-            while not self._queue.empty():
+            while len(words) < AT_ONCE and not self._queue.empty():
                 words.append(self._queue.get_nowait())
             try:
                 await asyncio.to_thread(self._list.take, words)
