@@ -16,6 +16,8 @@ def compared(size: int, rounds: Mapping[str, Rounds]) -> list[Comparison]:
     """What the rounds of so many devices say, by who they are of; nothing without both controllers."""
     if not {"ours", "lighty"} <= rounds.keys():
         return []
+    # One that never connects has failed; what is said of the others counts no more.
+    failed = int(sum(one["not connected"] for one in rounds["lighty"]))
     connect = Comparison(
         f"connect {size}",
         _series(rounds["lighty"], "connect s"),
@@ -23,6 +25,7 @@ def compared(size: int, rounds: Mapping[str, Rounds]) -> list[Comparison]:
         least_ratio=CONNECT_RATIO,
         measured=_PEER,
         against="ours",
+        failed=failed,
     )
     return [
         connect,
@@ -51,6 +54,7 @@ def _reads(name: str, rounds: Mapping[str, Rounds], theirs: str, bound: float | 
         least_ratio=bound,
         against=_PEER,
         unit="/s",
+        failed=int(sum(one["not connected"] for one in rounds["lighty"])),
         headroom=clients.median / max(ours.median, peer.median),
     )
 

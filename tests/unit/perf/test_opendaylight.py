@@ -30,7 +30,9 @@ def by_name(of: dict[str, list[dict[str, float]]]) -> dict[str, beside.Compariso
 def both() -> dict[str, list[dict[str, float]]]:
     return {
         "ours": rounds(connect_s=2.0, reads_a_second=900.0, controller_MB=120.0),
-        "lighty": rounds(connect_s=11.0, reads_a_second=300.0, own_reads_a_second=1200.0, controller_MB=600.0),
+        "lighty": rounds(
+            connect_s=11.0, not_connected=0.0, reads_a_second=300.0, own_reads_a_second=1200.0, controller_MB=600.0
+        ),
         "clients": rounds(requests_a_second=4000.0),
         "testtool": rounds(hello_s=0.5),
     }
@@ -62,6 +64,15 @@ def test_clients_that_could_not_read_faster_and_an_unsteady_peer_say_nothing(
     # The peer's reads of its own are the faster ones: the clients have to be able to make more than those.
     both["lighty"] = [one | {"own reads a second": 1400.0} for one in both["lighty"]]
     assert "2.9 times" in by_name(both)["reads of what it knows 100"].void
+
+
+def test_a_device_that_the_peer_never_connects_has_failed(both: dict[str, list[dict[str, float]]]) -> None:
+    both["lighty"][2]["not connected"] = 9.0
+    assert {one.name for one in by_name(both).values() if one.void == "9 requests failed"} == {
+        "connect 100",
+        "reads 100",
+        "reads of what it knows 100",
+    }
 
 
 def test_without_one_of_the_two_nothing_is_compared(both: dict[str, list[dict[str, float]]]) -> None:
@@ -124,8 +135,8 @@ def test_devices_count_when_it_says_connected() -> None:
         return {"node-id": f"device-{number}", "netconf-node-topology:netconf-node": {"connection-status": state}}
 
     nodes = [node(0, "connected"), node(1, "connecting"), node(2, "unable-to-connect"), {"node-id": "device-3"}]
-    assert lighty.connected({"network-topology:topology": [{"node": nodes}]}) == 1
-    assert lighty.connected({"network-topology:topology": [{"topology-id": "topology-netconf"}]}) == 0
+    assert lighty.connected({"network-topology:topology": [{"node": nodes}]}) == ["device-0"]
+    assert lighty.connected({"network-topology:topology": [{"topology-id": "topology-netconf"}]}) == []
 
 
 def test_a_rate_is_the_best_once_it_grows_no_more() -> None:
