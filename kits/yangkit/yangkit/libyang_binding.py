@@ -270,14 +270,16 @@ class Library:
         finally:
             lib.lyd_free_all(tree)
 
-    def _parse(self, xml: str) -> tuple[Any, list[Issue]]:
+    def _parse(self, xml: str, *, only: bool = False) -> tuple[Any, list[Issue]]:
+        """A tree, or what is wrong with it; ``only``: of a part, of which leafs with values of the right type are all
+        that counts, and which has no defaults."""
         made = ffi.new("struct lyd_node **")
         code = lib.lyd_parse_data_mem(
             self._ctx,
             xml.encode(),
             lib.LYD_XML,
-            lib.LYD_PARSE_STRICT | lib.LYD_PARSE_NO_STATE,
-            lib.LYD_VALIDATE_NO_STATE | lib.LYD_VALIDATE_MULTI_ERROR,
+            lib.LYD_PARSE_STRICT | (lib.LYD_PARSE_ONLY if only else lib.LYD_PARSE_NO_STATE),
+            0 if only else lib.LYD_VALIDATE_NO_STATE | lib.LYD_VALIDATE_MULTI_ERROR,
             made,
         )
         if code == lib.LY_SUCCESS:
@@ -286,8 +288,8 @@ class Library:
             lib.lyd_free_all(made[0])
         return None, self._issues() or [Issue("the configuration is not valid", None, None, "data")]
 
-    def validate_rpc(self, xml: str, datastore_xml: str) -> list[Issue]:
-        """Validate the input of an RPC against the configuration that its references may mean."""
+    def validate_rpc(self, xml: str, datastore_xml: str, *, part: bool = False) -> list[Issue]:
+        """Validate the input of an RPC against the configuration, or the ``part`` that its references may mean."""
         source, tree, store = ffi.new("struct ly_in **"), ffi.new("struct lyd_node **"), ffi.NULL
         keep = ffi.new("char[]", xml.encode())
         if lib.ly_in_new_memory(keep, source) != lib.LY_SUCCESS:
@@ -295,7 +297,7 @@ class Library:
         code = lib.lyd_parse_op(self._ctx, ffi.NULL, source[0], lib.LYD_XML, lib.LYD_TYPE_RPC_YANG, tree, ffi.NULL)
         lib.ly_in_free(source[0], 0)
         if code == lib.LY_SUCCESS:
-            parsed, _ = self._parse(datastore_xml)
+            parsed, _ = self._parse(datastore_xml, only=part)
             store = parsed if parsed is not None else ffi.NULL
             code = lib.lyd_validate_op(tree[0], store, lib.LYD_TYPE_RPC_YANG, ffi.NULL)
         issues = [] if code == lib.LY_SUCCESS else self._issues() or [Issue("invalid input", None, None, "data")]

@@ -64,6 +64,11 @@ def constraints(node: Any) -> Constraints:
     return Constraints(tuple(found), refers, path, counts, boundless, implied)
 
 
+def is_restricted(operation: Any) -> bool:
+    """Has the input of an RPC, as a whole, a *must*?"""
+    return any(True for _ in _array(lib.lysc_node_musts(lib.lysc_node_child(operation))))
+
+
 def _with_choices(node: Any) -> Iterator[Any]:
     yield node
     while (node := node.parent) != ffi.NULL and node.nodetype in (lib.LYS_CHOICE, lib.LYS_CASE):

@@ -283,16 +283,18 @@ class Operations:
             what = "action" if rpc.kind == "action" else "operation"
             raise RpcError("operation-not-supported", f"The {what} {name} is not implemented here", type="protocol")
         tree = Editor(state_allowed=True).load(rpc, element)
-        self._check_input(above[0] + treexml.dump_node(tree) + above[1])
+        self._check_input(rpc, tree, above)
         try:
             output = await handler(RpcCall(name, treejson.dump(tree), user, session, path or {}))
         except ApplyError as error:
             raise RpcError(error.tag, error.message, path=error.path) from None
         return treejson.load_output(rpc, output)
 
-    def _check_input(self, xml: str) -> None:
-        running = treexml.dump(self._stores.running_tree)
-        issues = self._schema.library.validate_rpc(xml, running)
+    def _check_input(self, rpc: SchemaNode, given: Container, above: tuple[str, str]) -> None:
+        running = self._stores.running_tree
+        seen = self._schema.reach.context(rpc, given, running)
+        xml = above[0] + treexml.dump_node(given) + above[1]
+        issues = self._schema.library.validate_rpc(xml, treexml.dump(seen), part=seen is not running)
         if issues:
             raise validation.error_of(self._schema, issues[0], missing_tag="missing-element")
 

@@ -11,6 +11,8 @@ schema is of one of these kinds:
 
 So what is in the part sees there what it would see in the whole, and what is not in it has not changed and sees
 nothing that has. A valid part makes a valid whole. A part that is not valid says nothing: only the whole tells why.
+
+The input of an RPC is held against a part as well: what its references lead to.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from yangkit.libyang_constraints import Constraints, Expression, address, constraints
+from yangkit.libyang_constraints import Constraints, Expression, address, constraints, is_restricted
 from yangkit.tree import Container, Key, Leaf, List, Node, instances, is_empty
 from yangkit.xpathreach import climb
 
@@ -77,6 +79,7 @@ class Reach:
         self._aimed_at: dict[SchemaNode, set[SchemaNode]] = {}
         for aim in self._aims.values():
             self._aimed_at.setdefault(aim.home, set()).add(aim.leaf)
+        self._inputs: dict[SchemaNode, Mapping[SchemaNode, _Aim] | None] = {}
 
     def _read(self, node: SchemaNode, said: Constraints) -> None:
         if said.boundless or _MOUNT in node.facts.extensions:
@@ -105,6 +108,40 @@ class Reach:
         if scope is None or scope.kind == "root":
             return self._lists
         return set() if _home(scope) is not None else {one for one in self._lists if scope in _upwards(one)}
+
+    # -- of an RPC ---------------------------------------------------------------------------------------------------
+
+    def context(self, rpc: SchemaNode, given: Container, running: Container) -> Container:
+        """What of the configuration the input of an RPC or action can see."""
+        if rpc not in self._inputs:
+            self._inputs[rpc] = self._input(rpc)
+        aims = self._inputs[rpc]
+        if aims is None:
+            return running
+        part = _Part(running)
+        for leaf in _leafs(given):
+            if aim := aims.get(leaf.schema):
+                self._take(part, aim, leaf.value)
+        return self._pruned(running, part.taken)
+
+    def _input(self, rpc: SchemaNode) -> Mapping[SchemaNode, _Aim] | None:
+        """Where its references lead; None: it may see anything."""
+        if rpc.kind != "rpc" or is_restricted(rpc.handle):
+            return None
+        aims = {}
+        for node in _below(rpc):
+            said = constraints(node.handle)
+            depth = len(_upwards(node)) - 1
+            if said.boundless or any(not _within(expression, depth) for expression in said.expressions):
+                return None
+            if said.refers is None:
+                continue
+            target = self._by_handle.get(address(said.refers))
+            if target is None or constraints(target.handle).implied:
+                return None
+            if (home := _home(target)) is not None:
+                aims[node] = _Aim(home, target)
+        return aims
 
     # -- of a change -------------------------------------------------------------------------------------------------
 
@@ -156,6 +193,13 @@ class Reach:
                 return True
         return False
 
+    def _take(self, part: _Part, aim: _Aim, value: str) -> None:
+        """What a reference leads to."""
+        if aim.by_key:
+            part.take(aim.home, (value,), _entries(part.tree, aim.home).get((value,)))
+        else:
+            self._take_all(part, aim.home)
+
     def _take_all(self, part: _Part, schema: SchemaNode) -> None:
         for key, entry in _entries(part.tree, schema).items():
             part.take(schema, key, entry)
@@ -167,11 +211,7 @@ class Reach:
                 continue
             for one in instances(child):
                 if isinstance(one, Leaf):
-                    aim = self._aims[schema]
-                    if aim.by_key:
-                        part.take(aim.home, (one.value,), _entries(part.tree, aim.home).get((one.value,)))
-                    else:
-                        self._take_all(part, aim.home)
+                    self._take(part, self._aims[schema], one.value)
                 elif isinstance(one, Container):
                     self._follow(one, part, but)
 
@@ -194,6 +234,29 @@ def _all(node: SchemaNode) -> Iterator[SchemaNode]:
         yield node
         for child in node.children.values():
             yield from _all(child)
+
+
+def _below(node: SchemaNode) -> Iterator[SchemaNode]:
+    """All nodes below one, of whatever kind."""
+    for child in node.children.values():
+        yield child
+        yield from _below(child)
+
+
+def _leafs(node: Container) -> Iterator[Leaf]:
+    """All that have values, below a node."""
+    for child in node.children.values():
+        for one in instances(child):
+            if isinstance(one, Leaf):
+                yield one
+            elif isinstance(one, Container):
+                yield from _leafs(one)
+
+
+def _within(expression: Expression, depth: int) -> bool:
+    """Does it see nothing but what is in the node so many levels above its own?"""
+    levels = climb(expression.text)
+    return levels is not None and expression.above + levels <= depth
 
 
 def _upwards(node: SchemaNode) -> Sequence[SchemaNode]:

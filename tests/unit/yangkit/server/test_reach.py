@@ -12,6 +12,7 @@ from yangkit.schema import Module, Schema
 from yangkit.tree import Container, empty
 from yangkit.treejson import dump, load
 from yangkit.treexml import dump as xml
+from yangkit.treexml import dump_node
 from yangkit.xpathreach import climb
 
 from .conftest import YANG
@@ -141,6 +142,7 @@ BASE = {
     "main": "s7",
     "picked": {"chosen": [{"id": "c"}]},
 }
+IDS = [f"s{number}" for number in range(50)]
 ALWAYS = {"site": ["s7", "s2"], "vpn": ["v2"], "chosen": ["c"]}
 
 
@@ -229,6 +231,45 @@ def test_what_is_wrong_elsewhere_is_found(feature, before, edit):
     else:
         assert isinstance(whole, str)
         assert partly == whole
+
+
+@pytest.mark.parametrize(
+    ("rpc", "given", "seen"),
+    [
+        ("look", "", {}),
+        ("look", "<site>s3</site>", {"site": ["s3"]}),
+        ("look", "<site>none</site>", {}),
+        ("look", "<tag>t</tag>", {"site": IDS}),
+        ("look", "<tag>none</tag>", {"site": IDS}),
+        ("look", "<main>s7</main>", {}),
+        ("look", "<main>s8</main>", {}),
+        ("look", "<way><length>1</length><vpn>v1</vpn><vpn>v2</vpn></way><most>2</most>", {"vpn": ["v1", "v2"]}),
+        ("look", "<way><length>3</length></way><most>2</most>", {}),
+        ("count", "<text>a</text>", None),
+        ("when-many", "<text>a</text>", None),
+        ("near", "<text>t</text><of>s1</of>", None),
+        ("near", "<text>t</text><of>none</of>", None),
+        ("nothing", "", None),
+        ("plain", "<text>a</text>", {}),
+        ("plain", "", {}),
+    ],
+)
+def test_an_rpc_is_held_against_what_its_input_can_see(rpc, given, seen):
+    """And what is wrong with it is the same as before the whole configuration."""
+    schema = Schema([YANG], [Module("kit-reach")])
+    running = load(schema, {"kit-reach:net": BASE})
+    node = schema.rpcs[f"{{{KR}}}{rpc}"]
+    input_ = Editor(state_allowed=True).load(node, xmlutil.parse(f'<{rpc} xmlns="{KR}">{given}</{rpc}>'.encode()))
+    context = schema.reach.context(node, input_, running)
+    if seen is None:
+        assert context is running
+        return
+    net = dump(context)["kit-reach:net"]
+    assert net["main"] == "s7"
+    found = {name: [one["id"] for one in net.get(f"{name}s", {}).get(name, [])] for name in ("site", "vpn")}
+    assert found == {"site": [], "vpn": []} | seen
+    text = dump_node(input_)
+    assert schema.library.validate_rpc(text, xml(context), part=True) == schema.library.validate_rpc(text, xml(running))
 
 
 @pytest.mark.parametrize(
