@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Error as PlaywrightError
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from harness.lab import Lab
 from harness.orchestrator.accounts import ensure_tenant, ensure_user
@@ -332,6 +332,29 @@ def test_whoever_logs_out_is_out(ann: Person) -> None:
     expect(page.get_by_label("Password")).to_be_visible()
 
 
+@pytest.mark.parametrize("answer", ["none", "busy"])
+def test_a_page_that_nobody_answers_at_first_is_live_later(ann: Person, site: Site, answer: str) -> None:
+    refused: list[str] = []
+
+    def refuse(route: Route) -> None:
+        refused.append(route.request.url)
+        if answer == "none":
+            route.abort("connectionrefused")
+        else:
+            route.fulfill(status=503)
+
+    ann.page.route("**/live", refuse, times=2)
+    order(ann, site)
+    expect(ann.page.locator("#order-state")).to_have_text("held")
+    # Playwright hears of requests while it is asked something.
+    wait_for("it to be refused twice", lambda: ann.page.title() != "" and len(refused) == 2, 20)
+    other = ann.page.context.new_page()
+    other.goto(ann.page.url)
+    other.get_by_role("button", name="Cancel the order").click()
+    expect(ann.page.locator("#order-state")).to_have_text("cancelled")
+    ann.forgive("net::ERR", "Failed to fetch", "503")
+
+
 def test_a_killed_portal_comes_back_with_its_sessions_and_orders_go_on_being_watched(
     ann: Person, site: Site, lab: Lab
 ) -> None:
@@ -348,7 +371,7 @@ def test_a_killed_portal_comes_back_with_its_sessions_and_orders_go_on_being_wat
     other.goto(ann.page.url)
     other.get_by_role("button", name="Cancel the order").click()
     expect(ann.page.locator("#order-state")).to_have_text("cancelled")
-    ann.forgive("net::ERR", "htmx:sse:error")  # while nobody answered
+    ann.forgive("net::ERR", "Failed to fetch", "htmx:sse:error")  # while nobody answered
 
 
 def _opens(page: Page) -> bool:

@@ -21,3 +21,17 @@
     new MutationObserver(() => localize(document)).observe(document.body, { childList: true, characterData: true, subtree: true });
   });
 })();
+
+// What is live connects again by itself once it was connected; while nobody answers at first, it is told to here.
+(() => {
+  function again({ target }) {
+    if (target instanceof Element && target.hasAttribute("hx-sse:connect")) {
+      setTimeout(() => htmx.trigger(target, "again"), 500 + 1000 * Math.random());
+    }
+  }
+
+  document.addEventListener("htmx:error", again);
+  document.addEventListener("htmx:response:error", (event) => {
+    if (event.detail.ctx.response.status >= 500) again(event);
+  });
+})();
