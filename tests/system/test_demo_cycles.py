@@ -15,7 +15,7 @@ pytestmark = pytest.mark.topology("demo", orders=False)
 
 SECONDS = 60
 SLOWER = 1.5
-"""The last quarter's median beside the first's: a machine that is shared is that uneven by itself."""
+"""The last quarter's shortest beside the first's: a machine that is shared is that uneven by itself."""
 GROWN = 1.15
 """Memory after the last cycle beside that after the first quarter."""
 _PROGRAMS = {"stack": "identity manager controller gro portal", **dict.fromkeys(BOXES, "element charon")}
@@ -55,5 +55,5 @@ def test_cycles_leave_nothing_and_get_no_slower(life: Life, nothing: dict[str, J
     assert before.keys() == after.keys(), "a program was started anew"
     grown = {name: (before[name], kib) for name, kib in after.items() if kib > before[name] * GROWN}
     assert grown == {}
-    first, last = statistics.median(spent[:quarter]), statistics.median(spent[-quarter:])
-    assert last <= first * SLOWER, f"the first {quarter} cycles took {first:.2f} s each, the last {last:.2f} s"
+    first, last = min(spent[:quarter]), min(spent[-quarter:])
+    assert last <= first * SLOWER, f"the first {quarter} cycles took {first:.2f} s at least, the last {last:.2f} s"
