@@ -19,8 +19,7 @@ from harness.paths import REPOSITORY, SOURCES
 
 PARTS = ("lint", "types", "unit", "lab")
 RESULTS = REPOSITORY / "allure-results"
-# A test waits for a third of its time (measured: two at once leave two processors idle for that long).
-JOBS = min(len(os.sched_getaffinity(0)) * 3 // 2, 8)
+JOBS = min(len(os.sched_getaffinity(0)), 8)
 
 # What runs in nodes is typed and tested where nodes run it: the C libraries it needs exist only there.
 _NODE_PACKAGES = ("yangkit", "stackkit", "element", "identity", "manager", "controller", "gro", "portal")
