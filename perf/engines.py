@@ -3,9 +3,9 @@
     labctl bench engines [--nodes 20] [--rounds 5] [--seed N]
 
 The graph is a ring of hosts that do nothing. containerlab is the real one with a Docker daemon that is up and has the
-images; it gets the topology file as it is, so its links are its own. Each round has both, in the order that the seed
-decides. What both start from (the booted lab kernel, the images) is not counted. One round before the first is not
-counted either.
+images; it gets the topology file as it is, so its links are its own. Each engine has a lab host of its own, the same
+kernel with what that engine needs. Each round has both, in the order that the seed decides. What both start from (the
+booted lab kernel, the images) is not counted. One round before the first is not counted either.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,6 +80,16 @@ def measure_containerlab(host: KeptHost, file: str, times: Times) -> None:
     times.down.append(_timed(lambda: run("destroy", "--cleanup")))
 
 
+@contextmanager
+def _running(host: KeptHost) -> Iterator[Agent]:
+    host.start()
+    try:
+        with closing(host.agent()) as agent:
+            yield agent
+    finally:
+        host.stop()
+
+
 def run(nodes: int, count: int, seed: int) -> dict[str, object]:
     """All rounds; the result as it is stored. containerlab stands where a floor does: what ours is compared with."""
     order = random.Random(seed)  # noqa: S311 - the order of a benchmark is no secret
@@ -86,18 +97,18 @@ def run(nodes: int, count: int, seed: int) -> dict[str, object]:
     ours, peer = Times(), Times()
     skies: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory(prefix="engines-") as folder:
-        file = Path(folder) / "ring.clab.yml"
+        file = Path(folder) / "containerlab" / "ring.clab.yml"
+        file.parent.mkdir()
         file.write_text(ring(nodes))
         wanted = topology.load(file)
         images = build.ensure([describe.image_of(node) for node in wanted.nodes.values()])
         disk = ensure_disk(images, _KIND, Lines())
-        host = make_host(_KIND, LabPlace("engines", Path(folder)), IMAGE, disk)
-        host.start()
-        try:
-            agent = host.agent()
-            agent.call("node.states")  # the Docker daemon is up
-            world = describe.world(wanted, "ring", host.slot, images, host.seen, {})
-            (Path(folder) / "hosts").write_text("127.0.0.1 localhost\n")
+        native = make_host(_KIND, LabPlace("engines", Path(folder) / "native"), nodes=nodes)
+        docker = make_host(_KIND, LabPlace("engines-containerlab", file.parent), IMAGE, disk, nodes)
+        with _running(native) as agent, _running(docker) as daemon:
+            daemon.call("node.states")  # the Docker daemon is up
+            world = describe.world(wanted, "ring", native.slot, images, native.seen, {})
+            (Path(folder) / "native" / "hosts").write_text("127.0.0.1 localhost\n")
             for number in range(-1, count):
                 skies.append({"round": number, **conditions.weather()})
                 one, other = (ours, peer) if number >= 0 else (Times(), Times())
@@ -105,11 +116,8 @@ def run(nodes: int, count: int, seed: int) -> dict[str, object]:
                     if engine == "native":
                         measure_native(agent, world, one)
                     else:
-                        measure_containerlab(host, host.seen(file), other)
+                        measure_containerlab(docker, docker.seen(file), other)
                 print(f"round {number + 1} of {count} done", file=sys.stderr, flush=True)
-            agent.close()
-        finally:
-            host.stop()
     skies.append({"round": "end", **conditions.weather()})
     compared = [
         # How many of ours fit into one of containerlab's.
