@@ -355,6 +355,23 @@ def test_a_page_that_nobody_answers_at_first_is_live_later(ann: Person, site: Si
     ann.forgive("net::ERR", "Failed to fetch", "503")
 
 
+@pytest.mark.parametrize("script", ["hx-sse.min.js", "portal.js"])
+def test_a_script_that_is_late_is_waited_for(ann: Person, script: str) -> None:
+    """One that came too late would leave the page dead, or dead after a first failure."""
+    page = ann.page
+    held: list[Route] = []
+    page.route(re.compile(script), lambda route: held.append(route))  # noqa: PLW0108 - asks how many arguments it takes
+    page.route("**/sites/live", lambda route: route.abort("connectionrefused"), times=1)
+    page.goto("/sites", wait_until="commit")
+    page.wait_for_function("window.htmx")
+    # What htmx put off when it was loaded, as it does in a page that has been read, has run when this has.
+    page.evaluate("new Promise(done => setTimeout(done, 10))")
+    wait_for("the script to be asked for", lambda: page.url and held, 10)
+    with page.expect_response("**/sites/live"):
+        held.pop().continue_()
+    ann.forgive("net::ERR", "Failed to fetch")
+
+
 def test_a_killed_portal_comes_back_with_its_sessions_and_orders_go_on_being_watched(
     ann: Person, site: Site, lab: Lab
 ) -> None:

@@ -60,9 +60,7 @@ class People:
         person = Person(context.new_page())
         person.page.on("console", lambda message: self._note(person, message))
         person.page.on("pageerror", lambda error: person.complaints.append(str(error)))
-        person.page.on(
-            "dialog", lambda dialog: (person.complaints.append(f"dialog: {dialog.message}"), dialog.dismiss())
-        )
+        person.page.on("dialog", lambda dialog: self._refuse(person, dialog))
         self._persons.append(person)
         return person
 
