@@ -99,8 +99,9 @@ class Inquiries:
         now = await asyncio.to_thread(self._look, links) if links else {}
         if doubtful := [who for who, state in now.items() if state in _IN_DOUBT]:
             await asyncio.to_thread(self._ask, doubtful)
-        silent = [who.address for who in self._hopeful if now.get(who) == ndmsg.NUD_FAILED]
+        silent = [who for who in self._hopeful if now.get(who) == ndmsg.NUD_FAILED]
         self._hopeful = frozenset(who for who, state in now.items() if state in _HOPEFUL)
         if silent:
-            log.info("no answer from %s: the fast path is emptied", ", ".join(sorted(silent)))
+            # Not all by name: there are as many as somebody on the link makes up.
+            log.info("no answer from %s (%d in all): the fast path is emptied", silent[0].address, len(silent))
             await self._empty()
