@@ -229,6 +229,20 @@ async def test_rpc(client, lab):
     assert (lab.calls[0].user, lab.calls[0].input) == ("admin", {"text": "h<i"})
 
 
+async def test_an_rpc_refers_to_what_is_configured_at_that_moment(client, lab):
+    def call(which):
+        return client.rpc(f'<echo xmlns="{KT}"><text>x</text><which>{which}</which></echo>')
+
+    await client.edit_config(top("<item><id>1</id></item><item><id>2</id></item>"), "running")
+    await call("2")
+    assert lab.calls[-1].input == {"text": "x", "which": "2"}
+    await client.edit_config(top('<item nc:operation="delete"><id>2</id></item>'), "running")
+    await call("1")
+    with pytest.raises(RpcError, match="instance-required"):
+        await call("2")
+    assert len(lab.calls) == 2
+
+
 async def test_action(client, lab):
     yang = "urn:ietf:params:xml:ns:yang:1"
     restart = "<restart><delay>3</delay></restart>"
