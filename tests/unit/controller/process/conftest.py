@@ -20,6 +20,9 @@ from stackkit import server, tokens
 from stackkit.database import Database
 from yangkit import RpcCall, Schema
 
+from tests.unit.controller.south import conftest as south
+from tests.unit.controller.south import devices, managed
+
 HERE = Path(__file__).parent
 UNIT = HERE.parents[1]
 YANG = HERE.parents[3] / "models" / "yang"
@@ -40,14 +43,13 @@ def _load(path: Path, name: str) -> Any:
 
 
 manager_world = _load(UNIT / "manager" / "conftest.py", "process_manager_world")
-reconcile = _load(UNIT / "controller" / "south" / "test_reconcile.py", "process_reconcile")
 sessions = _load(UNIT / "controller" / "south" / "test_sessions.py", "process_sessions")
 orders = _load(UNIT / "controller" / "intent" / "conftest.py", "process_orders")
 world = manager_world.world
-device_schema = reconcile.device_schema
+device_schema = south.device_schema
 
 
-class Wires(reconcile.Box):  # type: ignore[misc, name-defined]
+class Wires(managed.Box):
     """A box's system that tells its connections: established while ``up`` and not ``broken``, answering pings while
     ``answers``."""
 
@@ -176,7 +178,7 @@ class Lab:
     async def box(self, name: str, port: int | None = None) -> Any:
         """A box that the manager has taken in; it calls the controller."""
         serial = BOXES[name]
-        model = reconcile.MODELS[name]
+        model = managed.MODELS[name]
         await self.manager.register(serial, name=name, model=model)
         visitor = self.visitors[name] = self.manager.visitor(serial)
         await visitor.join()
@@ -185,13 +187,13 @@ class Lab:
         device.system = Wires(model)
         device.rpcs["elasticlab-element:ping"] = device.system.ping
         await device.start()
-        await device.stores.replace_running(reconcile.day0(name))
+        await device.stores.replace_running(managed.day0(name))
         device.call(port or self.wan_port)
         self.boxes[name] = device
         return device
 
     def _device(self, name: str, folder: Path) -> Any:
-        return reconcile.south.Device(name, self.schema, _Trust(self.folder / "service-ca.pem"), folder)
+        return devices.Device(name, self.schema, _Trust(self.folder / "service-ca.pem"), folder)
 
     @contextlib.asynccontextmanager
     async def copy(self, name: str, port: int) -> AsyncIterator[None]:

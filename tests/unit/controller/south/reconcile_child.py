@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import os
 import signal
@@ -11,7 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from controller.intent import MODULES
 from yangkit import Schema
+
+from tests.unit.controller.south import managed
+from tests.unit.controller.south.devices import YANG
 
 
 class Keys:
@@ -30,21 +33,14 @@ class Keys:
 
 
 async def main(settings: dict[str, Any]) -> None:
-    spec = importlib.util.spec_from_file_location("parts", Path(__file__).with_name("test_reconcile.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    parts = importlib.util.module_from_spec(spec)
-    sys.modules["parts"] = parts
-    spec.loader.exec_module(parts)
-
     def die(step: str, _device: str) -> None:
         if step == settings["die"]:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    controller = parts.Controller(Path(settings["directory"]), Keys(settings), Schema([parts.YANG], parts.MODULES))
+    controller = managed.Controller(Path(settings["directory"]), Keys(settings), Schema([YANG], MODULES))
     controller.port, controller.on_step = settings["port"], die
     await controller.start()
-    while not controller.synced(*parts.NAMES):  # noqa: ASYNC110 - there is no event
+    while not controller.synced(*managed.NAMES):  # noqa: ASYNC110 - there is no event
         await asyncio.sleep(0.01)
     await controller.stores.replace_running(settings["order"])
     await asyncio.sleep(30)
