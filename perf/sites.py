@@ -16,6 +16,7 @@ import secrets
 import sys
 import tempfile
 from datetime import UTC, datetime
+from ipaddress import IPv4Network
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,9 @@ SIZES = (1, 5, 20, 50)
 FLAT = 1.25
 """So many times may a site among the most cost what one among fewer costs."""
 _BOOTSTRAP = "https://203.0.113.6:8572"
-_MOST = 62
-"""Access lines of two addresses each in 192.0.2.0/24."""
+_MOST = 250
+_LINES = IPv4Network("198.18.0.0/15")
+"""Access lines, of two addresses each: there for measurements (RFC 2544, appendix C.2.2; RFC 6890, table 5)."""
 
 
 def _labels(**values: str) -> dict[str, str]:
@@ -73,13 +75,13 @@ def topology(sites: int) -> dict[str, Any]:
         "ip route replace unreachable 10.0.0.0/8",
     ]
     for number in range(1, sites + 1):
-        line, site = 4 * number, f"branch-{number}"
-        wan = f"192.0.2.{line + 2}/30 via 192.0.2.{line + 1}"
+        theirs, ours, site = _LINES[4 * number + 1], _LINES[4 * number + 2], f"branch-{number}"
+        wan = f"{ours}/30 via {theirs}"
         nodes[f"ucpe-{number}"] = _box("ucpe", serial(number), "ucpe-100", site, wan)
         lan = [f"ip address replace 10.{number}.0.10/24 dev lan", f"ip route replace default via 10.{number}.0.1"]
         nodes[f"host-{number}"] = _endpoint("host", site, lan, ready="ping:198.51.100.80")
         links += [[f"ucpe-{number}:wan", f"internet:access-{number}"], [f"host-{number}:lan", f"ucpe-{number}:lan"]]
-        router.append(f"ip address replace 192.0.2.{line + 1}/30 dev access-{number}")
+        router.append(f"ip address replace {theirs}/30 dev access-{number}")
     nodes["internet"] = _endpoint("router", "internet", router) | {"sysctls": {"net.ipv4.ip_forward": "1"}}
     return {
         "name": f"sites-{sites}",
@@ -113,7 +115,7 @@ def write(folder: Path, sites: int) -> Path:
     orders = folder / f"sites-{sites}" / "orders"
     orders.mkdir(parents=True)
     for number in range(1, sites + 1):
-        (orders / f"branch-{number:02d}.json").write_text(json.dumps(order(number), indent=1))
+        (orders / f"branch-{number:03d}.json").write_text(json.dumps(order(number), indent=1))
     file = orders.parent / f"sites-{sites}.clab.yml"
     file.write_text(yaml.safe_dump(topology(sites), sort_keys=False))
     return file

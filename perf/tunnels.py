@@ -1,6 +1,6 @@
 """B7 and B10: the tunnels that the product builds, beside the same tunnels made by hand on the same kernel.
 
-    labctl bench tunnels [--rounds 5] [--seconds 2] [--seed N]
+    labctl bench tunnels [--rounds 5] [--seconds 4] [--seed N]
 
 One lab (topology `handmade`) holds both: a site and a POP that GRO, controller and boxes have configured as ordered,
 and a site and a POP that `perf.peers.handmade` has. Each round measures, three times over in an order that the seed
@@ -263,7 +263,7 @@ def table(result: dict[str, Any]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="labctl bench tunnels", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS)
-    parser.add_argument("--seconds", type=int, default=2, help="of each transfer")
+    parser.add_argument("--seconds", type=int, default=4, help="of each transfer")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     asked = parser.parse_args()
     result = run(asked.rounds, asked.seconds, asked.seed, f"perf-tunnels-{os.getpid()}")

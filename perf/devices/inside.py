@@ -81,7 +81,7 @@ def _is_managed(device: dict[str, Any]) -> bool:
 
 def until(name: str, condition: Callable[[], bool]) -> float:
     begun = time.monotonic()
-    wait_for(name, condition, _SECONDS, interval=0.2)
+    wait_for(name, condition, _SECONDS, interval=0.05)
     return time.monotonic() - begun
 
 
