@@ -29,10 +29,8 @@ import jumpavg
 from harness.paths import REPOSITORY
 from perf import conditions, record
 from perf.lab import BenchmarkError
-from perf.statistics import LEAST_ROUNDS, MOST_SPREAD, Comparison, Series
+from perf.statistics import LEAST_ROUNDS, MOST_SPREAD, VOID, Comparison, Series
 
-VOID = 6
-"""Exit status of a comparison that says nothing."""
 _LONG = 12
 """Characters of a commit."""
 
@@ -45,6 +43,9 @@ class Figure:
     ours: list[float] = field(default_factory=list)
     theirs: list[float] = field(default_factory=list)
     floors: list[float] = field(default_factory=list)
+    faulty: list[str] = field(default_factory=list)
+    """What made a turn say nothing."""
+    unit: str = "ratio to the floor"
 
     @property
     def void(self) -> str:
@@ -53,7 +54,7 @@ class Figure:
             return f"{min(len(self.ours), len(self.theirs))} turns are fewer than {LEAST_ROUNDS}"
         if (spread := max(self.floors) / min(self.floors)) > MOST_SPREAD:
             return f"the floor's slowest turn took {spread:.2f} times its fastest (> {MOST_SPREAD})"
-        return ""
+        return self.faulty[0] if self.faulty else ""
 
     @property
     def change(self) -> str:
@@ -65,9 +66,15 @@ class Figure:
         return "progression" if grew is self.more_is_better else "regression"
 
     def take(self, one: dict[str, Any], ours: bool) -> None:
-        self.more_is_better = one.get("least_ratio") is not None
-        (self.ours if ours else self.theirs).append(float(one["ratio"]))
-        self.floors.append(float(one["floor"]["median"]))
+        """A comparison, or a promise: that has nothing beside it but its other turns."""
+        (self.ours if ours else self.theirs).append(float(one["ratio"] if "ratio" in one else one["median"]))
+        self.floors.append(float(one["floor"]["median"]) if "floor" in one else 1.0)
+        if "floor" not in one:
+            self.unit = "its own"
+        if ours:  # the other commit need not say it
+            self.more_is_better = bool(one.get("more_is_better", one.get("at least")))
+        if one.get("faulty"):
+            self.faulty.append(str(one["faulty"]))
 
 
 @contextlib.contextmanager
@@ -91,7 +98,7 @@ def _run(command: Sequence[str], folder: Path) -> str:
 
 
 def measure(tree: Path, name: str, arguments: Sequence[str], seed: int) -> list[dict[str, Any]]:
-    """The comparisons of one run of one round; its file is taken away, for one round says nothing."""
+    """The comparisons and promises of one run of one round; its file is taken away, for one round says nothing."""
     results = tree / "perf" / "results"
     before = set(results.glob(f"{name}-*.json"))
     command = [str(tree / ".venv/bin/python"), "-m", f"perf.{name}", *arguments, "--rounds", "1", "--seed", str(seed)]
@@ -102,9 +109,12 @@ def measure(tree: Path, name: str, arguments: Sequence[str], seed: int) -> list[
     if len(fresh) != 1:  # whatever its exit status: a single round may miss a bound
         raise BenchmarkError(f"{shlex.join(command)}: exit status {done.returncode}, no result:\n{done.stderr}")
     file = fresh.pop()
-    found = record.read(file).comparisons
+    found = record.read(file)
     file.unlink()
-    return found
+    if not (said := [*found.comparisons, *({"name": of, **one} for of, one in found.promises.items())]):
+        why = found.content.get("void") or "it compares nothing that could be held against another commit"
+        raise BenchmarkError(f"{shlex.join(command)}: {why}\n{done.stderr}")
+    return said
 
 
 def run(revision: str, name: str, arguments: Sequence[str], turns: int, seed: int) -> dict[str, Any]:
@@ -136,7 +146,7 @@ def told(name: str, figure: Figure, commit: str) -> dict[str, Any]:
     """Of one figure: ratios to the floor, ours beside those of the commit."""
     count = min(len(figure.ours), len(figure.theirs))
     ours, theirs = Series.of(figure.ours[:count]), Series.of(figure.theirs[:count])
-    compared = Comparison(name, ours, theirs, against=commit, unit="ratio to the floor").as_json()
+    compared = Comparison(name, ours, theirs, against=commit, unit=figure.unit).as_json()
     change = figure.change
     return {**compared, "void": figure.void, "change": change, "kept": None if figure.void else change != "regression"}
 

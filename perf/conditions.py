@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from importlib import metadata
 from pathlib import Path
 
+from harness.build.images import Builder
+from harness.build.kernel import kernel_digest
 from harness.paths import REPOSITORY
+
+PACKAGES = ("allure-pytest", "asyncssh", "execnet", "jumpavg", "locust", "MLRsearch", "pyroute2-minimal", "pytest")
+PROGRAMS = {"element": ("strongswan-charon", "nftables", "iproute2"), "endpoint": ("iperf3",)}
+"""Of Debian's, in the nodes' images."""
+_INSTALLED = re.compile(r"^Package: (\S+)\n(?:.+\n)*?Version: (\S+)$", re.MULTILINE)
 
 
 def pressure(resource: str) -> float | None:
@@ -42,7 +50,31 @@ def subject() -> dict[str, object]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "processors": len(os.sched_getaffinity(0)),
-        "packages": {name: metadata.version(name) for name in ("execnet", "pyroute2-minimal", "asyncssh")},
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        **_inside(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _inside() -> dict[str, object]:
+    """The lab kernel and the nodes' programs, as far as they have been built."""
+    builder = Builder()
+    kernel = builder.store.lookup(kernel_digest(builder))
+    programs: dict[str, str] = {}
+    for image, pile in builder.plan(list(PROGRAMS)).images.items():
+        statuses = (builder.store.root / f"layers/{layer.digest}/root/var/lib/dpkg/status" for layer in pile)
+        newest = next((status for status in statuses if status.is_file()), None)
+        known = dict(_INSTALLED.findall(newest.read_text(encoding="utf-8"))) if newest else {}
+        programs |= {name: known[name] for name in PROGRAMS.get(image, ()) if name in known}
+    return {
+        **({"lab_kernel": (kernel / "release").read_text(encoding="utf-8").strip()} if kernel else {}),
+        "programs": programs,
     }
 
 

@@ -40,12 +40,20 @@ FIGURES = (
     ),
     Figure(
         "from an order to packets",
-        Source("tunnels", "tunnel up", "a tunnel until packets pass: {ratio} × one by hand ({ours} s, {floor} s)"),
+        Source(
+            "tunnels",
+            "tunnel up",
+            "a tunnel until its SAs are there: {ratio} × one by hand and a commit ({ours} and {floor} s)",
+        ),
         Source("orders", "order applied, 0 services", "{ratio} × an edit and its commit on a box ({ours} s)"),
     ),
     Figure(
         "forward through GRE in IPsec",
-        Source("tunnels", "forwarding up", "{ratio} × the same tunnel made by hand ({ours} and {floor} Mbit/s)"),
+        Source(
+            "forwarding",
+            "MRR: GRE in ESP, imix, both",
+            "IMIX: {ratio} × the same made by hand ({ours} and {floor} {unit})",
+        ),
         Source(
             "forwarding", "MRR: GRE in ESP, imix, both, of plain", "IMIX: {ratio} × plain forwarding ({ours} {unit})"
         ),
@@ -84,7 +92,8 @@ def _cell(source: Source, results: Sequence[Result]) -> tuple[str, str]:
     if valid:
         run, one = valid[-1]
         missed = "; **bound missed**" if one.get("kept") is False else ""
-        return f"{source.told.format(**_told(one))}{missed}", run.command
+        since = f"; void since: {found[-1][1]['void']}" if found[-1][0] is not run else ""
+        return f"{source.told.format(**_told(one))}{missed}{since}", run.command
     if found:
         run, one = found[-1]
         return f"void: {one['void']}", run.command
@@ -102,4 +111,8 @@ def _told(one: Json) -> dict[str, str]:
     if "ours" not in one:  # a promise is its own figure
         return {"ratio": f"{one['median']:.3g}"}
     ours, floor = one["ours"]["median"], one["floor"]["median"]
-    return {"ratio": f"{one['ratio']:.3g}", "ours": f"{ours:.3g}", "floor": f"{floor:.3g}", "unit": one["unit"]}
+    return {"ratio": f"{one['ratio']:.3g}", "ours": _figure(ours), "floor": _figure(floor), "unit": one["unit"]}
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

@@ -13,14 +13,15 @@ import argparse
 import os
 import random
 import secrets
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from harness import topology
 from harness.build.progress import Lines
@@ -29,7 +30,7 @@ from harness.lab.lifecycle import Timings
 from harness.paths import REPOSITORY
 from perf import conditions, record
 from perf.lab import BenchmarkError
-from perf.statistics import LEAST_ROUNDS, Comparison, Series
+from perf.statistics import LEAST_ROUNDS, Comparison, Series, promise
 
 BOUND = 10.0
 """Milliseconds a test."""
@@ -82,18 +83,13 @@ def measure(folder: Path, rounds: Rounds, *options: str) -> None:
     rounds.one.append(_pytest(folder, "test_one.py", *options))
 
 
-def milliseconds(ours: list[float], floor: list[float], count: int) -> dict[str, object]:
+def milliseconds(ours: list[float], floor: list[float], count: int, void: str = "") -> dict[str, object]:
     """What a test costs more with the plugin, round by round."""
     found = [1000 * (one - other) / count for one, other in zip(ours, floor, strict=True)]
-    return {
-        "median": round(statistics.median(found), 3),
-        "rounds": [round(value, 3) for value in found],
-        "bound": BOUND,
-        "kept": statistics.median(found) <= BOUND,
-    }
+    return promise(found, BOUND, void=void)
 
 
-def run(name: str, count: int, times: int, seed: int) -> dict[str, object]:
+def run(name: str, count: int, times: int, seed: int) -> dict[str, Any]:
     """All rounds; the result as it is stored."""
     order = random.Random(seed)  # noqa: S311 - the order of a benchmark is no secret
     started = datetime.now(UTC)
@@ -133,7 +129,7 @@ def run(name: str, count: int, times: int, seed: int) -> dict[str, object]:
         "subject": conditions.subject(),
         "weather": skies,
         "comparisons": [comparison.as_json() for comparison in compared],
-        "milliseconds_a_test": milliseconds(ours.all, floor.all, count),
+        "milliseconds_a_test": milliseconds(ours.all, floor.all, count, compared[0].void),
     }
 
 
@@ -144,12 +140,10 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     asked = parser.parse_args()
-    result = run(asked.topology, asked.tests, asked.rounds, asked.seed)
-    record.save("harness", result)
-    comparisons, each = result["comparisons"], result["milliseconds_a_test"]
-    assert isinstance(comparisons, list)
-    assert isinstance(each, dict)
-    for one in comparisons:
+    made = partial(run, asked.topology, asked.tests, asked.rounds, asked.seed)
+    result = record.kept("harness", asked, made).content
+    each = result["milliseconds_a_test"]
+    for one in result["comparisons"]:
         with_it, without = one["ours"]["median"], one["floor"]["median"]
         void = f"  VOID: {one['void']}" if one["void"] else ""
         print(f"{one['name']:<10} with the plugin {with_it:6.2f} s  without {without:6.2f} s{void}")

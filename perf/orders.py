@@ -17,6 +17,7 @@ import sys
 import time
 from collections import defaultdict
 from datetime import UTC, datetime
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -68,14 +69,20 @@ def compared(existing: int, found: dict[str, list[float]]) -> list[Comparison]:
     return [Comparison(f"{what}, {existing} services", Series.of(found[what]), floor) for what in MEASURED]
 
 
-def growth(applied: dict[int, float]) -> dict[str, Any]:
-    """Of the median until traffic passes, from number to number of services; None of the ratio for a single number."""
+def growth(applied: dict[int, float], void: str = "") -> dict[str, Any]:
+    """Of the median until traffic passes, from number to number of services; void where one of these is."""
     steps = [
         {"from": few, "to": many, "ratio": round(applied[many] / applied[few], 3)}
         for few, many in pairwise(sorted(applied))
     ]
     whole = round(applied[max(applied)] / applied[min(applied)], 3) if steps else None
-    return {"steps": steps, "median": whole, "bound": FLAT, "kept": None if whole is None else whole <= FLAT}
+    return {
+        "steps": steps,
+        "median": whole,
+        "bound": FLAT,
+        "kept": None if whole is None else whole <= FLAT,
+        "void": void,
+    }
 
 
 def run(name: str | None, numbers: list[int], count: int, seed: int) -> dict[str, Any]:
@@ -101,7 +108,7 @@ def run(name: str | None, numbers: list[int], count: int, seed: int) -> dict[str
         "weather": skies,
         "comparisons": [one.as_json() for one in told],
     }
-    grown = growth(applied)
+    grown = growth(applied, next((one.void for one in told if one.void), ""))
     return result if grown["median"] is None else result | {"applied among the most over among the fewest": grown}
 
 
@@ -114,8 +121,8 @@ def main() -> int:
     parser.add_argument("--lab", help="a running lab of yours with nothing ordered; else one is started")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     asked = parser.parse_args()
-    result = run(asked.lab, asked.existing, asked.rounds, asked.seed)
-    record.save("orders", result)
+    made = partial(run, asked.lab, asked.existing, asked.rounds, asked.seed)
+    result = record.kept("orders", asked, made).content
     for one in result["comparisons"]:
         void = f"  VOID: {one['void']}" if one["void"] else ""
         ours, floor = one["ours"]["median"], one["floor"]["median"]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
-from collections.abc import Sequence
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from perf import conditions
 
 Json = Any
 RESULTS = Path(__file__).parent / "results"
@@ -48,23 +50,53 @@ class Result:
 
     @property
     def promises(self) -> dict[str, dict[str, Json]]:
-        """What is held against a bound alone, without anything beside it."""
+        """What is held against a bound alone, without anything beside it; void where all of the run is."""
+        void = self.content.get("void", "")
         return {
-            name: value
+            name: {**value, "void": value.get("void") or void}
             for name, value in self.content.items()
             if isinstance(value, dict) and {"median", "bound", "kept"} <= value.keys()
         }
 
 
-def save(module: str, result: dict[str, Json], arguments: Sequence[str] | None = None, folder: Path = RESULTS) -> Path:
-    """Keep a run that may say its command itself. `arguments` are those of one; without them, this process's own."""
+def kept(module: str, asked: Namespace, run: Callable[[], dict[str, Json]], folder: Path = RESULTS) -> Result:
+    """Run a benchmark and keep what it says, with the command that makes it again: all that was asked, also by default.
+
+    One that breaks off is kept as void, with the reason, and raises what it raised: it is not as if it had not been.
+    """
+    begun = datetime.now(UTC).isoformat(timespec="seconds")
+    told = {"command": shlex.join(["labctl", "bench", module, *words(asked)])}
+    try:
+        told |= run()
+    except Exception as error:
+        void = f"it broke off: {error}" if str(error) else f"it broke off: {type(error).__name__}"
+        broken = {"benchmark": module, "started": begun, "subject": conditions.subject(), "void": void}
+        save(module, told | broken | {"comparisons": []}, folder)
+        raise
+    return Result(save(module, told, folder), told)
+
+
+def save(module: str, result: dict[str, Json], folder: Path = RESULTS) -> Path:
+    """Keep what says its command itself."""
     folder.mkdir(parents=True, exist_ok=True)
     began = datetime.fromisoformat(str(result["started"])).astimezone(UTC)
     file = folder / f"{module}-{began.strftime(_STAMP)}.json"
-    given = sys.argv[1:] if arguments is None else arguments
-    told = {"command": _command(module, given, result.get("seed")), **result}
-    file.write_text(json.dumps(told, indent=1) + "\n")
+    file.write_text(json.dumps(result, indent=1) + "\n")
     return file
+
+
+def words(asked: Namespace) -> list[str]:
+    """Everything that was asked for, as it would be typed: options are called as what they are parsed into."""
+    found: list[str] = []
+    for name, value in vars(asked).items():
+        option = f"--{name.replace('_', '-')}"
+        if value is True:
+            found.append(option)
+        elif isinstance(value, Iterable) and not isinstance(value, str):
+            found += [option, *map(str, value)] if value else []
+        elif value is not None and value is not False:
+            found += [option, str(value)]
+    return found
 
 
 def _command(module: str, arguments: Sequence[str], seed: Json) -> str:

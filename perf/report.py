@@ -41,9 +41,10 @@ def _section(runs: Sequence[Result]) -> str:
     head = "".join(f"<th>{_text(name)}</th>" for name in HEAD)
     drawn = "".join(_rounds(one) + _over_time(one["name"], runs) for one in newest.comparisons)
     drawn += "".join(_series(one) for one in newest.content.get("series", []))
+    void = f'<p class="void">VOID: {_text(newest.content["void"])}</p>\n' if newest.content.get("void") else ""
     return (
         f'<section id="{newest.module}"><h2>{_text(newest.content["benchmark"])}</h2>\n'
-        f"<pre>{_text(newest.command)}</pre>\n<p>{_told(newest)}</p>\n"
+        f"<pre>{_text(newest.command)}</pre>\n<p>{_told(newest)}</p>\n{void}"
         f"<table><thead><tr>{head}</tr></thead><tbody>\n{''.join(rows)}</tbody></table>\n"
         f'<div class="plots">{drawn}</div>\n{_earlier(runs[:-1])}</section>\n'
     )
@@ -112,6 +113,8 @@ def _told(run: Result) -> str:
     ticks = [sky["steal_ticks"] for sky in skies if "steal_ticks" in sky]
     parts = [f"{run.started:%Y-%m-%d %H:%M} UTC", f"commit {commit}" if commit else ""]
     parts.append(f"{subject['processors']} processors, kernel {subject['kernel']}" if "kernel" in subject else "")
+    parts.append(f"lab kernel {subject['lab_kernel']}" if "lab_kernel" in subject else "")
+    parts.append(", ".join(f"{name} {version}" for name, version in subject.get("programs", {}).items()))
     parts.append(f"load {min(loads):g} – {max(loads):g}" if loads else "")
     parts.append(f"waiting for a processor {min(waits):g} – {max(waits):g} %" if waits else "")
     parts.append(f"{ticks[-1] - ticks[0]} ticks stolen" if ticks else "")
@@ -189,7 +192,7 @@ body {{ font: 14px/1.5 system-ui, sans-serif; margin: 1em; color: #222; backgrou
 td, th {{ padding: 0 1.2em .2em 0; text-align: left; vertical-align: top; white-space: nowrap }}
 td:last-child {{ white-space: normal }}
 pre {{ background: #f6f8fa; padding: .5em }}
-tr.void td, .void figcaption {{ color: #57606a }} tr.void td:last-child, .void figcaption {{ color: #b91c1c }}
+tr.void td {{ color: #57606a }} tr.void td:last-child, .void figcaption, p.void {{ color: #b91c1c }}
 tr.missed td:last-child {{ color: #b91c1c; font-weight: bold }} tr.kept td:last-child {{ color: #15803d }}
 .plots {{ display: flex; flex-wrap: wrap; gap: 1em }} figure {{ margin: 0; width: 460px }}
 figure.void svg {{ opacity: .45 }}

@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -212,8 +213,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     asked = parser.parse_args()
-    result = run(asked.results, asked.earlier, asked.rounds, asked.seed)
-    record.save("reports", result)
+    made = partial(run, asked.results, asked.earlier, asked.rounds, asked.seed)
+    result = record.kept("reports", asked, made).content
     [one] = result["comparisons"]
     void = f"  VOID: {one['void']}" if one["void"] else ""
     missed = "  BOUND MISSED" if one["kept"] is False else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 MOST_SPREAD = 1.5
@@ -11,6 +11,9 @@ MOST_SPREAD = 1.5
 LEAST_ROUNDS = 5
 LEAST_HEADROOM = 3.0
 """What makes the load must be able to make so many times the load that was measured, or it measured itself."""
+VOID = 6
+"""Exit status of a run that says nothing."""
+OURS = "ours"
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Comparison:
     bound: float | None = None
     most_ratio: float | None = None
     least_ratio: float | None = None
-    measured: str = "ours"
+    measured: str = OURS
     against: str = "floor"
     """What the two are called: against a peer, or what was measured is somebody else's."""
     unit: str = "s"
@@ -75,15 +78,25 @@ class Comparison:
     @property
     def void(self) -> str:
         """Why this run says nothing; empty when it does."""
-        if len(self.ours.values) < LEAST_ROUNDS:
-            return f"{len(self.ours.values)} rounds are fewer than {LEAST_ROUNDS}"
+        if few := too_few(self.ours.values):
+            return few
         if self.floor.spread > MOST_SPREAD:
             return f"the floor's slowest round took {self.floor.spread:.2f} times its fastest (> {MOST_SPREAD})"
+        return self.faulty
+
+    @property
+    def faulty(self) -> str:
+        """What makes it void however many rounds it has; empty when nothing does."""
         if self.failed:
             return f"{self.failed} requests failed"
         if self.headroom is not None and self.headroom < LEAST_HEADROOM:
             return f"its generator makes only {self.headroom:.1f} times the measured load (< {LEAST_HEADROOM:g})"
         return ""
+
+    @property
+    def more_is_better(self) -> bool:
+        """Whether a greater ratio is what we wish for: of our rates, and of a peer's seconds in ours."""
+        return self.least_ratio is not None or self.unit.endswith("/s") is (self.measured == OURS)
 
     @property
     def kept(self) -> bool | None:
@@ -108,8 +121,10 @@ class Comparison:
             "bound": self.bound,
             "most_ratio": self.most_ratio,
             "least_ratio": self.least_ratio,
+            "more_is_better": self.more_is_better,
             "kept": self.kept,
             "void": self.void,
+            "faulty": self.faulty,
             **self._more(),
         }
 
@@ -127,6 +142,26 @@ def _ratio(ours: Series, other: Series) -> float:
     return statistics.median(one / two for one, two in zip(ours.values, other.values, strict=True))
 
 
+def too_few(rounds: Sequence[object]) -> str:
+    """Why so few rounds say nothing; empty when they are enough."""
+    return f"{len(rounds)} rounds are fewer than {LEAST_ROUNDS}" if len(rounds) < LEAST_ROUNDS else ""
+
+
+def promise(values: Sequence[float], bound: float, *, at_least: bool = False, void: str = "") -> dict[str, object]:
+    """What is held against a bound alone, as it is stored. `void` is what else makes it say nothing."""
+    median = statistics.median(values)
+    return {
+        "median": round(median, 3),
+        "min": round(min(values), 3),
+        "max": round(max(values), 3),
+        "rounds": [round(value, 3) for value in values],
+        "bound": bound,
+        **({"at least": True} if at_least else {}),
+        "kept": median >= bound if at_least else median <= bound,
+        "void": too_few(values) or void,
+    }
+
+
 def medians(rounds: Iterable[dict[str, float]]) -> dict[str, float]:
     """The median of each phase over rounds that need not all have it."""
     found: dict[str, list[float]] = {}
@@ -136,4 +171,15 @@ def medians(rounds: Iterable[dict[str, float]]) -> dict[str, float]:
     return {name: round(statistics.median(seconds), 3) for name, seconds in found.items()}
 
 
-__all__ = ["LEAST_HEADROOM", "LEAST_ROUNDS", "MOST_SPREAD", "Comparison", "Series", "medians"]
+__all__ = [
+    "LEAST_HEADROOM",
+    "LEAST_ROUNDS",
+    "MOST_SPREAD",
+    "OURS",
+    "VOID",
+    "Comparison",
+    "Series",
+    "medians",
+    "promise",
+    "too_few",
+]

@@ -17,12 +17,13 @@ import statistics
 import sys
 import tempfile
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness.build.store import cache_dir
 from perf import conditions, inside, record
-from perf.statistics import LEAST_ROUNDS, Comparison, Series
+from perf.statistics import LEAST_ROUNDS, Comparison, Series, promise
 
 LEAST = 500.0
 """Edits a second that were promised."""
@@ -52,6 +53,7 @@ def run(sizes: list[int], clients: int, times: int, seed: int) -> dict[str, Any]
                 print(f"round {number + 1} of {times}: {name}: {found[name]}", file=sys.stderr, flush=True)
             rounds.append(found)
     skies.append({"round": "end", **conditions.weather()})
+    beside = [compared(rounds, sites) for sites in sizes]
     return {
         "benchmark": "B4 edits",
         "started": started.isoformat(timespec="seconds"),
@@ -59,8 +61,8 @@ def run(sizes: list[int], clients: int, times: int, seed: int) -> dict[str, Any]
         "clients": clients,
         "subject": conditions.subject(),
         "weather": skies,
-        "comparisons": [compared(rounds, sites).as_json() for sites in sizes],
-        "edits_a_second": promise([one[f"ours, {sizes[0]} sites"][_RATE] for one in rounds]),
+        "comparisons": [one.as_json() for one in beside],
+        "edits_a_second": promise(beside[0].ours.values, LEAST, at_least=True, void=beside[0].void),
         "each": rounds,
     }
 
@@ -78,11 +80,6 @@ def compared(rounds: list[dict[str, dict[str, float]]], sites: int) -> Compariso
     )
 
 
-def promise(rates: list[float]) -> dict[str, float | bool]:
-    median = statistics.median(rates)
-    return {"median": median, "bound": LEAST, "at least": True, "kept": median >= LEAST}
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(prog="labctl bench edits", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--sites", type=int, nargs="+", default=[0, 200])
@@ -90,8 +87,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     asked = parser.parse_args()
-    result = run(asked.sites, asked.clients, asked.rounds, asked.seed)
-    record.save("edits", result)
+    made = partial(run, asked.sites, asked.clients, asked.rounds, asked.seed)
+    result = record.kept("edits", asked, made).content
     for one in result["comparisons"]:
         ours, floor = one["ours"]["median"], one["floor"]["median"]
         void = f"  VOID: {one['void']}" if one["void"] else ""

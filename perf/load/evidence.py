@@ -18,14 +18,27 @@ from perf.load.sla import Verdict
 Json = Any
 
 
-def result(scenario: Scenario, seen: Seen, verdicts: Sequence[Verdict], started: datetime, command: str) -> Json:
+def result(
+    scenario: Scenario, seen: Seen, verdicts: Sequence[Verdict], started: datetime, command: str, seed: str
+) -> Json:
     """As it is kept. Accepted and applied are two figures: what was promised to be done, and what was."""
     durations = seen.durations()
+    # What was never seen has no figure that a page could show; the run's own list has it.
+    shown = {
+        f"{one.what}: {one.limit}": {
+            "median": one.seen,
+            "bound": one.promised,
+            "kept": one.kept,
+            **({"at least": True} if one.limit == "least" else {}),
+        }
+        for one in verdicts
+        if one.seen is not None
+    }
     return {
         "benchmark": f"B5 load: {scenario.about}",
         "command": command,
         "started": started.astimezone(UTC).isoformat(timespec="seconds"),
-        "seed": scenario.name,
+        "seed": seed,
         "scenario": {**asdict(scenario), "shape": {"kind": type(scenario.shape).__name__, **asdict(scenario.shape)}},
         "subject": conditions.subject(),
         "weather": seen.skies,
@@ -42,6 +55,7 @@ def result(scenario: Scenario, seen: Seen, verdicts: Sequence[Verdict], started:
         "faults": seen.fired,
         "promises": [asdict(one) for one in verdicts],
         "comparisons": [],
+        **shown,
     }
 
 

@@ -41,6 +41,7 @@ from perf.load.shapes import begins
 from perf.load.sla import missed
 from perf.load.target import Target, refuse_host, running, target
 from perf.load.unpatched import threads_are_threads
+from perf.statistics import VOID
 
 threads_are_threads()
 
@@ -234,7 +235,7 @@ class Session:
         verdicts = evidence.judged(self.scenario, self.seen)
         arguments = ["--scenario", self.options.scenario, "--load-seed", self.options.load_seed]
         command = shlex.join(["labctl", "bench", "load", *arguments])
-        told = evidence.result(self.scenario, self.seen, verdicts, self.started, command)
+        told = evidence.result(self.scenario, self.seen, verdicts, self.started, command, self.options.load_seed)
         if self.options.report:
             locusts = get_html_report(self.environment, show_download_link=False)
             evidence.write(Path(self.options.report), evidence.page(locusts, told, self.seen))
@@ -245,7 +246,7 @@ class Session:
         for error, times in told["failed"].items():
             print(f"failed {times} times: {error}")
         print(f"VOID: {told['void']}" if told["void"] else "the run counts")
-        self.environment.process_exit_code = int(bool(missed(verdicts)))
+        self.environment.process_exit_code = VOID if told["void"] else int(bool(missed(verdicts)))
 
 
 _sessions: dict[int, Session] = {}

@@ -16,6 +16,7 @@ import contextlib
 import secrets
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from harness.evidence import difference
@@ -138,9 +139,9 @@ def main() -> int:
     parser.add_argument("--lab", help="a running lab of yours with nothing ordered; else one is started")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     asked = parser.parse_args()
-    result = run(asked.lab, asked.minutes, asked.knee, asked.standing, asked.seed)
-    file = record.save("soak", result)
-    promises = record.read(file).promises
+    made = partial(run, asked.lab, asked.minutes, asked.knee, asked.standing, asked.seed)
+    found = record.kept("soak", asked, made)
+    promises, result = found.promises, found.content
     for name, one in promises.items():
         said = f"VOID: {one['void']}" if one["void"] else "kept" if one["kept"] else "MISSED"
         sure = f", 95 %: {one['low']:g} to {one['high']:g}" if "low" in one else ""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from perf.against import Figure, told
+from perf.statistics import LEAST_ROUNDS, Comparison, Series
 
 FLOORS = [1.0, 1.1] * 5
 PARENT = [2.0, 2.02, 1.98, 2.01, 1.99]
@@ -38,8 +41,40 @@ def test_nothing_is_said_when_the_floor_moved_or_turns_are_missing() -> None:
     assert (few["kept"], few["void"]) == (None, "4 turns are fewer than 5")
 
 
+def comparison(ours: float, **more: Any) -> dict[str, Any]:
+    return Comparison("x", Series.of([ours]), Series.of([2.0]), **more).as_json()
+
+
+@pytest.mark.parametrize(
+    ("one", "better"),
+    [
+        (comparison(1.0), False),
+        (comparison(1.0, unit="MB", most_ratio=2.0), False),
+        (comparison(1.0, unit="/s"), True),
+        (comparison(1.0, unit="frames/s"), True),
+        (comparison(1.0, measured="OpenDaylight", least_ratio=5.0), True),
+        (comparison(1.0, measured="OpenDaylight"), True),
+        ({"median": 600.0, "bound": 500.0, "at least": True, "kept": True}, True),
+        ({"median": 6.0, "bound": 10.0, "kept": True}, False),
+    ],
+)
+def test_what_is_better_is_said_by_what_was_measured(one: dict[str, Any], better: bool) -> None:
+    found = Figure()
+    found.take(one, ours=True)
+    assert found.more_is_better is better
+
+
 def test_what_a_run_measured_goes_to_its_side() -> None:
     found = Figure()
-    found.take({"ratio": 0.98, "floor": {"median": 270.0}, "least_ratio": 0.9}, ours=True)
-    found.take({"ratio": 0.97, "floor": {"median": 280.0}, "least_ratio": 0.9}, ours=False)
-    assert (found.ours, found.theirs, found.floors, found.more_is_better) == ([0.98], [0.97], [270.0, 280.0], True)
+    found.take(comparison(1.0), ours=True)
+    found.take(comparison(4.0), ours=False)
+    assert (found.ours, found.theirs, found.floors) == ([0.5], [2.0], [2.0, 2.0])
+
+
+@pytest.mark.parametrize(("more", "why"), [({"failed": 2}, "2 requests failed"), ({"headroom": 1.5}, "only 1.5 times")])
+def test_a_turn_that_says_nothing_makes_all_of_them_void(more: dict[str, Any], why: str) -> None:
+    found = Figure()
+    for _ in range(LEAST_ROUNDS):
+        found.take(comparison(1.0), ours=True)
+        found.take(comparison(1.0, **more), ours=False)
+    assert why in told("x", found, "0123abc")["void"]

@@ -14,6 +14,7 @@ def test_there_are_as_many_empty_tests_as_were_asked_for() -> None:
 
 def test_the_bound_is_on_what_the_plugin_adds() -> None:
     kept = milliseconds([3.0, 3.2, 9.0], [2.0, 2.0, 2.0], 200)
-    assert (kept["median"], kept["kept"]) == (6.0, True)
+    assert (kept["median"], kept["kept"], kept["void"]) == (6.0, True, "3 rounds are fewer than 5")
     missed = milliseconds([4.1, 4.1, 4.1], [2.0, 2.0, 2.0], 200)
     assert (missed["median"], missed["kept"]) == (10.5, False)
+    assert milliseconds([3.0] * 5, [2.0] * 5, 200, "the floor moved")["void"] == "the floor moved"

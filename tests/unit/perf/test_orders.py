@@ -11,3 +11,4 @@ def test_growth_is_told_from_step_to_step_and_judged_over_all() -> None:
     assert (grown["median"], grown["kept"]) == (2.0, False)
     assert growth({0: 2.0, 50: 2.9})["kept"] is True
     assert growth({0: 2.0})["kept"] is None
+    assert growth({0: 2.0, 50: 2.9}, "2 rounds are fewer than 5")["void"] == "2 rounds are fewer than 5"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def result(*comparisons: Comparison, started: str = "2026-11-22T10:00:00+00:00",
 def test_a_figure_has_its_ratios_its_verdict_and_its_command(tmp_path: Path) -> None:
     peer = Series.of([4.0, 4.4, 4.8, 4.0, 4.4])
     missed = Comparison("slow thing", OURS, FLOOR, most_ratio=1.5, peer=peer)
-    record.save("things", result(missed), ["--rounds", "5"], tmp_path)
+    record.kept("things", Namespace(rounds=5, seed=7), lambda: result(missed), tmp_path)
     shown = page(record.read_all(tmp_path))
     assert "<pre>labctl bench things --rounds 5 --seed 7</pre>" in shown
     row = re.search(r'<tr class="missed">.*?</tr>', shown)
@@ -45,7 +46,7 @@ def test_a_figure_has_its_ratios_its_verdict_and_its_command(tmp_path: Path) -> 
 
 def test_what_is_void_is_shown_as_void_with_its_reason(tmp_path: Path) -> None:
     moved = Series.of([1.0, 1.0, 1.0, 1.0, 1.6])
-    record.save("things", result(Comparison("x", OURS, moved, most_ratio=9)), [], tmp_path)
+    record.save("things", result(Comparison("x", OURS, moved, most_ratio=9)), tmp_path)
     shown = page(record.read_all(tmp_path))
     assert '<tr class="void">' in shown
     assert shown.count("VOID: the floor&#x27;s slowest round took 1.60 times its fastest") == 2  # row and plot
@@ -55,7 +56,7 @@ def test_what_is_void_is_shown_as_void_with_its_reason(tmp_path: Path) -> None:
 def test_a_ratio_over_runs_keeps_void_runs_apart(tmp_path: Path) -> None:
     steady, moved = Comparison("x", OURS, FLOOR), Comparison("x", OURS, Series.of([1.0, 1.0, 1.0, 1.0, 1.6]))
     for day, one in enumerate([steady, moved, steady], 1):
-        record.save("things", result(one, started=f"2026-11-0{day}T10:00:00+00:00"), [], tmp_path)
+        record.save("things", result(one, started=f"2026-11-0{day}T10:00:00+00:00"), tmp_path)
     shown = page(record.read_all(tmp_path))
     assert "x: ratio over 3 runs" in shown
     assert "<summary>2 runs before</summary>" in shown
@@ -63,11 +64,19 @@ def test_a_ratio_over_runs_keeps_void_runs_apart(tmp_path: Path) -> None:
 
 def test_promises_without_a_floor_are_told_too(tmp_path: Path) -> None:
     promise = {"median": 12.0, "rounds": [12.0], "bound": 10.0, "kept": False}
-    record.save("things", result(milliseconds_a_test=promise), [], tmp_path)
+    record.save("things", result(milliseconds_a_test=promise), tmp_path)
     shown = page(record.read_all(tmp_path))
     assert "milliseconds a test" in shown
     assert "1.2 × bound" in shown
     assert "MISSED" in shown
+
+
+def test_a_promise_of_a_run_that_says_nothing_is_not_kept(tmp_path: Path) -> None:
+    promise = {"median": 8.0, "rounds": [8.0], "bound": 10.0, "kept": True}
+    record.save("things", result(milliseconds_a_test=promise, void="1 rounds are fewer than 5"), tmp_path)
+    shown = page(record.read_all(tmp_path))
+    assert ">kept<" not in shown
+    assert shown.count("VOID: 1 rounds are fewer than 5") == 2  # of the run, and in the row
 
 
 def test_the_page_of_all_results_that_are_kept_here_needs_nothing_else() -> None:
