@@ -78,7 +78,8 @@ class ElementBackend:
         self._failed: frozenset[str] = frozenset()
         self._lock = asyncio.Lock()
         self._news = News()
-        self._way_out = asyncio.Event()
+        self._ways_out = {4: asyncio.Event(), 6: asyncio.Event()}
+        """By version of IP."""
         self._associated = asyncio.Event()
         self.on_credentials: Callable[[], None] = lambda: None
         """Called when files of the credentials, or the revocation list in force, have changed."""
@@ -94,12 +95,12 @@ class ElementBackend:
     async def apply(self, old: Tree, new: Tree) -> None:
         """Make the machine be ``new``; on failure it is made again what it was."""
         del old  # what was wanted last is known here, also while the datastores start
-        try:
-            config = self._known(read(new))
-            wanted = desired(config)
-        except UnsupportedError as error:
-            raise ApplyError(str(error), error.path, error.tag) from error
-        async with self._lock:
+        async with self._lock:  # what is known besides may change while this waits
+            try:
+                config = self._known(read(new))
+                wanted = desired(config)
+            except UnsupportedError as error:
+                raise ApplyError(str(error), error.path, error.tag) from error
             try:
                 if self._wanted in (None, wanted):
                     await self._begin_with(config, wanted)
@@ -195,17 +196,19 @@ class ElementBackend:
             return None
         return tuple(url for lease in taken for url in lease.servers)
 
-    async def way_out(self) -> None:
-        """Wait until there is an uplink, or every interface that gets its address by DHCP has it."""
-        await self._way_out.wait()
+    async def way_out(self, version: int) -> None:
+        """Wait until there is an uplink in this version of IP, or every interface that is given addresses has one."""
+        await self._ways_out[version].wait()
 
     def _want(self, config: Config, wanted: Table) -> None:
         self._config, self._wanted, self._uplinks = config, wanted, uplinks.order(config)
-        given = {(grant.version, grant.interface) for grant in config.granted}
-        if self.uplinks or given == {(version, name) for version in (4, 6) for name in asking(config, version)}:
-            self._way_out.set()
-        else:
-            self._way_out.clear()
+        there = {4: bool(self.uplinks), 6: any(i.slaac for i in config.interfaces)}
+        for version, way_out in self._ways_out.items():
+            given = {grant.interface for grant in config.granted if grant.version == version}
+            if there[version] or given == asking(config, version):
+                way_out.set()
+            else:
+                way_out.clear()
 
     def _known(self, config: Config) -> Config:
         """A configuration with what is known besides: whom the box calls, and what it was given."""
@@ -324,10 +327,11 @@ class ElementBackend:
         return next((r.devices for r in (self._wanted or {}).values() if isinstance(r, FlowTable)), ())
 
     async def _empty_fast_path(self) -> None:
+        """Raises ``OSError``."""
         try:
             await self._worker.do_soon(nft.renew)
         except NftError as error:
-            log.warning("the fast path is not emptied: %s", error)
+            raise OSError(f"the fast path is not emptied: {error}") from error
 
     async def _tend(self) -> None:
         """Tunnels that are ours to start are started again; new credentials are taken up."""

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 
 from yangkit import Datastores, NetconfServer
@@ -143,7 +144,7 @@ class Box:
 
     async def _call_home(self, server: NetconfServer, own: Credentials) -> None:
         # A call without an address of the uplink's would go out with another interface's, and wait for an answer.
-        await self._backend.way_out()
+        await self._backend.way_out(ip_address(own.controller[0]).version)
         await self._backend.admit(own.contacts)
         self._home = server.call_home_tls(
             *own.controller,

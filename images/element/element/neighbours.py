@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
@@ -25,11 +26,15 @@ log = logging.getLogger(__name__)
 
 PERIOD = 10.0
 """Seconds. Less than Linux keeps a neighbour that nobody asks for (gc_stale_time, 60 s)."""
+REST = 30.0
+"""Seconds between two times that the fast path is emptied, at least: any station can be silent under many names."""
 
 _HOPEFUL = (ndmsg.NUD_NONE, ndmsg.NUD_REACHABLE, ndmsg.NUD_STALE, ndmsg.NUD_DELAY, ndmsg.NUD_PROBE)
 """Whoever sends to one of these may believe that it is there."""
 _IN_DOUBT = (ndmsg.NUD_STALE, ndmsg.NUD_NONE)
 """None: it was forgotten, and the fast path has looked for it since."""
+_SILENT = (ndmsg.NUD_FAILED, ndmsg.NUD_INCOMPLETE)
+"""Incomplete, of one that was hopeful: it has failed, and somebody has sent to it since (who is asked has 3 s)."""
 
 
 class Neighbour(NamedTuple):
@@ -81,9 +86,12 @@ class Inquiries:
         empty: Callable[[], Awaitable[None]],
         look: Callable[[Collection[str]], Neighbours] = look,
         ask: Callable[[Iterable[Neighbour]], None] = ask,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._links, self._empty, self._look, self._ask = links, empty, look, ask
+        self._links, self._empty, self._look, self._ask, self._clock = links, empty, look, ask, clock
         self._hopeful: frozenset[Neighbour] = frozenset()
+        self._due = False
+        self._next = 0.0
 
     async def run(self) -> None:
         """Never ends by itself."""
@@ -99,9 +107,13 @@ class Inquiries:
         now = await asyncio.to_thread(self._look, links) if links else {}
         if doubtful := [who for who, state in now.items() if state in _IN_DOUBT]:
             await asyncio.to_thread(self._ask, doubtful)
-        silent = [who for who in self._hopeful if now.get(who) == ndmsg.NUD_FAILED]
+        silent = [who for who in self._hopeful if now.get(who) in _SILENT]
         self._hopeful = frozenset(who for who, state in now.items() if state in _HOPEFUL)
         if silent:
             # Not all by name: there are as many as somebody on the link makes up.
-            log.info("no answer from %s (%d in all): the fast path is emptied", silent[0].address, len(silent))
+            log.info("no answer from %s (%d in all): the fast path is to be emptied", silent[0].address, len(silent))
+            self._due = True
+        if self._due and self._clock() >= self._next:
+            self._next = self._clock() + REST
             await self._empty()
+            self._due = False

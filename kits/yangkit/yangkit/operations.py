@@ -322,7 +322,7 @@ class Operations:
             before, after = before + schema.open_tag + named, schema.close_tag + after
             if keys:
                 path[schema.name] = keys
-            names = schema.children | self._schema.library_actions(schema)
+            names = schema.children | schema.actions
         if holder is None:
             raise RpcError("data-missing", f"The instance that holds the action {schema.name} does not exist")
         session.access().check_exec(schema, schema.module.name, schema.name)

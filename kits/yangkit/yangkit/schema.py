@@ -104,6 +104,11 @@ class SchemaNode:
         return self.kind in ("leaf", "leaf-list") and "ietf-netconf-acm:default-deny-all" in self.facts.extensions
 
     @cached_property
+    def actions(self) -> dict[str, SchemaNode]:
+        """The actions of an instance by Clark name."""
+        return self.schema.wrap(self, self.schema.library.actions(self.handle))
+
+    @cached_property
     def outputs(self) -> dict[str, SchemaNode]:
         """Nodes of the output of an RPC or action."""
         return self.schema.wrap(self, self.schema.library.outputs(self.handle))
@@ -206,10 +211,6 @@ class Schema:
         from yangkit.reach import Reach  # noqa: PLC0415 - it needs this module
 
         return Reach(self)
-
-    def library_actions(self, node: SchemaNode) -> dict[str, SchemaNode]:
-        """The actions of a node by Clark name."""
-        return self.wrap(node, self.library.actions(node.handle))
 
     def canonical(self, node: SchemaNode, value: str) -> tuple[str, int]:
         """Canonical form and basic type of a value whose prefixes are names of modules; RpcError when it is wrong."""

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import threading
 from collections.abc import Callable
+from ipaddress import ip_interface
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from element.apply.daemon import CharonError
 from element.apply.system import OperationError
 from element.backend import ElementBackend
 from element.clock import Clock
+from element.dhcp.lease import Lease
 from element.factory import Identity
 from element.keeper import Keeper
 from element.lan.daemons import Folders
@@ -191,3 +193,50 @@ async def test_how_things_are_is_told_while_the_machine_is_changed(
     finally:
         proceed.set()
         await changing
+
+
+def wan(**more: Any) -> Tree:
+    ethernet = {"name": "wan", "type": "iana-if-type:ethernetCsmacd", "ietf-ip:ipv6": {}, **more}
+    return {"ietf-interfaces:interfaces": {"interface": [ethernet]}}
+
+
+DHCP, DHCP6, SLAAC = ({f"elasticlab-interface:{how}": {}} for how in ("dhcp", "dhcp6", "slaac"))
+LEASE = Lease(ip_interface("192.0.2.10/24"), None, (), None)
+LEASE6 = Lease(ip_interface("2001:db8::10/128"), None, (), None)
+
+
+async def test_an_edit_takes_back_nothing_that_is_learned_while_it_waits(backend: ElementBackend) -> None:
+    await backend.apply({}, wan(**DHCP6))
+    async with backend._lock:
+        leased = asyncio.create_task(backend.lease(6, {"wan": LEASE6}))
+        await asyncio.sleep(0)
+        applied = asyncio.create_task(backend.apply({}, wan(**DHCP6, description="uplink")))
+        await asyncio.sleep(0)
+    await asyncio.gather(leased, applied)
+    assert backend.known is not None
+    assert [grant.address for grant in backend.known.granted] == ["2001:db8::10/128"]
+
+
+@pytest.mark.parametrize(
+    ("how", "leases", "open_ways"),
+    [
+        (DHCP | DHCP6, {}, set()),
+        (DHCP | DHCP6, {6: LEASE6}, {6}),
+        (DHCP | DHCP6, {4: LEASE}, {4}),
+        (DHCP | SLAAC, {}, {6}),
+        (SLAAC, {}, {4, 6}),
+        (DHCP6, {}, {4}),
+    ],
+)
+async def test_who_calls_over_one_ip_does_not_wait_for_the_other(
+    backend: ElementBackend, how: Tree, leases: dict[int, Lease], open_ways: set[int]
+) -> None:
+    """A provider may lease addresses of one version alone."""
+    await backend.apply({}, wan(**how))
+    for version, lease in leases.items():
+        await backend.lease(version, {"wan": lease})
+    waiting = {version: asyncio.create_task(backend.way_out(version)) for version in (4, 6)}
+    await asyncio.sleep(0)
+    assert {version for version, task in waiting.items() if task.done()} == open_ways
+    for task in waiting.values():
+        task.cancel()

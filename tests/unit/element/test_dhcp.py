@@ -15,7 +15,7 @@ import pytest
 from element import day0
 from element.dhcp import client, option143
 from element.dhcp.client import V4, V6, Clients
-from element.dhcp.lease import LARGEST, Lease, LeaseError, granted, parse, parse6
+from element.dhcp.lease import LARGEST, Lease, LeaseError, asking, granted, parse, parse6
 from element.model import Config, Granted, read
 from element.plan import firewall
 from element.plan.desired import desired
@@ -246,6 +246,17 @@ def test_a_lease_of_dhcpv6_is_an_address_alone_that_neighbours_are_asked_for() -
     link = wanted["link", "wan"]
     assert isinstance(link, Link)
     assert (link.dhcp6, link.slaac, link.ipv6) == (True, False, "router")
+
+
+@pytest.mark.parametrize("how", ["dhcp6", "slaac"])
+def test_where_ipv6_is_off_no_address_of_it_is_asked_for(how: str) -> None:
+    """Else the link would be found otherwise than wanted, for ever."""
+    wan = {"name": "wan", "type": "iana-if-type:ethernetCsmacd", "ietf-ip:ipv6": {"enabled": False}}
+    config = read({"ietf-interfaces:interfaces": {"interface": [{**wan, f"elasticlab-interface:{how}": {}}]}})
+    link = desired(config)["link", "wan"]
+    assert isinstance(link, Link)
+    assert (link.dhcp6, link.slaac, link.ipv6) == (False, False, "off")
+    assert not asking(config, 6)
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,18 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
+from element.apply.daemon import CharonError, CharonGoneError
 from element.apply.ipsec import alive, established
+from element.apply.system import OperationError, _Machine
 from element.connections import ESP_PROPOSALS, IKE_PROPOSALS, Mode
 from element.model import Config, read
 from element.plan.desired import LAST_METRIC, METRIC6, desired
 from element.plan.difference import Action, difference
 from element.plan.firewall import ruleset
-from element.plan.resources import Credential, FlowTable, Ike, Route, SharedKey, Table
+from element.plan.resources import Credential, FlowTable, Ike, Route, SharedKey, Table, table
 from element.state import _connection
 from element.unsupported import InvalidError, UnsupportedError
 
@@ -379,6 +382,29 @@ class TestTrackedRoutes:
         assert set(self.tracked(pop).values()) == {None}
         other = changed(lambda tree: tree["elasticlab-ipsec:ipsec"]["conn-entry"][1].update({"track-routes": True}))
         assert set(self.tracked(other).values()) == {None}
+
+    def asked(self, changed: Edit, error: Exception) -> tuple[set[str], set[str]]:
+        """The routes that are made, and those that wait, when charon answers no more than its version."""
+
+        def established(_: Any) -> None:
+            raise error
+
+        charon: Any = MagicMock(established=established)
+        wanted = desired(changed(lambda tree: connection(tree).update({"track-routes": True})))
+        resources = table([r for r in wanted.values() if isinstance(r, Route | Ike)])
+        now, waiting = _Machine(MagicMock(), charon, None, lambda: None).split(resources)
+        assert not any(isinstance(r, Ike) for r in now.values())
+        of_now, of_waiting = ({r.prefix for r in found if isinstance(r, Route)} for found in (now.values(), waiting))
+        return of_now, of_waiting
+
+    def test_they_wait_while_charon_goes_between_two_questions(self, changed: Edit) -> None:
+        now, waiting = self.asked(changed, CharonGoneError("charon is gone"))
+        assert waiting == {"10.1.0.0/24"}
+        assert now
+
+    def test_what_charon_refuses_to_say_is_a_failure_like_any_other(self, changed: Edit) -> None:
+        with pytest.raises(OperationError, match="reading the machine: list_sas: no"):
+            self.asked(changed, CharonError("list_sas: no"))
 
 
 def sa(state: str, **children: str) -> Tree:

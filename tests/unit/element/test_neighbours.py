@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
+from itertools import pairwise
 
 import pytest
-from element.neighbours import Inquiries, Neighbour, Neighbours
+from element.neighbours import PERIOD, REST, Inquiries, Neighbour, Neighbours
 from pyroute2.netlink.rtnl import ndmsg
 
+REST_LOOKS = int(REST / PERIOD)
 STATION, OTHER = Neighbour(4, "10.0.0.10"), Neighbour(5, "2001:db8::10")
 
 
@@ -18,19 +21,25 @@ class Link:
     def __init__(self, links: tuple[str, ...] = ("lan",)) -> None:
         self.asked: list[Neighbour] = []
         self.emptied = 0
+        self.refuses = False
         self._now: Neighbours = {}
-        self._inquiries = Inquiries(lambda: links, self._empty, lambda _: self._now, self._ask)
+        self._time = 0.0
+        self._inquiries = Inquiries(lambda: links, self._empty, lambda _: self._now, self._ask, lambda: self._time)
 
     def _ask(self, whom: Iterable[Neighbour]) -> None:
         self.asked += whom
 
     async def _empty(self) -> None:
+        if self.refuses:
+            raise OSError("the table is busy")
         self.emptied += 1
 
     def at(self, now: Neighbours) -> list[Neighbour]:
-        """Who is asked for when Linux knows this."""
+        """Who is asked for when Linux knows this, a period later."""
+        self._time += PERIOD
         self._now, self.asked = now, []
-        asyncio.run(self._inquiries.inquire())
+        with suppress(OSError):
+            asyncio.run(self._inquiries.inquire())
         return self.asked
 
 
@@ -55,6 +64,45 @@ def test_who_does_not_answer_any_more_ends_the_fast_path_once(before: str) -> No
     for _ in range(3):
         assert link.at({STATION: ndmsg.NUD_FAILED, OTHER: ndmsg.NUD_REACHABLE}) == []
         assert link.emptied == 1
+
+
+def test_who_is_looked_for_again_since_it_failed_does_not_hide() -> None:
+    """Somebody else goes on pinging the station that the fast path sends to."""
+    link = Link()
+    link.at({STATION: ndmsg.NUD_PROBE})
+    link.at({STATION: ndmsg.NUD_INCOMPLETE})
+    assert link.emptied == 1
+    for _ in range(REST_LOOKS):
+        link.at({STATION: ndmsg.NUD_FAILED})
+    assert link.emptied == 1
+
+
+def test_a_station_with_a_new_name_each_time_does_not_slow_down_all() -> None:
+    link = Link()
+    names = [Neighbour(4, f"10.0.0.{number}") for number in range(100, 100 + 4 * REST_LOOKS)]
+    for gone, new in pairwise(names):
+        link.at({gone: ndmsg.NUD_FAILED, new: ndmsg.NUD_STALE})
+    assert link.emptied == 4
+
+
+def test_who_is_silent_soon_after_another_is_not_forgotten() -> None:
+    link = Link()
+    link.at({STATION: ndmsg.NUD_REACHABLE, OTHER: ndmsg.NUD_REACHABLE})
+    link.at({STATION: ndmsg.NUD_FAILED, OTHER: ndmsg.NUD_REACHABLE})
+    for _ in range(REST_LOOKS):
+        link.at({OTHER: ndmsg.NUD_FAILED})
+    assert link.emptied == 2
+
+
+def test_what_could_not_be_emptied_is_emptied_later() -> None:
+    link = Link()
+    link.refuses = True
+    link.at({STATION: ndmsg.NUD_REACHABLE})
+    link.at({STATION: ndmsg.NUD_FAILED})
+    link.refuses = False
+    for _ in range(REST_LOOKS):
+        link.at({STATION: ndmsg.NUD_FAILED})
+    assert link.emptied == 1
 
 
 def test_who_was_never_there_does_not() -> None:

@@ -195,7 +195,13 @@ class _Machine:
         tracked = {r.tracked for r in wanted.values() if isinstance(r, Route) and r.tracked}
         if not tracked or not self._ipsec:
             return set()
-        return self._charon.established([r for r in wanted.values() if isinstance(r, Ike) and r.name in tracked])
+        try:
+            return self._charon.established([r for r in wanted.values() if isinstance(r, Ike) and r.name in tracked])
+        except CharonGoneError:
+            self._ipsec = False
+            return set()
+        except CharonError as error:
+            raise OperationError(f"reading the machine: {error}") from error
 
     def _present(self, credential: Credential) -> Credential | None:
         try:

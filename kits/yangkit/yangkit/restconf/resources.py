@@ -100,7 +100,7 @@ def child_of(parent: SchemaNode, name: str) -> SchemaNode | None:
         return found
     if parent.kind == "root" or not name:
         return None
-    for action in parent.schema.library_actions(parent).values():
+    for action in parent.actions.values():
         if name == action.qualified_name or (name == action.name and action.module is parent.module):
             return action
     return None

@@ -258,6 +258,18 @@ async def test_action(client, lab):
     assert (caught.value.tag, caught.value.info["bad-element"]) == ("missing-element", "delay")
 
 
+async def test_an_action_leaves_nothing_behind_in_the_schema(client, lab):
+    yang = "urn:ietf:params:xml:ns:yang:1"
+    restart = "<restart><delay>3</delay></restart>"
+    request = f'<action xmlns="{yang}"><machine xmlns="{KT}"><name>m1</name>{restart}</machine></action>'
+    lab.backend.operational = {"kit-test:machine": [{"name": "m1", "power": "on"}]}
+    await client.rpc(request)
+    known = len(lab.schema.reach._inputs)
+    for _ in range(3):
+        await client.rpc(request)
+    assert len(lab.schema.reach._inputs) == known
+
+
 async def test_notifications(client, lab):
     watcher = await lab.ssh()
     await watcher.subscribe()
