@@ -33,16 +33,29 @@ class News:
             news.setblocking(False)
             self._socket = news
             loop = asyncio.get_running_loop()
-            while True:
-                try:
-                    await loop.sock_recv(news, 65536)
-                except OSError:  # ENOBUFS: more news than fit, which is news too
-                    log.debug("netlink news were lost")
-                self.tell()
+            loop.add_reader(news, self._hear, news)
+            try:
+                await asyncio.Future()
+            finally:
+                loop.remove_reader(news)
+
+    def _hear(self, news: socket.socket) -> None:
+        # Before it is taken: a look that begins from here on finds nothing to take, and sees what the news are of.
+        at = time.monotonic()
+        try:
+            news.recv(65536)
+        except BlockingIOError:
+            return  # a look has taken it
+        except OSError:  # ENOBUFS: more news than fit, which is news too
+            log.debug("netlink news were lost")
+        self._tell(at)
 
     def tell(self) -> None:
         """There is a reason."""
-        self._last = time.monotonic()
+        self._tell(time.monotonic())
+
+    def _tell(self, at: float) -> None:
+        self._last = max(self._last, at)
         self._came.set()
 
     async def come(self) -> None:
