@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -75,13 +76,14 @@ def test_ike_is_decrypted_by_its_keys_and_boxes_keep_none(lab: Lab, tmp_path: Pa
     # Whoever runs tests in the background has SIGINT ignored, and its children inherit that.
     running = subprocess.Popen(
         ["env", "--default-signal=INT", *LABCTL, "capture", "ucpe-1:wan", *options],
-        stdout=subprocess.PIPE, text=True, cwd=REPOSITORY,
+        stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, start_new_session=True,
     )  # fmt: skip
     assert running.stdout is not None
     assert running.stdout.readline().startswith("capturing on")
     renewed(lab, "ucpe-1", "--reauth")
     renewed(lab, "ucpe-1")
-    running.send_signal(signal.SIGINT)
+    # As a terminal does it: to all of the command's processes, those that hold the channel among them.
+    os.killpg(running.pid, signal.SIGINT)
     running.communicate(timeout=30)
     assert running.returncode == 0
     for exchange in (35, 36):  # IKE_AUTH, CREATE_CHILD_SA (RFC 7296, section 3.1)
