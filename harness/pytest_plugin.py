@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from harness import lab as labs
 from harness import topology as topologies
 from harness.build.progress import Lines
 from harness.engine.engines import ENGINES, NATIVE
-from harness.evidence import difference
+from harness.evidence import difference, failure, wreck
 from harness.evidence.difference import Baseline
 from harness.evidence.witness import Witness
 from harness.graph.svg import picture
@@ -68,6 +69,17 @@ def _sweep() -> None:
                 labs.down(place.name)
 
 
+@contextlib.contextmanager
+def _wreck_told(name: str) -> Iterator[None]:
+    """A lab that does not come up is looked at for the report of the test that asked for it."""
+    begun = time.time()
+    try:
+        yield
+    except Exception as error:
+        failure.attach(failure.guarded("the lab", functools.partial(wreck.look, name, begun, error)), [], [])
+        raise
+
+
 class LabManager:
     """The lab of this pytest process: one at a time, kept while consecutive tests want the same topology."""
 
@@ -91,7 +103,8 @@ class LabManager:
             if self._broken:
                 pytest.fail(f"the lab is broken since {self._broken}; nothing that runs on it now would be the truth")
             if orders and not self._ordered:
-                self._up(wanted, self._lab.name, engine, orders=True)
+                with _wreck_told(self._lab.name):
+                    self._up(wanted, self._lab.name, engine, orders=True)
             self._ordered = orders
             return self._lab
         self.close()
@@ -107,7 +120,8 @@ class LabManager:
             made = "" if engine == NATIVE else f"{engine[0]}-"
             own = f"{_PREFIX}{made}{wanted.name}-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{os.getpid()}"
             try:
-                self._lab = self._up(wanted, own, engine, orders=orders)
+                with _wreck_told(own):
+                    self._lab = self._up(wanted, own, engine, orders=orders)
             except BaseException:
                 with contextlib.suppress(labs.LabError):  # it failed before there was a lab
                     labs.down(own)

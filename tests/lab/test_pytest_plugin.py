@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from harness.lab import known_labs
 from harness.paths import REPOSITORY
@@ -52,6 +53,21 @@ def test_ordered(lab): ...
 def test_elsewhere(lab): ...
 @pytest.mark.topology("demo", orders=False)
 def test_before_anything_is_ordered(lab): ...
+"""
+SICK = """
+name: sick
+topology:
+  nodes:
+    sick:
+      kind: linux
+      image: elasticlab/endpoint:latest
+      labels: {elasticlab.role: host}
+      exec: [ip link add of-the-sick type bridge, ip link set of-nobody up]
+"""
+HOPEFUL = """
+import pytest
+@pytest.mark.topology("sick.clab.yml")
+def test_hopes(lab): ...
 """
 
 
@@ -101,9 +117,8 @@ def test_a_failure_leaves_its_evidence_and_the_next_test_a_working_lab(tmp_path:
     assert "cut on host-1:lan" in faults[0]
 
 
-def test_it_is_what_was_there_before_the_test_tidied_up(tmp_path: Path) -> None:
-    start(tmp_path, BREAKER, "-k", "breaks").communicate(timeout=300)
-    results = tmp_path / "results"
+def reported(results: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Of the one test: its result, and what is attached to it and its fixtures."""
     (result,) = (json.loads(file.read_text()) for file in results.glob("*-result.json"))
     containers = [json.loads(file.read_text()) for file in results.glob("*-container.json")]
     fixtures = [
@@ -114,6 +129,24 @@ def test_it_is_what_was_there_before_the_test_tidied_up(tmp_path: Path) -> None:
         for place in (result, *fixtures)
         for one in place.get("attachments", ())
     }
+    return result, attached
+
+
+def test_a_lab_that_does_not_come_up_is_looked_at_before_it_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "sick.clab.yml").write_text(SICK)
+    run = start(tmp_path, HOPEFUL)
+    said, _ = run.communicate(timeout=300)
+    assert "1 error" in said
+    assert labs_of(run.pid) == []
+    _, attached = reported(tmp_path / "results")
+    assert "of-the-sick" in attached["sick"]
+    assert "</svg>" in attached["topology when it failed"]
+    assert "of-nobody" in attached["timeline"]
+
+
+def test_it_is_what_was_there_before_the_test_tidied_up(tmp_path: Path) -> None:
+    start(tmp_path, BREAKER, "-k", "breaks").communicate(timeout=300)
+    result, attached = reported(tmp_path / "results")
     assert "of-the-block" in attached["host-1"], "the block's end removed it"
     assert "state DOWN" in attached["host-2"], "the cable was pulled"
     short = attached["what is not as it was"]
