@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.evidence import difference, failure, orchestrated, replay, timeline
+from harness.evidence.clocks import righted
 from harness.evidence.difference import Baseline
 from harness.evidence.failure import Exhibit
 from harness.evidence.steps import Steps
@@ -107,7 +108,9 @@ class Witness:
         return Exhibit(_SHORT, "".join([*known, changed]) or "everything that was looked at is\n")
 
     def _faults(self) -> list[dict[str, Any]]:
-        return recorded(self._lab, self._recorded)
+        """Those of the test, at the time that was right."""
+        every = recorded(self._lab)
+        return righted(every)[len(every) - len(recorded(self._lab, self._recorded)) :]
 
     def _timeline(self, lab: Lab, failed: timeline.Entry) -> Exhibit:
         begun = timeline.Entry(self._begun, "test", "began", self._test)
