@@ -32,7 +32,6 @@ _LOOKS = {
     "logs": "tail -n 400 $(find /var/log -name current -o -name '*.log' | sort) /dev/null",
 }
 _STARTUP = "/var/lib/element/startup.xml"
-_LIMIT = 64 * 1024 * 1024
 _AT_ONCE = 4
 _TYPES = {
     "html": allure.attachment_type.HTML,
@@ -99,8 +98,7 @@ def attach(exhibits: Iterable[Exhibit], captures: Sequence[Path], faults: Sequen
         allure.attach(told(faults), "faults", allure.attachment_type.TEXT)
         allure.attach("\n".join(map(json.dumps, faults)), "faults.jsonl", extension="jsonl")
     for file in captures:
-        if file.stat().st_size <= _LIMIT:
-            allure.attach(file.read_bytes(), name=file.name, extension="pcap")
+        allure.attach(file.read_bytes(), name=file.name, extension="pcap")
     for exhibit in exhibits:
         kind = _TYPES.get(exhibit.extension)
         allure.attach(exhibit.text, exhibit.name, kind, None if kind else exhibit.extension)

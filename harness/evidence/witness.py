@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-from harness.evidence import difference, failure, orchestrated, replay, timeline
+from harness.evidence import captured, difference, failure, orchestrated, replay, timeline
 from harness.evidence.clocks import righted
 from harness.evidence.difference import Baseline
 from harness.evidence.failure import Exhibit
 from harness.evidence.steps import Steps
 from harness.host import HostError
-from harness.lab import Lab, LabError, attach
+from harness.lab import Lab, LabError, attach, keys
 from harness.lab.faults import record_size, recorded
+from harness.lab.keys import EspKey
 
 _SHORT = "what is not as it was"
 
@@ -31,7 +33,8 @@ class Witness:
         self._begun = time.time()
         self._recorded = record_size(lab)
         self.steps = Steps()
-        self._captured = set(lab.place.captures.glob("*.pcap"))
+        self._captured = captured.files(lab.place.captures)
+        self._keys: set[EspKey] = set()
         self._error: BaseException | None = None
         self._settled = False
         self._seen: list[Exhibit] = []
@@ -60,6 +63,7 @@ class Witness:
                 *failure.guarded(_SHORT, lambda: [self._different(lab, [gone, *purpose])]),
                 *failure.guarded("the lab", lambda: failure.look(lab)),
                 *failure.guarded("timeline", lambda: [self._timeline(lab, failed)]),
+                *failure.guarded("keys of ESP", lambda: self._secrets(lab)),
             ]
 
     def failed(self, error: BaseException) -> None:
@@ -69,9 +73,19 @@ class Witness:
 
     def tell(self) -> None:
         """Attach what was seen to the test's Allure result, with what only now is whole: captures."""
-        fresh = sorted(set(self._lab.place.captures.glob("*.pcap")) - self._captured)
+        fresh = self._fresh()
         again = Exhibit("how to run it again", replay.told(self._lab, self._test))
-        failure.attach([again, *self._seen], fresh, self._faults())
+        told = captured.exhibits(fresh, self._keys)
+        failure.attach([again, *self._seen, *told], captured.fitting(fresh), self._faults())
+
+    def _fresh(self) -> list[Path]:
+        """The captures that the test made, or is making."""
+        return sorted(captured.files(self._lab.place.captures) - self._captured)
+
+    def _secrets(self, lab: Lab) -> list[Exhibit]:
+        """What opens its captures, for this machine alone: none of it is an exhibit."""
+        self._keys = keys.esp_keys(lab) if self._fresh() else set()
+        return []
 
     def _gone(self) -> str:
         """What became of the lab if its agent does not answer any more."""

@@ -14,7 +14,8 @@ import pytest
 
 from harness import build
 from harness.cli.output import CaptureOut
-from harness.lab import Lab
+from harness.evidence import captured
+from harness.lab import Lab, keys
 from harness.paths import REPOSITORY
 from harness.wait import wait_for
 
@@ -49,6 +50,17 @@ def test_a_capture_of_many_links_is_decrypted_by_its_keys(lab: Lab, tmp_path: Pa
     assert tshark(tmp_path, *inner, keys=False) == [], "without the keys it must stay closed"
     assert tshark(tmp_path, *inner, keys=True)
     assert {file.stat().st_mode & 0o777 for file in (tmp_path / "wireshark").iterdir()} == {0o600}
+
+
+def test_what_a_test_that_fails_has_captured_is_told_decrypted(lab: Lab) -> None:
+    with lab.capture("ucpe-1:wan") as capture:
+        assert lab["host-1"].run("ping", "-c2", "-i0.05", "10.2.0.10").ok
+        known = keys.esp_keys(lab)  # as `Witness` does when it sees the error
+    (told,) = captured.exhibits([capture.file], known)
+    assert told.name == f"{capture.file.name}, decrypted"
+    echoes = [line for line in told.text.splitlines() if "10.1.0.10 → 10.2.0.10" in line]
+    assert len([line for line in echoes if "Echo (ping) request" in line]) == 2, told.text
+    assert not [key for key in known if key.key.removeprefix("0x") in told.text]
 
 
 def charons_log(lab: Lab, box: str) -> str:

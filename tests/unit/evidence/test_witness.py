@@ -9,10 +9,11 @@ from typing import cast
 
 import pytest
 
-from harness.evidence import difference, failure, orchestrated, picture, timeline, witness
+from harness.evidence import captured, difference, failure, orchestrated, picture, replay, timeline, witness
 from harness.evidence.failure import Exhibit
 from harness.host import LabPlace
-from harness.lab import Lab
+from harness.lab import Lab, keys
+from harness.lab.keys import EspKey
 
 
 @pytest.fixture
@@ -91,3 +92,24 @@ def test_a_look_that_stumbles_takes_nothing_away_from_the_others(
     drawn, host, orchestrator = failure.look(cast("Lab", lab))
     assert "ZeroDivisionError: a picture of nothing" in drawn.text
     assert (host.text, orchestrator.text) == ("Kernel panic", "all well")
+
+
+def test_every_file_of_a_capture_is_told_with_the_keys_of_that_moment(
+    seen: witness.Witness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    moments = iter([{EspKey("0x01", "0xaa")}, {EspKey("0x02", "0xbb")}])
+    told: list[object] = []
+    monkeypatch.setattr(keys, "esp_keys", lambda lab: next(moments))
+    monkeypatch.setattr(captured, "exhibits", lambda *given: told.append(given) or [Exhibit("inside", "an echo")])
+    monkeypatch.setattr(replay, "told", lambda lab, test: "pytest test_x")
+    monkeypatch.setattr(failure, "attach", lambda *given: told.append(given))
+    ring = [tmp_path / "001-a-lan.pcap0", tmp_path / "001-a-lan.pcap1"]
+    for file in ring:
+        file.touch()
+    seen.failed(AssertionError("it"))
+    seen.tell()
+    assert told[0] == (ring, {EspKey("0x01", "0xaa")})
+    exhibits, files, _ = cast("tuple[list[Exhibit], list[Path], object]", told[1])
+    assert files == ring
+    assert exhibits[-1].text == "an echo"
+    assert not [exhibit for exhibit in exhibits if "0xaa" in exhibit.text], "a report has no keys"
