@@ -8,6 +8,9 @@ name the same topology share one lab, which is made for the run and removed afte
 order and end what they like, and the topology's orders are placed before the others run. With `engine="containerlab"`
 that engine makes the lab, whatever `--lab-engine` says.
 
+What is left to chance, seeds of faults and the fixture `chance`, is drawn for each test from one seed of the run:
+`--lab-seed` repeats it.
+
 With pytest-xdist (`-n 2 --dist loadgroup`) each worker makes labs of its own; the tests that share a lab go to one
 worker together.
 """
@@ -17,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import random
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -50,6 +54,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--lab", metavar="NAME", help="run on this running lab instead of making one per topology")
     group.addoption("--lab-host", choices=HOST_KINDS, help="kind of lab host (default: this machine's kernel decides)")
     group.addoption("--lab-engine", choices=ENGINES, help="what makes the nodes (default: native)")
+    group.addoption(
+        "--lab-seed", type=int, metavar="N", help="repeat what is left to chance (default: drawn, and told)"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -58,6 +65,17 @@ def pytest_configure(config: pytest.Config) -> None:
         "with its orders placed or not, and made by that engine"
     )
     config.addinivalue_line("markers", text)
+    if config.option.lab_seed is None:  # here, where there are no workers yet: they have the options of this process
+        config.option.lab_seed = random.getrandbits(32)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"lab seed: {config.option.lab_seed}"
+
+
+def _chance(request: pytest.FixtureRequest, what: str) -> random.Random:
+    """Of one test, whatever else runs."""
+    return random.Random(f"{request.config.option.lab_seed} {what} {request.node.nodeid}")  # noqa: S311 (see Lab.chance)
 
 
 def _sweep() -> None:
@@ -210,6 +228,8 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed:
         item.stash[_FAILED] = True
+        if {"lab", "chance"} & set(getattr(item, "fixturenames", ())):
+            report.sections.append(("Chance", f"repeat it with --lab-seed={item.config.option.lab_seed}"))
         if call.excinfo is not None and _WITNESS in item.stash:  # before fixtures undo what they did
             item.stash[_WITNESS].failed(call.excinfo.value)
     return report
@@ -231,13 +251,21 @@ def lab(request: pytest.FixtureRequest, _labs: LabManager) -> Iterator[Lab]:
     running = _labs.get(marker.args[0], **marker.kwargs)
     if svg := _labs.picture():
         allure.attach(svg, f"topology {running.topology.name}", allure.attachment_type.SVG)
-    witness = request.node.stash[_WITNESS] = Witness(running, request.node.nodeid, _labs.before)
+    seed: int = request.config.option.lab_seed
+    witness = request.node.stash[_WITNESS] = Witness(running, request.node.nodeid, _labs.before, seed)
+    running.chance = _chance(request, "faults")
     running.witness = witness.see
     with witness.steps.heard():
         yield running
     if request.node.stash.get(_FAILED, False):
         witness.tell()
         _labs.check(request.node.nodeid)
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """For what a test draws: the same again with the same `--lab-seed`."""
+    return _chance(request, "test")
 
 
 @pytest.fixture

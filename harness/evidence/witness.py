@@ -22,14 +22,15 @@ _SHORT = "what is not as it was"
 
 
 class Witness:
-    """Of one test on one lab, which was as `before` when it was ready. `see` may be told of many errors; `failed` says
-    which one was the test's.
+    """Of one test on one lab, which was as `before` when it was ready; `seed` is that of its run. `see` may be told of
+    many errors; `failed` says which one was the test's.
     """
 
-    def __init__(self, lab: Lab, test: str, before: Baseline) -> None:
+    def __init__(self, lab: Lab, test: str, before: Baseline, seed: int | None = None) -> None:
         self._lab = lab
         self._test = test
         self._before = before
+        self._seed = seed
         self._begun = time.time()
         self._recorded = record_size(lab)
         self.steps = Steps()
@@ -74,7 +75,7 @@ class Witness:
     def tell(self) -> None:
         """Attach what was seen to the test's Allure result, with what only now is whole: captures."""
         fresh = self._fresh()
-        again = Exhibit("how to run it again", replay.told(self._lab, self._test))
+        again = Exhibit("how to run it again", replay.told(self._lab, self._test, self._seed))
         told = captured.exhibits(fresh, self._keys)
         failure.attach([again, *self._seen, *told], captured.fitting(fresh), self._faults())
 

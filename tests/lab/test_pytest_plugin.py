@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -145,7 +146,7 @@ def test_a_lab_that_does_not_come_up_is_looked_at_before_it_is_removed(tmp_path:
 
 
 def test_it_is_what_was_there_before_the_test_tidied_up(tmp_path: Path) -> None:
-    start(tmp_path, BREAKER, "-k", "breaks").communicate(timeout=300)
+    start(tmp_path, BREAKER, "-k", "breaks", "--lab-seed", "7").communicate(timeout=300)
     result, attached = reported(tmp_path / "results")
     assert "of-the-block" in attached["host-1"], "the block's end removed it"
     assert "state DOWN" in attached["host-2"], "the cable was pulled"
@@ -153,6 +154,11 @@ def test_it_is_what_was_there_before_the_test_tidied_up(tmp_path: Path) -> None:
     assert "on purpose: cut on host-2:lan" in short
     assert "=== host-1 links\n+ of-the-block: " in short
     assert "--lab-host=" in attached["how to run it again"]
+    assert attached["how to run it again"].count("--lab-seed=7 test_inner.py::test_breaks") == 2
+    fault = random.Random("7 faults test_inner.py::test_breaks").getrandbits(62)
+    assert f"cut on host-1:lan  (seed {random.Random(fault).getrandbits(62)})" in attached["faults"], (
+        "the first draws it"
+    )
     assert result["fullName"].rpartition("#")[2] in attached["how to run it again"]
     timeline = attached["timeline"]
     begun, cut, failed = (timeline.index(what) for what in ("began", "cut on host-2:lan", "AssertionError: on purpose"))

@@ -101,7 +101,7 @@ def test_every_file_of_a_capture_is_told_with_the_keys_of_that_moment(
     told: list[object] = []
     monkeypatch.setattr(keys, "esp_keys", lambda lab: next(moments))
     monkeypatch.setattr(captured, "exhibits", lambda *given: told.append(given) or [Exhibit("inside", "an echo")])
-    monkeypatch.setattr(replay, "told", lambda lab, test: "pytest test_x")
+    monkeypatch.setattr(replay, "told", lambda lab, test, seed: "pytest test_x")
     monkeypatch.setattr(failure, "attach", lambda *given: told.append(given))
     ring = [tmp_path / "001-a-lan.pcap0", tmp_path / "001-a-lan.pcap1"]
     for file in ring:
