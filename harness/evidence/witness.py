@@ -19,6 +19,7 @@ from harness.lab.faults import record_size, recorded
 from harness.lab.keys import EspKey
 
 _SHORT = "what is not as it was"
+_NOTICE_SECONDS = 5
 
 
 class Witness:
@@ -90,10 +91,12 @@ class Witness:
 
     def _gone(self) -> str:
         """What became of the lab if its agent does not answer any more."""
-        if not self._lab.agent.lost.is_set():
-            return ""
+        lost = self._lab.agent.lost
         if self._lab.host.running():
-            return "the lab's agent went away; its lab host lives\n"
+            return "the lab's agent went away; its lab host lives\n" if lost.is_set() else ""
+        # What talks to a dead kernel would notice after most of a minute, and each look would wait for that.
+        self._lab.host.stop()
+        lost.wait(_NOTICE_SECONDS)
         return f"the lab host is gone; what it said last is in {self._lab.place.log}\n"
 
     @contextlib.contextmanager

@@ -27,7 +27,8 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> witness.Witness:
     monkeypatch.setattr(difference, "taken", lambda lab: {"host-1": {"services": ("down: http",)}})
     broken = [{"what": {"text": "cut on host-1:lan"}}]
     agent = SimpleNamespace(calls=[], lost=threading.Event())
-    lab = SimpleNamespace(place=place, agent=agent, marks=[], faults_in_effect=lambda: broken)
+    host = SimpleNamespace(running=lambda: True)
+    lab = SimpleNamespace(place=place, agent=agent, host=host, marks=[], faults_in_effect=lambda: broken)
     return witness.Witness(cast("Lab", lab), "test_x", {"host-1": {"services": ("run: http",)}})
 
 
