@@ -24,6 +24,7 @@ import random
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import allure
 import pytest
@@ -46,6 +47,7 @@ from harness.wait import DeadlineError
 _FAILED = pytest.StashKey[bool]()
 _WITNESS = pytest.StashKey[Witness]()
 _HEAL_SECONDS = 60
+_SEED = "elasticlab_seed"
 _PREFIX = "test-"
 
 
@@ -65,8 +67,14 @@ def pytest_configure(config: pytest.Config) -> None:
         "with its orders placed or not, and made by that engine"
     )
     config.addinivalue_line("markers", text)
-    if config.option.lab_seed is None:  # here, where there are no workers yet: they have the options of this process
-        config.option.lab_seed = random.getrandbits(32)
+    if config.option.lab_seed is None:
+        config.option.lab_seed = getattr(config, "workerinput", {}).get(_SEED) or random.getrandbits(32)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """pytest-xdist's: a run has one seed, however many workers there are."""
+    node.workerinput[_SEED] = node.config.option.lab_seed
 
 
 def pytest_report_header(config: pytest.Config) -> str:
