@@ -8,6 +8,9 @@ name the same topology share one lab, which is made for the run and removed afte
 order and end what they like, and the topology's orders are placed before the others run. With `engine="containerlab"`
 that engine makes the lab, whatever `--lab-engine` says.
 
+What is left to chance, seeds of faults and the fixture `chance`, is drawn for each test from one seed of the run:
+`--lab-seed` repeats it.
+
 With pytest-xdist (`-n 2 --dist loadgroup`) each worker makes labs of its own; the tests that share a lab go to one
 worker together.
 """
@@ -17,8 +20,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import random
+import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import allure
 import pytest
@@ -27,7 +33,7 @@ from harness import lab as labs
 from harness import topology as topologies
 from harness.build.progress import Lines
 from harness.engine.engines import ENGINES, NATIVE
-from harness.evidence import difference
+from harness.evidence import difference, failure, wreck
 from harness.evidence.difference import Baseline
 from harness.evidence.witness import Witness
 from harness.graph.svg import picture
@@ -41,6 +47,7 @@ from harness.wait import DeadlineError
 _FAILED = pytest.StashKey[bool]()
 _WITNESS = pytest.StashKey[Witness]()
 _HEAL_SECONDS = 60
+_SEED = "elasticlab_seed"
 _PREFIX = "test-"
 
 
@@ -49,6 +56,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--lab", metavar="NAME", help="run on this running lab instead of making one per topology")
     group.addoption("--lab-host", choices=HOST_KINDS, help="kind of lab host (default: this machine's kernel decides)")
     group.addoption("--lab-engine", choices=ENGINES, help="what makes the nodes (default: native)")
+    group.addoption(
+        "--lab-seed", type=int, metavar="N", help="repeat what is left to chance (default: drawn, and told)"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -57,6 +67,23 @@ def pytest_configure(config: pytest.Config) -> None:
         "with its orders placed or not, and made by that engine"
     )
     config.addinivalue_line("markers", text)
+    if config.option.lab_seed is None:
+        config.option.lab_seed = getattr(config, "workerinput", {}).get(_SEED) or random.getrandbits(32)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """pytest-xdist's: a run has one seed, however many workers there are."""
+    node.workerinput[_SEED] = node.config.option.lab_seed
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"lab seed: {config.option.lab_seed}"
+
+
+def _chance(request: pytest.FixtureRequest, what: str) -> random.Random:
+    """Of one test, whatever else runs."""
+    return random.Random(f"{request.config.option.lab_seed} {what} {request.node.nodeid}")  # noqa: S311 (see Lab.chance)
 
 
 def _sweep() -> None:
@@ -66,6 +93,17 @@ def _sweep() -> None:
         if place.name.startswith(_PREFIX) and owner.isdigit() and not Path("/proc", owner).exists():
             with contextlib.suppress(labs.LabError):  # another run sweeps it at this moment
                 labs.down(place.name)
+
+
+@contextlib.contextmanager
+def _wreck_told(name: str) -> Iterator[None]:
+    """A lab that does not come up is looked at for the report of the test that asked for it."""
+    begun = time.time()
+    try:
+        yield
+    except Exception as error:
+        failure.attach(failure.guarded("the lab", functools.partial(wreck.look, name, begun, error)), [], [])
+        raise
 
 
 class LabManager:
@@ -91,7 +129,8 @@ class LabManager:
             if self._broken:
                 pytest.fail(f"the lab is broken since {self._broken}; nothing that runs on it now would be the truth")
             if orders and not self._ordered:
-                self._up(wanted, self._lab.name, engine, orders=True)
+                with _wreck_told(self._lab.name):
+                    self._up(wanted, self._lab.name, engine, orders=True)
             self._ordered = orders
             return self._lab
         self.close()
@@ -107,7 +146,8 @@ class LabManager:
             made = "" if engine == NATIVE else f"{engine[0]}-"
             own = f"{_PREFIX}{made}{wanted.name}-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{os.getpid()}"
             try:
-                self._lab = self._up(wanted, own, engine, orders=orders)
+                with _wreck_told(own):
+                    self._lab = self._up(wanted, own, engine, orders=orders)
             except BaseException:
                 with contextlib.suppress(labs.LabError):  # it failed before there was a lab
                     labs.down(own)
@@ -196,6 +236,8 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed:
         item.stash[_FAILED] = True
+        if {"lab", "chance"} & set(getattr(item, "fixturenames", ())):
+            report.sections.append(("Chance", f"repeat it with --lab-seed={item.config.option.lab_seed}"))
         if call.excinfo is not None and _WITNESS in item.stash:  # before fixtures undo what they did
             item.stash[_WITNESS].failed(call.excinfo.value)
     return report
@@ -217,13 +259,21 @@ def lab(request: pytest.FixtureRequest, _labs: LabManager) -> Iterator[Lab]:
     running = _labs.get(marker.args[0], **marker.kwargs)
     if svg := _labs.picture():
         allure.attach(svg, f"topology {running.topology.name}", allure.attachment_type.SVG)
-    witness = request.node.stash[_WITNESS] = Witness(running, request.node.nodeid, _labs.before)
+    seed: int = request.config.option.lab_seed
+    witness = request.node.stash[_WITNESS] = Witness(running, request.node.nodeid, _labs.before, seed)
+    running.chance = _chance(request, "faults")
     running.witness = witness.see
     with witness.steps.heard():
         yield running
     if request.node.stash.get(_FAILED, False):
         witness.tell()
         _labs.check(request.node.nodeid)
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """For what a test draws: the same again with the same `--lab-seed`."""
+    return _chance(request, "test")
 
 
 @pytest.fixture

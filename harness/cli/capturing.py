@@ -6,8 +6,8 @@ import contextlib
 import re
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import click
 
@@ -16,10 +16,10 @@ from harness import lab as labs
 from harness.cli.options import JSON, LAB, LinkEnd, console, print_json
 from harness.cli.output import CaptureOut
 from harness.cli.reporter import reporter
-from harness.lab import Lab, LabError, keys
+from harness.host.channel import AgentLost
+from harness.lab import Lab, LabError, keys, reader
 from harness.lab.capture import Capture
 
-_READER = "reader"
 _KEYS_EVERY = 2.0
 """Seconds between two looks at the boxes' keys: associations that live shorter stay unread."""
 
@@ -70,17 +70,17 @@ def capture(
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with reporter() as progress:
-        build.ensure([_READER], progress)
+        build.ensure([reader.IMAGE], progress)
     known: set[keys.EspKey] = set()
     ike: set[keys.IkeKey] = set()
     begun = time.monotonic()
-    with labs.attach(name) as lab, contextlib.ExitStack() as taken:
+    with labs.attach(name) as lab, _naming_what_is_left(lab), contextlib.ExitStack() as taken:
         if decrypt:
             taken.enter_context(keys.ike_told(lab))
         captures = [taken.enter_context(lab.capture(end, expression, rotate)) for end in dict.fromkeys(ends)]
-        if not as_json:
-            console.print(f"capturing on {', '.join(ends)}" + ("" if seconds else "; Ctrl-C ends it"))
         with contextlib.suppress(KeyboardInterrupt):
+            if not as_json:
+                console.print(f"capturing on {', '.join(ends)}" + ("" if seconds else "; Ctrl-C ends it"))
             _wait(lab, seconds, known, decrypt)
         if decrypt:
             known |= keys.esp_keys(lab)
@@ -107,6 +107,17 @@ def capture(
     return None
 
 
+@contextlib.contextmanager
+def _naming_what_is_left(lab: Lab) -> Iterator[None]:
+    """If nothing can be asked any more, there is still what was captured."""
+    try:
+        yield
+    except AgentLost as error:
+        raise LabError(
+            f"lab {lab.name} does not answer any more; what was captured is in {lab.place.captures}"
+        ) from error
+
+
 def _wait(lab: Lab, seconds: float | None, known: set[keys.EspKey], decrypt: bool) -> None:
     """Until it is over or the lab is lost; with the keys that come and go meanwhile."""
     end = float("inf") if seconds is None else time.monotonic() + seconds
@@ -114,17 +125,7 @@ def _wait(lab: Lab, seconds: float | None, known: set[keys.EspKey], decrypt: boo
         if decrypt:
             known |= keys.esp_keys(lab)
         if lab.agent.lost.wait(min(left, _KEYS_EVERY)):
-            raise LabError(f"lab {lab.name} is gone; what was captured is in {lab.place.captures}")
-
-
-def _reader(binds: list[build.Bind], *argv: str) -> str:
-    with TemporaryFile() as said:
-        status = build.run_in_image(_READER, argv, binds=binds, stdout=said)
-        said.seek(0)
-        text = said.read().decode(errors="replace")
-    if status != 0:
-        raise LabError(f"{argv[0]}: exit status {status}: {text.strip()}")
-    return text
+            raise AgentLost(f"lab {lab.name} does not answer any more")
 
 
 def _merge(captures: list[Capture], file: Path) -> None:
@@ -132,9 +133,10 @@ def _merge(captures: list[Capture], file: Path) -> None:
     folder = captures[0].file.parent
     binds = [build.Bind(folder, "/in"), build.Bind(file.parent.absolute(), "/out", writable=True)]
     names = [f"/in/{part.name}" for taken in captures for part in taken.files]
-    _reader(binds, "mergecap", "-F", "pcapng", "-I", "none", "-w", f"/out/{file.name}", *names)
+    reader.said(["mergecap", "-F", "pcapng", "-I", "none", "-w", f"/out/{file.name}", *names], binds)
 
 
 def _packets(file: Path) -> int:
-    said = _reader([build.Bind(file.parent.absolute(), "/in")], "capinfos", "-c", "-M", "-T", "-r", f"/in/{file.name}")
+    binds = [build.Bind(file.parent.absolute(), "/in")]
+    said = reader.said(["capinfos", "-c", "-M", "-T", "-r", f"/in/{file.name}"], binds)
     return int(said.split()[-1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import allure
 
 from harness.evidence import orchestrated, picture
 from harness.evidence.faults import told
+from harness.host import LabPlace
 from harness.host.channel import AgentError, AgentLost
 from harness.lab import Lab, Node
 
@@ -30,7 +32,6 @@ _LOOKS = {
     "logs": "tail -n 400 $(find /var/log -name current -o -name '*.log' | sort) /dev/null",
 }
 _STARTUP = "/var/lib/element/startup.xml"
-_LIMIT = 64 * 1024 * 1024
 _AT_ONCE = 4
 _TYPES = {
     "html": allure.attachment_type.HTML,
@@ -50,25 +51,32 @@ class Exhibit:
     extension: str = "txt"
 
 
+def guarded(name: str, look: Callable[[], list[Exhibit]]) -> list[Exhibit]:
+    """What a look finds. Whatever it stumbles over is told in its place, and takes nothing away from other looks."""
+    try:
+        return look()
+    except UNREACHABLE as error:
+        return [Exhibit(name, f"no answer: {error}\n")]
+    except Exception:  # such as what nobody has thought of, on a lab that is broken
+        return [Exhibit(name, f"it could not be looked at:\n{traceback.format_exc()}")]
+
+
 def look(lab: Lab) -> list[Exhibit]:
     """What lab host, orchestrator, nodes and boxes are and say now: the picture, logs, states, configurations."""
-    looks: list[Callable[[], list[Exhibit]]] = [lambda: _picture(lab), lambda: _host(lab), lambda: _orchestrator(lab)]
-    looks += [functools.partial(_of_node, lab, node) for node in lab.nodes.values()]
+    looks: list[tuple[str, Callable[[], list[Exhibit]]]] = [
+        ("topology when it failed", lambda: [Exhibit("topology when it failed", picture.now(lab), "svg")]),
+        ("lab host", lambda: logs(lab.place)),
+        ("orchestrator", lambda: _orchestrator(lab)),
+    ]
+    looks += [(node.name, functools.partial(_of_node, lab, node)) for node in lab.nodes.values()]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return [exhibit for found in pool.map(lambda one: one(), looks) for exhibit in found]
+        return [exhibit for found in pool.map(lambda one: guarded(*one), looks) for exhibit in found]
 
 
-def _picture(lab: Lab) -> list[Exhibit]:
-    try:
-        return [Exhibit("topology when it failed", picture.now(lab), "svg")]
-    except UNREACHABLE as error:
-        return [Exhibit("topology when it failed", f"no answer: {error}")]
-
-
-def _host(lab: Lab) -> list[Exhibit]:
-    """What it said, and what its Docker daemon said where it has one; not what is nothing."""
-    logs = {"lab host": lab.place.log, "Docker": lab.place.folder / "dockerd.log"}
-    said = {name: file.read_text(errors="replace") for name, file in logs.items() if file.exists()}
+def logs(place: LabPlace) -> list[Exhibit]:
+    """What a lab's host said, and its Docker daemon where it has one, also when it is dead; not what is nothing."""
+    files = {"lab host": place.log, "Docker": place.folder / "dockerd.log"}
+    said = {name: file.read_text(errors="replace") for name, file in files.items() if file.exists()}
     return [Exhibit(name, text) for name, text in said.items() if text]
 
 
@@ -90,8 +98,7 @@ def attach(exhibits: Iterable[Exhibit], captures: Sequence[Path], faults: Sequen
         allure.attach(told(faults), "faults", allure.attachment_type.TEXT)
         allure.attach("\n".join(map(json.dumps, faults)), "faults.jsonl", extension="jsonl")
     for file in captures:
-        if file.stat().st_size <= _LIMIT:
-            allure.attach(file.read_bytes(), name=file.name, extension="pcap")
+        allure.attach(file.read_bytes(), name=file.name, extension="pcap")
     for exhibit in exhibits:
         kind = _TYPES.get(exhibit.extension)
         allure.attach(exhibit.text, exhibit.name, kind, None if kind else exhibit.extension)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from harness.evidence.clocks import Clocks
 from harness.lab import Lab
 from harness.lab.orchestration import is_orchestrated
 from harness.orchestrator import OrchestratorError, ordering
@@ -89,7 +90,9 @@ def _alarm(one: dict[str, Json]) -> str:
 
 
 def orders(lab: Lab, since: float) -> list[News]:
-    """What orders have done since; a moment that GRO has not answered is news too. Empty where none can be ordered."""
+    """What orders have done since, whatever GRO's clock showed; a moment that it has not answered is news too. Empty
+    where none can be ordered.
+    """
     if not is_orchestrated(lab.topology):
         return []
     far = Orchestrator.of(lab)
@@ -99,7 +102,15 @@ def orders(lab: Lab, since: float) -> list[News]:
         found = far.call("gro", "GET", f"{path}?limit={_MOST}&offset={max(0, total - _MOST)}").json()
     except OrchestratorError as error:
         return [News(time.time(), "-", f"no answer: {error}")]
-    return [news for order in found for news in of_order(order) if news.at >= since]
+    clocks = Clocks.of(lab)
+    return [news for order in found for news in timed(of_order(order), clocks, far.node) if news.at >= since]
+
+
+def timed(news: Iterable[News], clocks: Clocks, node: str) -> list[News]:
+    """An order's life, at the times that were right."""
+    known = list(news)
+    times = clocks.meant(node, [one.at for one in known])
+    return [replace(one, at=at) for at, one in zip(times, known, strict=True)]
 
 
 def of_order(order: dict[str, Json]) -> Iterator[News]:

@@ -15,19 +15,25 @@ from harness.paths import REPOSITORY
 _SCALE = "ELASTICLAB_TIME_SCALE"
 
 
-def command(lab: Lab, test: str) -> str:
+def command(lab: Lab, test: str, seed: int | None = None) -> str:
     """The command line, from the repository's folder."""
     scale = [f"{_SCALE}={os.environ[_SCALE]}"] if _SCALE in os.environ else []
     made = [f"--lab-engine={lab.record.engine}"] if lab.record.engine != NATIVE else []
-    argv = [".venv/bin/python", "-m", "pytest", f"--lab-host={lab.record.host}", *made, test]
+    argv = [".venv/bin/python", "-m", "pytest", f"--lab-host={lab.record.host}", *made, *_drawn(seed), test]
     return shlex.join([*scale, *argv])
 
 
-def told(lab: Lab, test: str) -> str:
+def _drawn(seed: int | None) -> list[str]:
+    return [] if seed is None else [f"--lab-seed={seed}"]
+
+
+def told(lab: Lab, test: str, seed: int | None = None) -> str:
     """The command, and what else may have mattered: version, lab host, kernel, load."""
     facts = {
-        "again": command(lab, test),
-        "on the lab as it is": shlex.join([".venv/bin/python", "-m", "pytest", f"--lab={lab.name}", test]),
+        "again": command(lab, test, seed),
+        "on the lab as it is": shlex.join(
+            [".venv/bin/python", "-m", "pytest", f"--lab={lab.name}", *_drawn(seed), test]
+        ),
         "version": _version(),
         "topology": lab.topology.name,
         "engine": lab.record.engine,

@@ -1,7 +1,7 @@
 """One page with all that happened while a test ran, on one clock: steps, calls, orders, load, faults, logs.
 
-It needs no server. svlogd writes each line's time (UTC, 10 µs), and nodes have the lab host's clock. Where a fault gave
-one another, its lines are where that says.
+It needs no server. svlogd writes each line's time (UTC, 10 µs), and nodes have the lab host's clock. Where a fault set
+one wrong, its lines are where they belong (`harness.evidence.clocks`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
+from harness.evidence.clocks import Clocks
 from harness.evidence.failure import UNREACHABLE
 from harness.evidence.orchestrated import News
 from harness.evidence.steps import Step
@@ -25,10 +27,10 @@ from harness.lab.node import Mark
 
 _STAMP = "%Y-%m-%d_%H:%M:%S"
 _LINE = re.compile(r"/var/log/([^/]+)/current (\d{4}-\d\d-\d\d_\d\d:\d\d:\d\d\.\d+) (.*)")
-# Only lines from the test's begin on; svlogd's times are in order as texts, too.
+# Only lines from the test's begin on, and not more than anybody reads; svlogd's times are in order as texts, too.
 _SINCE = """
 for file in $(find /var/log -name current | sort); do
-  awk -v file="$file" -v since="$0" '$1 >= since { print file, $0 }' "$file"
+  awk -v file="$file" -v since="$0" '$1 >= since { print file, $0 }' "$file" | tail -n "$1"
 done
 """
 _PLAIN = ("condition", "device", "expression", "what", "link", "name")
@@ -36,7 +38,7 @@ _WIDE = 300
 _LONG = 1.0
 """Seconds from which on a call's own are told."""
 _MOST = 5000
-"""Lines of one node: the last ones, if it said more."""
+"""Lines of one service, and of one node: the last ones, if it said more."""
 _ENDS = {("test", "began"), ("test", "failed")}
 _STEP = "step"
 _BAD = re.compile(r"error|fail|refus|critical|traceback|unable|denied|lost", re.IGNORECASE)
@@ -54,18 +56,25 @@ class Entry:
 
 def gather(lab: Lab, since: float) -> list[Entry]:
     """What the services of all nodes have said since."""
+    clocks = Clocks.of(lab)
     with ThreadPoolExecutor(4) as pool:
-        return [entry for found in pool.map(lambda node: _said(node, since), lab.nodes.values()) for entry in found]
+        said = pool.map(lambda node: _said(node, since, clocks), lab.nodes.values())
+        return [entry for found in said for entry in found]
 
 
-def _said(node: Node, since: float) -> list[Entry]:
-    begin = datetime.fromtimestamp(since, UTC).strftime(_STAMP)
+def _said(node: Node, since: float, clocks: Clocks) -> list[Entry]:
+    begin = datetime.fromtimestamp(clocks.earliest(node.name, since), UTC).strftime(_STAMP)
     try:
-        lines = node.run("/bin/sh", "-c", _SINCE, begin, timeout=20).stdout.splitlines()
+        lines = node.run("/bin/sh", "-c", _SINCE, begin, str(_MOST), timeout=20).stdout.splitlines()
     except UNREACHABLE as error:
         return [Entry(time.time(), node.name, "-", f"no answer: {error}")]
-    matches = (_LINE.fullmatch(line) for line in lines[-_MOST:])
-    return [Entry(_seconds(m[2]), node.name, m[1], _short(m[3])) for m in matches if m]
+    matches = [match for line in lines if (match := _LINE.fullmatch(line))]
+    found = []
+    for service, own in groupby(matches, lambda match: match[1]):
+        said = list(own)
+        times = clocks.meant(node.name, [_seconds(match[2]) for match in said])
+        found += [Entry(at, node.name, service, _short(match[3])) for at, match in zip(times, said, strict=True)]
+    return sorted(entry for entry in found if entry.at >= int(since))[-_MOST:]
 
 
 def _seconds(stamp: str) -> float:
@@ -145,7 +154,7 @@ def of_marks(marks: Iterable[Mark], since: float) -> Iterator[Entry]:
 
 
 def of_faults(records: Iterable[dict[str, Any]]) -> Iterator[Entry]:
-    """Begins and ends of faults."""
+    """Begins and ends of faults, from a record with right times."""
     for record in records:
         yield Entry(record["time"], "fault", record["event"], str(record.get("text") or record.get("why") or ""))
 

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-from harness.evidence import difference, failure, orchestrated, replay, timeline
+from harness.evidence import captured, difference, failure, orchestrated, replay, timeline
+from harness.evidence.clocks import righted
 from harness.evidence.difference import Baseline
 from harness.evidence.failure import Exhibit
 from harness.evidence.steps import Steps
-from harness.lab import Lab
+from harness.host import HostError
+from harness.lab import Lab, LabError, attach, keys
 from harness.lab.faults import record_size, recorded
+from harness.lab.keys import EspKey
+
+_SHORT = "what is not as it was"
+_NOTICE_SECONDS = 5
 
 
 class Witness:
-    """Of one test on one lab, which was as `before` when it was ready. `see` may be told of many errors; `failed` says
-    which one was the test's.
+    """Of one test on one lab, which was as `before` when it was ready; `seed` is that of its run. `see` may be told of
+    many errors; `failed` says which one was the test's.
     """
 
-    def __init__(self, lab: Lab, test: str, before: Baseline) -> None:
+    def __init__(self, lab: Lab, test: str, before: Baseline, seed: int | None = None) -> None:
         self._lab = lab
         self._test = test
         self._before = before
+        self._seed = seed
         self._begun = time.time()
         self._recorded = record_size(lab)
         self.steps = Steps()
-        self._captured = set(lab.place.captures.glob("*.pcap"))
+        self._captured = captured.files(lab.place.captures)
+        self._keys: set[EspKey] = set()
         self._error: BaseException | None = None
         self._settled = False
         self._seen: list[Exhibit] = []
@@ -43,11 +53,20 @@ class Witness:
         self._error = error
         where = "".join(f" (in: {title})" for title in self.steps.around(error)[-1:])
         failed = timeline.Entry(time.time(), "test", "failed", f"{type(error).__name__}: {error}{where}")
-        try:
-            self._seen = [self._different(), *failure.look(self._lab), self._timeline(failed)]
-        except Exception as problem:  # whatever it is, the test's own error must be told
-            self._seen = [Exhibit("the lab could not be looked at", traceback.format_exc()), *self._seen]
-            self._error.add_note(f"and the lab could not be looked at: {problem}")
+        self._seen = failure.guarded("the lab", lambda: self._look(error, failed))
+
+    def _look(self, error: BaseException, failed: timeline.Entry) -> list[Exhibit]:
+        gone = self._gone()
+        if gone:
+            error.add_note(gone.strip())
+        purpose = [f"on purpose: {text}\n" for text in self._on_purpose()]
+        with self._answering() as lab:
+            return [
+                *failure.guarded(_SHORT, lambda: [self._different(lab, [gone, *purpose])]),
+                *failure.guarded("the lab", lambda: failure.look(lab)),
+                *failure.guarded("timeline", lambda: [self._timeline(lab, failed)]),
+                *failure.guarded("keys of ESP", lambda: self._secrets(lab)),
+            ]
 
     def failed(self, error: BaseException) -> None:
         """What comes later, when fixtures tidy up, is none of its evidence."""
@@ -56,20 +75,62 @@ class Witness:
 
     def tell(self) -> None:
         """Attach what was seen to the test's Allure result, with what only now is whole: captures."""
-        fresh = sorted(set(self._lab.place.captures.glob("*.pcap")) - self._captured)
-        again = Exhibit("how to run it again", replay.told(self._lab, self._test))
-        failure.attach([again, *self._seen], fresh, self._faults())
+        fresh = self._fresh()
+        again = Exhibit("how to run it again", replay.told(self._lab, self._test, self._seed))
+        told = captured.exhibits(fresh, self._keys)
+        failure.attach([again, *self._seen, *told], captured.fitting(fresh), self._faults())
 
-    def _different(self) -> Exhibit:
+    def _fresh(self) -> list[Path]:
+        """The captures that the test made, or is making."""
+        return sorted(captured.files(self._lab.place.captures) - self._captured)
+
+    def _secrets(self, lab: Lab) -> list[Exhibit]:
+        """What opens its captures, for this machine alone: none of it is an exhibit."""
+        self._keys = keys.esp_keys(lab) if self._fresh() else set()
+        return []
+
+    def _gone(self) -> str:
+        """What became of the lab if its agent does not answer any more."""
+        lost = self._lab.agent.lost
+        if self._lab.host.running():
+            return "the lab's agent went away; its lab host lives\n" if lost.is_set() else ""
+        # What talks to a dead kernel would notice after most of a minute, and each look would wait for that.
+        self._lab.host.stop()
+        lost.wait(_NOTICE_SECONDS)
+        return f"the lab host is gone; what it said last is in {self._lab.place.log}\n"
+
+    @contextlib.contextmanager
+    def _answering(self) -> Iterator[Lab]:
+        """The lab; by another agent, where its own went away and there can be another."""
+        with contextlib.ExitStack() as held:
+            lab = self._lab
+            if lab.agent.lost.is_set():
+                with contextlib.suppress(LabError, HostError, *failure.UNREACHABLE):
+                    other = held.enter_context(attach(lab.name))
+                    other.agent.call("ping")
+                    lab = other
+            yield lab
+
+    def _on_purpose(self) -> list[str]:
+        """The faults in effect. The next agent ends those of one that is gone, so they are asked for first, or read."""
+        try:
+            return [fault["what"]["text"] for fault in self._lab.faults_in_effect()]
+        except failure.UNREACHABLE:
+            records = recorded(self._lab)
+            ended = {record["id"] for record in records if record["event"] == "end"}
+            return [record["text"] for record in records if record["id"] not in ended]
+
+    def _different(self, lab: Lab, known: Sequence[str]) -> Exhibit:
         """The short answer, for whoever wants no more."""
-        broken = [f"on purpose: {fault['what']['text']}\n" for fault in self._lab.faults_in_effect()]
-        changed = difference.told(self._before, difference.taken(self._lab))
-        return Exhibit("what is not as it was", "".join([*broken, changed]) or "everything that was looked at is\n")
+        changed = difference.told(self._before, difference.taken(lab))
+        return Exhibit(_SHORT, "".join([*known, changed]) or "everything that was looked at is\n")
 
     def _faults(self) -> list[dict[str, Any]]:
-        return recorded(self._lab, self._recorded)
+        """Those of the test, at the time that was right."""
+        every = recorded(self._lab)
+        return righted(every)[len(every) - len(recorded(self._lab, self._recorded)) :]
 
-    def _timeline(self, failed: timeline.Entry) -> Exhibit:
+    def _timeline(self, lab: Lab, failed: timeline.Entry) -> Exhibit:
         begun = timeline.Entry(self._begun, "test", "began", self._test)
         done = timeline.of_calls([*self._lab.agent.calls], self._begun, failed.at)
         entries = [
@@ -78,8 +139,8 @@ class Witness:
             *done,
             *timeline.of_faults(self._faults()),
             *timeline.of_marks([*self._lab.marks], self._begun),
-            *timeline.of_orders(orchestrated.orders(self._lab, self._begun)),
+            *timeline.of_orders(orchestrated.orders(lab, self._begun)),
             failed,
-            *timeline.gather(self._lab, self._begun),
+            *timeline.gather(lab, self._begun),
         ]
         return Exhibit("timeline", timeline.page(self._test, entries, self._begun), "html")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import signal
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
@@ -18,8 +20,11 @@ from harness.wait import time_scale
 
 # Runs in the lab host's own Python; the harness's folder is seen there under the same name on every kind of host.
 # Nothing can be written there, and the next agents of the lab host need not compile all of it again.
+# It has a session of its own: Ctrl-C is for the command that the terminal runs, which asks for what it still needs.
 _START = """
-import sys
+import os, signal, sys
+if os.getpgrp() != os.getpid(): os.setsid()
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 sys.path.insert(0, "/opt/elasticlab")
 sys.pycache_prefix, sys.dont_write_bytecode = "/run/elasticlab/code", False
 from harness.agent.server import serve
@@ -53,6 +58,16 @@ class Call:
 _KEPT = 2000
 
 
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """What is started inside is: a terminal's Ctrl-C would end ssh, too, with what there is to be asked still."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Agent:
     """Calls into the agent; many threads may call at once."""
 
@@ -60,7 +75,8 @@ class Agent:
         # A group of its own: two labs in one process share no gateway names and no exit order.
         self._group = execnet.Group()
         try:
-            self._gateway = self._group.makegateway(spec)
+            with _deaf_to_interrupts():
+                self._gateway = self._group.makegateway(spec)
             self._channel = self._gateway.remote_exec(_START)
         except (EOFError, OSError, execnet.HostNotFound) as error:
             raise AgentLost(f"no agent answers through {spec!r}: {error}") from error

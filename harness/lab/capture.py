@@ -31,13 +31,18 @@ class Capture:
         return sorted(self.file.parent.glob(f"{self.file.name}*"))
 
     def frames(self, expression: str = "") -> list[str]:
-        """One line, as tcpdump prints it (`-n -e`), for each frame that matches."""
-        lines: list[str] = self._lab.agent.call("capture.read", file=self._seen, expression=expression)
-        return lines
+        """One line, as tcpdump prints it (`-n -e -tt`), for each frame that matches, in the order of time."""
+        folder = self._seen.rpartition("/")[0]
+        lines: list[str] = []
+        for file in self.files:
+            seen = f"{folder}/{file.name}"
+            lines += self._lab.agent.call("capture.read", file=seen, expression=expression)
+        # A ring begins again at its first file.
+        return lines if len(self.files) == 1 else sorted(lines, key=lambda line: float(line.split()[0]))
 
     def count(self, expression: str = "") -> int:
         return len(self.frames(expression))
 
     def contains(self, payload: bytes) -> bool:
         """Whether these bytes travelled anywhere in any frame, readable by whoever listens."""
-        return payload in self.file.read_bytes()
+        return any(payload in file.read_bytes() for file in self.files)

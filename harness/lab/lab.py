@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import random
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -46,6 +47,8 @@ class Lab:
         self.links = [Link(self, link) for link in world["links"]]
         self.marks: deque[Mark] = deque(maxlen=_MARKS)
         """What tests have said of nodes (`Node.mark`), the last of it."""
+        self.chance = random.Random()  # noqa: S311 (repeatable, not secret)
+        """Draws the seeds of faults that have none of their own; a test's is drawn from that of its run."""
         self.witness: Callable[[BaseException], None] = lambda _: None
         """Is told of an error that leaves a block of this lab's, before the block undoes anything (`watched`)."""
 
@@ -132,7 +135,7 @@ class Lab:
 
         Raises FaultError: one cannot be, or another is in effect where only one can be.
         """
-        with carried_out(prepared(self, of(faults, seconds), seed)) as injection, self.watched():
+        with carried_out(prepared(self, of(faults, seconds), self._seed(seed))) as injection, self.watched():
             yield injection
 
     @contextlib.contextmanager
@@ -145,8 +148,11 @@ class Lab:
         the `with` block is. Raises FaultFileError, FaultError.
         """
         scenario = load(name, self.fault_folders).on(on).lasting(seconds)
-        with carried_out(prepared(self, scenario, seed)) as injection, self.watched():
+        with carried_out(prepared(self, scenario, self._seed(seed))) as injection, self.watched():
             yield injection
+
+    def _seed(self, given: int | None) -> int:
+        return self.chance.getrandbits(62) if given is None else given
 
     @property
     def fault_folders(self) -> list[Path]:

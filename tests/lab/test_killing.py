@@ -179,10 +179,8 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.rmtree(made)
 
 
-def side_by_side(folder: Path, kinds: Sequence[str], rounds: int) -> None:
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    lives = [Life(kind, kind, random.Random(f"{seed} {kind}"), folder) for kind in kinds]
+def side_by_side(folder: Path, kinds: Sequence[str], rounds: int, chance: random.Random) -> None:
+    lives = [Life(kind, kind, random.Random(chance.getrandbits(62)), folder) for kind in kinds]
     with ThreadPoolExecutor(len(lives)) as pool:
         for outcome in [pool.submit(life.live, rounds) for life in lives]:
             outcome.result()
@@ -193,10 +191,12 @@ def side_by_side(folder: Path, kinds: Sequence[str], rounds: int) -> None:
     wait_for("all interfaces of dead labs to be gone", lambda: not abandoned_interfaces(), Deadline(10))
 
 
-def test_who_is_killed_at_any_moment_leaves_nothing_that_anybody_trips_over(folder: Path) -> None:
-    side_by_side(folder, ["local", "lab-kernel"], 3)
+def test_who_is_killed_at_any_moment_leaves_nothing_that_anybody_trips_over(
+    folder: Path, chance: random.Random
+) -> None:
+    side_by_side(folder, ["local", "lab-kernel"], 3, chance)
 
 
 @pytest.mark.exhaustive
-def test_many_are_killed_at_any_moment_and_nobody_trips_over_anything(folder: Path) -> None:
-    side_by_side(folder, ["local", "lab-kernel"], 15)
+def test_many_are_killed_at_any_moment_and_nobody_trips_over_anything(folder: Path, chance: random.Random) -> None:
+    side_by_side(folder, ["local", "lab-kernel"], 15, chance)

@@ -132,11 +132,10 @@ def test_a_lab_whose_host_was_killed_is_brought_up_again_with_its_disks(name: st
         lab["host-1"].must_reach(HOST_2)
 
 
-def test_an_up_with_containerlab_killed_at_any_moment_leaves_nothing_that_down_or_up_trips_over(name: str) -> None:
+def test_an_up_with_containerlab_killed_at_any_moment_leaves_nothing_that_down_or_up_trips_over(
+    name: str, chance: random.Random
+) -> None:
     """What `test_killing` does on the other kinds of lab host, as far as time allows."""
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    generator = random.Random(seed)
     for round_number in range(4):
         process = subprocess.Popen(
             [sys.executable, "-m", "harness.cli", "up", "plain", "--name", name, "--engine", "containerlab"],
@@ -145,13 +144,13 @@ def test_an_up_with_containerlab_killed_at_any_moment_leaves_nothing_that_down_o
             start_new_session=True,
         )
         try:
-            process.wait(timeout=generator.uniform(0.3, 8))
+            process.wait(timeout=chance.uniform(0.3, 8))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         if round_number == 1 and place_of(name).folder.exists():
-            assert labs.down(name) == [], f"seed {seed}"
-            assert traces(name) == [], f"seed {seed}"
+            assert labs.down(name) == []
+            assert traces(name) == []
     with bring_up(name, "containerlab") as lab:
         lab["host-1"].must_reach(HOST_2)
     assert labs.down(name) == []

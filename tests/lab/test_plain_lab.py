@@ -154,6 +154,26 @@ def test_a_capture_holds_what_passed_both_ways_and_nothing_else(lab: Lab) -> Non
     assert not capture.contains(b"never sent")
 
 
+def test_a_capture_that_rotates_keeps_the_newest_within_its_bounds(lab: Lab) -> None:
+    def ping(pattern: bytes, *how: str) -> None:
+        lab["host-1"].exec("ping", "-n", "-q", "-s1400", "-p", pattern.hex(), *how, "10.2.0.10")
+
+    with lab.capture("router:lan-2", "icmp", rotate=(1, 2)) as capture:
+        ping(b"the first", "-c1")
+        ping(b"many", "-f", "-c2000")
+        ping(b"the last", "-c1")
+    sizes = [file.stat().st_size for file in capture.files]
+    assert len(sizes) == 2, "5.8 MB passed, at most 1 MB each is kept"
+    assert sum(sizes) > 1_000_000
+    assert max(sizes) < 1_002_000
+    assert capture.contains(b"the last")
+    assert not capture.contains(b"the first")
+    times = [float(frame.split()[0]) for frame in capture.frames()]
+    assert times == sorted(times)
+    assert 600 < len(times) == capture.count("icmp") < 1400
+    assert len(capture.frames("icmp[icmptype] == icmp-echoreply")) == pytest.approx(len(times) / 2, abs=2)
+
+
 def test_a_capture_ends_with_all_that_passed_however_late_its_reader_is(lab: Lab) -> None:
     """A busy machine lets the reader of packets wait; here it stands still until its end has begun."""
     echoes = 1000

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from harness.lab import known_labs
 from harness.paths import REPOSITORY
@@ -53,11 +55,28 @@ def test_elsewhere(lab): ...
 @pytest.mark.topology("demo", orders=False)
 def test_before_anything_is_ordered(lab): ...
 """
+SICK = """
+name: sick
+topology:
+  nodes:
+    sick:
+      kind: linux
+      image: elasticlab/endpoint:latest
+      labels: {elasticlab.role: host}
+      exec: [ip link add of-the-sick type bridge, ip link set of-nobody up]
+"""
+HOPEFUL = """
+import pytest
+@pytest.mark.topology("sick.clab.yml")
+def test_hopes(lab): ...
+"""
 
 
 def start(folder: Path, source: str, *options: str) -> subprocess.Popen[str]:
     (folder / "test_inner.py").write_text(source)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder)]
+    # Two of the plugins that are installed take a second to import.
+    without = [option for plugin in ("cacheprovider", "schemathesis", "locust") for option in ("-p", f"no:{plugin}")]
+    command = [sys.executable, "-m", "pytest", "-q", *without, "--rootdir", str(folder)]
     return subprocess.Popen(
         [*command, f"--alluredir={folder}/results", *options, "test_inner.py"],
         cwd=folder,
@@ -101,9 +120,8 @@ def test_a_failure_leaves_its_evidence_and_the_next_test_a_working_lab(tmp_path:
     assert "cut on host-1:lan" in faults[0]
 
 
-def test_it_is_what_was_there_before_the_test_tidied_up(tmp_path: Path) -> None:
-    start(tmp_path, BREAKER, "-k", "breaks").communicate(timeout=300)
-    results = tmp_path / "results"
+def reported(results: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Of the one test: its result, and what is attached to it and its fixtures."""
     (result,) = (json.loads(file.read_text()) for file in results.glob("*-result.json"))
     containers = [json.loads(file.read_text()) for file in results.glob("*-container.json")]
     fixtures = [
@@ -114,12 +132,35 @@ def test_it_is_what_was_there_before_the_test_tidied_up(tmp_path: Path) -> None:
         for place in (result, *fixtures)
         for one in place.get("attachments", ())
     }
+    return result, attached
+
+
+def test_a_lab_that_does_not_come_up_is_looked_at_before_it_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "sick.clab.yml").write_text(SICK)
+    run = start(tmp_path, HOPEFUL)
+    said, _ = run.communicate(timeout=300)
+    assert "1 error" in said
+    assert labs_of(run.pid) == []
+    _, attached = reported(tmp_path / "results")
+    assert "of-the-sick" in attached["sick"]
+    assert "</svg>" in attached["topology when it failed"]
+    assert "of-nobody" in attached["timeline"]
+
+
+def test_it_is_what_was_there_before_the_test_tidied_up(tmp_path: Path) -> None:
+    start(tmp_path, BREAKER, "-k", "breaks", "--lab-seed", "7").communicate(timeout=300)
+    result, attached = reported(tmp_path / "results")
     assert "of-the-block" in attached["host-1"], "the block's end removed it"
     assert "state DOWN" in attached["host-2"], "the cable was pulled"
     short = attached["what is not as it was"]
     assert "on purpose: cut on host-2:lan" in short
     assert "=== host-1 links\n+ of-the-block: " in short
     assert "--lab-host=" in attached["how to run it again"]
+    assert attached["how to run it again"].count("--lab-seed=7 test_inner.py::test_breaks") == 2
+    fault = random.Random("7 faults test_inner.py::test_breaks").getrandbits(62)
+    assert f"cut on host-1:lan  (seed {random.Random(fault).getrandbits(62)})" in attached["faults"], (
+        "the first draws it"
+    )
     assert result["fullName"].rpartition("#")[2] in attached["how to run it again"]
     timeline = attached["timeline"]
     begun, cut, failed = (timeline.index(what) for what in ("began", "cut on host-2:lan", "AssertionError: on purpose"))

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import termios
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyte
 import pytest
@@ -62,6 +63,20 @@ def test_top_tells_what_a_lab_uses_and_carries(lab: Lab) -> None:
 
 
 ALTERNATE_SCREEN = 1049 << 5  # as pyte keeps private modes (xterm's control sequences, DECSET)
+
+
+def test_a_capture_that_a_terminal_interrupts_is_kept(lab: Lab, tmp_path: Path) -> None:
+    options = ["-l", lab.name, "--output", str(tmp_path), "--filter", "icmp"]
+    capturing = Terminal([*LABCTL, "capture", "host-1:lan", "host-2:lan", *options])
+    try:
+        wait_for("the capture to begin", lambda: capturing.line("capturing on"), 20)
+        assert lab["host-1"].run("ping", "-c5", "-i0.01", HOST_2).ok
+        capturing.type(b"\x03")  # which all of its processes get, those that hold the channel among them
+        wait_for("the capture to end", lambda: capturing.process.poll() is not None, 20)
+        assert capturing.process.returncode == 0, "\n".join(capturing.lines())
+        assert capturing.line("20 packets in "), "\n".join(capturing.lines())
+    finally:
+        capturing.close()
 
 
 class Terminal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -13,7 +14,8 @@ import pytest
 
 from harness import build
 from harness.cli.output import CaptureOut
-from harness.lab import Lab
+from harness.evidence import captured
+from harness.lab import Lab, keys
 from harness.paths import REPOSITORY
 from harness.wait import wait_for
 
@@ -50,6 +52,17 @@ def test_a_capture_of_many_links_is_decrypted_by_its_keys(lab: Lab, tmp_path: Pa
     assert {file.stat().st_mode & 0o777 for file in (tmp_path / "wireshark").iterdir()} == {0o600}
 
 
+def test_what_a_test_that_fails_has_captured_is_told_decrypted(lab: Lab) -> None:
+    with lab.capture("ucpe-1:wan") as capture:
+        assert lab["host-1"].run("ping", "-c2", "-i0.05", "10.2.0.10").ok
+        known = keys.esp_keys(lab)  # as `Witness` does when it sees the error
+    (told,) = captured.exhibits([capture.file], known)
+    assert told.name == f"{capture.file.name}, decrypted"
+    echoes = [line for line in told.text.splitlines() if "10.1.0.10 → 10.2.0.10" in line]
+    assert len([line for line in echoes if "Echo (ping) request" in line]) == 2, told.text
+    assert not [key for key in known if key.key.removeprefix("0x") in told.text]
+
+
 def charons_log(lab: Lab, box: str) -> str:
     """Where it would tell keys, and what it is configured by."""
     return lab[box].run("/bin/sh", "-c", "ls -A /run/ike-keys 2>&1; grep -c ike-keys /etc/strongswan.conf").stdout
@@ -75,13 +88,14 @@ def test_ike_is_decrypted_by_its_keys_and_boxes_keep_none(lab: Lab, tmp_path: Pa
     # Whoever runs tests in the background has SIGINT ignored, and its children inherit that.
     running = subprocess.Popen(
         ["env", "--default-signal=INT", *LABCTL, "capture", "ucpe-1:wan", *options],
-        stdout=subprocess.PIPE, text=True, cwd=REPOSITORY,
+        stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, start_new_session=True,
     )  # fmt: skip
     assert running.stdout is not None
     assert running.stdout.readline().startswith("capturing on")
     renewed(lab, "ucpe-1", "--reauth")
     renewed(lab, "ucpe-1")
-    running.send_signal(signal.SIGINT)
+    # As a terminal does it: to all of the command's processes, those that hold the channel among them.
+    os.killpg(running.pid, signal.SIGINT)
     running.communicate(timeout=30)
     assert running.returncode == 0
     for exchange in (35, 36):  # IKE_AUTH, CREATE_CHILD_SA (RFC 7296, section 3.1)

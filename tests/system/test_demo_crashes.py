@@ -7,9 +7,7 @@ tests of `gro` (test_kills.py); here the others die, and GRO with all of them ar
 from __future__ import annotations
 
 import itertools
-import os
 import random
-import secrets
 import time
 from collections.abc import Callable
 
@@ -56,7 +54,6 @@ CASES = [
 MORTALS = [*itertools.product(BOXES, ("element", "charon")), ("stack", "controller")]
 ORDER_SECONDS = 4.0
 """What an order takes when nothing dies, about."""
-SEED = "ELASTICLAB_SEED"
 ANY_MOMENT = [pytest.param(n, marks=() if n < 3 else pytest.mark.exhaustive) for n in range(30)]
 
 
@@ -74,11 +71,10 @@ def test_a_killed_component_loses_and_doubles_nothing(
 
 
 @pytest.mark.parametrize("number", ANY_MOMENT)
-def test_a_kill_at_any_moment_loses_and_doubles_nothing(life: Life, nothing: dict[str, Json], number: int) -> None:
-    """Of element, charon or controller, drawn by chance; the environment's ELASTICLAB_SEED draws the same again."""
-    seed = int(os.environ.get(SEED, "0")) or secrets.randbits(32)
-    print(f"{SEED}={seed} number {number}")
-    chance = random.Random(seed)
+def test_a_kill_at_any_moment_loses_and_doubles_nothing(
+    life: Life, nothing: dict[str, Json], number: int, chance: random.Random
+) -> None:
+    """Of element, charon or controller, drawn by chance, anew for each number."""
     once(life, struck(life, life.place, chance))
     life.passes(TERMINAL_SECONDS)
     struck(life, life.end, chance)

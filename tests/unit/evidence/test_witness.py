@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
-from harness.evidence import difference, failure, orchestrated, timeline, witness
+from harness.evidence import captured, difference, failure, orchestrated, picture, replay, timeline, witness
 from harness.evidence.failure import Exhibit
-from harness.lab import Lab
+from harness.host import LabPlace
+from harness.lab import Lab, keys
+from harness.lab.keys import EspKey
 
 
 @pytest.fixture
@@ -23,8 +26,9 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> witness.Witness:
     place = SimpleNamespace(captures=tmp_path, folder=tmp_path)
     monkeypatch.setattr(difference, "taken", lambda lab: {"host-1": {"services": ("down: http",)}})
     broken = [{"what": {"text": "cut on host-1:lan"}}]
-    agent = SimpleNamespace(calls=[])
-    lab = SimpleNamespace(place=place, agent=agent, marks=[], faults_in_effect=lambda: broken)
+    agent = SimpleNamespace(calls=[], lost=threading.Event())
+    host = SimpleNamespace(running=lambda: True)
+    lab = SimpleNamespace(place=place, agent=agent, host=host, marks=[], faults_in_effect=lambda: broken)
     return witness.Witness(cast("Lab", lab), "test_x", {"host-1": {"services": ("run: http",)}})
 
 
@@ -61,14 +65,52 @@ def test_what_is_not_as_it_was_comes_first(seen: witness.Witness) -> None:
     )
 
 
-def test_a_lab_that_cannot_be_looked_at_hides_no_failure(
+def test_a_lab_that_cannot_be_looked_at_hides_neither_the_failure_nor_what_is_known(
     seen: witness.Witness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(lab: Lab) -> list[Exhibit]:
         raise ConnectionError("no agent answers")
 
     monkeypatch.setattr(failure, "look", broken)
-    error = AssertionError("it")
-    seen.failed(error)
-    assert "no agent answers" in seen._seen[0].text
-    assert error.__notes__ == ["and the lab could not be looked at: no agent answers"]
+    seen.failed(AssertionError("it"))
+    short, look, page = seen.seen
+    assert short.text.startswith("on purpose: cut on host-1:lan")
+    assert look.text == "no answer: no agent answers\n"
+    assert "AssertionError: it" in page.text
+
+
+def test_a_look_that_stumbles_takes_nothing_away_from_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(lab: Lab) -> str:
+        raise ZeroDivisionError("a picture of nothing")
+
+    monkeypatch.setattr(picture, "now", broken)
+    monkeypatch.setattr(orchestrated, "standing", lambda lab: "all well")
+    place = LabPlace("x", tmp_path)
+    place.log.write_text("Kernel panic")
+    lab = SimpleNamespace(place=place, nodes={})
+    drawn, host, orchestrator = failure.look(cast("Lab", lab))
+    assert "ZeroDivisionError: a picture of nothing" in drawn.text
+    assert (host.text, orchestrator.text) == ("Kernel panic", "all well")
+
+
+def test_every_file_of_a_capture_is_told_with_the_keys_of_that_moment(
+    seen: witness.Witness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    moments = iter([{EspKey("0x01", "0xaa")}, {EspKey("0x02", "0xbb")}])
+    told: list[object] = []
+    monkeypatch.setattr(keys, "esp_keys", lambda lab: next(moments))
+    monkeypatch.setattr(captured, "exhibits", lambda *given: told.append(given) or [Exhibit("inside", "an echo")])
+    monkeypatch.setattr(replay, "told", lambda lab, test, seed: "pytest test_x")
+    monkeypatch.setattr(failure, "attach", lambda *given: told.append(given))
+    ring = [tmp_path / "001-a-lan.pcap0", tmp_path / "001-a-lan.pcap1"]
+    for file in ring:
+        file.touch()
+    seen.failed(AssertionError("it"))
+    seen.tell()
+    assert told[0] == (ring, {EspKey("0x01", "0xaa")})
+    exhibits, files, _ = cast("tuple[list[Exhibit], list[Path], object]", told[1])
+    assert files == ring
+    assert exhibits[-1].text == "an echo"
+    assert not [exhibit for exhibit in exhibits if "0xaa" in exhibit.text], "a report has no keys"
