@@ -15,10 +15,10 @@ from harness.lab import Node, attach
 from perf import box
 from perf.statistics import Comparison, Series
 
-# As its service starts it (images/element/rootfs/etc/sv/element/run), and what it says when it is through with what it
-# starts with, and when it has credentials and answers.
+# As its service starts it (images/element/rootfs/etc/sv/element/run), and what it says when it does its first thing to
+# the box, its models loaded, and when it has credentials and answers.
 PROGRAM = ("/opt/element/bin/python", "element")
-MARKS = ("the running configuration is applied", "serving NETCONF")
+MARKS = ("element.apply", "serving NETCONF")
 
 # By the shell's clock: the interpreter's own does not know how long it took to get there.
 _BARE = """began=$(date +%s.%N)
@@ -70,7 +70,7 @@ def comparisons(where: str, seen: Sequence[Seen]) -> list[Comparison]:
     agent, alone = [one.agent for one in seen], [one.bare for one in seen]
     start = [one.seconds[0] for one in alone]
     told = [
-        ("ready to be configured", [one.seconds[0] for one in agent], start, "s"),
+        ("first thing done", [one.seconds[0] for one in agent], start, "s"),
         ("answers over NETCONF", [one.seconds[1] for one in agent], start, "s"),
         ("processor", [one.processor for one in agent], [one.processor for one in alone], "s"),
         ("memory", [one.memory for one in agent], [one.memory for one in alone], "MiB"),

@@ -54,19 +54,29 @@ def memory(place: Path) -> float:
 
 
 def said(lines: Iterable[str], marks: Sequence[str], since: float) -> list[float]:
-    """Seconds until each was said for the first time. Lines are those of `svlogd -tt`, in UTC.
+    """Seconds until each was said for the first time, by the program's own clock: who writes the log may be late.
 
     Raises LookupError: one was not.
     """
     found: dict[str, float] = {}
     for line in lines:
-        at = datetime.strptime(line.split(maxsplit=1)[0] + "+0000", "%Y-%m-%d_%H:%M:%S.%f%z").timestamp()
+        if (at := _stamp(line)) is None:
+            continue
         for mark in marks:
             if mark in line and at >= since:
                 found.setdefault(mark, at - since)
     if missing := [mark for mark in marks if mark not in found]:
         raise LookupError(f"the log does not say {missing}; do perf.agents and the program agree on what it says?")
     return [found[mark] for mark in marks]
+
+
+def _stamp(line: str) -> float | None:
+    """That of `logging`, in the time of the place, behind that of `svlogd -tt`; not every line has one."""
+    words = line.split(maxsplit=3)[1:]
+    try:
+        return datetime.strptime(" ".join(words[:2]), "%Y-%m-%d %H:%M:%S,%f").timestamp()
+    except ValueError:
+        return None
 
 
 def main() -> None:
