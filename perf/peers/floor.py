@@ -17,6 +17,7 @@ import argparse
 import ctypes
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -163,6 +164,25 @@ class Wire:
         self._socket.close()
 
 
+def _call(name: str, *arguments: Any) -> None:
+    if getattr(_libc, name)(*arguments) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name} {arguments}: {os.strerror(number)}")
+
+
+def _open(kind: str) -> int:
+    return os.open(f"/proc/self/ns/{kind}", os.O_RDONLY)
+
+
+def _copy_of_mounts() -> int:
+    home = _open("mnt")
+    _call("unshare", _NEWNS)
+    copy = _open("mnt")
+    _call("setns", home, _NEWNS)
+    os.close(home)
+    return copy
+
+
 @dataclass
 class Made:
     """What is there: a namespace's handle and its wire by node, and the processes that sleep."""
@@ -170,16 +190,12 @@ class Made:
     handles: dict[str, int] = field(default_factory=dict)
     wires: dict[str, Wire] = field(default_factory=dict)
     sleeping: list[int] = field(default_factory=list)
-
-
-def _call(name: str, *arguments: Any) -> None:
-    if getattr(_libc, name)(*arguments) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{name} {arguments}: {os.strerror(number)}")
+    mounts: int = field(default_factory=_copy_of_mounts)
+    """What is mounted before a node has its namespace: each container begins with a copy of that, and pays for it."""
 
 
 def make_namespaces(world: World, made: Made) -> None:
-    home = os.open("/proc/self/ns/net", os.O_RDONLY)
+    home = _open("net")
     for node in world["nodes"]:
         path = NETNS / node["name"]
         path.touch()
@@ -210,10 +226,11 @@ def _mount(kind: str, place: str, options: str) -> None:
 def spawn(world: World, made: Made) -> None:
     """Containers like the nodes', in each of which one process sleeps."""
     _ROOT.mkdir()
-    homes = {kind: os.open(f"/proc/self/ns/{name}", os.O_RDONLY) for name, kind in _KINDS.items()}
+    homes = {kind: _open(name) for name, kind in _KINDS.items()}
     nowhere = os.open(os.devnull, os.O_RDWR)
     streams = [(os.POSIX_SPAWN_DUP2, nowhere, number) for number in (0, 1, 2)]  # else it would keep ours open
     for node in world["nodes"]:
+        _call("setns", made.mounts, _NEWNS)
         layer = _LAYERS / node["name"]
         for part in ("upper", "work"):
             (layer / part).mkdir(parents=True)
@@ -230,10 +247,11 @@ def spawn(world: World, made: Made) -> None:
                 os.mkdir(place)
             _mount(what, place, options)
         made.sleeping.append(os.posix_spawn("/usr/bin/sleep", ["sleep", "infinity"], {}, file_actions=streams))
-        for kind in (_NEWNS, _NEWPID):  # what is mounted here, and who was spawned, would be in the way
-            _call("setns", homes[kind], kind)
-    for kind in (_NEWNET, _NEWUTS, _NEWIPC):
-        _call("setns", homes[kind], kind)
+        _call(
+            "setns", homes[_NEWPID], _NEWPID
+        )  # one is the first of its namespace; there is no way to a second from it
+    for kind, home in homes.items():
+        _call("setns", home, kind)
 
 
 def remove(here: Wire, world: World, made: Made) -> None:
@@ -268,6 +286,8 @@ def main() -> None:
     asked = parser.parse_args()
     world: World = json.load(sys.stdin)
     here, made = Wire(), Made()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # two for each node
     begun = time.monotonic()
     make_namespaces(world, made)
     spent = {"links": time.monotonic() - begun + make_links(here, world, made)}
