@@ -247,9 +247,7 @@ def spawn(world: World, made: Made) -> None:
                 os.mkdir(place)
             _mount(what, place, options)
         made.sleeping.append(os.posix_spawn("/usr/bin/sleep", ["sleep", "infinity"], {}, file_actions=streams))
-        _call(
-            "setns", homes[_NEWPID], _NEWPID
-        )  # one is the first of its namespace; there is no way to a second from it
+        _call("setns", homes[_NEWPID], _NEWPID)  # who was spawned is the first of its own; no second can be made of it
     for kind, home in homes.items():
         _call("setns", home, kind)
 
