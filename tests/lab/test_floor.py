@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from harness.host.common import KeptHost
 from harness.lab import Lab
 from harness.lab.lab import world_file
 
@@ -61,16 +62,16 @@ def _world(lab: Lab) -> dict[str, Any]:
 
 
 def _on_host(lab: Lab, given: dict[str, Any], *argv: str) -> Any:
-    command = lab.host.command("env", "PYTHONPATH=/opt/elasticlab", *argv)
+    assert isinstance(lab.host, KeptHost)
+    command = lab.host.command("env", "PYTHONPATH=/opt/elasticlab", lab.host.rootfs.python, *argv)
     done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 def test_the_floor_is_links_that_are_up_and_containers_that_sleep(lab: Lab) -> None:
-    python = f"/opt/{lab.host.rootfs.image}/bin/python3"  # type: ignore[attr-defined]
     before = lab.agent.call("audit")
-    seen = _on_host(lab, _world(lab), python, "-c", _LOOK)
+    seen = _on_host(lab, _world(lab), "-c", _LOOK)
     assert {port["ifname"] for port in seen.pop("port") if "UP" in port["flags"]} == {"f900", "f901"}
     for number, (cable, node) in enumerate(zip(("wan", "lan"), seen.values(), strict=True)):
         assert node["up"] == sorted([cable, "eth0", "lo"])
@@ -86,7 +87,6 @@ def test_the_floor_is_links_that_are_up_and_containers_that_sleep(lab: Lab) -> N
 
 
 def test_the_floor_says_what_each_part_took(lab: Lab) -> None:
-    python = f"/opt/{lab.host.rootfs.image}/bin/python3"  # type: ignore[attr-defined]
-    spent = _on_host(lab, _world(lab), python, "-m", "perf.peers.floor", "--remove")
+    spent = _on_host(lab, _world(lab), "-m", "perf.peers.floor", "--remove")
     assert set(spent) == {"links", "spawn", "remove"}
     assert all(0 < seconds < 5 for seconds in spent.values())
