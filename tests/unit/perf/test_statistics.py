@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from perf.lab import Rounds, phases_of
+from perf.lab import Rounds, phases_of, table
 from perf.statistics import Comparison, Series, medians
 
 STEADY = Series.of([1.0, 1.1, 1.2, 1.0, 1.1])
@@ -68,3 +68,30 @@ def test_a_floor_is_boot_and_objects_and_processes() -> None:
     up, down = rounds.comparisons("demo")
     assert (up.name, up.floor.median, up.ratio) == ("up demo", 1.5, 4.0)
     assert (down.name, down.floor.median, down.ratio) == ("down demo", 0.5, 2.0)
+    assert (up.kept, down.kept) == (False, True)  # four floors are more than two
+
+
+def test_a_demo_is_healthy_within_ten_seconds_and_two_floors() -> None:
+    """Of another topology nobody promised seconds; a user who waits is told in seconds and in floors."""
+
+    def kept(name: str, up: float) -> bool | None:
+        parts = {"boot": 4.0, "links": 0.5, "spawn": 0.5, "stop": 0.5}
+        return Rounds(up=[up] * 5, down=[1.0] * 5, floor=[parts] * 5).comparisons(name)[0].kept
+
+    assert [kept("demo", up) for up in (10.0, 10.1)] == [True, False]
+    assert [kept("plain", up) for up in (9.9, 10.1)] == [True, False]  # two floors of 5 s
+    parts = {"boot": 9.0, "links": 0.5, "spawn": 0.5, "stop": 0.5}
+    slow = {name: Rounds(up=[11.0] * 5, down=[1.0] * 5, floor=[parts] * 5) for name in ("demo", "plain")}
+    assert {name: rounds.comparisons(name)[0].kept for name, rounds in slow.items()} == {"demo": False, "plain": True}
+
+
+def test_the_table_has_a_bound_where_there_is_one() -> None:
+    parts = {"boot": 9.0, "links": 0.5, "spawn": 0.5, "stop": 0.5}
+    found = [
+        one.as_json()
+        for name in ("demo", "plain")
+        for one in Rounds(up=[11.0] * 5, down=[1.0] * 5, floor=[parts] * 5).comparisons(name)
+    ]
+    up_demo, _, up_plain, _ = table({"comparisons": found, "phases": {}, "floor_parts": {}}).splitlines()[1:]
+    assert up_demo.split()[-6:] == ["≤", "10", "≤", "2", "BOUND", "MISSED"]
+    assert up_plain.split()[-3:] == ["1.1", "≤", "2"]
