@@ -66,6 +66,7 @@ def measure(asked: argparse.Namespace, name: str) -> dict[str, Any]:
     finally:
         lab.close()
         down(name)
+    failures, made = benchmark.rounds.failures, benchmark.rounds.made
     return {
         "benchmark": "B7, B8 and B9 forwarding: frames in tunnels",
         "started": started.isoformat(timespec="seconds"),
@@ -74,8 +75,8 @@ def measure(asked: argparse.Namespace, name: str) -> dict[str, Any]:
         "weather": skies,
         "comparisons": [one.as_json() for one in benchmark.rounds.comparisons()],
         "generator": {size: Series.of(made).as_json() for size, made in benchmark.rounds.generator.items()},
-        "failures": benchmark.rounds.failures,
-        **(benchmark.blocked.promises() if benchmark.blocked else {}),
+        "failures": failures,
+        **(benchmark.blocked.promises(len(failures), made(asked.search_size)) if benchmark.blocked else {}),
         "parts": benchmark.blocked.parts() if benchmark.blocked else {},
     }
 
