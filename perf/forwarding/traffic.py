@@ -91,7 +91,7 @@ def _packet_socket(interface: str, protocol: int = 0) -> socket.socket:
 
 def ahead_of_others() -> bool:
     """Wait for no other program of this machine, as nobody waits for them who sends from another one. Whether the
-    kernel lets us; it keeps a twentieth of its time for the others.
+    kernel lets us.
     """
     try:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
