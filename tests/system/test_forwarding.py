@@ -19,7 +19,7 @@ LOAD = Load("64", "up")
 BOXES = {OURS: "ucpe-1", HAND: handmade.SITE.node}
 _THERE = {
     ADD: "ip -o link | sed -E 's/^[0-9]+: ([^:@]+).*/\\1/'",
-    POLICY: "ip route show table all | grep -F 192.0.2.200 || true",
+    POLICY: "{ ip route show table all; ip rule; nft -s list ruleset; } | grep -F 192.0.2.200 || true",
     REKEY: "ip xfrm state | grep -o 'spi 0x[0-9a-f]*'",
 }
 """What of a box an event changes."""
