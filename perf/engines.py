@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -237,7 +238,7 @@ def _bench(place: Path, loaded: Mapping[str, Topology]) -> Iterator[tuple[Bench,
         )
 
 
-def run(sizes: Sequence[int], nodes: int, count: int, seed: int) -> dict[str, object]:
+def run(sizes: Sequence[int], nodes: int, count: int, seed: int) -> dict[str, Any]:
     """All rounds; the result as it is stored."""
     order = random.Random(seed)  # noqa: S311 - the order of a benchmark is no secret
     started = datetime.now(UTC)
@@ -280,8 +281,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     asked = parser.parse_args()
-    result: dict[str, Any] = run(asked.sites, asked.nodes, asked.rounds, asked.seed)
-    record.save("engines", result)
+    made = partial(run, asked.sites, asked.nodes, asked.rounds, asked.seed)
+    result = record.kept("engines", asked, made).content
     for one in result["comparisons"]:
         first, second = one["ours"]["median"], one["floor"]["median"]
         told = f"{one['measured']} {first:.2f} s, {one['against']} {second:.2f} s: {one['ratio']:.1f} x"

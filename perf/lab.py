@@ -1,6 +1,6 @@
 """B1: how long `labctl up` and `labctl down` take, beside what their kernel objects and processes alone would.
 
-    labctl bench lab [--topology demo --topology plain] [--rounds 5] [--seed N]
+    labctl bench lab [--topology demo plain] [--rounds 5] [--seed N]
 
 A round brings each topology's floor up and down and then the lab, or the lab first, as the seed decides. The floor is
 a lab host of the same kind, booted (counted apart), one batch of the same namespaces and links, and as many containers
@@ -23,7 +23,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from harness import build, topology
 from harness.engine import describe
@@ -127,7 +129,7 @@ def measure_floor(name: str, rounds: Rounds) -> None:
     rounds.floor.append(spent)
 
 
-def run(names: list[str], count: int, seed: int) -> dict[str, object]:
+def run(names: list[str], count: int, seed: int) -> dict[str, Any]:
     """All rounds; the result as it is stored."""
     order = random.Random(seed)  # noqa: S311 - the order of a benchmark is no secret
     started = datetime.now(UTC)
@@ -153,20 +155,18 @@ def run(names: list[str], count: int, seed: int) -> dict[str, object]:
     }
 
 
-def table(result: dict[str, object]) -> str:
+def table(result: dict[str, Any]) -> str:
     """What a person reads."""
-    comparisons = result["comparisons"]
-    assert isinstance(comparisons, list)
     lines = [f"{'':<12}{'median':>8}{'min':>8}{'max':>8}{'floor':>8}{'ratio':>7}{'bound':>7}{'ratio':>7}"]
-    for one in comparisons:
+    for one in result["comparisons"]:
         ours, floor = one["ours"], one["floor"]
         verdict = f"  VOID: {one['void']}" if one["void"] else "" if one["kept"] else "  BOUND MISSED"
         lines.append(
             f"{one['name']:<12}{ours['median']:>8.2f}{ours['min']:>8.2f}{ours['max']:>8.2f}"
             f"{floor['median']:>8.2f}{one['ratio']:>7.1f}{_number(one['bound'])}{_number(one['most_ratio'])}{verdict}"
         )
-    lines += [f"phases of {name}: {phases}" for name, phases in dict(result["phases"]).items()]  # type: ignore[call-overload]
-    lines += [f"floor of {name}: {parts}" for name, parts in dict(result["floor_parts"]).items()]  # type: ignore[call-overload]
+    lines += [f"phases of {name}: {phases}" for name, phases in result["phases"].items()]
+    lines += [f"floor of {name}: {parts}" for name, parts in result["floor_parts"].items()]
     return "\n".join(lines)
 
 
@@ -176,16 +176,13 @@ def _number(bound: float | None) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="labctl bench lab", description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--topology", action="append", help="default: demo and plain")
+    parser.add_argument("--topology", nargs="+", default=["demo", "plain"])
     parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     asked = parser.parse_args()
-    result = run(asked.topology or ["demo", "plain"], asked.rounds, asked.seed)
-    record.save("lab", result)
+    result = record.kept("lab", asked, partial(run, asked.topology, asked.rounds, asked.seed)).content
     print(table(result))
-    comparisons = result["comparisons"]
-    assert isinstance(comparisons, list)
-    return int(any(one["kept"] is False for one in comparisons))
+    return int(any(one["kept"] is False for one in result["comparisons"]))
 
 
 if __name__ == "__main__":

@@ -86,15 +86,16 @@ def save(module: str, result: dict[str, Json], folder: Path = RESULTS) -> Path:
 
 
 def words(asked: Namespace) -> list[str]:
-    """Everything that was asked for, as it would be typed: options are called as what they are parsed into."""
+    """Everything that was asked for, as it would be typed: options are called as what they are parsed into, lists may
+    be empty, and what is true or not can be said both ways (``argparse.BooleanOptionalAction``)."""
     found: list[str] = []
     for name, value in vars(asked).items():
         option = f"--{name.replace('_', '-')}"
-        if value is True:
-            found.append(option)
+        if isinstance(value, bool):
+            found.append(option if value else f"--no-{option.removeprefix('--')}")
         elif isinstance(value, Iterable) and not isinstance(value, str):
-            found += [option, *map(str, value)] if value else []
-        elif value is not None and value is not False:
+            found += [option, *map(str, value)]
+        elif value is not None:
             found += [option, str(value)]
     return found
 

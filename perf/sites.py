@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import IPv4Network
 from itertools import pairwise
 from pathlib import Path
@@ -175,7 +176,7 @@ def told(measured: Mapping[int, Rounds], seen: Mapping[int, Sequence[agents.Seen
     }
 
 
-def run(sizes: list[int], count: int, seed: int) -> dict[str, object]:
+def run(sizes: list[int], count: int, seed: int) -> dict[str, Any]:
     """All rounds; the result as it is stored."""
     sequence = random.Random(seed)  # noqa: S311 - the order of a benchmark is no secret
     started = datetime.now(UTC)
@@ -221,8 +222,7 @@ def main() -> int:
         for size in asked.sites:
             print(write(asked.write, size))
         return 0
-    result: dict[str, Any] = run(asked.sites, asked.rounds, asked.seed)
-    record.save("sites", result)
+    result = record.kept("sites", asked, partial(run, asked.sites, asked.rounds, asked.seed)).content
     for one in result["comparisons"]:
         ours, floor = f"{one['ours']['median']:7.2f} {one['unit']}", f"{one['floor']['median']:6.2f} {one['unit']}"
         print(f"{one['name']:<14} {ours}  {one['against']} {floor}  {verdict(one)}".rstrip())

@@ -24,6 +24,7 @@ import random
 import secrets
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from harness import topology
@@ -66,6 +67,7 @@ def measure(asked: argparse.Namespace, name: str) -> dict[str, Any]:
     finally:
         lab.close()
         down(name)
+    failures, made = benchmark.rounds.failures, benchmark.rounds.made
     return {
         "benchmark": "B7, B8 and B9 forwarding: frames in tunnels",
         "started": started.isoformat(timespec="seconds"),
@@ -74,8 +76,8 @@ def measure(asked: argparse.Namespace, name: str) -> dict[str, Any]:
         "weather": skies,
         "comparisons": [one.as_json() for one in benchmark.rounds.comparisons()],
         "generator": {size: Series.of(made).as_json() for size, made in benchmark.rounds.generator.items()},
-        "failures": benchmark.rounds.failures,
-        **(benchmark.blocked.promises() if benchmark.blocked else {}),
+        "failures": failures,
+        **(benchmark.blocked.promises(len(failures), made(asked.search_size)) if benchmark.blocked else {}),
         "parts": benchmark.blocked.parts() if benchmark.blocked else {},
     }
 
@@ -109,7 +111,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--search-way", choices=list(DIRECTIONS), default="up")
     parser.add_argument("--goals", choices=list(search.GOALS), default="quick")
     parser.add_argument("--timed", type=float, default=1.0, help="seconds of each trial in which frames are timed")
-    parser.add_argument("--no-changes", dest="changes", action="store_false", help="change nothing under load")
+    parser.add_argument(
+        "--changes", action=argparse.BooleanOptionalAction, default=True, help="add, change and rekey under load"
+    )
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
 
 
@@ -121,8 +125,7 @@ def main() -> int:
         parser.error(
             f"what is changed under load are {', '.join(blocked.TUNNELS)}: name them too, or give --no-changes"
         )
-    result = measure(asked, f"perf-forwarding-{os.getpid()}")
-    record.save("forwarding", result)
+    result = record.kept("forwarding", asked, partial(measure, asked, f"perf-forwarding-{os.getpid()}")).content
     print(table(result))
     kept = [
         one["kept"] for one in (*result["comparisons"], *result.values()) if isinstance(one, dict) and "kept" in one

@@ -13,6 +13,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -24,7 +25,7 @@ from perf.forwarding import lab as labs
 from perf.forwarding import search, trial
 from perf.forwarding.lane import HAND, OURS, Lane, Load
 from perf.peers import handmade, shapes
-from perf.statistics import LEAST_ROUNDS
+from perf.statistics import LEAST_HEADROOM, LEAST_ROUNDS
 
 Json = Any
 ADD, POLICY, REKEY = "add a site", "change a policy", "rekey"
@@ -34,6 +35,8 @@ TOUCHED = {ADD: (), POLICY: (labs.GRE_ESP,), REKEY: (labs.GRE_ESP, labs.VXLAN_ES
 """Whose traffic a change has to do with."""
 SHARE = 0.9
 """Of what all tunnels together forward without loss."""
+LEAST_OFFERED = 0.95
+"""Of that. What is offered less passes a change more easily than what was promised: then nothing is said."""
 _TAG = 50
 _LOCAL = "192.0.2.200/32"
 _LONG, _SOON = 240.0, 30.0
@@ -91,7 +94,7 @@ def _keys(node: Node) -> set[str]:
 
 @dataclass
 class Blocked:
-    """Milliseconds in which nothing passed, by event, shape and by whom; and how much of the rate could be offered."""
+    """Milliseconds in which nothing passed, by event, shape and by whom; and what share of the rate was offered."""
 
     changes: Changes
     lanes: Sequence[Lane]
@@ -99,13 +102,15 @@ class Blocked:
     rates: dict[str, float]
     """Frames in a second of each shape, in each direction."""
     values: defaultdict[tuple[str, str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
-    offered: list[float] = field(default_factory=list)
+    offered: defaultdict[tuple[str, str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+    ahead: bool = True
+    """Whether senders waited for no other program."""
 
     def measure(self, event: str, who: str) -> None:
         """One change under load."""
         lab, until = self.changes.lab, f"/run/until-{secrets.token_hex(4)}"
         lanes = [lane for lane in self.lanes if lane.who == who]
-        with ThreadPoolExecutor(len(lanes)) as pool:
+        with ExitStack() as undoing, ThreadPoolExecutor(len(lanes)) as pool:
             offering = [
                 pool.submit(
                     trial.offer,
@@ -121,44 +126,64 @@ class Blocked:
             ]
             try:
                 self._more_come(lanes)
-                undo = self.changes.make(event, who)
+                undoing.callback(self.changes.make(event, who))
                 self._more_come(lanes)
             finally:
                 for node in {lane.path.ends(way)[0].node for lane in lanes for way in self.load.ways}:
                     node.exec("touch", until)
             done = [one.result() for one in offering]
-        undo()
         for lane, one in zip(lanes, done, strict=True):
             self.values[event, lane.shape, who].append(1000 * one.seconds * one.lost / one.sent)
-            self.offered.append(one.sent / (one.seconds * one.rate * len(self.load.ways)))
+            self.offered[event, lane.shape, who].append(one.sent / (one.seconds * one.rate * len(self.load.ways)))
+            self.ahead &= one.ahead
 
     def _more_come(self, lanes: Sequence[Lane]) -> None:
         """Frames come out of every tunnel."""
         ends = [(lane.path, lane.path.ends(way)[1].node) for lane in lanes for way in self.load.ways]
-        before = [trial.counted(node)[0] for _, node in ends]
+        before = [trial.counted(node) for _, node in ends]
         for (path, node), was in zip(ends, before, strict=True):
             wait_for(f"frames of {path.name} to come out", partial(_all_more, node, path.counted, was), _SOON)
 
-    def promises(self) -> dict[str, Json]:
-        """Of ours: what a change has nothing to do with loses nothing; the rest no more than by hand."""
+    def promises(self, failed: int, generator: float) -> dict[str, Json]:
+        """Of ours: what a change has nothing to do with loses nothing; the rest no more than by hand. So much has
+        `failed` in the run, and so many frames in a second the generator makes alone.
+        """
         found = {}
         for (event, shape, who), values in sorted(self.values.items()):
             if who == OURS:
                 touched = shape in TOUCHED[event]
-                bound = max(self.values[event, shape, HAND]) if touched else 0.0
+                bound = max(self.values.get((event, shape, HAND), ()), default=0.0) if touched else 0.0
                 name = f"blocked ms: {event}, {shape}, {'touched' if touched else 'untouched'}"
-                void = f"{len(values)} rounds are fewer than {LEAST_ROUNDS}" if len(values) < LEAST_ROUNDS else ""
+                beside = [self.offered.get((event, shape, one), []) for one in ((OURS, HAND) if touched else (OURS,))]
                 found[name] = {
-                    **_spread(values), "bound": round(bound, 3), "kept": max(values) <= bound, "void": void
+                    **_spread(values), "bound": round(bound, 3), "kept": max(values) <= bound,
+                    "void": self._void(beside, failed, generator), "offered": _spread(self.offered[event, shape, OURS]),
                 }  # fmt: skip
         return found
+
+    def _void(self, offered: Sequence[Sequence[float]], failed: int, generator: float) -> str:
+        """Why a promise that rests on these rounds says nothing; empty when it does."""
+        rounds = min(map(len, offered))
+        if rounds < LEAST_ROUNDS:
+            return f"{rounds} rounds are fewer than {LEAST_ROUNDS}"
+        if failed:
+            return f"{failed} trials failed"
+        headroom = generator / (sum(self.rates.values()) * len(self.load.ways))
+        if headroom < LEAST_HEADROOM:
+            return f"its generator makes only {headroom:.1f} times the offered load (< {LEAST_HEADROOM:g})"
+        share = min(map(min, offered))
+        if share < LEAST_OFFERED:
+            late = "" if self.ahead else ": the kernel lets it go ahead of no other program"
+            return f"its generator offered only {share:.2f} of the rate (< {LEAST_OFFERED:g}){late}"
+        return ""
 
     def parts(self) -> dict[str, Json]:
         """What is behind them: by hand, and how much of the rate the generator could offer."""
         hand = {
             f"{event}, {shape}": _spread(values) for (event, shape, who), values in self.values.items() if who == HAND
         }
-        return {"by hand, blocked ms": hand, "offered of the rate": _spread(self.offered)} if self.offered else {}
+        offered = [share for shares in self.offered.values() for share in shares]
+        return {"by hand, blocked ms": hand, "offered of the rate": _spread(offered)} if offered else {}
 
 
 def prepare(changes: Changes, lanes: Sequence[Lane], load: Load, goals: str) -> Blocked:
@@ -173,9 +198,9 @@ def prepare(changes: Changes, lanes: Sequence[Lane], load: Load, goals: str) -> 
     return Blocked(changes, used, load, rates)
 
 
-def _all_more(node: Node, ports: Sequence[int], before: dict[int, int]) -> bool:
-    now = trial.counted(node)[0]
-    return all(now[port] > before[port] for port in ports)
+def _all_more(node: Node, ports: Sequence[int], before: trial.Counts) -> bool:
+    now = trial.counted(node)
+    return all(now.since(before, port) > 0 for port in ports)
 
 
 def _spread(values: Sequence[float]) -> dict[str, Json]:

@@ -21,12 +21,15 @@ STAMP = 14 + 20 + 8
 
 
 def udp(size: int, macs: tuple[str, str], near: tuple[str, int], far: tuple[str, int], vlan: int = 0) -> bytes:
-    """A frame of `size` octets with FCS (its tag not counted) from MAC, address and port to others."""
+    """A frame of `size` octets with FCS (its tag not counted) from MAC, address and port to others.
+
+    The packet's ID is the near port: if it is cut, every part says whose it is.
+    """
     source, target = (bytes.fromhex(mac.replace(":", "")) for mac in macs)
     tag = struct.pack("!HH", 0x8100, vlan) if vlan else b""
     length = size - FCS - 14
     header = struct.pack(
-        "!BBHHHBBH4s4s", 0x45, 0, length, 0, 0, 64, 17, 0, IPv4Address(near[0]).packed, IPv4Address(far[0]).packed
+        "!BBHHHBBH4s4s", 0x45, 0, length, near[1], 0, 64, 17, 0, IPv4Address(near[0]).packed, IPv4Address(far[0]).packed
     )
     header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
     payload = bytes(length - 28)

@@ -5,16 +5,22 @@ from __future__ import annotations
 import itertools
 import random
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
 from harness.lab import Lab
+from harness.lab.node import CommandError
+from harness.orchestrator.errors import OrchestratorError
+from harness.wait import DeadlineError
 from perf import conditions
+from perf.buying import OrderError
 from perf.forwarding import blocked, latency, search, trial
 from perf.forwarding.blocked import Blocked
 from perf.forwarding.lane import HAND, OURS, Lane, Load
+from perf.forwarding.path import PathError
 from perf.forwarding.rounds import Rounds
 
 T = TypeVar("T")
@@ -23,6 +29,9 @@ STABLE = 0.1
 """Of the most that comes out: what must pass without any loss before anything is measured."""
 _NOTHING = 1.0
 """Frames in a second beside the timed ones, where nothing is to be offered."""
+_FAILURES = (
+    PathError, search.SearchError, latency.LatencyError, CommandError, DeadlineError, OrchestratorError, OrderError
+)  # fmt: skip
 
 
 @dataclass
@@ -42,25 +51,42 @@ class Benchmark:
     rounds: Rounds = field(default_factory=Rounds)
 
     def stable(self) -> None:
-        """A little of what goes loses nothing, on every path with every size, in the last direction asked for."""
-        for lane, load in itertools.product(self.lanes, {one.size: one for one in self.loads}.values()):
-            most = trial.offer(self.lab, lane.path, load.ways, load.sizes, self.seconds)
-            rate = STABLE * most.forwarded / len(load.ways)
-            slow = trial.offer(self.lab, lane.path, load.ways, load.sizes, self.seconds, rate) if rate else most
-            if slow.lost or not slow.sent:
-                self.rounds.failures.append(f"{lane}, {load}: {slow.lost} of {slow.sent} frames lost at {rate:.0f}/s")
+        """A little of what goes loses nothing, on every path with all that is offered there, each way."""
+        every = list(itertools.product(self.lanes, self.loads))
+        every += [one for one in self.searched if one not in every]
+        for lane, load in every:
+            with self._noted(f"{lane}, {load}"):
+                most = trial.offer(self.lab, lane.path, load.ways, load.sizes, self.seconds)
+                rate = STABLE * most.forwarded / len(load.ways)
+                slow = trial.offer(self.lab, lane.path, load.ways, load.sizes, self.seconds, rate) if rate else most
+                if slow.lost or not slow.sent:
+                    self.rounds.failures.append(
+                        f"{lane}, {load}: {slow.lost} of {slow.sent} frames lost at {rate:.0f}/s"
+                    )
+
+    @contextmanager
+    def _noted(self, what: str) -> Iterator[None]:
+        """What fails is told, and voids the run; all else is measured."""
+        try:
+            yield
+        except _FAILURES as error:
+            self.rounds.failures.append(f"{what}: {error}")
 
     def round(self) -> None:
+        self.rounds.number += 1
         for size in dict.fromkeys(load.size for load in (*self.loads, *(load for _, load in self.searched))):
             node, sizes = self.lanes[0].path.host.node, Load(size, "up").sizes
             self.rounds.generator[size].append(trial.self_test(node, sizes, self.seconds))
         for lane, load in self._shuffled(itertools.product(self.lanes, self.loads)):
-            self._most(lane, load)
+            with self._noted(f"{lane}, {load}"):
+                self._most(lane, load)
         for lane, load in self._shuffled(self.searched):
-            self._search(lane, load)
+            with self._noted(f"{lane}, {load}"):
+                self._search(lane, load)
         if self.blocked:
             for event, who in self._shuffled(itertools.product(blocked.EVENTS, (OURS, HAND))):
-                self.blocked.measure(event, who)
+                with self._noted(f"{event}, {who}"):
+                    self.blocked.measure(event, who)
 
     def _shuffled(self, what: Iterable[T]) -> list[T]:
         found = list(what)
@@ -72,23 +98,15 @@ class Benchmark:
 
     def _search(self, lane: Lane, load: Load) -> None:
         offer = partial(trial.offer, self.lab, lane.path, load.ways, load.sizes)
-        try:
-            rates = search.search(offer, offer(self.seconds).forwarded, self.goals, len(load.ways))
-        except search.SearchError as error:
-            self.rounds.failures.append(f"{lane}, {load}: {error}")
-            return
+        rates = search.search(offer, offer(self.seconds).forwarded, self.goals, len(load.ways))
         for name, rate in rates.items():
             self.rounds.add(name, lane, load, rate)
         for share in latency.SHARES:
             rate = share * rates[search.PDR] / len(load.ways) or _NOTHING
             percent = f"{100 * share:.0f} % of PDR"
-            try:
-                levels = latency.percentiles(offer(self.timed, rate, timed=True).times)
-            except latency.LatencyError as error:
-                self.rounds.failures.append(f"{lane}, {load}, {percent}: {error}")
-                continue
-            for level, value in levels.items():
-                self.rounds.add(f"{level} at {percent}", lane, load, value)
+            with self._noted(f"{lane}, {load}, {percent}"):
+                for level, value in latency.percentiles(offer(self.timed, rate, timed=True).times).items():
+                    self.rounds.add(f"{level} at {percent}", lane, load, value)
 
 
 def run(benchmark: Benchmark, count: int) -> list[dict[str, object]]:

@@ -56,6 +56,8 @@ def search(offer: Offer, most: float, goals: str, directions: int = 1) -> dict[s
     Raises:
         SearchError
     """
+    if not most:
+        raise SearchError("nothing comes out, however much is offered")
     wanted = {
         name: SearchGoal(
             loss_ratio=loss, initial_trial_duration=0.5, preceding_targets=2, fail_fast=False, **GOALS[goals]
@@ -64,8 +66,8 @@ def search(offer: Offer, most: float, goals: str, directions: int = 1) -> dict[s
     }  # fmt: skip
     config = Config()
     config.goals = tuple(wanted.values())
+    config.min_load = _LEAST * most / directions  # first: the other must not be below what stands here
     config.max_load = 2 * most / directions
-    config.min_load = _LEAST * most / directions
     config.search_duration_max = _PATIENCE[goals]
     config.warmup_duration = 0.0
     measurer = _Measurer(offer, directions)

@@ -14,6 +14,7 @@ import ctypes
 import errno
 import json
 import mmap
+import os
 import socket
 import struct
 import sys
@@ -88,10 +89,22 @@ def _packet_socket(interface: str, protocol: int = 0) -> socket.socket:
     return made
 
 
-def send(asked: Json) -> Json:
-    """Offer frames for some seconds: `rate` in a second, or as many as go without one; a timed one each `gap`. They end
-    before if the file `until` appears.
+def ahead_of_others() -> bool:
+    """Wait for no other program of this machine, as nobody waits for them who sends from another one. Whether the
+    kernel lets us.
     """
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except OSError:
+        return False
+    return True
+
+
+def send(asked: Json) -> Json:
+    """Offer frames for some seconds: `rate` in a second, ahead of all other programs, or beside them as many as go
+    without one; a timed one each `gap`. They end before if the file `until` appears.
+    """
+    ahead = bool(asked["rate"]) and ahead_of_others()
     ring = Ring(asked["interface"], [bytes.fromhex(frame) for frame in asked["frames"]])
     rate, seconds = asked["rate"], asked["seconds"]
     timed = Timed(asked) if asked["timed"] else None
@@ -109,19 +122,19 @@ def send(asked: Json) -> Json:
         sent += left
         if timed:
             timed.send_due(now)
-        if not left:
-            time.sleep(PAUSE if due <= 0 else 0)
+        if not left:  # a ring that is full empties while others run
+            time.sleep(0 if wanted is None else min(PAUSE, timed.until_due()) if timed else PAUSE)
         now = time.monotonic()
+    if timed:
+        timed.send_due(min(now, begun + seconds))
     while wanted is not None and 0 < wanted - sent <= BATCH and (left := ring.send(wanted - sent)):
         sent += left  # what fell due while the last batch was on its way
-    return {"sent": sent, "seconds": time.monotonic() - begun, "timed": timed.sent if timed else 0}
+    return {"sent": sent, "seconds": time.monotonic() - begun, "timed": timed.sent if timed else 0, "ahead": ahead}
 
 
 class Timed:
-    """Frames that say when they left, behind the others that left in that moment.
-
-    One that the generator sends later than its own pauses make it says when it was due: waiting for a processor, or
-    for what is measured, is waiting.
+    """Frames that say when they were due, behind the others that left in that moment: whatever holds the generator
+    up, waiting is waiting.
     """
 
     def __init__(self, asked: Json) -> None:
@@ -133,14 +146,16 @@ class Timed:
     def send_due(self, now: float) -> None:
         self.due = self.due or now
         while self.due <= now:
-            late = now - self.due if now - self.due > 4 * PAUSE else 0.0
-            passed = time.monotonic() - now
             frame = self.frames[self.sent % len(self.frames)]
-            STAMP.pack_into(frame, self.at, MAGIC, time.time_ns() - int((late + passed) * 1e9))
+            STAMP.pack_into(frame, self.at, MAGIC, time.time_ns() - int((time.monotonic() - self.due) * 1e9))
             with contextlib.suppress(BlockingIOError):
                 self.socket.send(frame)
             self.sent += 1
             self.due += self.gap
+
+    def until_due(self) -> float:
+        """Seconds until the next one is."""
+        return max(0.0, self.due - time.monotonic())
 
 
 def hear(asked: Json) -> Json:

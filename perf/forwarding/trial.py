@@ -1,8 +1,9 @@
 """One trial: frames are offered for some seconds, and those that come out at the other end are counted.
 
-Counting is the kernel's: a set of nftables at the ingress of the interface counts each port and drops what it counted,
-before any program or the network stack sees it. Whoever is to know how long frames are on their way sends a few more,
-to ports of their own, which a packet socket hears before they are counted.
+Counting is the kernel's: sets of nftables at the ingress of the interface count each port and drop what they counted,
+before any program or the network stack sees it: whole frames, and both halves of those that come cut. Whoever is to
+know how long frames are on their way sends a few more, to ports of their own, which a packet socket hears before they
+are counted.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ Json = Any
 _PROGRAM = "/run/traffic.py"
 _TABLE = "forwarding"
 _OWN = "selftest"
-_LATER = "later"
 _MORE = 60
 """Seconds that a program in a node may take beside what it was asked for."""
 _SETTLED = 2.0
@@ -46,6 +46,8 @@ class Trial:
     """Nanoseconds that timed frames were on their way."""
     timed: int = 0
     """Timed frames that left."""
+    ahead: bool = False
+    """Whether its senders waited for no other program."""
 
     @property
     def sent(self) -> int:
@@ -59,6 +61,23 @@ class Trial:
     def forwarded(self) -> float:
         """Frames in a second that came out."""
         return sum(self.received) / self.seconds
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Frames by port since `prepare`: whole ones, and halves of those that come cut."""
+
+    whole: dict[int, int]
+    first: dict[int, int]
+    rest: dict[int, int]
+
+    def since(self, before: Counts, port: int) -> int:
+        """Frames that have come: of one that was cut, both halves."""
+        whole, first, rest = (
+            now[port] - was[port]
+            for now, was in ((self.whole, before.whole), (self.first, before.first), (self.rest, before.rest))
+        )
+        return whole + min(first, rest)
 
 
 def prepare(node: Node, interfaces: Sequence[str], here: str) -> None:
@@ -79,30 +98,33 @@ def _program() -> str:
 
 
 def _counting(interfaces: Sequence[str], here: str, table: str = _TABLE) -> str:
-    """Whole datagrams and first fragments by port; later fragments all in one."""
+    """By port what has one; later fragments have none, and tell it by the packet's ID (`frames.udp`)."""
     ports = ", ".join(str(port) for port in (*COUNTED, *TIMED))
     named = ", ".join(f'"{name}"' for name in interfaces)
     return f"""
 table netdev {table} {{}}
 delete table netdev {table}
 table netdev {table} {{
-    counter {_LATER} {{}}
-    set seen {{ type inet_service; counter; elements = {{ {ports} }}; }}
+    set whole {{ type inet_service; counter; elements = {{ {ports} }}; }}
+    set first {{ type inet_service; counter; elements = {{ {ports} }}; }}
+    set rest {{ typeof ip id; counter; elements = {{ {ports} }}; }}
     chain ingress {{
         type filter hook ingress devices = {{ {named} }} priority 0;
-        ip daddr {here} udp dport @seen drop
-        ip daddr {here} ip frag-off & 0x1fff != 0 counter name {_LATER} drop
+        ip daddr {here} ip frag-off & 0x3fff == 0 udp dport @whole drop
+        ip daddr {here} ip frag-off & 0x3fff == 0x2000 udp dport @first drop
+        ip daddr {here} ip frag-off & 0x1fff != 0 ip id @rest drop
     }}
 }}
 """
 
 
-def counted(node: Node, table: str = _TABLE) -> tuple[dict[int, int], int]:
-    """Frames of each port since `prepare`, and later fragments."""
+def counted(node: Node, table: str = _TABLE) -> Counts:
     said = json.loads(node.exec("nft", "-j", "list", "table", "netdev", table))["nftables"]
-    elements = next(one["set"]["elem"] for one in said if "set" in one)
-    later = next(one["counter"]["packets"] for one in said if "counter" in one)
-    return {one["elem"]["val"]: one["elem"]["counter"]["packets"] for one in elements}, later
+    sets = {one["set"]["name"]: one["set"]["elem"] for one in said if "set" in one}
+    return Counts(**{
+        name: {one["elem"]["val"]: one["elem"]["counter"]["packets"] for one in elements}
+        for name, elements in sets.items()
+    })  # fmt: skip
 
 
 def program(node: Node, task: str, asked: Json, seconds: float) -> Json:
@@ -173,7 +195,7 @@ def offer(
     ]
     return Trial(
         max(said["seconds"] for said in done), rate, _sums(offered), _sums(received),
-        tuple(heard.get("times", ())), done[0]["timed"],
+        tuple(heard.get("times", ())), done[0]["timed"], all(said["ahead"] for said in done),
     )  # fmt: skip
 
 
@@ -184,7 +206,7 @@ def _asked(path: Path, way: str, sizes: Sequence[int], seconds: float, rate: flo
         "frames": [one.hex() for one in path.frames(way, sizes, path.counted)],
         "rate": rate,
         "seconds": seconds,
-        "timed": [one.hex() for one in path.frames(way, sizes[:1], path.timed)] if timed else None,
+        "timed": [one.hex() for one in path.frames(way, sizes, path.timed)] if timed else None,
         "stamp": frames.STAMP + (4 if flow.vlan and way == "up" else 0),
         "gap": GAP,
     }
@@ -199,20 +221,16 @@ def _sums(ways: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     return tuple(sum(flow) for flow in zip(*ways, strict=True))
 
 
-def arrived(
-    node: Node, ports: Sequence[int], before: tuple[dict[int, int], int], left: tuple[int, ...]
-) -> tuple[int, ...]:
+def arrived(node: Node, ports: Sequence[int], before: Counts, left: tuple[int, ...]) -> tuple[int, ...]:
     """Frames to each port that came since, when all have or no more do."""
     last: tuple[int, ...] = ()
 
     def now() -> tuple[int, ...]:
         nonlocal last
-        total, later = counted(node)
-        came = [total[port] - before[0][port] for port in ports]
-        if later > before[1]:  # they come cut, and one whose rest is missing has not come
-            came[0] -= max(0, sum(came) - (later - before[1]))
-        settled = tuple(came) in (left, last)
-        last = tuple(came)
+        total = counted(node)
+        came = tuple(total.since(before, port) for port in ports)
+        settled = came in (left, last)
+        last = came
         return last if settled else ()
 
     return wait_for(f"frames to stop coming to {node.name}", now, _SETTLED)
@@ -230,7 +248,7 @@ def self_test(node: Node, sizes: Sequence[int], seconds: float) -> float:
             "interface": _OWN, "frames": [one.hex() for one in pattern], "rate": 0, "seconds": seconds, "timed": None
         }  # fmt: skip
         done = program(node, "send", asked, seconds)
-        arrived = counted(node, _OWN)[0][COUNTED[0]]
+        arrived = counted(node, _OWN).whole[COUNTED[0]]
     finally:
         node.sh(f"ip link delete {_OWN}; nft delete table netdev {_OWN}")
     return float(arrived / done["seconds"])

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.topology("demo")
 
 FLOW = Flow("10.1.0.10", ways.SERVER, "10.1.0.1")
 SECONDS = 0.2
+SENDER = {"up": "host-1", "down": "internet"}
 
 
 @pytest.fixture
@@ -40,12 +41,37 @@ def test_the_tunnel_forwards_far_less_than_its_generator_makes_and_loses_nothing
         assert slow.lost == 0, f"{way}: {slow.lost} of {slow.sent} are lost"
         assert len(slow.times) == slow.timed > 10
         assert 0 < min(slow.times) < 1e9
+        assert slow.ahead is lab[SENDER[way]].run("chrt", "-r", "1", "true").ok, f"{way}: the sender waits for others"
+        assert not most.ahead
 
 
 def test_frames_larger_than_the_tunnel_come_out_whole(lab: Lab, path: Path) -> None:
     for way in WAYS:
         cut = trial.offer(lab, path, (way,), (1518,), SECONDS, 500)
         assert (cut.sent, cut.lost) == (100, 0), way
+
+
+@pytest.mark.parametrize("half", ["!=", "=="])
+def test_frames_of_which_one_half_is_lost_are_lost(lab: Lab, path: Path, half: str) -> None:
+    internet = lab["internet"]
+    internet.exec(
+        "nft",
+        "-f",
+        "-",
+        stdin=f"""
+table netdev halves {{
+    chain ingress {{
+        type filter hook ingress device "pop" priority -1;
+        ip protocol udp ip frag-off & 0x3fff != 0 ip frag-off & 0x1fff {half} 0 drop
+    }}
+}}
+""",
+    )
+    try:
+        cut = trial.offer(lab, path, ("up",), (1518,), SECONDS, 500)
+    finally:
+        internet.exec("nft", "delete", "table", "netdev", "halves")
+    assert (cut.sent, cut.lost) == (100, 100)
 
 
 def test_what_is_lost_on_the_way_is_counted_as_lost(lab: Lab, path: Path) -> None:

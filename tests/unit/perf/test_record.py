@@ -14,10 +14,10 @@ from perf.lab import BenchmarkError
 
 def test_a_command_says_all_that_was_asked_also_by_default() -> None:
     asked = Namespace(
-        sites=[1, 5], knee=None, output=Path("a b"), seed=7, load_seed="x", search=True, changes=False, without=[]
+        sites=[1, 5], knee=None, output=Path("a b"), seed=7, load_seed="x", fast=True, changes=False, search=[]
     )
     assert record.words(asked) == [
-        "--sites", "1", "5", "--output", "a b", "--seed", "7", "--load-seed", "x", "--search",
+        "--sites", "1", "5", "--output", "a b", "--seed", "7", "--load-seed", "x", "--fast", "--no-changes", "--search",
     ]  # fmt: skip
 
 
