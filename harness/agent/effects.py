@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ Memory = Any
 
 _CPU_PERIOD = 100_000
 _MIB = 2**20
+_UNBOUND = "max"
 _SERVICE_SECONDS = 20
 
 
@@ -180,8 +182,15 @@ def _look_cpu(effect: Effect) -> str:
     return (_cgroup(effect["node"]) / "cpu.max").read_text().strip()
 
 
-def _slow_down(_: str, effect: Effect, __: Memory) -> None:
-    _limit(effect, "cpu.max", f"{round(effect['percent'] * _CPU_PERIOD / 100)} {_CPU_PERIOD}")
+def _slow_down(_: str, effect: Effect, memory: str) -> None:
+    wanted = f"{round(effect['percent'] * _CPU_PERIOD / 100)} {_CPU_PERIOD}"
+    _limit(effect, "cpu.max", min(wanted, memory, key=_share))
+
+
+def _share(limit: str) -> float:
+    """What cpu.max leaves of one processor."""
+    quota, period = limit.split()
+    return math.inf if quota == _UNBOUND else int(quota) / int(period)
 
 
 def _speed_up(_: str, effect: Effect, memory: str) -> None:
@@ -195,7 +204,8 @@ def _look_memory(effect: Effect) -> dict[str, str]:
     stat = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
     needed = int((cgroup / "memory.current").read_text()) - int(stat["inactive_file"]) - int(stat["active_file"])
     limit = max(needed, 0) + round(effect["left"] * _MIB)
-    return {"before": (cgroup / "memory.max").read_text().strip(), "limit": str(limit)}
+    before = (cgroup / "memory.max").read_text().strip()
+    return {"before": before, "limit": str(limit if before == _UNBOUND else min(limit, int(before)))}
 
 
 def _take_memory(_: str, effect: Effect, memory: dict[str, str]) -> None:
