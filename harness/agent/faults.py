@@ -18,6 +18,7 @@ from typing import Any
 from harness.agent import effects, netlink
 from harness.agent.effects import exclusive, file_of
 from harness.agent.places import FAULTS, LAB
+from harness.agent.runtimes import runtime
 
 RECORD = LAB / "faults.jsonl"
 
@@ -46,6 +47,7 @@ def begin(fault: str, what: dict[str, Any], wanted: list[dict[str, Any]]) -> Non
                 entry["memory"].append(effects.KINDS[effect["kind"]].look(effect))
                 _write(entry)
                 effects.KINDS[effect["kind"]].begin(fault, effect, entry["memory"][-1])
+                _suffer_again(effect)
         except Exception as error:
             _undo(entry)
             _note("end", entry, _now(), f"could not begin: {error}")
@@ -122,9 +124,15 @@ def _undo(entry: Fault) -> list[str]:
     # Only now: whoever is killed in the middle leaves the rest to the next.
     file_of(entry["id"]).unlink(missing_ok=True)
     for effect in entry["effects"]:
-        if effects.KINDS[effect["kind"]].restarts_node and "node" in effect:
-            reassert(effect["node"])
+        _suffer_again(effect)
     return problems
+
+
+def _suffer_again(restarted: effects.Effect) -> None:
+    """A node that an effect has started anew still has its other faults."""
+    node = restarted.get("node")
+    if node and effects.KINDS[restarted["kind"]].restarts_node and runtime().pid(node):
+        reassert(node)
 
 
 def _now() -> dict[str, float]:
