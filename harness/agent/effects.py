@@ -26,6 +26,7 @@ _CPU_PERIOD = 100_000
 _MIB = 2**20
 _UNBOUND = "max"
 _SERVICE_SECONDS = 20
+_NO_SERVICE = "unable to change to service directory"
 
 
 exclusive = Exclusive(FAULTS / "lock")
@@ -125,6 +126,10 @@ def _kill(_: str, effect: Effect, __: Memory) -> None:
     processes.send(processes.named(effect["node"], effect["process"]), effect["signal"])
 
 
+class NoServiceError(LookupError):
+    """A node has no such service."""
+
+
 def _sv(effect: Effect, verb: str) -> None:
     """runit's own tool. A node that has just got power looks after its services a moment later."""
     argv = ["sv", "-w", str(_SERVICE_SECONDS), verb, effect["process"]]
@@ -132,6 +137,8 @@ def _sv(effect: Effect, verb: str) -> None:
     def done() -> bool:
         outcome = run_command(effect["node"], argv, None, _SERVICE_SECONDS + 5, {})
         said = (outcome["stderr"] or outcome["stdout"]).strip()
+        if _NO_SERVICE in said:
+            raise NoServiceError(f"node {effect['node']} has no service {effect['process']}")
         if outcome["status"] != 0 and "runsv not running" not in said:
             raise ToolError(f"{effect['node']}: {' '.join(argv)}: {said}")
         return bool(outcome["status"] == 0)
@@ -145,7 +152,8 @@ def _stop(_: str, effect: Effect, __: Memory) -> None:
 
 def _restart(_: str, effect: Effect, __: Memory) -> None:
     if runtime().pid(effect["node"]):  # without power it comes back with the node
-        _sv(effect, "up")
+        with contextlib.suppress(NoServiceError):  # it was taken away meanwhile
+            _sv(effect, "up")
 
 
 # Power.

@@ -81,7 +81,7 @@ def operations(borrowed: Borrowed) -> dict[str, Operation]:
         faults.reassert(node["name"])
 
     def demolish(world: World) -> list[str]:
-        faults.clear()
+        faults.forget()
         return power.demolish(world)
 
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from harness.faults import Clock, Cut, Delay, FaultError, Loss, Swizzle
+from harness.faults import Clock, Cut, Delay, FaultError, Loss, Pause, Stop, Swizzle
 from harness.lab import Lab
 from harness.lab.faults import record_size, recorded
 from harness.paths import REPOSITORY
@@ -112,6 +113,21 @@ def test_anybody_sees_what_is_in_effect_and_may_clear_it(lab: Lab) -> None:
         lab["router"].must_reach("10.3.0.10")
     assert [line["why"] for line in recorded(lab)[-2:]] == ["cleared", "cleared"], "and it did not end twice"
     assert lab.clear_faults() == []
+
+
+def test_what_could_not_be_undone_stays_in_effect_until_somebody_can(lab: Lab) -> None:
+    def stop() -> None:
+        with lab.fault(Stop("router", process="http"), Cut("east:lan")):
+            paused.enter_context(lab.fault(Pause("router")))
+
+    with contextlib.ExitStack() as paused:
+        with pytest.raises(FaultError, match="stop could not be undone, `labctl fault clear` tries again: node router"):
+            stop()
+        assert texts(lab) == ["stop on router: process http", "pause on router"], "and the other was undone"
+        assert recorded(lab)[-1]["text"] == "cut on east:lan"
+    assert said(lab, "clear") == ["stop on router: process http"]
+    assert texts(lab) == []
+    assert lab["router"].exec("sv", "status", "http").startswith("run:")
 
 
 def test_a_wrong_place_is_refused_before_anything_happens(lab: Lab) -> None:
