@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from rich.table import Table
@@ -22,8 +22,9 @@ from harness.cli.output import FaultOut
 from harness.faults import KINDS, Fault
 from harness.faults.plan import Step
 from harness.faults.scenario import Scenario, Timed, load, names
+from harness.host import HostError
 from harness.host.channel import AgentLost
-from harness.lab import Lab
+from harness.lab import Lab, LabError
 from harness.lab.faults import Injection, carried_out, prepared
 from harness.lab.record import read
 from harness.wait import wait_for
@@ -160,7 +161,7 @@ def run_scenario(
             interrupted.set()
         except AgentLost:
             if not _comes(interrupted):
-                raise
+                _leave_to_the_next(name, tell.texts)
     if interrupted.is_set():
         # The interrupt may have ended the channel too; then it is the agent that undoes.
         with labs.attach(name) as lab:
@@ -187,6 +188,16 @@ def _comes(interrupt: threading.Event) -> bool:
     with contextlib.suppress(KeyboardInterrupt):
         interrupt.wait(_HEARD_SECONDS)
     return interrupt.is_set()
+
+
+def _leave_to_the_next(name: str, ours: Iterable[str]) -> NoReturn:
+    """The agent is gone. If the lab is not, its next agent undoes what that one had begun."""
+    try:
+        with labs.attach(name) as lab:
+            _await_undone(lab, ours)
+    except (AgentLost, HostError, LabError) as error:
+        raise LabError(f"lab {name} is gone, and its faults with it") from error
+    raise LabError(f"the agent of lab {name} ended before the scenario did; all is undone")
 
 
 def _wait(injection: Injection) -> None:

@@ -71,9 +71,12 @@ class Injection:
         self._raise()
 
     def wait_for_ever(self) -> NoReturn:
-        """Until somebody interrupts. Raises AgentLost when the lab is gone."""
+        """Until somebody interrupts. Raises AgentLost when the agent is gone."""
         self._lab.agent.lost.wait()
-        raise AgentLost(f"lab {self._lab.name} is gone, and its faults with it")
+        raise self._lost()
+
+    def _lost(self) -> AgentLost:
+        return AgentLost(f"the agent of lab {self._lab.name} is gone; the next one undoes what it had begun")
 
     def _events(self) -> list[_Event]:
         found = []
@@ -115,7 +118,7 @@ class Injection:
             if self._over.wait(min(left, _LOOK_SECONDS)):
                 return False
             if self._lab.agent.lost.is_set():
-                self._problems.append(AgentLost(f"lab {self._lab.name} is gone, and its faults with it"))
+                self._problems.append(self._lost())
                 return False
         return True
 

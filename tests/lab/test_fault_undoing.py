@@ -66,6 +66,26 @@ def test_what_labctl_broke_is_put_right_however_it_ends(lab: Lab, number: signal
     assert recorded(lab)[-1]["why"].startswith(("its block was left by an exception", "whoever began it is gone"))
 
 
+def agents(lab: Lab) -> set[str]:
+    """The numbers of the agents, as the lab host has them; the brackets keep this search from finding itself."""
+    look = "grep -ls 'sys[.]stdin[.]readline' /proc/[0-9]*/cmdline"
+    found = subprocess.run(lab.host.command("sh", "-c", look), capture_output=True, text=True, check=True)
+    return {line.split("/")[2] for line in found.stdout.splitlines()}
+
+
+def test_what_labctl_broke_is_put_right_when_its_agent_is_killed(lab: Lab) -> None:
+    lab.agent.call("ping")
+    before = agents(lab)
+    running = labctl(lab, "run", "line-cut", "--on", "east:lan")
+    wait_for("the fault to begin", lambda: texts(lab) == ["cut on east:lan"], 30)
+    subprocess.run(lab.host.command("kill", "-KILL", *agents(lab) - before), check=True)
+    _, error = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert "ended before the scenario did; all is undone" in error.replace("\n", " ")
+    assert texts(lab) == []
+    lab["west"].must_reach(EAST)
+
+
 def test_a_scenario_runs_in_its_time_and_is_told_as_it_happens(lab: Lab, tmp_path: Path) -> None:
     scenario = tmp_path / "mine.yaml"
     scenario.write_text(
