@@ -65,6 +65,11 @@ class Borrowed:
                 self._write_down()
                 raise
 
+    def is_taken(self, name: str) -> bool:
+        """Not while it is being taken: then it is waited for."""
+        with self._lock:
+            return name in self._taken
+
     def give_back(self, name: str) -> Any:
         with self._lock:
             if name not in self._taken:

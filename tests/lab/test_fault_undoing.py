@@ -135,6 +135,23 @@ def test_anybody_sees_what_is_in_effect_and_may_clear_it(lab: Lab) -> None:
     assert lab.clear_faults() == []
 
 
+@pytest.mark.parametrize("operation", ["fault.begin", "fault.end"])
+def test_what_is_not_answered_in_time_is_undone_with_all_the_rest(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    call = lab.agent.call
+
+    def hears_nothing(asked: str, within: float = 60, /, **arguments: Any) -> Any:
+        return call(asked, 0 if asked == operation else within, **arguments)
+
+    with monkeypatch.context() as deaf:
+        deaf.setattr(lab.agent, "call", hears_nothing)
+        with pytest.raises(TimeoutError, match=f"{operation}: no answer"), lab.fault(Cut("east:lan"), Cut("far:lan")):
+            assert len(texts(lab)) == 2
+    assert lab.agent.calls[-1].operation == "fault.end"
+    wait_for("all to be undone", lambda: texts(lab) == [], 20)
+
+
 def test_what_could_not_be_undone_stays_in_effect_until_somebody_can(lab: Lab) -> None:
     def stop() -> None:
         with lab.fault(Stop("router", process="http"), Cut("east:lan")):
