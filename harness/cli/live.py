@@ -47,6 +47,8 @@ class Watched:
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self.tunnels = drawn(lab.topology, tunnels_of(lab, set(lab.nodes)))
+        self._meter = Meter(lab)
+        self._asked = float("-inf")
         self._news = ""
         self._number = 0
         self._changed = threading.Condition()
@@ -67,25 +69,27 @@ class Watched:
         self._thread.join()
 
     def _watch(self) -> None:
-        meter = Meter(self.lab)
-        asked = float("-inf")
-        with contextlib.suppress(AgentLost, AgentError, TimeoutError):
+        with contextlib.suppress(AgentLost):
             while not self._over.wait(_EVERY):
-                rates = meter.look()
-                running = {used.node for used in rates.nodes}
-                if time.monotonic() - asked > _TUNNELS_EVERY:
-                    asked = time.monotonic()
-                    self.tunnels = drawn(self.lab.topology, tunnels_of(self.lab, running))
-                news = {
-                    "running": sorted(running),
-                    "sent": {sent.end: round(sent.bits) for sent in rates.ends},
-                    "tunnels": [{"a": one.ends[0], "b": one.ends[1], "state": one.state} for one in self.tunnels],
-                }
-                with self._changed:
-                    self._number, self._news = self._number + 1, json.dumps(news)
-                    self._changed.notify_all()
+                with contextlib.suppress(AgentError, TimeoutError):  # the next look tells
+                    self._look()
         with self._changed:
             self._over.set()
+            self._changed.notify_all()
+
+    def _look(self) -> None:
+        rates = self._meter.look()
+        running = {used.node for used in rates.nodes}
+        if time.monotonic() - self._asked > _TUNNELS_EVERY:
+            self._asked = time.monotonic()
+            self.tunnels = drawn(self.lab.topology, tunnels_of(self.lab, running))
+        news = {
+            "running": sorted(running),
+            "sent": {sent.end: round(sent.bits) for sent in rates.ends},
+            "tunnels": [{"a": one.ends[0], "b": one.ends[1], "state": one.state} for one in self.tunnels],
+        }
+        with self._changed:
+            self._number, self._news = self._number + 1, json.dumps(news)
             self._changed.notify_all()
 
 
