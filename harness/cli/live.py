@@ -21,7 +21,7 @@ from typing import Any
 
 from harness import lab as labs
 from harness.cli.graphing import drawn, tunnels_of
-from harness.cli.options import INTERRUPTED, console
+from harness.cli.options import console
 from harness.graph.svg import STYLE, picture
 from harness.host.channel import AgentError, AgentLost
 from harness.lab import Lab
@@ -160,19 +160,19 @@ def _page(watched: Watched) -> str:
     )
 
 
-def serve(name: str, port: int) -> int:
-    """Until Ctrl-C, also of a script that starts it in the background; the exit status."""
+def serve(name: str, port: int) -> None:
+    """Until Ctrl-C, also of a script that starts it in the background."""
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, signal.default_int_handler)
     with labs.attach(name) as lab:
         watched = Watched(lab)
         try:
-            with ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, watched)) as server:
+            with (
+                contextlib.suppress(KeyboardInterrupt),
+                ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, watched)) as server,
+            ):
                 server.daemon_threads = True
                 console.print(f"http://127.0.0.1:{server.server_port}/   (Ctrl-C ends it)")
                 server.serve_forever(poll_interval=0.2)
-        except KeyboardInterrupt:
-            return INTERRUPTED
         finally:
             watched.end()
-    return 0

@@ -49,17 +49,26 @@ def texts(lab: Lab) -> list[str]:
     return [entry["what"]["text"] for entry in lab.faults_in_effect()]
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_what_labctl_broke_is_put_right_however_it_ends(lab: Lab, number: signal.Signals) -> None:
-    running = labctl(lab, "run", "line-cut", "--on", "east:lan", "--seed", "5")
+@pytest.mark.parametrize(
+    ("number", "lasts", "status", "told"),
+    [
+        (signal.SIGKILL, (), -signal.SIGKILL, ""),
+        (signal.SIGINT, (), 0, "over; all is undone"),
+        (signal.SIGINT, ("--for", "600"), 130, "interrupted; all is undone"),
+    ],
+)
+def test_what_labctl_broke_is_put_right_however_it_ends(
+    lab: Lab, number: signal.Signals, lasts: tuple[str, ...], status: int, told: str
+) -> None:
+    running = labctl(lab, "run", "line-cut", "--on", "east:lan", "--seed", "5", *lasts)
     wait_for("the fault to begin", lambda: texts(lab) == ["cut on east:lan"], 30)
     lab["west"].must_not_reach(EAST)
     # As a terminal does it: to all of the command's processes, those that hold the channel among them.
     os.killpg(running.pid, number) if number == signal.SIGINT else running.kill()
     out, _ = running.communicate(timeout=60)
+    assert running.returncode == status
+    assert told in out
     if number != signal.SIGKILL:
-        assert running.returncode == 130
-        assert "interrupted; all is undone" in out
         assert texts(lab) == []
     wait_for("the fault to end", lambda: texts(lab) == [], 20)
     lab["west"].must_reach(EAST)
