@@ -25,6 +25,8 @@ class Borrowed:
         self._ways = ways
         self._lock = threading.Lock()
         self._taken: dict[str, Way] = {}
+        self._ended: set[str] = set()
+        self._over = False
         folder.mkdir(parents=True, exist_ok=True)
         self._inherit(folder)
         self._journal = folder / f"{uuid4().hex}.json"
@@ -62,6 +64,8 @@ class Borrowed:
         The way back is known before anything is done, so that a failure half way is undone too.
         """
         with self._lock:
+            if self._over or name in self._ended:
+                raise LookupError(f"whoever asked for it waits no longer: {name}")
             if (previous := self._taken.pop(name, None)) is not None:
                 self._undo(previous)
             self._taken[name] = undo
@@ -75,11 +79,6 @@ class Borrowed:
                 self._write_down()
                 raise
 
-    def is_taken(self, name: str) -> bool:
-        """Not while it is being taken: then it is waited for."""
-        with self._lock:
-            return name in self._taken
-
     def give_back(self, name: str) -> Any:
         with self._lock:
             if name not in self._taken:
@@ -89,8 +88,20 @@ class Borrowed:
             self._write_down()
             return value
 
-    def give_back_all(self) -> None:
+    def end(self, name: str) -> None:
+        """It is not taken, and never will be: who waits no longer for it to be taken may be heard before that."""
         with self._lock:
+            if name in self._taken:
+                self._undo(self._taken[name])
+                del self._taken[name]
+                self._write_down()
+            else:
+                self._ended.add(name)
+
+    def give_back_all(self) -> None:
+        """Nothing is taken afterwards: what was asked for last may not have begun yet."""
+        with self._lock:
+            self._over = True
             self._give_back(reversed(list(self._taken.values())))
             self._taken.clear()
             self._write_down()

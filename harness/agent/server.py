@@ -51,8 +51,7 @@ def operations(borrowed: Borrowed) -> dict[str, Operation]:
 
     def end_fault(fault: str, why: str = "ended") -> None:
         faults.lift(fault, why)
-        if borrowed.is_taken(f"fault {fault}"):  # who had no answer in time asks again
-            borrowed.give_back(f"fault {fault}")
+        borrowed.end(f"fault {fault}")
 
     def record(name: str, device: str, file: str, expression: str, rotate: tuple[int, int] | None = None) -> None:
         way = ("stop", {"name": name})

@@ -48,6 +48,16 @@ def test_given_back_once(borrowed: Borrowed, world: World) -> None:
         borrowed.give_back("a")
 
 
+def test_what_ended_before_it_was_taken_is_not_taken(borrowed: Borrowed, world: World) -> None:
+    take(borrowed, world, "a")
+    borrowed.end("a")
+    assert world.on == set()
+    borrowed.end("b")
+    with pytest.raises(LookupError, match="whoever asked for it waits no longer: b"):
+        take(borrowed, world, "b")
+    assert world.on == set()
+
+
 def test_taking_twice_gives_the_first_back(borrowed: Borrowed, world: World) -> None:
     take(borrowed, world, "a")
     take(borrowed, world, "a")
@@ -70,6 +80,9 @@ def test_all_are_given_back_also_when_one_cannot_be(borrowed: Borrowed, world: W
         take(borrowed, world, switch)
     world.on.discard("b")
     borrowed.give_back_all()
+    assert world.on == set()
+    with pytest.raises(LookupError, match="whoever asked for it waits no longer: a"):
+        take(borrowed, world, "a")
     assert world.on == set()
 
 
