@@ -52,7 +52,8 @@ EXIT_STATUSES = {
     "4": "`down`: something was left over.",
     "5": "`order --follow`: the order has not ended in time; it goes on.",
     "6": "`bench --against`: it is void, and says nothing.",
-    "130": "Interrupted; the same command again goes on where it stopped.",
+    "130": "Interrupted by Ctrl-C; the same command again goes on where it stopped (`fault run`: all is undone). Where "
+    "Ctrl-C is the way to end, it is 0: `capture`, `top`, `graph --live`, `fault run` of what has no end.",
     "any": "`exec`, `shell` and `logs` pass on the status of the command in the node.",
 }
 

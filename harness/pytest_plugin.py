@@ -149,6 +149,9 @@ class LabManager:
                 with _wreck_told(own):
                     self._lab = self._up(wanted, own, engine, orders=orders)
             except BaseException:
+                if self._lab is not None:  # it is up, and did not say what it is like
+                    self._lab.close()
+                    self._lab = None
                 with contextlib.suppress(labs.LabError):  # it failed before there was a lab
                     labs.down(own)
                 raise

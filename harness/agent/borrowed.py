@@ -1,7 +1,7 @@
 """Things taken from the lab for a while (a cut, an impairment, a capture), each with the way to give it back.
 
-What is taken is written down first, in a file that the agent keeps locked. An agent that is killed loses the lock, and
-the next one gives back what it finds there: nothing stays borrowed by the dead.
+What is taken is written down first, in a journal beside a file that the agent keeps locked. An agent that is killed
+loses the lock, and the next one gives back what it finds there: nothing stays borrowed by the dead.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,26 +25,38 @@ class Borrowed:
         self._ways = ways
         self._lock = threading.Lock()
         self._taken: dict[str, Way] = {}
+        self._ended: set[str] = set()
+        self._over = False
         folder.mkdir(parents=True, exist_ok=True)
         self._inherit(folder)
-        self._journal = (folder / uuid4().hex).open("w+")
-        fcntl.flock(self._journal, fcntl.LOCK_EX)
+        self._journal = folder / f"{uuid4().hex}.json"
+        # Nobody sees it before it is locked: another agent would take it for one of a dead.
+        fresh = self._journal.with_suffix(".new")
+        self._held = fresh.open("w")
+        fcntl.flock(self._held, fcntl.LOCK_EX)
+        fresh.rename(self._journal.with_suffix(".lock"))
 
     def _inherit(self, folder: Path) -> None:
         """Give back what agents that were killed had taken."""
-        for file in folder.iterdir():
-            with contextlib.suppress(FileNotFoundError, BlockingIOError), file.open() as journal:
-                fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)  # its agent lives if this blocks
-                for way, arguments in json.loads(journal.read() or "[]"):
-                    with contextlib.suppress(Exception):  # it may be gone with its node; the others still count
-                        self._ways[way](**arguments)
-                file.unlink()
+        for lock in folder.glob("*.lock"):
+            with contextlib.suppress(FileNotFoundError, BlockingIOError), lock.open() as held:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # its agent lives if this blocks
+                journal = lock.with_suffix(".json")
+                if journal.exists():
+                    self._give_back(json.loads(journal.read_text()))
+                journal.unlink(missing_ok=True)
+                lock.unlink()
+
+    def _give_back(self, ways: Iterable[Way]) -> None:
+        for way in ways:
+            with contextlib.suppress(Exception):  # it may be gone with its node or its lab; the others still count
+                self._undo(way)
 
     def _write_down(self) -> None:
-        self._journal.seek(0)
-        self._journal.truncate()
-        json.dump(list(self._taken.values()), self._journal)
-        self._journal.flush()
+        """Whole or not at all: an agent may be killed here."""
+        fresh = self._journal.with_suffix(".new")
+        fresh.write_text(json.dumps(list(self._taken.values())))
+        fresh.rename(self._journal)
 
     def take(self, name: str, do: Callable[[], Any], undo: Way) -> Any:
         """Do something that `undo` takes back. Taking again what is taken gives it back first.
@@ -52,6 +64,8 @@ class Borrowed:
         The way back is known before anything is done, so that a failure half way is undone too.
         """
         with self._lock:
+            if self._over or name in self._ended:
+                raise LookupError(f"whoever asked for it waits no longer: {name}")
             if (previous := self._taken.pop(name, None)) is not None:
                 self._undo(previous)
             self._taken[name] = undo
@@ -74,11 +88,21 @@ class Borrowed:
             self._write_down()
             return value
 
-    def give_back_all(self) -> None:
+    def end(self, name: str) -> None:
+        """It is not taken, and never will be: who waits no longer for it to be taken may be heard before that."""
         with self._lock:
-            for way in reversed(list(self._taken.values())):
-                with contextlib.suppress(Exception):  # the lab may be gone already; the others are still given back
-                    self._undo(way)
+            if name in self._taken:
+                self._undo(self._taken[name])
+                del self._taken[name]
+                self._write_down()
+            else:
+                self._ended.add(name)
+
+    def give_back_all(self) -> None:
+        """Nothing is taken afterwards: what was asked for last may not have begun yet."""
+        with self._lock:
+            self._over = True
+            self._give_back(reversed(list(self._taken.values())))
             self._taken.clear()
             self._write_down()
 

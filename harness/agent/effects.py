@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ Memory = Any
 
 _CPU_PERIOD = 100_000
 _MIB = 2**20
+_UNBOUND = "max"
 _SERVICE_SECONDS = 20
+_NO_SERVICE = "unable to change to service directory"
 
 
 exclusive = Exclusive(FAULTS / "lock")
@@ -123,6 +126,10 @@ def _kill(_: str, effect: Effect, __: Memory) -> None:
     processes.send(processes.named(effect["node"], effect["process"]), effect["signal"])
 
 
+class NoServiceError(LookupError):
+    """A node has no such service."""
+
+
 def _sv(effect: Effect, verb: str) -> None:
     """runit's own tool. A node that has just got power looks after its services a moment later."""
     argv = ["sv", "-w", str(_SERVICE_SECONDS), verb, effect["process"]]
@@ -130,6 +137,8 @@ def _sv(effect: Effect, verb: str) -> None:
     def done() -> bool:
         outcome = run_command(effect["node"], argv, None, _SERVICE_SECONDS + 5, {})
         said = (outcome["stderr"] or outcome["stdout"]).strip()
+        if _NO_SERVICE in said:
+            raise NoServiceError(f"node {effect['node']} has no service {effect['process']}")
         if outcome["status"] != 0 and "runsv not running" not in said:
             raise ToolError(f"{effect['node']}: {' '.join(argv)}: {said}")
         return bool(outcome["status"] == 0)
@@ -143,7 +152,8 @@ def _stop(_: str, effect: Effect, __: Memory) -> None:
 
 def _restart(_: str, effect: Effect, __: Memory) -> None:
     if runtime().pid(effect["node"]):  # without power it comes back with the node
-        _sv(effect, "up")
+        with contextlib.suppress(NoServiceError):  # it was taken away meanwhile
+            _sv(effect, "up")
 
 
 # Power.
@@ -180,8 +190,15 @@ def _look_cpu(effect: Effect) -> str:
     return (_cgroup(effect["node"]) / "cpu.max").read_text().strip()
 
 
-def _slow_down(_: str, effect: Effect, __: Memory) -> None:
-    _limit(effect, "cpu.max", f"{round(effect['percent'] * _CPU_PERIOD / 100)} {_CPU_PERIOD}")
+def _slow_down(_: str, effect: Effect, memory: str) -> None:
+    wanted = f"{round(effect['percent'] * _CPU_PERIOD / 100)} {_CPU_PERIOD}"
+    _limit(effect, "cpu.max", min(wanted, memory, key=_share))
+
+
+def _share(limit: str) -> float:
+    """What cpu.max leaves of one processor."""
+    quota, period = limit.split()
+    return math.inf if quota == _UNBOUND else int(quota) / int(period)
 
 
 def _speed_up(_: str, effect: Effect, memory: str) -> None:
@@ -195,7 +212,8 @@ def _look_memory(effect: Effect) -> dict[str, str]:
     stat = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
     needed = int((cgroup / "memory.current").read_text()) - int(stat["inactive_file"]) - int(stat["active_file"])
     limit = max(needed, 0) + round(effect["left"] * _MIB)
-    return {"before": (cgroup / "memory.max").read_text().strip(), "limit": str(limit)}
+    before = (cgroup / "memory.max").read_text().strip()
+    return {"before": before, "limit": str(limit if before == _UNBOUND else min(limit, int(before)))}
 
 
 def _take_memory(_: str, effect: Effect, memory: dict[str, str]) -> None:

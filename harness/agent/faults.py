@@ -18,6 +18,7 @@ from typing import Any
 from harness.agent import effects, netlink
 from harness.agent.effects import exclusive, file_of
 from harness.agent.places import FAULTS, LAB
+from harness.agent.runtimes import runtime
 
 RECORD = LAB / "faults.jsonl"
 
@@ -46,30 +47,45 @@ def begin(fault: str, what: dict[str, Any], wanted: list[dict[str, Any]]) -> Non
                 entry["memory"].append(effects.KINDS[effect["kind"]].look(effect))
                 _write(entry)
                 effects.KINDS[effect["kind"]].begin(fault, effect, entry["memory"][-1])
+                _suffer_again(effect)
         except Exception as error:
-            _undo(entry)
-            _note("end", entry, _now(), f"could not begin: {error}")
-            raise FaultError(f"{what['text']}: {error}") from error
+            problems = _end(entry, f"could not begin: {error}")
+            raise FaultError(f"{what['text']}: {'; '.join([str(error), *problems])}") from error
 
 
 def lift(fault: str, why: str) -> None:
     """End a fault; nothing if it has ended already (another may have cleared it)."""
     with exclusive():
-        if (entry := _read(fault)) is not None:
-            problems = _undo(entry)
-            _note("end", entry, _now(), why)
-            if problems:
-                raise FaultError(f"{entry['what']['text']}: not all of it could be undone: {'; '.join(problems)}")
+        if (entry := _read(fault)) is not None and (problems := _end(entry, why)):
+            raise FaultError(f"{entry['what']['text']}: {'; '.join(problems)}")
 
 
 def clear() -> list[str]:
-    """End every fault, the latest first; what they were."""
+    """End every fault, the latest first; what they were.
+
+    Raises:
+        FaultError: some could not be undone, after all were tried.
+    """
     with exclusive():
         entries = active()
+        problems = []
         for entry in reversed(entries):
-            with contextlib.suppress(FaultError):  # the others are still ended; it is in the record
+            try:
                 lift(entry["id"], "cleared")
+            except FaultError as error:
+                problems.append(str(error))
+        if problems:
+            raise FaultError("\n".join(problems))
         return [entry["what"]["text"] for entry in entries]
+
+
+def forget() -> None:
+    """End every fault of a lab that is taken away: what cannot be undone goes with the nodes that it is in."""
+    with exclusive():
+        with contextlib.suppress(FaultError):
+            clear()
+        for entry in active():
+            file_of(entry["id"]).unlink()
 
 
 def active() -> list[Fault]:
@@ -111,20 +127,39 @@ def _refuse_conflicts(what: dict[str, Any], wanted: list[dict[str, Any]]) -> Non
             )
 
 
-def _undo(entry: Fault) -> list[str]:
-    """Take back every effect that was begun, the last first; what went wrong."""
+def _end(entry: Fault, why: str) -> list[str]:
+    """Take back every effect that was begun, the last first; what went wrong.
+
+    What could not be taken back stays in effect and on file: whoever sees it can try again.
+    """
+    begun = list(zip(entry["effects"], entry["memory"], strict=False))
+    stays: list[tuple[effects.Effect, effects.Memory]] = []
     problems = []
-    for effect, memory in reversed(list(zip(entry["effects"], entry["memory"], strict=False))):
+    for effect, memory in reversed(begun):
         try:
             effects.KINDS[effect["kind"]].end(entry["id"], effect, memory)
         except Exception as error:  # whatever it is, the others are still undone
-            problems.append(f"{effect['kind']}: {error}")
+            stays.insert(0, (effect, memory))
+            problems.append(f"{effect['kind']} could not be undone, `labctl fault clear` tries again: {error}")
     # Only now: whoever is killed in the middle leaves the rest to the next.
-    file_of(entry["id"]).unlink(missing_ok=True)
-    for effect in entry["effects"]:
-        if effects.KINDS[effect["kind"]].restarts_node and "node" in effect:
-            reassert(effect["node"])
+    if stays:
+        _write({**entry, "effects": [effect for effect, _ in stays], "memory": [memory for _, memory in stays]})
+    else:
+        file_of(entry["id"]).unlink(missing_ok=True)
+        _note("end", entry, _now(), why)
+    for effect, _ in begun:
+        try:
+            _suffer_again(effect)
+        except Exception as error:  # likewise
+            problems.append(f"node {effect['node']} does not suffer again from its other faults: {error}")
     return problems
+
+
+def _suffer_again(restarted: effects.Effect) -> None:
+    """A node that an effect has started anew still has its other faults."""
+    node = restarted.get("node")
+    if node and effects.KINDS[restarted["kind"]].restarts_node and runtime().pid(node):
+        reassert(node)
 
 
 def _now() -> dict[str, float]:

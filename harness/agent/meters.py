@@ -21,7 +21,7 @@ def read() -> dict[str, Any]:
     """`time` (s, monotonic), `nodes` (`cpu` in s, `memory` in octets), `ports` (what came in)."""
     running = {name: state["pid"] for name, state in runtime().states().items() if state["pid"]}
     counted = is_docker() or nodes.cgroups()
-    used = {name: _of_cgroup(name) for name in running} if counted else _of_processes(running)
+    used = _of_cgroups(running) if counted else _of_processes(running)
     return {"time": time.monotonic(), "nodes": used, "ports": _ports()}
 
 
@@ -35,10 +35,14 @@ def _ports() -> dict[str, dict[str, int]]:
     return found
 
 
-def _of_cgroup(node: str) -> dict[str, float]:
-    folder = runtime().cgroup(node)
-    usage = dict(line.split() for line in (folder / "cpu.stat").read_text().splitlines())["usage_usec"]
-    return {"cpu": int(usage) / 1e6, "memory": int((folder / "memory.current").read_text())}
+def _of_cgroups(running: dict[str, int]) -> dict[str, dict[str, float]]:
+    used = {}
+    for name in running:
+        with contextlib.suppress(OSError):  # it loses its power meanwhile
+            folder = runtime().cgroup(name)
+            usage = dict(line.split() for line in (folder / "cpu.stat").read_text().splitlines())["usage_usec"]
+            used[name] = {"cpu": int(usage) / 1e6, "memory": float((folder / "memory.current").read_text())}
+    return used
 
 
 def _of_processes(running: dict[str, int]) -> dict[str, dict[str, float]]:

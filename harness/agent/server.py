@@ -51,7 +51,7 @@ def operations(borrowed: Borrowed) -> dict[str, Operation]:
 
     def end_fault(fault: str, why: str = "ended") -> None:
         faults.lift(fault, why)
-        borrowed.give_back(f"fault {fault}")
+        borrowed.end(f"fault {fault}")
 
     def record(name: str, device: str, file: str, expression: str, rotate: tuple[int, int] | None = None) -> None:
         way = ("stop", {"name": name})
@@ -81,7 +81,7 @@ def operations(borrowed: Borrowed) -> dict[str, Operation]:
         faults.reassert(node["name"])
 
     def demolish(world: World) -> list[str]:
-        faults.clear()
+        faults.forget()
         return power.demolish(world)
 
     return {

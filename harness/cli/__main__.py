@@ -2,7 +2,8 @@
 
 Exit statuses: 0 done; 1 it failed; 2 wrong usage, or a topology, order or fault file that is refused; 4 something was
 left over; 5 an order has not ended in time; 6 a comparison is void (3 is labctl.py's: the machine is refused or could
-not be prepared); 130 interrupted; `exec` and `shell` pass on the status of the command.
+not be prepared); 130 interrupted by Ctrl-C, unless that is the way to end; `exec` and `shell` pass on the status of the
+command.
 """
 
 from __future__ import annotations

@@ -11,24 +11,24 @@ import time
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from rich.table import Table
 
 from harness import lab as labs
-from harness.cli.options import JSON, LAB, FaultTarget, ScenarioName, console, print_json
+from harness.cli.options import INTERRUPTED, JSON, LAB, FaultTarget, ScenarioName, console, print_json
 from harness.cli.output import FaultOut
 from harness.faults import KINDS, Fault
 from harness.faults.plan import Step
 from harness.faults.scenario import Scenario, Timed, load, names
+from harness.host import HostError
 from harness.host.channel import AgentLost
-from harness.lab import Lab
+from harness.lab import Lab, LabError
 from harness.lab.faults import Injection, carried_out, prepared
 from harness.lab.record import read
 from harness.wait import wait_for
 
-_INTERRUPTED = 130
 _HEARD_SECONDS = 1.0
 _UNDO_SECONDS = 60
 
@@ -139,7 +139,8 @@ def run_scenario(
     """Carry out a scenario and undo it. Faults without an end last until Ctrl-C.
 
     A place is NODE:INTERFACE (a cable's end), NODE, "site SITE" or lab. Exit status: 0 all happened and is undone;
-    1 something could not be, and all else is undone; 2 the file is wrong; 130 interrupted, all is undone.
+    1 something could not be, and all else is undone; 2 the file is wrong; 130 interrupted before its end, all is
+    undone.
 
     \b
     labctl fault run partition --on "site branch-1"
@@ -150,23 +151,27 @@ def run_scenario(
     wanted = load(scenario, _folders(name)).on(on).lasting(seconds)
     interrupted = _interrupts()
     tell = _Teller(as_json)
+    endless = False
     with labs.attach(name) as lab:
         try:
             injection = prepared(lab, wanted, seed, tell.news)
             tell.of(wanted, injection)
             with carried_out(injection):
-                _wait(injection)
+                injection.wait()
+                if endless := injection.lasts is None:
+                    injection.wait_for_ever()
         except KeyboardInterrupt:
             interrupted.set()
         except AgentLost:
             if not _comes(interrupted):
-                raise
+                _leave_to_the_next(name, tell.texts)
     if interrupted.is_set():
         # The interrupt may have ended the channel too; then it is the agent that undoes.
         with labs.attach(name) as lab:
             _await_undone(lab, tell.texts)
-    tell.over(interrupted.is_set())
-    return _INTERRUPTED if interrupted.is_set() else 0
+    early = interrupted.is_set() and not endless
+    tell.over(early)
+    return INTERRUPTED if early else 0
 
 
 def _interrupts() -> threading.Event:
@@ -189,10 +194,14 @@ def _comes(interrupt: threading.Event) -> bool:
     return interrupt.is_set()
 
 
-def _wait(injection: Injection) -> None:
-    injection.wait()
-    if injection.lasts is None:
-        injection.wait_for_ever()
+def _leave_to_the_next(name: str, ours: Iterable[str]) -> NoReturn:
+    """The agent is gone. If the lab is not, its next agent undoes what that one had begun."""
+    try:
+        with labs.attach(name) as lab:
+            _await_undone(lab, ours)
+    except (AgentLost, HostError, LabError) as error:
+        raise LabError(f"lab {name} is gone, and its faults with it") from error
+    raise LabError(f"the agent of lab {name} ended before the scenario did; all is undone")
 
 
 def _await_undone(lab: Lab, ours: Iterable[str]) -> None:

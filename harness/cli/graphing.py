@@ -44,7 +44,8 @@ def graph(topology: str | None, name: str | None, output: Path | None, live: boo
             raise click.UsageError("--live shows a running lab in a browser; name it with --lab and nothing else")
         from harness.cli.live import serve  # noqa: PLC0415 (a server, for this alone)
 
-        return serve(name or DEFAULT, port)
+        serve(name or DEFAULT, port)
+        return 0
     if topology and name:
         raise click.UsageError("a topology or --lab; the lab has one already")
     if name is None:

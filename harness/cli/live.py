@@ -21,7 +21,7 @@ from typing import Any
 
 from harness import lab as labs
 from harness.cli.graphing import drawn, tunnels_of
-from harness.cli.options import INTERRUPTED, console
+from harness.cli.options import console
 from harness.graph.svg import STYLE, picture
 from harness.host.channel import AgentError, AgentLost
 from harness.lab import Lab
@@ -47,6 +47,8 @@ class Watched:
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self.tunnels = drawn(lab.topology, tunnels_of(lab, set(lab.nodes)))
+        self._meter = Meter(lab)
+        self._asked = float("-inf")
         self._news = ""
         self._number = 0
         self._changed = threading.Condition()
@@ -67,25 +69,27 @@ class Watched:
         self._thread.join()
 
     def _watch(self) -> None:
-        meter = Meter(self.lab)
-        asked = float("-inf")
-        with contextlib.suppress(AgentLost, AgentError, TimeoutError):
+        with contextlib.suppress(AgentLost):
             while not self._over.wait(_EVERY):
-                rates = meter.look()
-                running = {used.node for used in rates.nodes}
-                if time.monotonic() - asked > _TUNNELS_EVERY:
-                    asked = time.monotonic()
-                    self.tunnels = drawn(self.lab.topology, tunnels_of(self.lab, running))
-                news = {
-                    "running": sorted(running),
-                    "sent": {sent.end: round(sent.bits) for sent in rates.ends},
-                    "tunnels": [{"a": one.ends[0], "b": one.ends[1], "state": one.state} for one in self.tunnels],
-                }
-                with self._changed:
-                    self._number, self._news = self._number + 1, json.dumps(news)
-                    self._changed.notify_all()
+                with contextlib.suppress(AgentError, TimeoutError):  # the next look tells
+                    self._look()
         with self._changed:
             self._over.set()
+            self._changed.notify_all()
+
+    def _look(self) -> None:
+        rates = self._meter.look()
+        running = {used.node for used in rates.nodes}
+        if time.monotonic() - self._asked > _TUNNELS_EVERY:
+            self._asked = time.monotonic()
+            self.tunnels = drawn(self.lab.topology, tunnels_of(self.lab, running))
+        news = {
+            "running": sorted(running),
+            "sent": {sent.end: round(sent.bits) for sent in rates.ends},
+            "tunnels": [{"a": one.ends[0], "b": one.ends[1], "state": one.state} for one in self.tunnels],
+        }
+        with self._changed:
+            self._number, self._news = self._number + 1, json.dumps(news)
             self._changed.notify_all()
 
 
@@ -156,19 +160,19 @@ def _page(watched: Watched) -> str:
     )
 
 
-def serve(name: str, port: int) -> int:
-    """Until Ctrl-C, also of a script that starts it in the background; the exit status."""
+def serve(name: str, port: int) -> None:
+    """Until Ctrl-C, also of a script that starts it in the background."""
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, signal.default_int_handler)
     with labs.attach(name) as lab:
         watched = Watched(lab)
         try:
-            with ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, watched)) as server:
+            with (
+                contextlib.suppress(KeyboardInterrupt),
+                ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, watched)) as server,
+            ):
                 server.daemon_threads = True
                 console.print(f"http://127.0.0.1:{server.server_port}/   (Ctrl-C ends it)")
                 server.serve_forever(poll_interval=0.2)
-        except KeyboardInterrupt:
-            return INTERRUPTED
         finally:
             watched.end()
-    return 0

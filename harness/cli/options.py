@@ -22,7 +22,7 @@ from harness.paths import TOPOLOGIES
 
 DEFAULT = "demo"
 INTERRUPTED = 130
-"""Exit status after Ctrl-C, also where that is the way to end."""
+"""Exit status after Ctrl-C, unless that is the way to end."""
 _WIDE = 160
 """Columns where nobody looks: a table that is cut to a terminal's width is of no use to a program."""
 

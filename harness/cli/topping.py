@@ -14,7 +14,7 @@ from rich.table import Table
 
 from harness import lab as labs
 from harness.cli.graphing import tunnels_of
-from harness.cli.options import INTERRUPTED, JSON, LAB, console, print_json
+from harness.cli.options import JSON, LAB, console, print_json
 from harness.cli.output import TopOut, TunnelOut
 from harness.cli.status import tunnels_table
 from harness.lab import Lab, LabError
@@ -57,7 +57,7 @@ def top(name: str, once: bool, every: float, as_json: bool) -> int:
             return 0
         with contextlib.suppress(KeyboardInterrupt):
             _watch(lab, meter, every)
-    return INTERRUPTED
+    return 0
 
 
 def _watch(lab: Lab, meter: Meter, every: float) -> NoReturn:

@@ -271,7 +271,9 @@ class Disk(Fault):
 
 @dataclass(frozen=True)
 class MemoryPressure(Fault):
-    """A node may use `left` MiB more than it does; who wants more is killed by the kernel."""
+    """A node may use `left` MiB more than it does, and never more than without the fault; who wants more is killed by
+    the kernel.
+    """
 
     left: float = field(default=8, metadata=_between(0, 1e6, "MiB"))
     kind = "memory"
@@ -280,7 +282,7 @@ class MemoryPressure(Fault):
 
 @dataclass(frozen=True)
 class Cpu(Fault):
-    """A node gets this share of one processor."""
+    """A node gets this share of one processor, or what it has without the fault if that is less."""
 
     percent: float = field(default=10, metadata=_between(1, 100, "percent"))
     kind = "cpu"

@@ -29,6 +29,9 @@ INTERRUPTED = "its block was left by an exception"
 _SECONDS = 120
 """For one fault to begin or end: a node may have to boot."""
 
+_TROUBLE = (AgentError, AgentLost, FaultError, TimeoutError)
+"""What a fault's begin or end may come to."""
+
 _LOOK_SECONDS = 1.0
 """How often a scenario that waits looks whether its lab is still there."""
 
@@ -71,9 +74,12 @@ class Injection:
         self._raise()
 
     def wait_for_ever(self) -> NoReturn:
-        """Until somebody interrupts. Raises AgentLost when the lab is gone."""
+        """Until somebody interrupts. Raises AgentLost when the agent is gone."""
         self._lab.agent.lost.wait()
-        raise AgentLost(f"lab {self._lab.name} is gone, and its faults with it")
+        raise self._lost()
+
+    def _lost(self) -> AgentLost:
+        return AgentLost(f"the agent of lab {self._lab.name} is gone; the next one undoes what it had begun")
 
     def _events(self) -> list[_Event]:
         found = []
@@ -93,7 +99,8 @@ class Injection:
             for event in at_once:
                 self._do(event)
         except BaseException:
-            self.end()
+            with contextlib.suppress(*_TROUBLE):  # what came first tells more
+                self.end()
             raise
         later = events[len(at_once) :]
         if later:
@@ -115,7 +122,7 @@ class Injection:
             if self._over.wait(min(left, _LOOK_SECONDS)):
                 return False
             if self._lab.agent.lost.is_set():
-                self._problems.append(AgentLost(f"lab {self._lab.name} is gone, and its faults with it"))
+                self._problems.append(self._lost())
                 return False
         return True
 
@@ -135,15 +142,15 @@ class Injection:
             "seed": step.seed,
             "for": None if step.end is None else step.end - step.begin,
         }
-        with _in_our_words():
-            self._lab.agent.call(
-                "fault.begin",
-                _SECONDS,
-                fault=name,
-                what=what,
-                effects=[self._described(effect) for effect in step.effects],
-            )
+        described = [self._described(effect) for effect in step.effects]
+        # Whoever hears nothing in time, or is interrupted, does not know that it has not begun.
         self._names[id(step)] = name
+        try:
+            with _in_our_words():
+                self._lab.agent.call("fault.begin", _SECONDS, fault=name, what=what, effects=described)
+        except (AgentError, FaultError):
+            del self._names[id(step)]
+            raise
         self._report("begin", step)
 
     def _described(self, effect: dict[str, Any]) -> dict[str, Any]:
@@ -153,9 +160,9 @@ class Injection:
         return {**effect, **self._lab.engine.power_of(effect["node"])}
 
     def _end(self, step: Step, why: str = "ended") -> None:
-        name = self._names.pop(id(step))
         with _in_our_words():
-            self._lab.agent.call("fault.end", _SECONDS, fault=name, why=why)
+            self._lab.agent.call("fault.end", _SECONDS, fault=self._names[id(step)], why=why)
+        del self._names[id(step)]
         self._report("end", step)
 
     def end(self, why: str = "ended") -> None:
@@ -167,7 +174,7 @@ class Injection:
             if id(step) in self._names:
                 try:
                     self._end(step, why)
-                except (AgentError, FaultError) as error:
+                except _TROUBLE as error:  # the others are still undone
                     self._problems.append(error)
         self._raise()
 
@@ -208,7 +215,7 @@ def carried_out(injection: Injection) -> Iterator[Injection]:
         yield injection
     except BaseException as error:
         # What the block says comes first; a lab that is gone has nothing to undo.
-        with contextlib.suppress(AgentError, AgentLost, FaultError):
+        with contextlib.suppress(*_TROUBLE):
             injection.end(f"{INTERRUPTED} ({type(error).__name__})")
         raise
     injection.end()

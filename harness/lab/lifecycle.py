@@ -244,7 +244,9 @@ def _demolish(host: LabHost, place: LabPlace, engine: str) -> list[str]:
             return make_engine(engine, agent, json.loads(world_file(place).read_text())).demolish()
         finally:
             agent.close()
-    except (AgentError, AgentLost, DeadlineError, HostError, TimeoutError):
+    except AgentError as error:  # what it has done until then is part of the proof
+        return [f"part of the world, until its host was ended: {error}"]
+    except (AgentLost, HostError, TimeoutError):
         return []  # a host that does not answer is ended from outside; what that leaves is looked for from outside
 
 

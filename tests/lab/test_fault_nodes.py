@@ -198,6 +198,13 @@ def test_one_nodes_clock_is_wrong_and_no_others_also_after_a_power_cycle(lab: La
     lab["west"].must_reach(EAST)
 
 
+def test_a_node_that_a_wrong_clock_started_anew_suffers_again_from_what_it_suffered(lab: Lab) -> None:
+    with lab.fault(Cpu("east", percent=10)):
+        with lab.fault(Clock("east", offset=-3600)):
+            assert lab["east"].exec("cat", LIMIT) == "10000 100000\n"
+        assert lab["east"].exec("cat", LIMIT) == "10000 100000\n"
+
+
 def test_what_bears_one_fault_at_a_time_refuses_a_second_and_says_which_is_there(lab: Lab) -> None:
     with lab.fault(Cpu("east", percent=10)):
         said = (

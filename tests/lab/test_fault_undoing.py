@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from harness.faults import Clock, Cut, Delay, FaultError, Loss, Swizzle
+from harness.faults import Clock, Cut, Delay, FaultError, Loss, Pause, Stop, Swizzle
 from harness.lab import Lab
 from harness.lab.faults import record_size, recorded
 from harness.paths import REPOSITORY
@@ -48,21 +49,50 @@ def texts(lab: Lab) -> list[str]:
     return [entry["what"]["text"] for entry in lab.faults_in_effect()]
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_what_labctl_broke_is_put_right_however_it_ends(lab: Lab, number: signal.Signals) -> None:
-    running = labctl(lab, "run", "line-cut", "--on", "east:lan", "--seed", "5")
+@pytest.mark.parametrize(
+    ("number", "lasts", "status", "told"),
+    [
+        (signal.SIGKILL, (), -signal.SIGKILL, ""),
+        (signal.SIGINT, (), 0, "over; all is undone"),
+        (signal.SIGINT, ("--for", "600"), 130, "interrupted; all is undone"),
+    ],
+)
+def test_what_labctl_broke_is_put_right_however_it_ends(
+    lab: Lab, number: signal.Signals, lasts: tuple[str, ...], status: int, told: str
+) -> None:
+    running = labctl(lab, "run", "line-cut", "--on", "east:lan", "--seed", "5", *lasts)
     wait_for("the fault to begin", lambda: texts(lab) == ["cut on east:lan"], 30)
     lab["west"].must_not_reach(EAST)
     # As a terminal does it: to all of the command's processes, those that hold the channel among them.
     os.killpg(running.pid, number) if number == signal.SIGINT else running.kill()
     out, _ = running.communicate(timeout=60)
+    assert running.returncode == status
+    assert told in out
     if number != signal.SIGKILL:
-        assert running.returncode == 130
-        assert "interrupted; all is undone" in out
         assert texts(lab) == []
     wait_for("the fault to end", lambda: texts(lab) == [], 20)
     lab["west"].must_reach(EAST)
     assert recorded(lab)[-1]["why"].startswith(("its block was left by an exception", "whoever began it is gone"))
+
+
+def agents(lab: Lab) -> set[str]:
+    """The numbers of the agents, as the lab host has them; the brackets keep this search from finding itself."""
+    look = "grep -ls 'sys[.]stdin[.]readline' /proc/[0-9]*/cmdline"
+    found = subprocess.run(lab.host.command("sh", "-c", look), capture_output=True, text=True, check=True)
+    return {line.split("/")[2] for line in found.stdout.splitlines()}
+
+
+def test_what_labctl_broke_is_put_right_when_its_agent_is_killed(lab: Lab) -> None:
+    lab.agent.call("ping")
+    before = agents(lab)
+    running = labctl(lab, "run", "line-cut", "--on", "east:lan")
+    wait_for("the fault to begin", lambda: texts(lab) == ["cut on east:lan"], 30)
+    subprocess.run(lab.host.command("kill", "-KILL", *agents(lab) - before), check=True)
+    _, error = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert "ended before the scenario did; all is undone" in error.replace("\n", " ")
+    assert texts(lab) == []
+    lab["west"].must_reach(EAST)
 
 
 def test_a_scenario_runs_in_its_time_and_is_told_as_it_happens(lab: Lab, tmp_path: Path) -> None:
@@ -112,6 +142,38 @@ def test_anybody_sees_what_is_in_effect_and_may_clear_it(lab: Lab) -> None:
         lab["router"].must_reach("10.3.0.10")
     assert [line["why"] for line in recorded(lab)[-2:]] == ["cleared", "cleared"], "and it did not end twice"
     assert lab.clear_faults() == []
+
+
+@pytest.mark.parametrize("operation", ["fault.begin", "fault.end"])
+def test_what_is_not_answered_in_time_is_undone_with_all_the_rest(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    call = lab.agent.call
+
+    def hears_nothing(asked: str, within: float = 60, /, **arguments: Any) -> Any:
+        return call(asked, 0 if asked == operation else within, **arguments)
+
+    with monkeypatch.context() as deaf:
+        deaf.setattr(lab.agent, "call", hears_nothing)
+        with pytest.raises(TimeoutError, match=f"{operation}: no answer"), lab.fault(Cut("east:lan"), Cut("far:lan")):
+            assert len(texts(lab)) == 2
+    assert lab.agent.calls[-1].operation == "fault.end"
+    wait_for("all to be undone", lambda: texts(lab) == [], 20)
+
+
+def test_what_could_not_be_undone_stays_in_effect_until_somebody_can(lab: Lab) -> None:
+    def stop() -> None:
+        with lab.fault(Stop("router", process="http"), Cut("east:lan")):
+            paused.enter_context(lab.fault(Pause("router")))
+
+    with contextlib.ExitStack() as paused:
+        with pytest.raises(FaultError, match="stop could not be undone, `labctl fault clear` tries again: node router"):
+            stop()
+        assert texts(lab) == ["stop on router: process http", "pause on router"], "and the other was undone"
+        assert recorded(lab)[-1]["text"] == "cut on east:lan"
+    assert said(lab, "clear") == ["stop on router: process http"]
+    assert texts(lab) == []
+    assert lab["router"].exec("sv", "status", "http").startswith("run:")
 
 
 def test_a_wrong_place_is_refused_before_anything_happens(lab: Lab) -> None:

@@ -195,16 +195,23 @@ def test_down_says_what_it_could_not_remove_with_status_4_and_removes_it_when_it
         ["losetup", "--find", "--show", folder / "disk.img"], capture_output=True, text=True, check=True
     ).stdout.strip()
     subprocess.run(["mount", "-t", "tmpfs", "mine", folder / "factory"], check=True)
+    stays = open_host(place_of(name)).command("sh", "-c", "cd /run/elasticlab/nodes/host-1/root; echo; exec sleep 60")
+    staying = subprocess.Popen(stays, stdout=subprocess.PIPE)
+    assert staying.stdout is not None
+    staying.stdout.readline()
     try:
         done = labctl("down", name)
         assert done.returncode == 4
         assert f"left over: loop device {Path(held).name}" in done.stdout
         assert f"left over: mount {folder}/factory" in done.stdout
+        assert "left over: part of the world, until its host was ended: demolish: umount" in done.stdout
+        assert "target is busy" in done.stdout.replace("\n", " ")
         (grave,) = labs_dir().glob(f".{name}.removed.*")
         assert f"left over: folder {grave}" in done.stdout
         subprocess.run(["umount", grave / "factory"], check=True)
     finally:
         subprocess.run(["losetup", "--detach", held], check=True)
+        staying.wait(10)
     assert labctl("down", name).returncode == 0
     assert labctl("down", name).returncode == 1
 

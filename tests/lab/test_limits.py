@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from harness.faults import Disk
+from harness.faults import Cpu, Disk, MemoryPressure
 from harness.lab import Lab
 from harness.topology import TIERS
 from harness.wait import wait_for
@@ -103,6 +103,14 @@ def test_a_disk_of_its_own_has_its_room_when_the_labs_is_full(lab: Lab) -> None:
         assert lab["board"].run("sh", "-c", _WRITE.format(octets=32 * MIB)).ok
     for node in ("board", "hub"):
         lab[node].exec("rm", "-f", "/root/more")
+
+
+def test_a_fault_never_gives_a_node_more_than_it_has(lab: Lab) -> None:
+    look = "cd /sys/fs/cgroup; cat cpu.max memory.max"
+    before = lab["own"].sh(look)
+    with lab.fault(Cpu("own", percent=100), MemoryPressure("own", left=300)):
+        assert lab["own"].sh(look) == before
+    assert lab["own"].sh(look) == before
 
 
 def carried(lab: Lab) -> tuple[float, dict[str, int]]:

@@ -46,6 +46,17 @@ def held(lab):
 def test_goes_on(lab):
     assert lab["host-1"].reaches("10.2.0.10")
 """
+SILENT = """
+import pytest
+from harness.evidence import difference
+@pytest.fixture(autouse=True, scope="session")
+def silent():
+    def taken(lab):
+        raise RuntimeError("nobody says what it is like")
+    difference.taken = taken
+@pytest.mark.topology("plain")
+def test_has_no_lab(lab): ...
+"""
 ORDERLY = """
 import pytest
 @pytest.mark.topology("demo")
@@ -90,7 +101,7 @@ def labs_of(pid: int) -> list[str]:
     return [lab.name for lab in known_labs() if lab.name.endswith(f"-{pid}")]
 
 
-def test_the_lab_of_a_killed_run_is_removed_by_the_next(tmp_path: Path) -> None:
+def test_the_lab_of_a_killed_run_is_removed_by_the_next_and_one_that_is_of_no_use_by_its_own(tmp_path: Path) -> None:
     killed = start(tmp_path, SLEEPER)
     wait_for(
         "the inner run's lab",
@@ -100,8 +111,10 @@ def test_the_lab_of_a_killed_run_is_removed_by_the_next(tmp_path: Path) -> None:
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     assert labs_of(killed.pid), "nobody was there to remove it"
-    following = start(tmp_path, BREAKER)
-    following.communicate(timeout=300)
+    following = start(tmp_path, SILENT)
+    said, _ = following.communicate(timeout=300)
+    assert "RuntimeError: nobody says what it is like" in said
+    assert "1 error in" in said, "and none at the end of the run, when nothing is there to be removed"
     assert labs_of(killed.pid) == []
     assert labs_of(following.pid) == []
 

@@ -17,8 +17,11 @@ from pathlib import Path
 import pyte
 import pytest
 
+from harness.cli import live
 from harness.faults import Power
+from harness.host.channel import AgentError
 from harness.lab import Lab
+from harness.lab.rates import Meter, Rates
 from harness.paths import REPOSITORY
 from harness.wait import wait_for
 from tests.live import LABCTL, events, page, until
@@ -43,6 +46,48 @@ def test_the_live_page_shows_rates_and_keeps_to_itself(lab: Lab) -> None:
         until(
             news, "what both send", lambda told: min(told["sent"][end] for end in ("host-1:lan", "router:lan-2")) > 1e5
         )
+
+
+def test_the_live_page_goes_on_after_a_look_that_failed(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[bool] = []
+    look = Meter.look
+
+    def fails_once(meter: Meter) -> Rates:
+        looks.append(True)
+        if len(looks) == 1:
+            raise AgentError("meters", "OSError", "on purpose")
+        return look(meter)
+
+    monkeypatch.setattr(Meter, "look", fails_once)
+    monkeypatch.setattr(live, "_EVERY", 0.05)
+    watched = live.Watched(lab)
+    try:
+        assert json.loads(watched.next(0)[1])["running"] == sorted(lab.nodes)
+    finally:
+        watched.end()
+
+
+_DYING = """
+sleep 60 >/dev/null 2>&1 &
+mkdir /run/elasticlab/nodes/dying
+echo $! >/run/elasticlab/nodes/dying/pid
+ln -s /proc/$!/ns/net /run/netns/dying
+"""
+_DEAD = """
+kill "$(cat /run/elasticlab/nodes/dying/pid)"
+rm -r /run/elasticlab/nodes/dying /run/netns/dying
+"""
+
+
+@pytest.mark.topology("breakable")  # its lab host has control groups
+def test_what_a_lab_uses_is_told_while_a_node_loses_its_power(lab: Lab) -> None:
+    """A process that is there yet, and a control group that is there no more."""
+    subprocess.run(lab.host.command("sh", "-ec", _DYING), check=True)
+    try:
+        assert "dying" in lab.agent.call("node.states")
+        assert sorted(lab.agent.call("meters")["nodes"]) == sorted(lab.nodes)
+    finally:
+        subprocess.run(lab.host.command("sh", "-c", _DEAD), check=True)
 
 
 def test_top_tells_what_a_lab_uses_and_carries(lab: Lab) -> None:
@@ -145,4 +190,4 @@ def test_top_is_a_dashboard_that_changes_and_leaves_the_terminal_as_it_was(lab: 
     wait_for("it to have power again", lambda: re.match(r"host-2 +[\d.]+ %", top.line("host-2 ")), 10)
     top.type(b"\x03")
     wait_for("top to end", lambda: top.process.poll() is not None, 10)
-    assert (top.process.returncode, top.is_its_own) == (130, False)
+    assert (top.process.returncode, top.is_its_own) == (0, False)
