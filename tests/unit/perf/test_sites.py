@@ -51,7 +51,7 @@ def seen(agent: float) -> list[Seen]:
 
 def shown(tmp_path: Path, sizes: dict[int, Rounds]) -> str:
     found = told(sizes, {size: seen(size / 10) for size in sizes})
-    record.save("sites", {"benchmark": "B1 sites", "started": "2026-11-23T10:00:00+00:00", **found}, [], tmp_path)
+    record.save("sites", {"benchmark": "B1 sites", "started": "2026-11-23T10:00:00+00:00", **found}, tmp_path)
     return page(record.read_all(tmp_path))
 
 
