@@ -66,6 +66,8 @@ class Comparison:
     """Requests that failed; one is enough to say nothing of the others."""
     headroom: float | None = None
     """How many times the measured load its generator makes, if it was asked."""
+    both_steady: bool = False
+    """Neither of the two is a floor: whichever of them moves, nothing is said."""
 
     @property
     def ratio(self) -> float:
@@ -79,6 +81,8 @@ class Comparison:
             return f"{len(self.ours.values)} rounds are fewer than {LEAST_ROUNDS}"
         if self.floor.spread > MOST_SPREAD:
             return f"the floor's slowest round took {self.floor.spread:.2f} times its fastest (> {MOST_SPREAD})"
+        if self.both_steady and self.ours.spread > MOST_SPREAD:
+            return f"{self.measured}: the slowest round took {self.ours.spread:.2f} times the fastest (> {MOST_SPREAD})"
         if self.failed:
             return f"{self.failed} requests failed"
         if self.headroom is not None and self.headroom < LEAST_HEADROOM:

@@ -6,8 +6,8 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from harness.build.progress import Progress
@@ -21,8 +21,16 @@ JAR = maven.Jar(
     f"org/opendaylight/netconf/netconf-testtool/{VERSION}/netconf-testtool-{VERSION}-executable.jar",
     "602b39a07f3d675a348a064e038a80afe9c41f912eb128c7ef4e5b041ab2bd5c",
 )
-FIRST_PORT = 20_000
+HOST, FIRST_PORT = "127.0.0.1", 20_000
 _SECONDS = 300.0
+# A JVM takes memory in advance, and as much as garbage needs. This one collects each second, all of it, and gives back
+# what is left over (JEP 346): what it then has is what it cannot do without.
+_TIGHT = (
+    "-XX:+UseG1GC", "-Xms8m", "-XX:G1PeriodicGCInterval=1000", "-XX:-G1PeriodicGCInvokesConcurrent",
+    "-XX:MinHeapFreeRatio=2", "-XX:MaxHeapFreeRatio=5",
+)  # fmt: skip
+_SLACK_MB, _LOOKS, _INTERVAL = 1.0, 10, 0.5
+"""It has settled when of so many looks, with such a pause, no two differ by more."""
 _HELLO = (
     b'<hello xmlns="urn:ietf:params:xml:ns:netconf:base:1.0"><capabilities>'
     b"<capability>urn:ietf:params:netconf:base:1.0</capability></capabilities></hello>]]>]]>"
@@ -40,41 +48,54 @@ def fetch(store: Store, progress: Progress) -> Path:
 
 
 def measure(jar: Path, place: Path, count: int) -> dict[str, float]:
-    """As many devices as of ours, with a session each; over plain TCP, which takes it less than SSH would."""
+    """As many devices as of ours, with a session each; over plain TCP, which takes it less than SSH would.
+
+    The whole process is as it starts by itself. What a device takes of it is told by two that keep nothing in advance.
+    """
     found: dict[str, float] = {}
-    alone = _run(jar, place, 1)
-    many = _run(jar, place, count)
-    found["start s"] = many[0]
-    found["MB a device"] = (many[1] - alone[1]) / max(count - 1, 1)
-    found["MB in all"] = many[1]
-    found["hello s"] = many[2]
+    with devices(jar, place, count) as (found["start s"], process), _sessions(count) as found["hello s"]:
+        found["MB in all"] = resident_mb(process)
+    alone, found["tight MB in all"] = (_tight_mb(jar, place, some) for some in (1, count))
+    found["MB a device"] = (found["tight MB in all"] - alone) / max(count - 1, 1)
     return found
 
 
-def _run(jar: Path, place: Path, count: int) -> tuple[float, float, float]:
-    """Seconds until every device has its port, MB with a session each, seconds for these sessions."""
-    sessions: list[socket.socket] = []
-    with devices(jar, place, count) as (started, process):
-        try:
-            begun = time.monotonic()
-            for port in range(FIRST_PORT, FIRST_PORT + count):
-                tcp = socket.create_connection(("127.0.0.1", port), timeout=60)
-                sessions.append(tcp)
-                tcp.sendall(_HELLO)
-            for tcp in sessions:
-                _greeted(tcp)
-            return started, resident_mb(process), time.monotonic() - begun
-        finally:
-            for tcp in sessions:
-                tcp.close()
+def _tight_mb(jar: Path, place: Path, count: int) -> float:
+    """Of one without slack."""
+    seen: list[float] = []
+    with devices(jar, place, count, _TIGHT) as (_, process), _sessions(count):
+
+        def settled() -> bool:
+            seen.append(resident_mb(process))
+            last = seen[-_LOOKS:]
+            return len(last) == _LOOKS and max(last) - min(last) < _SLACK_MB
+
+        wait_for("netconf-testtool gives no more memory back", settled, _SECONDS, interval=_INTERVAL)
+    return seen[-1]
 
 
 @contextmanager
-def devices(jar: Path, place: Path, count: int) -> Iterator[tuple[float, subprocess.Popen[bytes]]]:
+def _sessions(count: int) -> Iterator[float]:
+    """One with each device, and the seconds until all had greeted."""
+    with ExitStack() as open_ones:
+        begun = time.monotonic()
+        tcps = []
+        for port in range(FIRST_PORT, FIRST_PORT + count):
+            tcps.append(open_ones.enter_context(socket.create_connection((HOST, port), timeout=60)))
+            tcps[-1].sendall(_HELLO)
+        for tcp in tcps:
+            _greeted(tcp)
+        yield time.monotonic() - begun
+
+
+@contextmanager
+def devices(
+    jar: Path, place: Path, count: int, options: Sequence[str] = ()
+) -> Iterator[tuple[float, subprocess.Popen[bytes]]]:
     """So many of them, on ports one after the other, and the seconds until the last one listened."""
     last = FIRST_PORT + count - 1
     log = place / f"testtool-{count}.log"
-    command = ["java", "-jar", str(jar), "--device-count", str(count), "--ssh", "false", "--ip", "127.0.0.1"]
+    command = ["java", *options, "-jar", str(jar), "--device-count", str(count), "--ssh", "false", "--ip", HOST]
     command += ["--starting-port", str(FIRST_PORT), "--exi", "false"]
     begun = time.monotonic()
     with log.open("wb") as output:
@@ -84,7 +105,7 @@ def devices(jar: Path, place: Path, count: int) -> Iterator[tuple[float, subproc
         if process.poll() is not None:
             raise BenchmarkError(f"netconf-testtool has ended: {log.read_text()[-1000:]}")
         with socket.socket() as tcp:
-            return tcp.connect_ex(("127.0.0.1", last)) == 0
+            return tcp.connect_ex((HOST, last)) == 0
 
     try:
         wait_for("the last device of netconf-testtool listens", listening, _SECONDS)
