@@ -75,6 +75,7 @@ def verdicts(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Promise]:
     }
     if "testtool" in most:
         promised["memory"] = _ratio(ours, most["testtool"], "MB in all")
+        # A session of ours is encrypted, and so are these.
         promised["memory a device"] = _ratio(ours, most["testtool"], "MB a device")
     return promised
 

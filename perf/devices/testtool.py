@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 import subprocess
@@ -9,6 +10,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+import asyncssh
 
 from harness.build.progress import Progress
 from harness.build.store import Store
@@ -29,6 +32,8 @@ _TIGHT = (
     "-XX:+UseG1GC", "-Xms8m", "-XX:G1PeriodicGCInterval=1000", "-XX:-G1PeriodicGCInvokesConcurrent",
     "-XX:MinHeapFreeRatio=2", "-XX:MaxHeapFreeRatio=5",
 )  # fmt: skip
+_MOST_ENCRYPTED = 100
+"""It takes long to make keys: as many are enough to tell megabytes of one from what settles differently each time."""
 _SLACK_MB, _LOOKS, _INTERVAL = 1.0, 10, 0.5
 """It has settled when of so many looks, with such a pause, no two differ by more."""
 _HELLO = (
@@ -48,22 +53,30 @@ def fetch(store: Store, progress: Progress) -> Path:
 
 
 def measure(jar: Path, place: Path, count: int) -> dict[str, float]:
-    """As many devices as of ours, with a session each; over plain TCP, which takes it less than SSH would.
+    """As many devices as of ours, with a session each, over plain TCP: it takes them less than SSH would.
 
-    The whole process is as it starts by itself. What a device takes of it is told by two that keep nothing in advance.
+    The whole process is as it starts by itself. What a device takes of it is told by some that keep nothing in advance,
+    with sessions that are encrypted, as ours are, and with plain ones.
     """
     found: dict[str, float] = {}
     with devices(jar, place, count) as (found["start s"], process), _sessions(count) as found["hello s"]:
         found["MB in all"] = resident_mb(process)
-    alone, found["tight MB in all"] = (_tight_mb(jar, place, some) for some in (1, count))
-    found["MB a device"] = (found["tight MB in all"] - alone) / max(count - 1, 1)
-    return found
+    encrypted = min(count, _MOST_ENCRYPTED)
+    found["MB a device"] = _grown(jar, place, encrypted, ssh=True)
+    return found | {"MB a device, plain": _grown(jar, place, count, ssh=False)}
 
 
-def _tight_mb(jar: Path, place: Path, count: int) -> float:
+def _grown(jar: Path, place: Path, count: int, *, ssh: bool) -> float:
+    """MB for each device and its session, beyond the first."""
+    alone, many = (_tight_mb(jar, place, some, ssh=ssh) for some in (1, count))
+    return (many - alone) / max(count - 1, 1)
+
+
+def _tight_mb(jar: Path, place: Path, count: int, *, ssh: bool) -> float:
     """Of one without slack."""
     seen: list[float] = []
-    with devices(jar, place, count, _TIGHT) as (_, process), _sessions(count):
+    sessions = _ssh_sessions if ssh else _sessions
+    with devices(jar, place, count, _TIGHT, ssh=ssh) as (_, process), sessions(count):
 
         def settled() -> bool:
             seen.append(resident_mb(process))
@@ -89,13 +102,42 @@ def _sessions(count: int) -> Iterator[float]:
 
 
 @contextmanager
+def _ssh_sessions(count: int) -> Iterator[float]:
+    """The same as RFC 6242 has it."""
+    begun = time.monotonic()
+    with asyncio.Runner() as runner:
+        tcps = runner.run(_all_ssh(count))
+        yield time.monotonic() - begun
+        for tcp in tcps:
+            tcp.abort()
+
+
+async def _all_ssh(count: int) -> list[asyncssh.SSHClientConnection]:
+    some = asyncio.Semaphore(8)
+
+    async def one(port: int) -> asyncssh.SSHClientConnection:
+        async with some:
+            tcp = await asyncssh.connect(
+                HOST, port, username="admin", password="admin",  # noqa: S106 - it takes any
+                known_hosts=None, client_keys=None, config=None, connect_timeout=_SECONDS, login_timeout=_SECONDS,
+            )  # fmt: skip
+            to, back, _ = await tcp.open_session(subsystem="netconf", encoding=None)
+            to.write(_HELLO)
+            await back.readuntil(b"]]>]]>")
+            return tcp
+
+    return await asyncio.gather(*(one(FIRST_PORT + number) for number in range(count)))
+
+
+@contextmanager
 def devices(
-    jar: Path, place: Path, count: int, options: Sequence[str] = ()
+    jar: Path, place: Path, count: int, options: Sequence[str] = (), *, ssh: bool = False
 ) -> Iterator[tuple[float, subprocess.Popen[bytes]]]:
     """So many of them, on ports one after the other, and the seconds until the last one listened."""
     last = FIRST_PORT + count - 1
     log = place / f"testtool-{count}.log"
-    command = ["java", *options, "-jar", str(jar), "--device-count", str(count), "--ssh", "false", "--ip", HOST]
+    command = ["java", *options, "-jar", str(jar), "--device-count", str(count), "--ip", HOST]
+    command += ["--ssh", str(ssh).lower()]
     command += ["--starting-port", str(FIRST_PORT), "--exi", "false"]
     begun = time.monotonic()
     with log.open("wb") as output:

@@ -228,6 +228,12 @@ def test_a_rate_is_the_best_once_it_grows_no_more() -> None:
     assert told(*[2.0**turn for turn in range(20)])[1] == 10
 
 
+def test_how_much_an_answer_holds_is_told_beside_how_many_came() -> None:
+    heard = [load.Heard([0.1, 0.3], 700), load.Heard([0.2], 200)]
+    assert load.told("reads", (heard, 2.0)) == {"reads a second": 1.5, "reads, p99 ms": 300.0, "reads, octets": 300.0}
+    assert "edits, octets" not in load.told("edits", ([load.Heard([0.1])], 1.0))
+
+
 @pytest.fixture
 def in_chunks() -> Iterator[load.Server]:
     class Handler(http.server.BaseHTTPRequestHandler):
