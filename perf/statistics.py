@@ -69,6 +69,8 @@ class Comparison:
     """Requests that failed; one is enough to say nothing of the others."""
     headroom: float | None = None
     """How many times the measured load its generator makes, if it was asked."""
+    both_steady: bool = False
+    """Neither of the two is a floor: whichever of them moves, nothing is said."""
 
     @property
     def ratio(self) -> float:
@@ -82,6 +84,8 @@ class Comparison:
             return few
         if self.floor.spread > MOST_SPREAD:
             return f"the floor's slowest round took {self.floor.spread:.2f} times its fastest (> {MOST_SPREAD})"
+        if self.both_steady and self.ours.spread > MOST_SPREAD:
+            return f"{self.measured}: the slowest round took {self.ours.spread:.2f} times the fastest (> {MOST_SPREAD})"
         return self.faulty
 
     @property

@@ -34,6 +34,7 @@ class Heard:
     """What one client heard."""
 
     seconds: list[float] = field(default_factory=list)
+    octets: int = 0
     failures: list[str] = field(default_factory=list)
 
 
@@ -147,6 +148,7 @@ def drive(server: Server, make: Next, clients: int = CLIENTS) -> tuple[list[Hear
                 method, path, body = make(number, turn)
                 status, said = connection.ask(method, path, body)
                 heard[number].seconds.append(time.monotonic() - begun)
+                heard[number].octets += len(said)
                 if status >= 300:
                     heard[number].failures.append(f"{method} {path}: {status} {said[:200]!r}")
                 turn += 1
@@ -169,4 +171,6 @@ def told(name: str, run: tuple[list[Heard], float]) -> dict[str, float]:
     took = sorted(second for one in heard for second in one.seconds)
     if not took:
         raise BenchmarkError(f"no {name} were answered")
-    return {f"{name} a second": len(took) / seconds, f"{name}, p99 ms": 1000 * took[int(len(took) * 0.99)]}
+    found = {f"{name} a second": len(took) / seconds, f"{name}, p99 ms": 1000 * took[int(len(took) * 0.99)]}
+    octets = sum(one.octets for one in heard)
+    return found | ({f"{name}, octets": octets / len(took)} if octets else {})

@@ -13,6 +13,7 @@ from perf.devices import __main__ as devices
 from perf.devices import maven, testtool
 from perf.devices.orders import order
 from perf.lab import BenchmarkError
+from perf.report import verdict
 
 
 def test_an_order_has_a_site_a_device_and_a_vpn_for_ten() -> None:
@@ -25,9 +26,9 @@ def test_an_order_has_a_site_a_device_and_a_vpn_for_ten() -> None:
 
 def test_promises_are_of_medians_and_can_be_missed() -> None:
     ours = {"restart s": 9.0, "restart with sites s": 11.0, "sites, built s": 61.0, "edits a second": 600.0}
-    ours["MB in all"] = 300.0
+    ours |= {"MB in all": 300.0, "MB a device": 0.2}
     rounds = [{name: value * factor for name, value in ours.items()} for factor in (0.5, 1.0, 5.0)]
-    peer = [{"MB in all": value} for value in (100.0, 151.0, 1000.0)]
+    peer = [{"MB in all": all_of, "MB a device": one} for all_of, one in ((140.0, 0.08), (151.0, 0.09), (180.0, 0.1))]
     found = {"1000": {"ours": devices.summary(rounds), "testtool": devices.summary(peer)}}
     promised = devices.verdicts(found)
     assert {name: one["kept"] for name, one in promised.items()} == {
@@ -36,8 +37,22 @@ def test_promises_are_of_medians_and_can_be_missed() -> None:
         "sites": False,
         "edits a second": True,
         "memory": True,
+        "memory a device": False,
     }
+    assert (promised["memory"]["median"], promised["memory a device"]["median"]) == (1.987, 2.222)
+    assert not any("void" in one for one in promised.values())
     assert devices.verdicts({"100": found["1000"]}) == {}
+
+
+@pytest.mark.parametrize("values", [(0.01, 0.05, 0.016), (-0.03, 0.05, 0.06), (-0.03, -0.02, 0.06)])
+def test_memory_beside_a_peer_that_has_another_each_time_says_nothing(values: tuple[float, ...]) -> None:
+    """What a JVM has in advance may be more than what devices take of it."""
+    ours = {"restart s": 9.0, "restart with sites s": 9.0, "sites, built s": 9.0, "edits a second": 600.0}
+    mine = devices.summary([ours | {"MB in all": 300.0, "MB a device": 0.2}])
+    peer = devices.summary([{"MB in all": 160.0, "MB a device": value} for value in values])
+    promised = devices.verdicts({"1000": {"ours": mine, "testtool": peer}})
+    assert verdict(promised["memory a device"]).startswith("VOID: netconf-testtool's MB a device: ")
+    assert verdict(promised["memory"]) == "kept"
 
 
 def test_another_file_than_the_pinned_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

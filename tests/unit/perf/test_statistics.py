@@ -46,6 +46,13 @@ def test_a_run_is_void_when_its_floor_moves(floor: list[float], why: str) -> Non
     assert (why in void) if why else void == ""
 
 
+def test_of_two_that_are_no_floor_either_may_move_and_void_it() -> None:
+    moved = Series.of([1, 1, 1, 1, 1.6])
+    assert "peer: the slowest round took 1.60" in Comparison("x", moved, STEADY, measured="peer", both_steady=True).void
+    assert not Comparison("x", moved, STEADY).void
+    assert not Comparison("x", STEADY, STEADY, both_steady=True).void
+
+
 def test_a_bound_is_kept_or_not_or_absent() -> None:
     assert Comparison("x", STEADY, STEADY, 1.1).kept is True
     assert Comparison("x", STEADY, STEADY, 1.0).kept is False
