@@ -69,13 +69,15 @@ class Watched:
         self._thread.join()
 
     def _watch(self) -> None:
-        with contextlib.suppress(AgentLost):
-            while not self._over.wait(_EVERY):
-                with contextlib.suppress(AgentError, TimeoutError):  # the next look tells
-                    self._look()
-        with self._changed:
-            self._over.set()
-            self._changed.notify_all()
+        try:
+            with contextlib.suppress(AgentLost):
+                while not self._over.wait(_EVERY):
+                    with contextlib.suppress(AgentError, TimeoutError):  # the next look tells
+                        self._look()
+        finally:
+            with self._changed:
+                self._over.set()
+                self._changed.notify_all()
 
     def _look(self) -> None:
         rates = self._meter.look()
