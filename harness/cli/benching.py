@@ -16,7 +16,8 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import console
+from harness.cli.options import console, print_json
+from harness.cli.output import BenchmarkOut
 from harness.paths import REPOSITORY
 
 _BENCHMARK = re.compile(r"B\d+")
@@ -44,7 +45,12 @@ def _first_line(file: Path) -> str:
     type=click.Path(dir_okay=False, path_type=Path),
 )  # fmt: skip
 @click.option("--against", metavar="REV", help="Take turns with the code of this commit, and fail if ours is slower.")
-def bench(name: str | None, arguments: tuple[str, ...], report: bool, output: Path, against: str | None) -> int:
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print what there is as JSON; what was measured is a file anyway."
+)
+def bench(
+    name: str | None, arguments: tuple[str, ...], report: bool, output: Path, against: str | None, as_json: bool
+) -> int:
     """Measure something, beside its floor or its peer in the same run; without NAME say what there is.
 
     ARGUMENTS go to the benchmark; after `--` also --help. A result is a file in perf/results/. Exit status: 0 measured,
@@ -58,10 +64,15 @@ def bench(name: str | None, arguments: tuple[str, ...], report: bool, output: Pa
     labctl bench --report --output figures.html
     """
     known = benchmarks()
+    if as_json and (name or report):
+        raise click.UsageError("--json is for what there is; a result is a file in perf/results/, as JSON")
     if report:
         if name or against:
             raise click.UsageError("--report shows what was measured; to measure, leave it out")
         return _python("perf.report", ["--output", str(output.absolute())])
+    if as_json:
+        print_json([BenchmarkOut(name=one, about=about) for one, about in known.items()])
+        return 0
     if name is None:
         for one, about in known.items():
             console.print(f"{one:<10} {about}", markup=False)

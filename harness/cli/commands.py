@@ -292,7 +292,8 @@ def image() -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The archive's file; without it NAME.tar in the current folder.",
 )
-def export_image(name: tuple[str, ...], output: Path | None) -> int:
+@JSON
+def export_image(name: tuple[str, ...], output: Path | None, as_json: bool) -> int:
     """Write images as an archive that `docker load` takes, and any tool that knows OCI image layouts.
 
     NAME is a folder of images/; built when it is missing. Several in one archive share their layers. Loaded, it is what
@@ -303,7 +304,7 @@ def export_image(name: tuple[str, ...], output: Path | None) -> int:
     labctl image export endpoint
     labctl image export element endpoint stack --output demo.tar
     """
-    return exporting.export_images(console, name, output)
+    return exporting.export_images(console, name, output, as_json)
 
 
 @labctl.command("export")

@@ -10,12 +10,14 @@ from rich.console import Console
 
 from harness import build
 from harness.build import archive
+from harness.cli.options import print_json
+from harness.cli.output import ImageOut, ImagesOut
 from harness.cli.reporter import reporter
 from harness.engine.start import START
 from harness.topology import Topology, clabernetes
 
 
-def export_images(console: Console, names: Sequence[str], output: Path | None) -> int:
+def export_images(console: Console, names: Sequence[str], output: Path | None, as_json: bool) -> int:
     """Write the archive, and say the digest of each image in it. Raises RecipeError, BuildError."""
     file = output or Path(f"{names[0]}.tar")
     with reporter() as progress:
@@ -23,6 +25,10 @@ def export_images(console: Console, names: Sequence[str], output: Path | None) -
         progress.step(file.name, f"packing {', '.join(images)}")
         digests = archive.write(list(images.values()), START, file.absolute())
         progress.done(file.name, "written")
+    if as_json:
+        told = [ImageOut(image=archive.reference(name), digest=digest) for name, digest in digests.items()]
+        print_json(ImagesOut(file=str(file), images=told))
+        return 0
     for name, digest in digests.items():
         console.print(f"{archive.reference(name)}  {digest}", soft_wrap=True)
     return 0

@@ -259,6 +259,25 @@ class ReportOut(TypedDict):
     tests: Annotated[list[FlakeOut], "of this run, the least trustworthy first"]
 
 
+class BenchmarkOut(TypedDict):
+    """Something that can be measured."""
+
+    name: Annotated[str, "what `labctl bench` calls it"]
+    about: Annotated[str, "what it is, in a line"]
+
+
+class ImageOut(TypedDict):
+    image: Annotated[str, "its name with the tag, as topologies have it"]
+    digest: Annotated[str, "of its manifest"]
+
+
+class ImagesOut(TypedDict):
+    """The archive that was written."""
+
+    file: Annotated[str, "its path"]
+    images: Annotated[list[ImageOut], "what is in it"]
+
+
 class SpecOut(TypedDict):
     """A test."""
 
@@ -284,6 +303,8 @@ OUTPUTS: dict[str, tuple[Any, ...]] = {
     "top": (TopOut,),
     "spec": (list[SpecOut],),
     "report": (ReportOut,),
+    "bench": (list[BenchmarkOut],),
+    "image export": (ImagesOut,),
     "fault list": (list[ScenarioOut],),
     "fault show": (ScenarioOut, KindOut),
     "fault status": (list[FaultOut],),

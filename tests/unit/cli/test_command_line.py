@@ -86,6 +86,16 @@ def test_every_option_for_json_is_documented() -> None:
     assert having - told_elsewhere <= {verb.removesuffix(" NAME") for verb in OUTPUTS}
 
 
+def test_what_has_no_json_passes_on_what_another_program_says() -> None:
+    passing = {"completion", "exec", "export", "logs", "shell", "test"}
+    without = {
+        name
+        for name, command in verbs()
+        if not isinstance(command, click.Group) and not any("--json" in one.opts for one in command.params)
+    }
+    assert without == passing
+
+
 def test_json_is_as_documented(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -96,6 +106,7 @@ def test_json_is_as_documented(
         "validate": (["demo", str(wrong)], 2),
         "fault list": ([], 0),
         "fault show": (["bad-line"], 0),
+        "bench": ([], 0),
     }
     for verb, (arguments, status) in commands.items():
         assert run(monkeypatch, *verb.split(), "--json", *arguments) == status
