@@ -91,9 +91,10 @@ def test_an_exported_image_is_the_one_that_the_nodes_have(lab: Lab, tmp_path: Pa
     """Docker takes the archive, and names what is in it by its content: exported twice it is the same image."""
     before = inspected(lab, "host-1")[0]["Image"]
     file = lab.place.folder / "endpoint.tar"
-    command = [sys.executable, "-m", "harness.cli", "image", "export", "endpoint", "--output", str(file)]
-    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
-    assert said.startswith("elasticlab/endpoint:latest  sha256:")
+    command = [sys.executable, "-m", "harness.cli", "image", "export", "endpoint", "--json", "--output", str(file)]
+    said = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout)
+    assert (said["file"], said["images"][0]["image"]) == (str(file), "elasticlab/endpoint:latest")
+    assert said["images"][0]["digest"].startswith("sha256:")
     try:
         lab.agent.call("docker.load", 120, file=f"/lab/{file.name}")
     finally:
