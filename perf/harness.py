@@ -3,8 +3,9 @@
     labctl bench harness [--topology demo] [--tests 200] [--rounds 5] [--seed N]
 
 Each round runs pytest twice, in the order that the seed decides: with the plugin, where each test takes `lab` from the
-lab that runs already, and without, where `lab` is a fixture that does nothing. All of a run counts, its start too; that
-alone is measured with a single test. One round before the first is not counted.
+lab that runs already, and without, where `lab` is a fixture that does nothing. Both write results for Allure, as
+`labctl test` has it. All of a run counts, its start too; that alone is measured with a single test. One round before
+the first is not counted.
 """
 
 from __future__ import annotations
@@ -66,7 +67,10 @@ class Rounds:
 
 
 def _pytest(folder: Path, file: str, *options: str) -> float:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", *options, file]
+    command = [
+        *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", "."),
+        *("--alluredir=results", "--clean-alluredir", *options, file),
+    ]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     begun = time.monotonic()
     done = subprocess.run(
