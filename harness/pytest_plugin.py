@@ -23,6 +23,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ _WITNESS = pytest.StashKey[Witness]()
 _HEAL_SECONDS = 60
 _SEED = "elasticlab_seed"
 _PREFIX = "test-"
+_LOOK = pytest.StashKey[Future[Baseline]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -75,6 +77,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_configure_node(node: Any) -> None:
     """pytest-xdist's: a run has one seed, however many workers there are."""
     node.workerinput[_SEED] = node.config.option.lab_seed
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """A lab that runs already is looked at while tests are collected: none of them is in its way yet."""
+    option = session.config.option
+    shares = getattr(option, "dist", "no") != "no" and not hasattr(session.config, "workerinput")
+    if option.lab and not option.collectonly and not shares:
+        session.config.stash[_LOOK] = difference.begun(option.lab)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -119,7 +129,8 @@ class LabManager:
         self._ordered = True
         self._broken = ""
         self._drawn: set[str] = set()
-        self.before: Baseline = {}
+        self._look = config.stash.get(_LOOK, None)
+        self.before: Callable[[], Baseline] = dict
         """The lab as it was when it was ready."""
 
     def get(self, name: str, *, orders: bool = True, engine: str | None = None) -> Lab:
@@ -136,7 +147,7 @@ class LabManager:
         self.close()
         if self._reuse:
             self._lab = labs.attach(self._reuse)
-            self.before = difference.taken(self._lab)
+            self._lab.before_use = self.before = self._looked
             if self._lab.record.topology != str(wanted.path):
                 pytest.skip(f"lab {self._reuse} runs another topology than {name}")
             if asked and self._lab.record.engine != asked:
@@ -157,6 +168,11 @@ class LabManager:
                 raise
         self._topology, self._ordered = wanted, orders
         return self._lab
+
+    def _looked(self) -> Baseline:
+        """By now. Raises what the look raised."""
+        assert self._look is not None, "begun with the session"
+        return self._look.result()
 
     def picture(self) -> str | None:
         """The topology's, for the first test on a lab: it is the same for all of them."""
@@ -184,7 +200,8 @@ class LabManager:
             progress=Lines(),
             timings=Timings(),
         )
-        self.before = difference.taken(self._lab)
+        before = difference.taken(self._lab)
+        self.before = lambda: before
         return self._lab
 
     def check(self, after: str) -> None:

@@ -9,11 +9,11 @@ import difflib
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from harness.host.channel import AgentError, AgentLost
-from harness.lab import Lab, Node
+from harness.lab import Lab, Node, attach
 
 State = Mapping[str, tuple[str, ...]]
 """Of a node: its lines by what they are about."""
@@ -103,6 +103,20 @@ def taken(lab: Lab) -> Baseline:
     """What is there now. A node that cannot be asked says so."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return dict(zip(lab.nodes, pool.map(_state, lab.nodes.values()), strict=True))
+
+
+def begun(name: str) -> Future[Baseline]:
+    """`taken` of a lab by its name, with an agent of its own, beside whatever the caller does meanwhile."""
+
+    def look() -> Baseline:
+        with attach(name) as lab:
+            return taken(lab)
+
+    with_one = ThreadPoolExecutor(1, thread_name_prefix="look")
+    try:
+        return with_one.submit(look)
+    finally:
+        with_one.shutdown(wait=False)
 
 
 def _state(node: Node) -> State:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,11 @@ _NOTICE_SECONDS = 5
 
 
 class Witness:
-    """Of one test on one lab, which was as `before` when it was ready; `seed` is that of its run. `see` may be told of
-    many errors; `failed` says which one was the test's.
+    """Of one test on one lab; `before` says what that was like when it was ready, `seed` is that of its run. `see` may
+    be told of many errors; `failed` says which one was the test's.
     """
 
-    def __init__(self, lab: Lab, test: str, before: Baseline, seed: int | None = None) -> None:
+    def __init__(self, lab: Lab, test: str, before: Callable[[], Baseline], seed: int | None = None) -> None:
         self._lab = lab
         self._test = test
         self._before = before
@@ -122,7 +122,7 @@ class Witness:
 
     def _different(self, lab: Lab, known: Sequence[str]) -> Exhibit:
         """The short answer, for whoever wants no more."""
-        changed = difference.told(self._before, difference.taken(lab))
+        changed = difference.told(self._before(), difference.taken(lab))
         return Exhibit(_SHORT, "".join([*known, changed]) or "everything that was looked at is\n")
 
     def _faults(self) -> list[dict[str, Any]]:

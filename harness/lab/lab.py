@@ -7,7 +7,7 @@ import itertools
 import json
 import random
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -40,15 +40,17 @@ class Lab:
     def __init__(self, known: LabRecord, host: LabHost, world: dict[str, Any]) -> None:
         self.record = known
         self.name = known.name
-        self.host = host
+        self._host = host
         self._world = world
         self._captures = itertools.count(1)
-        self.nodes = {node["name"]: Node(self, node) for node in world["nodes"]}
+        self._nodes = {node["name"]: Node(self, node) for node in world["nodes"]}
         self.links = [Link(self, link) for link in world["links"]]
         self.marks: deque[Mark] = deque(maxlen=_MARKS)
         """What tests have said of nodes (`Node.mark`), the last of it."""
         self.chance = random.Random()  # noqa: S311 (repeatable, not secret)
         """Draws the seeds of faults that have none of their own; a test's is drawn from that of its run."""
+        self.before_use: Callable[[], object] = lambda: None
+        """Ends before anybody reaches into the lab, whoever that is."""
         self.witness: Callable[[BaseException], None] = lambda _: None
         """Is told of an error that leaves a block of this lab's, before the block undoes anything (`watched`)."""
 
@@ -69,6 +71,17 @@ class Lab:
     @property
     def place(self) -> LabPlace:
         return self.record.place
+
+    @property
+    def host(self) -> LabHost:
+        self.before_use()
+        return self._host
+
+    @property
+    def nodes(self) -> Mapping[str, Node]:
+        """By name."""
+        self.before_use()
+        return self._nodes
 
     @cached_property
     def agent(self) -> Agent:

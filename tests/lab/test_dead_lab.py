@@ -44,7 +44,7 @@ def test_an_agent_that_died_is_named_and_another_one_looks(mortal: Lab) -> None:
     before = difference.taken(mortal)
     prepared(mortal, of((Cut("host-1:lan"),))).begin()
     mortal["router"].sh("ip link add of-the-test type bridge")
-    witness = Witness(mortal, "test_x", before)
+    witness = Witness(mortal, "test_x", lambda: before)
     subprocess.run(mortal.host.command("kill", "-KILL", str(mortal.agent.call("pid"))), check=True)
     assert mortal.agent.lost.wait(10)
     seen, note = reported(witness)
@@ -56,7 +56,8 @@ def test_an_agent_that_died_is_named_and_another_one_looks(mortal: Lab) -> None:
 
 @pytest.mark.parametrize("mortal", ["lab-kernel"], indirect=True)
 def test_of_a_lab_host_that_died_there_is_what_it_said_last(mortal: Lab) -> None:
-    witness = Witness(mortal, "test_x", difference.taken(mortal))
+    before = difference.taken(mortal)
+    witness = Witness(mortal, "test_x", lambda: before)
     mortal.place.log.write_text("out of memory")
     keeper.kill(place_of(mortal.name).folder)
     begun = time.monotonic()

@@ -11,7 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from harness.lab import known_labs
+import pytest
+
+from harness.lab import Lab, known_labs
 from harness.paths import REPOSITORY
 from harness.wait import wait_for
 
@@ -56,6 +58,24 @@ def silent():
     difference.taken = taken
 @pytest.mark.topology("plain")
 def test_has_no_lab(lab): ...
+"""
+LATE = """
+import threading
+from harness.evidence import difference
+changed, taken = threading.Event(), difference.taken
+def late(lab):
+    changed.wait(1)
+    return taken(lab)
+difference.taken = late
+"""
+CHANGER = """
+import pytest
+from conftest import changed
+@pytest.mark.topology("plain")
+def test_changes_something_at_once(lab):
+    lab["router"].sh("ip link add of-the-test type bridge")
+    changed.set()
+    assert False, "on purpose"
 """
 ORDERLY = """
 import pytest
@@ -117,6 +137,18 @@ def test_the_lab_of_a_killed_run_is_removed_by_the_next_and_one_that_is_of_no_us
     assert "1 error in" in said, "and none at the end of the run, when nothing is there to be removed"
     assert labs_of(killed.pid) == []
     assert labs_of(following.pid) == []
+
+
+@pytest.mark.topology("plain")
+def test_a_running_lab_is_looked_at_before_a_test_reaches_into_it(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(LATE)
+    try:
+        said, _ = start(tmp_path, CHANGER, "--lab", lab.name).communicate(timeout=60)
+    finally:
+        lab["router"].sh("ip link del of-the-test")
+    assert "1 failed in" in said
+    _, attached = reported(tmp_path / "results")
+    assert "+ of-the-test: " in attached["what is not as it was"]
 
 
 def test_a_failure_leaves_its_evidence_and_the_next_test_a_working_lab(tmp_path: Path) -> None:

@@ -328,7 +328,7 @@ def until_same(lab: Lab, before: Baseline) -> None:
 
 def reported(lab: Lab, before: Baseline, one: Break) -> str:
     """What the report shows first, when somebody has seen that it is broken."""
-    witness = Witness(lab, "test_x", before)
+    witness = Witness(lab, "test_x", lambda: before)
     with one.broken(lab):
         try:
             one.seen(lab)

@@ -29,7 +29,7 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> witness.Witness:
     agent = SimpleNamespace(calls=[], lost=threading.Event())
     host = SimpleNamespace(running=lambda: True)
     lab = SimpleNamespace(place=place, agent=agent, host=host, marks=[], faults_in_effect=lambda: broken)
-    return witness.Witness(cast("Lab", lab), "test_x", {"host-1": {"services": ("run: http",)}})
+    return witness.Witness(cast("Lab", lab), "test_x", lambda: {"host-1": {"services": ("run: http",)}})
 
 
 def looks(seen: witness.Witness) -> list[str]:
