@@ -14,10 +14,9 @@ _OURS = re.compile(r"p\d+[ab]|m\d+")
 def leftovers() -> list[str]:
     """One line for each namespace, link, container, mount, cgroup, fault or folder of a node that is still there."""
     found = [f"network namespace {entry.name}" for entry in _entries(NETNS)]
-    for link in ports.netlink().get_links():
-        name = link.get_attr("IFLA_IFNAME")
+    for name, index in ports.indexes().items():
         if _OURS.fullmatch(name):
-            found.append(f"link {name} ({link.get_attr('IFLA_IFALIAS')})")
+            found += [f"link {name} ({link.get_attr('IFLA_IFALIAS')})" for link in ports.netlink().get_links(index)]
     found += [f"container {entry.name}" for entry in _entries(CRUN_STATE)]
     found += [f"bundle {entry.name}" for entry in _entries(NODES)]
     # What begins with a dot is the lab host's own.

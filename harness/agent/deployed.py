@@ -20,7 +20,7 @@ from harness.agent.commands import set_up
 from harness.agent.exclusive import making
 from harness.agent.places import CLOCKS, DISK, NETNS, NODES
 from harness.agent.shell import ToolError
-from harness.agent.world import World, each, make_management, plug_management
+from harness.agent.world import World, each, make_management
 
 # Containers live as long as the disk does; so must what containerlab knows of them.
 FOLDER = DISK / ".containerlab"
@@ -58,10 +58,9 @@ def _build(world: World, deploy: dict[str, str], start: list[str]) -> None:
         list(pool.map(containers.power_on, start))
     powered = [node for node in world["nodes"] if containers.pid(node["name"])]
     make_management(world["management"]["bridge_address"])
-    for link in world["links"]:
-        links.plug(link)
+    links.plug(world["links"])
+    links.plug_management(powered)
     for node in powered:
-        plug_management(node)
         links.make_ordinary(node["name"])
     each(_set_up, powered)
 
@@ -72,10 +71,8 @@ def demolish(world: World) -> list[str]:
         _containerlab("destroy", "--topo", str(file), "--cleanup")
         file.unlink()
     containers.remove_all()
-    for link in world["links"]:
-        links.remove(link)
+    links.remove(world["links"], (node["number"] for node in world["nodes"]))
     for node in world["nodes"]:
-        links.unplug_management(node["number"])
         (NETNS / node["name"]).unlink(missing_ok=True)
         volumes.take(node["name"])
         for folder in (NODES, DISK):
@@ -87,9 +84,8 @@ def power_off(node: dict[str, Any], plugged: list[links.Link]) -> None:
     """Cut a node's power: processes gone, network state gone, links without carrier, its disk stays."""
     containers.power_off(node["name"])
     volumes.take(node["name"])
-    for link in plugged:
-        links.unplug(link, node["name"])
-    links.unplug_management(node["number"])
+    links.unplug(plugged, node["name"])
+    links.unplug_management([node["number"]])
 
 
 def power_on(node: dict[str, Any], plugged: list[links.Link]) -> None:
@@ -98,9 +94,8 @@ def power_on(node: dict[str, Any], plugged: list[links.Link]) -> None:
         if node["disk"]:
             volumes.give(node)
         containers.power_on(node["name"])
-    for link in plugged:
-        links.plug(link)
-    plug_management(node)
+    links.plug(plugged)
+    links.plug_management([node])
     _set_up(node)
 
 

@@ -7,24 +7,16 @@ libraries do to be safe, costs a hundred milliseconds in a lab kernel; this cost
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import threading
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
+from harness.agent import syscalls
 from harness.agent.places import NETNS
 
 T = TypeVar("T")
-_libc = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000
-_MS_BIND, _MNT_DETACH = 4096, 2
-
-
-def _call(name: str, *arguments: Any) -> None:
-    if getattr(_libc, name)(*arguments) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{name}: {os.strerror(number)}")
 
 
 def _in_thread(action: Callable[[], T]) -> T:
@@ -50,23 +42,38 @@ def inside(name: str, action: Callable[[], T]) -> T:
     """The value of `action`, run in a namespace; sockets that it opens belong there."""
 
     def enter() -> T:
-        with (NETNS / name).open("rb") as handle:
-            _call("setns", handle.fileno(), _CLONE_NEWNET)
+        _enter(name)
         return action()
 
     return _in_thread(enter)
 
 
-def create(name: str) -> None:
-    """Make a namespace unless it is there; a file that an interrupted attempt left is used."""
-    path = NETNS / name
-    if path.exists() and os.path.ismount(path):
-        return
+def inside_each(actions: Mapping[str, Callable[[], object]]) -> None:
+    """Run each in its namespace, by one thread that goes from one to the next."""
+
+    def walk() -> None:
+        for name, action in actions.items():
+            _enter(name)
+            action()
+
+    _in_thread(walk)
+
+
+def _enter(name: str) -> None:
+    with (NETNS / name).open("rb") as handle:
+        syscalls.call("setns", handle.fileno(), _CLONE_NEWNET)
+
+
+def create(names: Iterable[str]) -> None:
+    """Make those that are not there; a file that an interrupted attempt left is used."""
 
     def make() -> None:
-        path.touch()
-        _call("unshare", _CLONE_NEWNET)
-        _call("mount", b"/proc/thread-self/ns/net", os.fsencode(path), None, _MS_BIND, None)
+        for name in names:
+            path = NETNS / name
+            if not (path.exists() and os.path.ismount(path)):
+                path.touch()
+                syscalls.call("unshare", _CLONE_NEWNET)
+                syscalls.bind(b"/proc/thread-self/ns/net", path)
 
     _in_thread(make)
 
@@ -75,5 +82,5 @@ def remove(name: str) -> None:
     """Remove it, and with it all of its interfaces that are not plugged in from outside. Idempotent."""
     path = NETNS / name
     with contextlib.suppress(OSError):  # not mounted: an empty file that an interrupted attempt left
-        _call("umount2", os.fsencode(path), _MNT_DETACH)
+        syscalls.unmount(path, lazily=True)
     path.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from harness.agent import bundle, clocks, volumes
+from harness.agent import bundle, clocks, syscalls, volumes
 from harness.agent.exclusive import making
 from harness.agent.places import CGROUPS, CRUN_STATE, DISK, NETNS, NODES
 from harness.agent.shell import ToolError, run
@@ -80,7 +80,7 @@ def _mount_root(node: Node, folder: Path) -> Path:
             (layer / part).mkdir(parents=True, exist_ok=True)
         lower = ":".join(node["layers"])
         options = f"lowerdir={lower},upperdir={layer / 'upper'},workdir={layer / 'work'}"
-        run("mount", "-t", "overlay", "-o", options, f"node-{node['name']}", str(root))
+        syscalls.mount("overlay", f"node-{node['name']}", root, options)
     return root
 
 
@@ -93,7 +93,7 @@ def halt(name: str) -> None:
             raise
     root = NODES / name / "root"
     if os.path.ismount(root):
-        run("umount", str(root))
+        syscalls.unmount(root)
     volumes.take(name)
     shutil.rmtree(NODES / name, ignore_errors=True)
 

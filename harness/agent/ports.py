@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
+import socket
 import threading
 from collections.abc import Sequence
+from errno import EINVAL, ENOENT
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pyroute2 import IPRoute
 
-from harness.agent.netlink import opened, refused
+from harness.agent.netlink import opened
+from harness.agent.rtnetlink import Request, ask, change, crossing, ingress, no_ingress
 from harness.agent.shell import ToolError, run
 
 _local = threading.local()
-_INGRESS = 0xFFFF0000
-_ETH_P_ALL = 3
 _CROSSING = 100
 """Priority of the filter that carries frames across; what drops some of them comes before."""
 SIDES = ("a", "b")
+NOTHING_HANDED_OVER = (ENOENT, EINVAL)
+"""What the kernel says to `no_ingress` of a port where that is so already."""
 _UNKNOWN = ("kind is unknown", "classifier not found", "action module")
 """What tc says of things that a kernel was built without."""
 
@@ -35,16 +37,16 @@ def port(index: int, side: str) -> str:
     return f"p{index}{side}"
 
 
+def indexes() -> dict[str, int]:
+    """The lab host's interfaces by name."""
+    return {name: index for index, name in socket.if_nameindex()}
+
+
 def interface_index(name: str) -> int | None:
-    found = netlink().link_lookup(ifname=name)
-    return int(found[0]) if found else None
-
-
-def find(name: str) -> int:
-    found = interface_index(name)
-    if found is None:
-        raise LookupError(f"the lab host has no interface {name}")
-    return found
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return None
 
 
 def mtu(index: int) -> int:
@@ -54,23 +56,20 @@ def mtu(index: int) -> int:
 def redirect(name: str, source: int, target: int, dropped: Sequence[Sequence[str]] = ()) -> None:
     """What comes in at a port leaves by the port `target`, but for frames that match one of `dropped` (tc's words)."""
     block(source)
-    netlink().tc("add", "ingress", source)
+    first, *rest = crossed(source, target)
+    ask([first])
     if dropped:
         tc([
             ["filter", "add", "dev", name, "ingress", "pref", str(priority), *words, "action", "drop"]
             for priority, words in enumerate(dropped, 1)
         ])  # fmt: skip
-    netlink().tc(
-        "add-filter",
-        "u32",
-        source,
-        parent=_INGRESS,
-        protocol=_ETH_P_ALL,
-        prio=_CROSSING,
-        target=0x10000,
-        keys=["0x0/0x0+0"],
-        action={"kind": "mirred", "direction": "egress", "action": "redirect", "ifindex": target},
-    )
+    ask(rest)
+
+
+def crossed(source: int, target: int) -> list[Request]:
+    """What comes in at a port, of which nothing was handed over before, leaves by the port `target`."""
+    about = f"port {source} to {target}"
+    return [ingress(source, about), crossing(source, target, _CROSSING, about)]
 
 
 def tc(commands: Sequence[Sequence[str]], env: dict[str, str] | None = None) -> None:
@@ -88,10 +87,9 @@ def tc(commands: Sequence[Sequence[str]], env: dict[str, str] | None = None) -> 
 
 def block(source: int) -> None:
     """What comes in at a port goes nowhere."""
-    with contextlib.suppress(refused()):  # it did not before
-        netlink().tc("del", "ingress", source)
+    ask([no_ingress(source, f"port {source}")], forgive=NOTHING_HANDED_OVER)
 
 
 def set_carrier(index: int, up: bool) -> None:
     """Whether the node behind a port sees carrier; its interface stays administratively up."""
-    netlink().link("set", index=index, state="up" if up else "down")
+    ask([change(index, f"port {index}", up=up)])

@@ -95,7 +95,7 @@ ATTEMPTS: dict[str, Callable[[IPRoute], None]] = {
 
 def probe() -> dict[str, str]:
     """Capability → empty string if it works here, else why not."""
-    namespaces.create(_PROBE)
+    namespaces.create([_PROBE])
     try:
         return namespaces.inside(_PROBE, _try_all)
     finally:

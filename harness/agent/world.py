@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import socket
 import time
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from harness.agent import audit, links, namespaces, nodes, ports
+from harness.agent import audit, links, namespaces, nodes, ports, rtnetlink
 from harness.agent.commands import set_up
 from harness.agent.exclusive import making
-from harness.agent.netlink import refused
 from harness.agent.places import DISK, MANAGEMENT_BRIDGE, NODES
 
 World = dict[str, Any]
@@ -35,13 +35,10 @@ def build(world: World, later: Collection[str] = (), dark: Collection[str] = ())
     with making():
         with _timed(spent, "namespaces"):
             make_management(world["management"]["bridge_address"])
-            for node in wanted:
-                namespaces.create(node["name"])
+            namespaces.create(node["name"] for node in wanted)
         with _timed(spent, "links"):
-            for node in wanted:
-                plug_management(node)
-            for link in world["links"]:
-                links.plug(link)
+            links.plug_management(wanted)
+            links.plug(world["links"])
         with _timed(spent, "nodes"):
             running = nodes.states()
             start = [node for node in wanted if node["name"] not in {*running, *later}]
@@ -53,10 +50,8 @@ def build(world: World, later: Collection[str] = (), dark: Collection[str] = ())
 def demolish(world: World) -> list[str]:
     """Undo `build`, also when it got only half way; returns what is left over, which should be nothing."""
     each(lambda node: nodes.halt(node["name"]), world["nodes"])
-    for link in world["links"]:
-        links.remove(link)
+    links.remove(world["links"], (node["number"] for node in world["nodes"]))
     for node in world["nodes"]:
-        links.unplug_management(node["number"])
         namespaces.remove(node["name"])
         shutil.rmtree(DISK / node["name"], ignore_errors=True)
     return audit.leftovers()
@@ -65,9 +60,8 @@ def demolish(world: World) -> list[str]:
 def power_off(node: dict[str, Any], plugged: list[links.Link]) -> None:
     """Cut a node's power: processes gone, network state gone, links without carrier, its disk stays."""
     nodes.halt(node["name"])
-    for link in plugged:
-        links.unplug(link, node["name"])
-    links.unplug_management(node["number"])
+    links.unplug(plugged, node["name"])
+    links.unplug_management([node["number"]])
     namespaces.remove(node["name"])
 
 
@@ -75,10 +69,9 @@ def power_on(node: dict[str, Any], plugged: list[links.Link]) -> None:
     """Give it power again; links to nodes without power have no carrier until those get theirs."""
     if node["name"] in nodes.states():
         return
-    namespaces.create(node["name"])
-    plug_management(node)
-    for link in plugged:
-        links.plug(link)
+    namespaces.create([node["name"]])
+    links.plug_management([node])
+    links.plug(plugged)
     _boot(node)
 
 
@@ -103,18 +96,11 @@ def set_up_nodes() -> int:
 
 def make_management(address: str) -> None:
     """The management bridge. Its uplink to the user's machine is the lab host's affair."""
-    ip = ports.netlink()
     if ports.interface_index(MANAGEMENT_BRIDGE) is None:
-        ip.link("add", ifname=MANAGEMENT_BRIDGE, kind="bridge")
-    index = ports.interface_index(MANAGEMENT_BRIDGE)
-    host, length = address.split("/")
-    with contextlib.suppress(refused()):  # it has the address from before
-        ip.addr("add", index=index, address=host, prefixlen=int(length))
-    ip.link("set", index=index, state="up")
-
-
-def plug_management(node: dict[str, Any]) -> None:
-    links.plug_management(node["name"], node["number"], node["management"], node["mac"])
+        rtnetlink.ask([rtnetlink.bridge(MANAGEMENT_BRIDGE)])
+    index = socket.if_nametoindex(MANAGEMENT_BRIDGE)
+    about = f"bridge {MANAGEMENT_BRIDGE}"
+    rtnetlink.ask([rtnetlink.address(index, address, about), rtnetlink.change(index, about, up=True)])
 
 
 def each(action: Callable[[dict[str, Any]], None], items: Iterable[dict[str, Any]]) -> None:
