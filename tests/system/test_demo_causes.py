@@ -345,10 +345,9 @@ IN_EVERY_RUN = {
     "forwarding by the provider",
     "web server",
     "orders",
-    "port of a server",
     "control of a box",
 }
-"""One of each sort: routes, links, filters, services of a node and of the stack, a fault on purpose, no answer."""
+"""One of each sort: routes, links, filters, services of a node and of the stack, a fault on purpose."""
 PARAMETERS = [
     pytest.param(one, id=one.feature, marks=[] if one.feature in IN_EVERY_RUN else [pytest.mark.exhaustive])
     for one in BREAKS
