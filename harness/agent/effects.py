@@ -72,6 +72,10 @@ def _of_node(what: str) -> Callable[[Effect], str]:
     return lambda effect: f"{what} of node {effect['node']}"
 
 
+def _owner(effect: Effect) -> str:
+    return f"node {effect['node']}" if effect.get("node") else "the lab"
+
+
 # Lines: cables and what travels on them.
 
 
@@ -161,6 +165,11 @@ def _restart(_: str, effect: Effect, __: Memory) -> None:
 
 def _look_powered(effect: Effect) -> None:
     processes.first(effect["node"])
+
+
+def _look_disk(effect: Effect) -> None:
+    if effect.get("node"):  # without power its disk is not there
+        processes.first(effect["node"])
 
 
 def _power_off(_: str, effect: Effect, __: Memory) -> None:
@@ -327,13 +336,16 @@ KINDS: dict[str, Kind] = {
     "cpu": Kind(_slow_down, _speed_up, _look_cpu, _of_node("the processor"), outlives_power=True),
     "memory": Kind(_take_memory, _give_memory, _look_memory, _of_node("the memory"), outlives_power=True),
     "disk": Kind(
-        lambda _, effect, __: disk.fill(effect["left"]), lambda *_: disk.empty(), place=lambda _: "the disk of the lab"
+        lambda fault, effect, _: disk.fill(fault, effect.get("node"), effect["left"]),
+        lambda fault, effect, _: disk.empty(fault, effect.get("node")),
+        _look_disk,
+        lambda effect: f"the disk of {_owner(effect)}",
     ),
     "clock": Kind(
         _set_clock,
         _right_clock,
         _look_clock,
-        lambda effect: f"the clock of {'node ' + effect['node'] if effect.get('node') else 'the lab'}",
+        lambda effect: f"the clock of {_owner(effect)}",
         restarts_node=True,
     ),
     "rekey": Kind(_rekey, _end_going, place=_of_node("the key exchange")),

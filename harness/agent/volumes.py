@@ -7,12 +7,16 @@ the lab's disk would bound nothing: overlayfs writes with the rights of the lab 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.agent.places import DISK, own_disk
+from harness.agent.exclusive import making
+from harness.agent.places import DISK, FAULTS, own_disk
 from harness.agent.shell import ToolError, run
 from harness.wait import wait_for
 
@@ -21,6 +25,8 @@ _SECONDS = 10
 _CHANGE_SECONDS = 30
 ROOT = "own-disk"
 """What the root that is laid over such a disk is called where mounts are listed."""
+BALLAST = ".full-"
+"""What the file begins with that makes a disk full (`harness.agent.disk`); the rest is the name of the fault."""
 
 
 def give(node: dict[str, Any]) -> Path:
@@ -30,19 +36,44 @@ def give(node: dict[str, Any]) -> Path:
         _make(file, node["disk"])
     place.mkdir(parents=True, exist_ok=True)
     if not os.path.ismount(place):
-        run("mount", "-t", "ext4", "-o", "loop,noatime", str(file), str(place))
+        _mount(file, place)
     return place
+
+
+def _mount(file: Path, place: Path) -> None:
+    run("mount", "-t", "ext4", "-o", "loop,noatime", str(file), str(place))
+    for ballast in place.glob(f"{BALLAST}*"):  # of a lab host that is no more, if no fault of this one is called so
+        if not (FAULTS / f"{ballast.name.removeprefix(BALLAST)}.json").exists():
+            ballast.unlink()
+
+
+@contextlib.contextmanager
+def opened(node: str) -> Iterator[Path]:
+    """What is on the disk of a node, whether it has power or not."""
+    with making():  # its power stays as it is
+        if os.path.ismount(own_disk(node)):
+            yield own_disk(node)
+            return
+        with tempfile.TemporaryDirectory(dir="/run/elasticlab") as place:
+            _mount(_file(node), Path(place))
+            try:
+                yield Path(place)
+            finally:
+                _unmount(_file(node), Path(place))
 
 
 def take(node: str) -> None:
     """Unmount it. Returns when nobody holds it any more: the mounts of a node that was killed end a moment after its
     processes.
     """
-    file, place = _file(node), own_disk(node)
-    if os.path.ismount(place):
-        run("umount", str(place))
-        # By the file itself: another lab on this kernel has files of the same name.
-        wait_for(f"{file} to be let go", lambda: not run("losetup", "--associated", str(file)), _SECONDS, interval=0.01)
+    if os.path.ismount(own_disk(node)):
+        _unmount(_file(node), own_disk(node))
+
+
+def _unmount(file: Path, place: Path) -> None:
+    run("umount", str(place))
+    # By the file itself: another lab on this kernel has files of the same name.
+    wait_for(f"{file} to be let go", lambda: not run("losetup", "--associated", str(file)), _SECONDS, interval=0.01)
 
 
 def wait_until_root(node: str, pid: int) -> None:

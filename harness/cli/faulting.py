@@ -21,7 +21,7 @@ from harness.cli.options import INTERRUPTED, JSON, LAB, FaultTarget, ScenarioNam
 from harness.cli.output import FaultOut
 from harness.faults import KINDS, Fault
 from harness.faults.plan import Step
-from harness.faults.scenario import Scenario, Timed, load, names
+from harness.faults.scenario import PLACED, Scenario, Timed, load, names
 from harness.host import HostError
 from harness.host.channel import AgentLost
 from harness.lab import Lab, LabError
@@ -77,8 +77,9 @@ def list_scenarios(name: str, as_json: bool) -> None:
 
 def _where(scenario: Scenario) -> str:
     targets = dict.fromkeys(target for timed in scenario.faults for target in timed.fault.targets)
-    open_ones = any(not timed.fault.targets and timed.fault.where in ("cables", "nodes") for timed in scenario.faults)
-    return ", ".join([*targets, *(["--on"] if open_ones else [])]) or "lab"
+    unplaced = {timed.fault.where for timed in scenario.faults if not timed.fault.targets}
+    lab = ["lab or --on"] if "lab or nodes" in unplaced else []
+    return ", ".join([*targets, *lab, *(["--on"] if unplaced & set(PLACED) else [])])
 
 
 @fault.command("show")

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 Target = str | tuple[str, ...]
 """One or several places."""
 Direction = Literal["both", "in", "out"]
-Where = Literal["cables", "nodes", "lab", "lab or nodes"]
+Where = Literal["cables", "nodes", "lab or nodes"]
 """What of its targets a fault concerns."""
 
 SIGNALS = ("KILL", "TERM", "ABRT", "SEGV", "HUP", "INT", "QUIT", "STOP", "CONT", "USR1", "USR2")
@@ -262,11 +262,13 @@ class Clock(Fault):
 
 @dataclass(frozen=True)
 class Disk(Fault):
-    """The disk that all nodes of the lab share has `left` MiB free."""
+    """A disk has `left` MiB free: that of a node, if it has its own (`elasticlab.disk`, `elasticlab.tier`); on `lab`,
+    or without a place, the one that all other nodes share.
+    """
 
     left: float = field(default=0, metadata=_between(0, 1e6, "MiB"))
     kind = "disk"
-    where = "lab"
+    where = "lab or nodes"
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ SIDES = ("a", "b")
 _OTHER = {"a": "b", "b": "a"}
 _SITE = "site "
 LAB = "lab"
+_WHOLE = ((), (LAB,))
+"""Targets of a fault that is of the lab as a whole, where it could be of a node."""
 
 Effect = dict[str, Any]
 Planner = Callable[[Any, "Targets", int], tuple[Effect, ...]]
@@ -226,13 +228,22 @@ def _outage(fault: Outage, targets: Targets, _: int) -> tuple[Effect, ...]:
     return _strained(targets, lambda _, side: {"drop": {side: [match]}})
 
 
-def _disk(fault: Disk, _: Targets, __: int) -> tuple[Effect, ...]:
-    return ({"kind": "disk", "left": fault.left},)
+def _disk(fault: Disk, targets: Targets, _: int) -> tuple[Effect, ...]:
+    values = {"kind": "disk", "left": fault.left}
+    if fault.targets in _WHOLE:
+        return (values,)
+    known, nodes = targets.topology.nodes, targets.nodes()
+    if sharing := [node for node in nodes if known[node].disk is None]:
+        raise FaultError(
+            f"disk: what {', '.join(sharing)} writes is on the disk that nodes share; give it one of its own in the "
+            "topology (elasticlab.disk, elasticlab.tier), or fill the shared one for all (on: lab)"
+        )
+    return tuple({**values, "node": node} for node in nodes)
 
 
 def _clock(fault: Clock, targets: Targets, _: int) -> tuple[Effect, ...]:
     values = {"kind": "clock", "offset": fault.offset, "drift": fault.drift}
-    if fault.targets in ((), (LAB,)):
+    if fault.targets in _WHOLE:
         return (values,)
     return tuple({**values, "node": node} for node in targets.nodes())
 

@@ -62,7 +62,7 @@ class Scenario:
     def on(self, target: Target | None) -> Scenario:
         """With a place for the faults that name none. Raises FaultError when one stays without, or none needs it."""
         if target is None:
-            nowhere = [timed for timed in self.faults if not timed.fault.targets and timed.fault.where in _PLACED]
+            nowhere = [timed for timed in self.faults if not timed.fault.targets and timed.fault.where in PLACED]
             if nowhere:
                 raise FaultError(f"{nowhere[0].source}: {nowhere[0].fault} names no place; say where with --on TARGET")
             return self
@@ -87,7 +87,8 @@ class Scenario:
         )
 
 
-_PLACED = ("cables", "nodes")
+PLACED = ("cables", "nodes")
+"""What a fault may concern and has to be told where."""
 
 
 def find(name: str | Path, folders: Iterable[Path] = ()) -> Path:
@@ -155,8 +156,6 @@ class _ScenarioReader(Reader):
         before = len(self.problems)
         values = {entry: self._value(kind, entry, body, name) for entry in sorted(own - {"on"})}
         on = self._on(body.get("on"))
-        if kind.where == "lab" and on not in ((), "lab"):
-            self.problems.add(body.key("on"), f"a fault of kind {kind.kind} is on the whole lab", "remove on")
         at = self._number(body.get("at"), "at", 0, _DAY) or 0.0
         seconds = self._number(body.get("for"), "for", 0, _DAY)
         seed = self._number(body.get("seed"), "seed", 0, _MAX_SEED)

@@ -25,6 +25,8 @@ if [ -w /proc/sys/net/ipv6/conf/default/disable_ipv6 ]; then
     echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6
 fi
 mkdir -p /run/netns /run/elasticlab/nodes /run/service
+# No fault is in effect yet; the last lab host may have died of one that made its disk full.
+rm -f /disk/.full-*
 # Every node under a cgroup of its own, with all controllers where the unified hierarchy is there.
 if [ -f /sys/fs/cgroup/cgroup.controllers ] && [ "$kind" = lab-kernel ]; then
     sed 's/[^ ]*/+&/g' /sys/fs/cgroup/cgroup.controllers >/sys/fs/cgroup/cgroup.subtree_control

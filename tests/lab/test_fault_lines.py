@@ -30,7 +30,7 @@ from harness.faults import (
 from harness.lab import Capture, Lab
 from harness.paths import REPOSITORY
 from harness.wait import wait_for
-from tests.lab.measuring import HEADERS, round_trips, sent, spread
+from perf.datagrams import HEADERS, round_trips, sent, spread
 
 pytestmark = pytest.mark.topology("breakable")
 

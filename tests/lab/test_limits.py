@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from harness.faults import Cpu, Disk, MemoryPressure
 from harness.lab import Lab
+from harness.paths import REPOSITORY
 from harness.topology import TIERS
 from harness.wait import wait_for
 
@@ -98,11 +100,49 @@ def test_who_writes_more_than_its_node_has_room_for_is_told_so_and_others_go_on(
 
 
 def test_a_disk_of_its_own_has_its_room_when_the_labs_is_full(lab: Lab) -> None:
+    lab["hub"].sh(_WRITE.format(octets=32 * MIB))
+    lab["hub"].exec("rm", "-f", "/root/more")  # whose blocks the file system gives back some seconds later
     with lab.fault(Disk()):
         assert not lab["hub"].run("sh", "-c", _WRITE.format(octets=MIB)).ok
         assert lab["board"].run("sh", "-c", _WRITE.format(octets=32 * MIB)).ok
     for node in ("board", "hub"):
         lab[node].exec("rm", "-f", "/root/more")
+
+
+def writes(lab: Lab, node: str) -> bool:
+    """Whether it can write some octets more; if not, it is because there is no room."""
+    done = lab[node].run("sh", "-c", _WRITE.format(octets=MIB))
+    lab[node].exec("rm", "-f", "/root/more")
+    assert done.ok or "No space left on device" in done.stderr
+    return done.ok
+
+
+def test_a_full_disk_of_one_node_is_nobody_elses_also_over_its_power(lab: Lab) -> None:
+    with lab.fault(Disk("own")):
+        assert not writes(lab, "own")
+        assert all(writes(lab, other) for other in ("board", "hub")), "one with a disk of its own, one without"
+        lab["own"].power.cycle()
+        assert not writes(lab, "own")
+        lab["own"].power.off()
+    lab["own"].power.on()
+    assert writes(lab, "own")
+
+
+def test_a_disk_has_room_again_when_whoever_made_it_full_is_killed(lab: Lab) -> None:
+    filling = subprocess.Popen(
+        [sys.executable, "-m", "harness.cli", "fault", "run", "disk-full", "--on", "own", "--lab", lab.name, "--json"],
+        cwd=REPOSITORY, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert filling.stdout is not None
+        assert any('"event": "begin"' in line for line in filling.stdout)
+        assert not writes(lab, "own")
+        assert writes(lab, "hub")
+    finally:
+        filling.kill()
+        filling.wait()
+    wait_for("the disk to have room again", lambda: writes(lab, "own"), 20)
+    assert lab.faults_in_effect() == []
 
 
 def test_a_fault_never_gives_a_node_more_than_it_has(lab: Lab) -> None:

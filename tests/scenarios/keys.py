@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -164,9 +165,18 @@ def put_certificate(lab: Lab, box: str, start: datetime, end: datetime) -> x509.
 
 def registered(lab: Lab, box: str) -> dict[str, bool]:
     """All certificates of a box in the registry, and whether they are revoked."""
+    return {one["serial-number"]: one["revoked"] for one in _entry(lab, box).get("certificate", [])}
+
+
+def status(lab: Lab, box: str) -> str:
+    """What has become of a box, as the registry says."""
+    return str(_entry(lab, box)["status"])
+
+
+def _entry(lab: Lab, box: str) -> dict[str, Any]:
     entry = registry.read(Orchestrator.of(lab), SERIALS[box])
     assert entry is not None
-    return {one["serial-number"]: one["revoked"] for one in entry.get("certificate", [])}
+    return entry
 
 
 def seen_by(lab: Lab, box: str, peer: str) -> frozenset[str]:

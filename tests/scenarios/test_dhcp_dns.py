@@ -52,6 +52,20 @@ async def test_stations_of_a_routed_site(lab: Lab, stations: Shop) -> None:
         lab["host-1"].must_reach(FORWARDER)
 
 
+def test_names_of_the_internet_are_unknown_while_its_resolver_is_away_and_known_again(lab: Lab, stations: Shop) -> None:
+    place = served(stations, "ucpe-1", "branch-1", "10.1.0.1/24", "10.1.0.100", "10.1.0.119", access="routed")
+    with stations.bought("acme", place):
+        own = address_of(lab, "host-1", "pc")
+        wait_for_name(lab, "host-1", WEB, WEB_ADDRESS)
+        with lab.faults("dns-outage", on="internet"):
+            assert resolve(lab, "host-1", WEB) == "unknown"
+            assert not lab["host-1"].run("timeout", "1", "drill", "-t", WEB, f"@{FORWARDER}").ok, "nor over TCP"
+            assert resolve(lab, "host-1", "pc.office.example") == own, "the site's own names are its gateway's"
+            lab["host-1"].must_reach(FORWARDER)
+        wait_for_name(lab, "host-1", WEB, WEB_ADDRESS)
+        lab["host-1"].exec("timeout", "1", "drill", "-t", WEB, f"@{FORWARDER}")
+
+
 async def test_stations_of_a_bridged_site(lab: Lab, stations: Shop) -> None:
     """The gateway is on the vMSR: DHCP travels in VXLAN, in IPsec."""
     reach = {"access": "bridged", "vlan": 20}

@@ -31,7 +31,7 @@ name: three
 topology:
   defaults: {kind: linux, image: elasticlab/endpoint, labels: {elasticlab.site: west}}
   nodes:
-    a: {}
+    a: {labels: {elasticlab.disk: 64MiB}}
     b: {}
     r: {labels: {elasticlab.site: middle}}
   links:
@@ -126,7 +126,8 @@ def test_nodes_of_a_site_and_of_the_lab(topology: Topology) -> None:
     assert nodes(Cpu("site west")) == ["a", "b"]
     assert nodes(Power(("a", "site west"))) == ["a", "b"]
     assert nodes(Cpu("lab")) == ["a", "b", "r"]
-    assert nodes(Disk()) == [None]
+    assert nodes(Disk()) == nodes(Disk("lab")) == [None]
+    assert nodes(Disk("a")) == ["a"]
     assert nodes(Clock(offset=5)) == nodes(Clock("lab", offset=5)) == [None]
     assert nodes(Clock("a", offset=5)) == ["a"]
 
@@ -159,6 +160,10 @@ def test_swizzled_cables_go_in_one_order_and_come_in_another_by_the_seed(topolog
         (Drop("lab", "in"), "the lab has no outside"),
         (Cut(), "cut: no place"),
         (Power(), "power: no place"),
+        (
+            Disk(("a", "site west", "r")),
+            r"what b, r writes is on the disk that nodes share; .* \(elasticlab.disk, elasticlab.tier\), or .*on: lab",
+        ),
     ],
 )
 def test_a_place_that_is_none_is_refused_with_what_there_is(topology: Topology, fault: Fault, said: str) -> None:

@@ -88,8 +88,8 @@ def test_every_kind_says_what_it_does_and_how_to_write_it() -> None:
 
 
 def placed(fault: Fault) -> Fault:
-    """On the demo, where it names no place itself."""
-    if fault.targets:
+    """On the demo, where it names no place itself and is not of the lab as a whole."""
+    if fault.targets or fault.where == "lab or nodes":
         return fault
     return retargeted(fault, "ucpe-1:wan" if fault.where == "cables" else "ucpe-1")
 
