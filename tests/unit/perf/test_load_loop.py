@@ -13,7 +13,7 @@ import asyncio, time, gevent
 from perf.load.loop import Beside
 
 beside = Beside()
-ticks, heard = [], []
+ticks, heard, blocked = [], [], []
 
 def tick():
     while True:
@@ -21,7 +21,9 @@ def tick():
         gevent.sleep(0.01)
 
 async def work(number):
-    time.sleep(0.2)                     # blocks asyncio's loop, and nothing else
+    begun = time.monotonic()
+    time.sleep(0.4)                     # blocks asyncio's loop, and nothing else
+    blocked.append((begun, time.monotonic()))
     beside.say(lambda: heard.append(number))
     await asyncio.sleep(0 if number < 2 else 3600)
 
@@ -32,8 +34,9 @@ assert beside.wait(asyncio.sleep(0, "done")) == "done"
 late = beside.drain(0.3)
 assert late == 1, late
 assert heard == [0, 1, 2], heard
-assert len(ticks) > 30, len(ticks)
-assert max(b - a for a, b in zip(ticks, ticks[1:])) < 0.15, "gevent's loop was held up"
+assert len(blocked) == 3, blocked
+# On a busy machine some ticks are late; a loop that is held up has none at all.
+assert all(any(begun < tick < ended for tick in ticks) for begun, ended in blocked), "gevent's loop was held up"
 beside.close()
 print("whole")
 """
