@@ -69,6 +69,10 @@ def test_what_asks_for_nothing_is_not_refused_for_that(image: str, tmp_path: Pat
 
 def test_nothing_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ELASTICLAB_STATE", str(tmp_path / "state"))
-    with pytest.raises(TopologyError, match="of memory at least"):
-        labs.up(load(topology(tmp_path, on("embedded"))), progress=Silent(), timings=Timings())
-    assert labs.known_labs() == []
+    try:
+        with pytest.raises(TopologyError, match="of memory at least"):
+            labs.up(load(topology(tmp_path, on("embedded"))), progress=Silent(), timings=Timings())
+        assert labs.known_labs() == []
+    finally:
+        for lab in labs.known_labs():
+            labs.down(lab.name)
