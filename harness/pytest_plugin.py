@@ -50,7 +50,11 @@ _WITNESS = pytest.StashKey[Witness]()
 _HEAL_SECONDS = 60
 _SEED = "elasticlab_seed"
 _PREFIX = "test-"
+<<<<<<< HEAD
 _LOOK = pytest.StashKey[Future[Baseline]]()
+=======
+_TOLD = "told"
+>>>>>>> tiers
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -294,6 +298,27 @@ def lab(request: pytest.FixtureRequest, _labs: LabManager) -> Iterator[Lab]:
 def chance(request: pytest.FixtureRequest) -> random.Random:
     """For what a test draws: the same again with the same `--lab-seed`."""
     return _chance(request, "test")
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Tell what a test has measured, by a title: attached to its result, and on the terminal when all tests have run,
+    whether it failed or not.
+    """
+
+    def told(title: str, text: str) -> None:
+        allure.attach(text, title, allure.attachment_type.TEXT)
+        request.node.user_properties.append((_TOLD, f"{title}\n\n{text}"))  # pytest-xdist's workers hand them over
+
+    return told
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [one for outcome in ("passed", "failed") for one in terminalreporter.getreports(outcome)]
+    told = [text for one in reports if one.when == "call" for key, text in one.user_properties if key == _TOLD]
+    if told:
+        terminalreporter.section("measured")
+        terminalreporter.write_line("\n\n".join(told))
 
 
 @pytest.fixture

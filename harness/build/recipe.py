@@ -4,7 +4,8 @@ Keys: `suite` (the root of all images) or `from` (its parent), `packages` (Debia
 folder that is copied in), `[copy]` (target = path in the repository), `[python]` (one of `package`, `group`,
 `dependencies`: a virtual environment `/opt/NAME` out of `uv.lock`), `[npm]` (`lock` = folder with package.json and
 package-lock.json, installed as `/opt/NAME`), `[go]` (`module` = folder with go.mod and go.sum; its `tool`s are
-compiled into `/opt/NAME/bin`).
+compiled into `/opt/NAME/bin`), `[least]` (MiB of `memory` and `disk` without which it
+does not work; no part of what is built).
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from harness.build.errors import RecipeError
 RECIPE = "image.toml"
 PythonKind = Literal["package", "group", "dependencies"]
 PYTHON_KINDS: tuple[PythonKind, ...] = ("package", "group", "dependencies")
-KEYS = ("from", "suite", "packages", "files", "copy", "python", "npm", "go")
+KEYS = ("from", "suite", "packages", "files", "copy", "python", "npm", "go", "least")
+LEAST_KEYS = ("memory", "disk")
 DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 
 
@@ -31,6 +33,14 @@ class PythonSpec:
 
     kind: PythonKind
     value: str
+
+
+@dataclass(frozen=True)
+class Least:
+    """What a node needs to have for an image to work there, in MiB."""
+
+    memory: int = 0
+    disk: int = 0
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,7 @@ class Recipe:
     python: PythonSpec | None = None
     npm: Path | None = None
     go: Path | None = None
+    least: Least = Least()
 
 
 def folder_of(images: Path, name: str) -> Path:
@@ -130,6 +141,7 @@ class _Reader:
             python=self._python(),
             npm=self._locked("npm", "lock", ("package.json", "package-lock.json"), "npm install --package-lock-only"),
             go=self._locked("go", "module", ("go.mod", "go.sum"), "go get -tool MODULE@VERSION"),
+            least=self._least(),
         )
 
     def _no_others(self, table: Mapping[str, object], known: tuple[str, ...], where: str) -> None:
@@ -196,6 +208,16 @@ class _Reader:
         if kind == "dependencies" and value != "workspace":
             raise self.fail(f"[python] dependencies = {value!r}", 'only "workspace" is known')
         return PythonSpec(kind, value)
+
+    def _least(self) -> Least:
+        table = self._table("least") or {}
+        self._no_others(table, LEAST_KEYS, "[least]")
+        sizes: dict[str, int] = {}
+        for key, value in table.items():
+            if not (isinstance(value, int) and value > 0):
+                raise self.fail(f"[least] {key} = {value!r} is no number of MiB", f"write for example: {key} = 64")
+            sizes[key] = value
+        return Least(**sizes)
 
     def _locked(self, section: str, key: str, files: tuple[str, ...], maker: str) -> Path | None:
         """The folder that `[section] key` names, with the files that decide what is installed from it."""

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from harness.cli.options import say
 from harness.cli.output import ValidatedOut
+from harness.engine.room import refuse_too_small
 from harness.topology import TopologyError, load
 
 
@@ -13,6 +14,7 @@ def validated(name: str) -> ValidatedOut:
     """One file, by its path or name."""
     try:
         topology = load(name)
+        refuse_too_small(topology)
     except TopologyError as error:
         return _refused(error)
     return {

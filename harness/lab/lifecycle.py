@@ -18,6 +18,7 @@ from harness import build
 from harness.build.progress import Progress, Tell
 from harness.engine import describe
 from harness.engine.engines import HOST_IMAGES, NATIVE, REQUIRES, first_disk, make_engine
+from harness.engine.room import refuse_too_small
 from harness.factory import Day0, Factory, Wan
 from harness.host import HostError, LabHost, LabPlace, choose, end_unknown, make_host, open_host
 from harness.host.capabilities import local_capabilities
@@ -65,6 +66,7 @@ def up(
         _sweep(lab_name)
         known = _agree(lab_name, topology, host, engine)
         describe.refuse_unsupported(topology)
+        refuse_too_small(topology)
         if known is None:
             with timings.phase("probe"):
                 build.ensure([HOST_IMAGE], progress)

@@ -139,6 +139,7 @@ def test_the_lab_of_a_killed_run_is_removed_by_the_next_and_one_that_is_of_no_us
     assert labs_of(following.pid) == []
 
 
+<<<<<<< HEAD
 @pytest.mark.topology("plain")
 def test_a_running_lab_is_looked_at_before_a_test_reaches_into_it(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(LATE)
@@ -153,6 +154,31 @@ def test_a_running_lab_is_looked_at_before_a_test_reaches_into_it(lab: Lab, tmp_
 
 def test_a_failure_leaves_its_evidence_and_the_next_test_a_working_lab(tmp_path: Path) -> None:
     run = start(tmp_path, BREAKER)
+=======
+def reported(results: Path, test: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Of one test: its result, and what is attached to it and its fixtures."""
+    found = [json.loads(file.read_text()) for file in results.glob("*-result.json")]
+    (result,) = (one for one in found if one["name"] == test)
+    containers = [json.loads(file.read_text()) for file in results.glob("*-container.json")]
+    fixtures = [
+        fixture
+        for container in containers
+        if result["uuid"] in container["children"]
+        for fixture in (*container["befores"], *container.get("afters", ()))
+    ]
+    attached = {
+        one["name"]: (results / one["source"]).read_text()
+        for place in (result, *fixtures)
+        for one in place.get("attachments", ())
+    }
+    return result, attached
+
+
+def test_a_failure_leaves_what_was_there_before_the_test_tidied_up_and_the_next_test_a_working_lab(
+    tmp_path: Path,
+) -> None:
+    run = start(tmp_path, BREAKER, "--lab-seed", "7")
+>>>>>>> tiers
     said, _ = run.communicate(timeout=300)
     assert "1 failed, 1 passed" in said
     evidence = b"\n".join(file.read_bytes() for file in (tmp_path / "results").iterdir())
@@ -163,38 +189,11 @@ def test_a_failure_leaves_its_evidence_and_the_next_test_a_working_lab(tmp_path:
     ]
     assert [line.endswith("IN EFFECT WHEN THE TEST FAILED") for line in faults] == [False, True]
     assert "cut on host-1:lan" in faults[0]
+    was_there(*reported(tmp_path / "results", "test_breaks"))
 
 
-def reported(results: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Of the one test: its result, and what is attached to it and its fixtures."""
-    (result,) = (json.loads(file.read_text()) for file in results.glob("*-result.json"))
-    containers = [json.loads(file.read_text()) for file in results.glob("*-container.json")]
-    fixtures = [
-        fixture for container in containers for fixture in (*container["befores"], *container.get("afters", ()))
-    ]
-    attached = {
-        one["name"]: (results / one["source"]).read_text()
-        for place in (result, *fixtures)
-        for one in place.get("attachments", ())
-    }
-    return result, attached
-
-
-def test_a_lab_that_does_not_come_up_is_looked_at_before_it_is_removed(tmp_path: Path) -> None:
-    (tmp_path / "sick.clab.yml").write_text(SICK)
-    run = start(tmp_path, HOPEFUL)
-    said, _ = run.communicate(timeout=300)
-    assert "1 error" in said
-    assert labs_of(run.pid) == []
-    _, attached = reported(tmp_path / "results")
-    assert "of-the-sick" in attached["sick"]
-    assert "</svg>" in attached["topology when it failed"]
-    assert "of-nobody" in attached["timeline"]
-
-
-def test_it_is_what_was_there_before_the_test_tidied_up(tmp_path: Path) -> None:
-    start(tmp_path, BREAKER, "-k", "breaks", "--lab-seed", "7").communicate(timeout=300)
-    result, attached = reported(tmp_path / "results")
+def was_there(result: dict[str, Any], attached: dict[str, str]) -> None:
+    """What the failed test has left is what it saw."""
     assert "of-the-block" in attached["host-1"], "the block's end removed it"
     assert "state DOWN" in attached["host-2"], "the cable was pulled"
     short = attached["what is not as it was"]
@@ -215,6 +214,18 @@ def test_it_is_what_was_there_before_the_test_tidied_up(tmp_path: Path) -> None:
     assert "(in: look)" in timeline
     assert "</svg>" in attached["topology plain"]
     assert "</svg>" in attached["topology when it failed"]
+
+
+def test_a_lab_that_does_not_come_up_is_looked_at_before_it_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "sick.clab.yml").write_text(SICK)
+    run = start(tmp_path, HOPEFUL)
+    said, _ = run.communicate(timeout=300)
+    assert "1 error" in said
+    assert labs_of(run.pid) == []
+    _, attached = reported(tmp_path / "results", "test_hopes")
+    assert "of-the-sick" in attached["sick"]
+    assert "</svg>" in attached["topology when it failed"]
+    assert "of-nobody" in attached["timeline"]
 
 
 def test_labs_are_shared_and_those_without_orders_come_first(tmp_path: Path) -> None:

@@ -93,19 +93,22 @@ class Shop:
 
 
 class Kept:
-    """What the tests of a module have in common: the first that needs it buys it, and it ends with the module."""
+    """What tests of a module have in common: the first that needs it buys it, and it ends with the module, or when
+    another needs something else.
+    """
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self._there = False
+        self._there: str | None = None
 
-    def have(self, buy: Callable[[], AbstractContextManager[None]]) -> None:
-        if not self._there:
+    def have(self, buy: Callable[[], AbstractContextManager[None]], what: str = "all") -> None:
+        if self._there != what:
+            self.end()
             self._stack.enter_context(buy())
-            self._there = True
+            self._there = what
 
     def end(self) -> None:
-        self._there = False
+        self._there = None
         self._stack.close()
 
 

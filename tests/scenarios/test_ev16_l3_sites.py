@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
 
 from harness.evidence.steps import step
 from harness.lab import Lab, assert_encrypted
-from tests.scenarios.buying import Json, Shop, service
+from tests.scenarios.buying import Json, Kept, Shop, service
 from tests.scenarios.forgery import mac_of
 from tests.scenarios.hops import overheard
 from tests.scenarios.speaking import SECRET, own_ipsec, say
@@ -45,11 +46,13 @@ class Ways:
     """Of uCPE 3, to the vMSR."""
 
 
-@pytest.fixture
-def acme(shop: Shop) -> Shop:
-    """Boxes 1 and 3 are acme's."""
+@contextmanager
+def bought(lab: Lab, encapsulation: str) -> Iterator[None]:
+    """Boxes 1 and 3 are acme's, and their sites reach each other."""
+    shop = Shop(lab)
     shop.give("acme", "ucpe-1", "ucpe-3")
-    return shop
+    with shop.bought("acme", sites(shop, encapsulation=encapsulation)):
+        yield
 
 
 def sites(shop: Shop, **more: Json) -> Json:
@@ -75,9 +78,9 @@ class TestPlain:
     """As the document has it: the sites' own packets in IPsec."""
 
     @pytest.fixture
-    def ordered(self, lab: Lab, acme: Shop) -> Iterator[Ways]:
-        with acme.bought("acme", sites(acme, encapsulation="none")):
-            yield ways(lab)
+    def ordered(self, lab: Lab, kept: Kept) -> Ways:
+        kept.have(lambda: bought(lab, "none"), "none")
+        return ways(lab)
 
     def test_0_there_is_no_other_tunnel(self, lab: Lab, ordered: Ways) -> None:
         """And each site has SAs of its own, for its prefix and the other's."""
@@ -177,9 +180,9 @@ class TestGreInside:
     """With GRE inside, as by default: the same three steps."""
 
     @pytest.fixture
-    def ordered(self, lab: Lab, acme: Shop) -> Iterator[Ways]:
-        with acme.bought("acme", sites(acme, encapsulation="gre")):
-            yield ways(lab)
+    def ordered(self, lab: Lab, kept: Kept) -> Ways:
+        kept.have(lambda: bought(lab, "gre"), "gre")
+        return ways(lab)
 
     def test_the_three_steps(self, lab: Lab, ordered: Ways) -> None:
         assert ordered == Ways("gre-vmsr-1", "gre-ucpe-1", "gre-ucpe-3", "gre-vmsr-1")
@@ -249,8 +252,9 @@ def put_together(lab: Lab, box: str) -> int:
     return int(dict(zip(names, values, strict=True))["ReasmOKs"])
 
 
-def test_afterwards_nothing_is_left(lab: Lab, acme: Shop) -> None:
-    with acme.bought("acme", sites(acme, encapsulation="none")):
+def test_afterwards_nothing_is_left(lab: Lab, kept: Kept) -> None:
+    kept.end()
+    with bought(lab, "none"):
         lab["host-1"].must_reach(B)
     for box in ("ucpe-1", "vmsr-1", "ucpe-3"):
         assert lab[box].exec("ip", "-o", "link", "show", "type", "xfrm") == ""

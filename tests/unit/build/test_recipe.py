@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.build.errors import RecipeError
-from harness.build.recipe import PythonSpec, available, load, load_all
+from harness.build.recipe import Least, PythonSpec, available, load, load_all
 from harness.paths import REPOSITORY
 
 from .conftest import WriteRecipe
@@ -23,7 +23,7 @@ def test_a_full_recipe(repository: Path, recipe: WriteRecipe) -> None:
     folder = recipe(
         "element",
         'from = "base"\npackages = ["nftables", "charon-systemd"]\nfiles = "rootfs"\n'
-        '[copy]\n"/usr/share/yang" = "kits"\n[python]\npackage = "element"\n',
+        '[copy]\n"/usr/share/yang" = "kits"\n[python]\npackage = "element"\n[least]\nmemory = 64\n',
     )
     (folder / "rootfs").mkdir()
     found = load(repository, "element")
@@ -32,6 +32,7 @@ def test_a_full_recipe(repository: Path, recipe: WriteRecipe) -> None:
     assert found.files == folder / "rootfs"
     assert found.copy == (("/usr/share/yang", repository / "kits"),)
     assert found.python == PythonSpec("package", "element")
+    assert found.least == Least(memory=64, disk=0)
 
 
 def test_parents_come_first(repository: Path, recipe: WriteRecipe) -> None:
@@ -70,6 +71,8 @@ def test_network_functions_have_their_own_room(repository: Path, recipe: WriteRe
         ('from = "base"\n[go]\nmodule = "."\n', "go.mod does not exist", "go get -tool MODULE@VERSION"),
         ('from = "base"\n[go]\ntool = "x"\n', "unknown key 'tool' in [go]", "known keys: module"),
         ('from = "base"\n[go]\n', "[go] needs `module`", "go.mod and go.sum"),
+        ('from = "base"\n[least]\ncpu = 1\n', "unknown key 'cpu' in [least]", "known keys: memory, disk"),
+        ('from = "base"\n[least]\nmemory = "1GiB"\n', "memory = '1GiB' is no number of MiB", "memory = 64"),
         ("from = base\n", "not TOML", "images/base/image.toml"),
     ],
 )
