@@ -50,11 +50,8 @@ _WITNESS = pytest.StashKey[Witness]()
 _HEAL_SECONDS = 60
 _SEED = "elasticlab_seed"
 _PREFIX = "test-"
-<<<<<<< HEAD
 _LOOK = pytest.StashKey[Future[Baseline]]()
-=======
 _TOLD = "told"
->>>>>>> tiers
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

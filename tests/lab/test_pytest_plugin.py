@@ -139,7 +139,6 @@ def test_the_lab_of_a_killed_run_is_removed_by_the_next_and_one_that_is_of_no_us
     assert labs_of(following.pid) == []
 
 
-<<<<<<< HEAD
 @pytest.mark.topology("plain")
 def test_a_running_lab_is_looked_at_before_a_test_reaches_into_it(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(LATE)
@@ -148,13 +147,10 @@ def test_a_running_lab_is_looked_at_before_a_test_reaches_into_it(lab: Lab, tmp_
     finally:
         lab["router"].sh("ip link del of-the-test")
     assert "1 failed in" in said
-    _, attached = reported(tmp_path / "results")
+    _, attached = reported(tmp_path / "results", "test_changes_something_at_once")
     assert "+ of-the-test: " in attached["what is not as it was"]
 
 
-def test_a_failure_leaves_its_evidence_and_the_next_test_a_working_lab(tmp_path: Path) -> None:
-    run = start(tmp_path, BREAKER)
-=======
 def reported(results: Path, test: str) -> tuple[dict[str, Any], dict[str, str]]:
     """Of one test: its result, and what is attached to it and its fixtures."""
     found = [json.loads(file.read_text()) for file in results.glob("*-result.json")]
@@ -178,7 +174,6 @@ def test_a_failure_leaves_what_was_there_before_the_test_tidied_up_and_the_next_
     tmp_path: Path,
 ) -> None:
     run = start(tmp_path, BREAKER, "--lab-seed", "7")
->>>>>>> tiers
     said, _ = run.communicate(timeout=300)
     assert "1 failed, 1 passed" in said
     evidence = b"\n".join(file.read_bytes() for file in (tmp_path / "results").iterdir())
