@@ -204,9 +204,11 @@ def _judge(result: record.Result, into: Outcome) -> None:
     into.figures += len(figures)
     whole = result.content.get("void")
     said = [f"{result.module}: VOID: {whole}"] if whole else []
-    said += [
-        f"{one['name']}: {told}" for one in figures if (told := verdict(one)) not in ("", "kept", f"VOID: {whole}")
-    ]
+    for one in figures:
+        missed = ", and its bound is missed" if one.get("void") and one.get("kept") is False else ""
+        told = verdict(one)
+        if missed or told not in ("", "kept", f"VOID: {whole}"):
+            said.append(f"{one['name']}: {told}{missed}")
     into.said += said
     into.void |= any("VOID" in line for line in said)
 

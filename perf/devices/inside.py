@@ -175,7 +175,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m perf.devices.inside")
     parser.add_argument("--who", choices=("ours", "testtool", "lighty", "clients", "box", "echo"), required=True)
     parser.add_argument("--devices", type=int, required=True)
-    parser.add_argument("--pops", type=int, default=4)
+    parser.add_argument("--pops", type=int, default=4, help="no more than boxes, for each has a site's tunnel")
     parser.add_argument("--disk", type=Path, required=True, help="a folder on a disk")
     parser.add_argument("--jar", type=Path, help="netconf-testtool")
     parser.add_argument("--libraries", type=Path, help="lighty")
@@ -184,7 +184,7 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(dir=asked.disk) as place:
             if asked.who == "ours":
-                found = round_of_ours(Path(place), asked.devices, asked.pops)
+                found = round_of_ours(Path(place), asked.devices, min(asked.pops, asked.devices))
             elif asked.who in ("box", "echo"):
                 found = asking.measure(asked.who, asked.devices, Path(place))
             elif asked.who == "clients":

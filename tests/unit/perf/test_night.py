@@ -67,7 +67,11 @@ def test_figures_that_say_nothing_or_miss_their_bound_are_told(tmp_path: Path) -
     assert status == VOID
     assert "void, 3 figures" in summary
     said = [line.strip() for line in summary.splitlines()[1:-1]]
-    assert said == ["others: VOID: it broke off", "late: MISSED", "moved: VOID: its floor moved"]
+    assert said == [
+        "others: VOID: it broke off",
+        "late: MISSED",
+        "moved: VOID: its floor moved, and its bound is missed",
+    ]
 
 
 def test_what_would_begin_after_its_hours_is_not_begun(tmp_path: Path) -> None:
