@@ -70,7 +70,7 @@ def test_a_benchmark_in_its_smallest_form_keeps_what_it_saw(name: str, tmp_path:
 def _said_of_itself(result: record.Result, name: str) -> None:
     assert result.command.startswith(f"labctl bench {name} ") or name == "load"
     assert "seed" in result.command
-    assert re.match(r"B\d+ ", result.content["benchmark"])
+    assert re.match(r"B\d+[ ,]", result.content["benchmark"])
     subject = result.content["subject"]
     assert re.fullmatch(r"[0-9a-f]{40}", subject["commit"])
     assert {"kernel", "processors", "packages", "python", "changed"} <= subject.keys()
