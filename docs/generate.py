@@ -36,6 +36,7 @@ MARK = "<!-- Made by docs/generate.py; do not edit. -->"
 VARIABLES = {
     "ELASTICLAB_CACHE": "Folder of images, kernel, `uv` and build logs. Default `$XDG_CACHE_HOME/elasticlab`, "
     "else `~/.cache/elasticlab`.",
+    "ELASTICLAB_RESULTS": "Folder of what `labctl bench` measured. Default `perf/results`.",
     "ELASTICLAB_STATE": "Folder of the running labs. Default `$XDG_STATE_HOME/elasticlab`, "
     "else `~/.local/state/elasticlab`.",
     "ELASTICLAB_TIME_SCALE": "Factor on every deadline; set it above 1 on a slow machine. Default 1.",

@@ -57,6 +57,13 @@ class Figure:
         return self.faulty[0] if self.faulty else ""
 
     @property
+    def incomparable(self) -> str:
+        """Why there is no ratio of the two; empty when there is."""
+        if not (self.ours and self.theirs):
+            return f"only {'this commit' if self.ours else 'the other'} has it"
+        return "it is nothing, in a turn" if min(*self.ours, *self.theirs, *self.floors) <= 0 else ""
+
+    @property
     def change(self) -> str:
         """`regression`, `progression`, or nothing where the two are of one distribution."""
         groups = jumpavg.classify([self.theirs, self.ours])
@@ -102,9 +109,8 @@ def measure(tree: Path, name: str, arguments: Sequence[str], seed: int) -> list[
     results = tree / "perf" / "results"
     before = set(results.glob(f"{name}-*.json"))
     command = [str(tree / ".venv/bin/python"), "-m", f"perf.{name}", *arguments, "--rounds", "1", "--seed", str(seed)]
-    done = subprocess.run(
-        command, cwd=tree, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(tree)}
-    )
+    environment = {**os.environ, "PYTHONPATH": str(tree), "ELASTICLAB_RESULTS": ""}  # the other commit may not know it
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False, env=environment)
     fresh = set(results.glob(f"{name}-*.json")) - before
     if len(fresh) != 1:  # whatever its exit status: a single round may miss a bound
         raise BenchmarkError(f"{shlex.join(command)}: exit status {done.returncode}, no result:\n{done.stderr}")
@@ -138,7 +144,8 @@ def run(revision: str, name: str, arguments: Sequence[str], turns: int, seed: in
         "seed": seed,
         "subject": conditions.subject(),
         "weather": skies,
-        "comparisons": [told(of, figure, commit[:_LONG]) for of, figure in figures.items()],
+        "comparisons": [told(of, one, commit[:_LONG]) for of, one in figures.items() if not one.incomparable],
+        "not_compared": {of: one.incomparable for of, one in figures.items() if one.incomparable},
     }
 
 
@@ -168,6 +175,8 @@ def main() -> int:
         said = f"VOID: {one['void']}" if one["void"] else one["change"] or "no change"
         ours, theirs = one["ours"]["median"], one["floor"]["median"]
         print(f"{one['name']:<20} ours {ours:.3f}  {one['against']} {theirs:.3f}  {said}")
+    for name, why in result["not_compared"].items():
+        print(f"{name:<20} not compared: {why}")
     if any(one["kept"] is False for one in result["comparisons"]):
         return 1
     return VOID if any(one["void"] for one in result["comparisons"]) else 0

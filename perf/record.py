@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 from perf import conditions
 
 Json = Any
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(os.environ.get("ELASTICLAB_RESULTS") or Path(__file__).parent / "results")
 _STAMP = "%Y%m%dT%H%M%SZ"
 
 

@@ -7,6 +7,7 @@ programs of their own: they measure the harness, which knows nothing of them.
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import re
 import subprocess
@@ -87,4 +88,9 @@ def bench(
 def _python(module: str, arguments: Sequence[str]) -> int:
     """A module of the repository as a program, in our own environment."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    return subprocess.run([sys.executable, "-m", module, *arguments], env=environment, check=False).returncode
+    with subprocess.Popen([sys.executable, "-m", module, *arguments], env=environment) as program:
+        while True:
+            with contextlib.suppress(
+                KeyboardInterrupt
+            ):  # the program was interrupted, too: it takes its lab down first
+                return program.wait()

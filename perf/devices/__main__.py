@@ -1,14 +1,15 @@
 """B2, B3: a controller and thousands of boxes, beside OpenDaylight's simulator and controller.
 
-    labctl bench devices [--devices 10 100 1000] [--rounds 5] [--seed N] [--without testtool lighty]
+    labctl bench devices [--devices 10 100 500 1000] [--rounds 5] [--seed N] [--without agents testtool lighty]
 
 A round has, for each number of boxes and in the order that the seed decides, ours and the peer. Ours: the
 orchestrator's components, each a process with its own database on a disk, and the simulator (`perf.simulator`) on the
 loopback of a namespace of their own; boxes bootstrap first, which is not counted. Then: how long until all are managed,
 until they are again after kill -9 of the controller, until a site at each is built by one commit over all, and until
 all are managed again with their sites. The peers: as many devices of netconf-testtool in one JVM, with a session each;
-and a real OpenDaylight controller (lighty.io) that connects as many of these, twice, and is read. What those who read
-can do is measured at an application that does nothing.
+and a real OpenDaylight controller (lighty.io) that connects as many of these, twice, and is read by ten. What those who
+read can do is measured at an application that does nothing. *Agents* are as many boxes that listen for SSH, and their
+floor as many echo subsystems on the same library: sessions opened, configurations read and edits committed in a second.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ from perf.report import verdict
 from perf.statistics import LEAST_ROUNDS, MOST_SPREAD
 
 Promise = dict[str, float | bool | str]
-SIZES = (10, 100, 1000)
-PEERS = ("ours", "testtool", "lighty")
+SIZES = (10, 100, 500, 1000)
+PEERS = ("ours", "agents", "testtool", "lighty")
 #: What was promised: for 1,000 boxes on two processors.
 RESTART_BOUND, SITES_BOUND, MEMORY_RATIO, LEAST_EDITS = 10.0, 60.0, 2.0, 500.0
 
@@ -111,7 +112,8 @@ def run(sizes: list[int], times: int, seed: int, peers: list[str]) -> dict[str, 
     if "lighty" in peers:
         programs["libraries"] = lighty.fetch(store, progress)
     # Who reads is part of the comparison with a controller.
-    turns = [*peers, *(["clients"] if {"ours", "lighty"} <= set(peers) else [])]
+    turns = [*(who for who in peers if who != "agents"), *(("box", "echo") if "agents" in peers else ())]
+    turns += ["clients"] if {"ours", "lighty"} <= set(peers) else []
     measured: dict[int, dict[str, list[dict[str, float]]]] = {size: {who: [] for who in turns} for size in sizes}
     skies: list[dict[str, object]] = []
     cache_dir().mkdir(parents=True, exist_ok=True)

@@ -9,11 +9,47 @@ from perf.statistics import Comparison, Series
 Rounds = Sequence[Mapping[str, float]]
 #: As many times as fast as OpenDaylight's controller, or more.
 CONNECT_RATIO, READ_RATIO = 5.0, 2.0
+#: Figures of agents (`perf.devices.asking`).
+HELLOS, GETS, COMMITS = "hellos a second", "get-configs a second", "commits a second"
+STARTED, MEMORY = "start s", "MB an agent with a session"
 _PEER = "OpenDaylight"
+_ECHO = "an SSH echo"
 
 
 def compared(size: int, rounds: Mapping[str, Rounds]) -> list[Comparison]:
-    """What the rounds of so many devices say, by who they are of; nothing without both controllers."""
+    """What the rounds of so many devices say, by who they are of; of controllers nothing without both."""
+    return [*_agents(size, rounds), *_controllers(size, rounds)]
+
+
+def _agents(size: int, rounds: Mapping[str, Rounds]) -> list[Comparison]:
+    """Boxes as agents that are asked over SSH, beside as many that send back what they hear."""
+    if not {"box", "echo"} <= rounds.keys():
+        return []
+    told = [
+        (STARTED, "agents' start", "s"), (MEMORY, "an agent's memory, with its session", "MB"),
+        (HELLOS, "hellos", "/s"), (GETS, "get-config", "/s"),
+        (COMMITS, "edit and commit", "/s"),
+    ]  # fmt: skip
+    found = [
+        Comparison(
+            f"{name} {size}", _series(rounds["box"], figure), _series(rounds["echo"], figure), against=_ECHO, unit=unit
+        )
+        for figure, name, unit in told
+    ]
+    if "ours" not in rounds:
+        return found
+    # The controller tells what it knows of a device to whoever would else ask the device.
+    asked = Comparison(
+        f"reads of what it knows {size}, of asking the box by asyncssh",
+        _series(rounds["ours"], "reads a second"),
+        _series(rounds["box"], GETS),
+        against="raw asyncssh",
+        unit="/s",
+    )
+    return [*found, asked]
+
+
+def _controllers(size: int, rounds: Mapping[str, Rounds]) -> list[Comparison]:
     if not {"ours", "lighty"} <= rounds.keys():
         return []
     return [

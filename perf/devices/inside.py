@@ -19,7 +19,7 @@ from typing import Any
 from harness.orchestrator.errors import UnavailableError
 from harness.orchestrator.registry import DEVICES, YANG
 from harness.wait import wait_for
-from perf.devices import lighty, load, testtool
+from perf.devices import asking, lighty, load, testtool
 from perf.devices.boxes import Boxes
 from perf.devices.components import Components
 from perf.devices.orders import order
@@ -118,7 +118,7 @@ def round_of_ours(data: Path, devices: int, pops: int) -> dict[str, float]:
 def of_clients(data: Path) -> dict[str, float]:
     """What those who read can do: as many requests, over TLS, to an application that does nothing."""
     with floor(Components(data), "none") as server:
-        return load.told("requests", load.drive(server, load.edit))
+        return load.told("requests", load.drive(server, load.edit, load.READERS))
 
 
 def _idle(components: Components) -> dict[str, float]:
@@ -173,9 +173,9 @@ def _in_sync(told: dict[str, Any], sites: int) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m perf.devices.inside")
-    parser.add_argument("--who", choices=("ours", "testtool", "lighty", "clients"), required=True)
+    parser.add_argument("--who", choices=("ours", "testtool", "lighty", "clients", "box", "echo"), required=True)
     parser.add_argument("--devices", type=int, required=True)
-    parser.add_argument("--pops", type=int, default=4)
+    parser.add_argument("--pops", type=int, default=4, help="no more than boxes, for each has a site's tunnel")
     parser.add_argument("--disk", type=Path, required=True, help="a folder on a disk")
     parser.add_argument("--jar", type=Path, help="netconf-testtool")
     parser.add_argument("--libraries", type=Path, help="lighty")
@@ -184,7 +184,9 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(dir=asked.disk) as place:
             if asked.who == "ours":
-                found = round_of_ours(Path(place), asked.devices, asked.pops)
+                found = round_of_ours(Path(place), asked.devices, min(asked.pops, asked.devices))
+            elif asked.who in ("box", "echo"):
+                found = asking.measure(asked.who, asked.devices, Path(place))
             elif asked.who == "clients":
                 found = of_clients(Path(place))
             elif asked.who == "lighty":

@@ -68,7 +68,7 @@ def _read(server: load.Server, name: str, names: Sequence[str], what: str) -> di
     def make(client: int, turn: int) -> load.Request:
         return "GET", f"{mounts.node(names[(client * 61 + turn) % len(names)])}{what}", None
 
-    return load.steady(lambda: load.told(name, load.drive(server, make)), f"{name} a second")
+    return load.steady(lambda: load.told(name, load.drive(server, make, load.READERS)), f"{name} a second")
 
 
 def command(libraries: Path, hosts: Path) -> Sequence[str]:

@@ -17,7 +17,7 @@ from perf.devices.components import MANAGEMENT, Components
 from perf.devices.orders import INTENT
 from perf.lab import BenchmarkError
 
-CLIENTS = 16
+CLIENTS, READERS = 16, 10
 SECONDS = 5.0
 _GROWTH, _IDLE_TURNS, _MOST_TURNS = 1.1, 2, 10
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
@@ -120,7 +120,7 @@ def reads(components: Components, devices: int) -> dict[str, float]:
         device = (client * 61 + turn) % devices + 1
         return "GET", f"/restconf/data/elasticlab-network:network/device=ucpe-{device:04d}", None
 
-    return told("reads", drive(controller(components), make))
+    return told("reads", drive(controller(components), make, READERS))
 
 
 def steady(measure: Callable[[], dict[str, float]], rate: str) -> dict[str, float]:

@@ -157,7 +157,7 @@ def devices(
         process.wait()
 
 
-def resident_mb(process: subprocess.Popen[bytes]) -> float:
+def resident_mb(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> float:
     """What a process has in memory."""
     found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text())
     assert found is not None

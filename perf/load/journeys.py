@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from datetime import datetime
 from typing import Any
@@ -27,14 +27,16 @@ class Journey:
         self.orders, self.packets, self.tell, self.phase = orders, packets, tell, phase
         self._threads, self._patience = threads, patience
 
-    async def live(self, site: Site, due: float) -> None:
-        """Ordered, used, and given back. What is counted is counted from `due`, when somebody meant to order."""
+    async def live(self, site: Site, due: float, looking: Awaitable[bool] | None = None) -> None:
+        """Ordered, used, and given back. What is counted is counted from `due`, when somebody meant to order. With
+        `looking` somebody looks already whether packets pass.
+        """
         async with asyncio.timeout_at(self._until(due)):
             with telling(self.tell, ORDER, "accepted", due):
                 order = await self.orders.place([site.item(self.orders.target.device)])
             async with asyncio.TaskGroup() as both:
                 done = both.create_task(self._completed(order, due))
-                both.create_task(self._applied(site, due))
+                both.create_task(self._applied(site, due, looking))
             await self._end(site, done.result())
 
     async def cancel(self, site: Site, due: float) -> None:
@@ -64,10 +66,10 @@ class Journey:
                 self.phase(step["name"], _at(step["endDate"]) - _at(step["startDate"]))
         return ended
 
-    async def _applied(self, site: Site, due: float) -> None:
+    async def _applied(self, site: Site, due: float, looking: Awaitable[bool] | None) -> None:
         with telling(self.tell, ORDER, "applied", due):
             left = max(0.1, due + self._patience - time.monotonic())
-            if not await self._in_thread(self.packets.until_answered, site, left):
+            if not await (looking or self._in_thread(self.packets.until_answered, site, left)):
                 raise UserError(f"no packet of {site.name} has passed within {self._patience:g} s")
 
     async def _end(self, site: Site, done: dict[str, Json]) -> None:

@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from harness.lab import Lab
@@ -17,7 +18,7 @@ from perf.load.clients import Netconf, Orders, Person, Restconf, UserError, http
 from perf.load.journeys import Journey
 from perf.load.scenario import Firing, Scenario
 from perf.load.seen import FLOOR, Seen
-from perf.load.sites import Packets, Site, Slots, made
+from perf.load.sites import EVERY, Packets, Site, Slots, made
 from perf.load.target import Target
 
 Json = Any
@@ -30,6 +31,8 @@ _BATCH = 25
 _SWEEPS = 4
 """So many times its patience a run waits for what it has left."""
 _THREADS = 48
+_MOST_ASKED = 500
+"""Echo requests a second of orders that are meant at once: more would keep the lab's processor busy."""
 _PEOPLE = 8
 """At the portal, each with a browser of their own."""
 
@@ -40,7 +43,8 @@ class Run:
     def __init__(self, lab: Lab, target: Target, scenario: Scenario, part: int, parts: int, tell: Told) -> None:
         self.lab, self.scenario, self.seen = lab, scenario, Seen()
         self._target, self._tell_others = target, tell
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="packets")
+        # Each site that is on order asks for an answer all the time, and none may wait for another to have its own.
+        self._threads = ThreadPoolExecutor(max(_THREADS, scenario.slots), thread_name_prefix="packets")
         self._packets = Packets(lab)
         self._context = ssl.create_default_context(cafile=str(target.authority))
         # The first are those that exist before; each process has its own of the others.
@@ -116,40 +120,67 @@ class Run:
         self.seen.late.append(max(0.0, 1000 * (time.monotonic() - due)))
         does: Mapping[str, Callable[[float], Coroutine[Any, Any, None]]] = {
             "orders": self._order,
+            "cancelled orders": self._cancelled,
             "restconf": lambda due: self._restconf.edit(self._name("r"), due),
             "netconf": lambda due: self._netconf.edit(self._name("n"), due),
             "portal": lambda due: next(self._next_person).visit(due),
         }
-        try:
+        with self._noted(interface, due):
             await does[interface](due)
+
+    @contextlib.contextmanager
+    def _noted(self, what: str, due: float) -> Iterator[None]:
+        try:
+            yield
         except TimeoutError as error:
-            self.tell(interface, "in time", due, UserError(f"it was given up: {error or 'too late'}"))
+            self.tell(what, "in time", due, UserError(f"it was given up: {error or 'too late'}"))
         except asyncio.CancelledError:
-            self.tell(interface, "in time", due, UserError("it had not ended when the run did"))
+            self.tell(what, "in time", due, UserError("it had not ended when the run did"))
             raise
         except Exception:  # noqa: S110 (was told where it happened)
             pass
 
+    async def orders_at_once(self, number: int) -> None:
+        """So many orders, meant at a moment at which packets are asked for from each of the sites already."""
+        sites = [self._taken(time.monotonic()) for _ in range(number)]
+        ask = partial(self._packets.until_answered, every=max(EVERY, number / _MOST_ASKED))
+        looking = [asyncio.create_task(self._off(ask, site, 2 * self.scenario.patience)) for site in sites]
+        await self._off(self._packets.asking, sites)
+        due = time.monotonic()
+
+        async def live(site: Site, seen: asyncio.Task[bool]) -> None:
+            with self._noted("orders", due):
+                await self._journey.live(site, due, seen)
+                self._slots.give(site)
+
+        await asyncio.gather(*map(live, sites, looking))
+
     async def _order(self, due: float) -> None:
         with self._slot(due) as site:
-            self._orders_begun += 1
-            # Evenly: of four with a share of a quarter the fourth.
-            before, now = (
-                int(number * self.scenario.cancelled) for number in (self._orders_begun - 1, self._orders_begun)
-            )
-            if now > before:
-                await self._journey.cancel(site, due)
-            else:
-                await self._journey.live(site, due)
+            await (self._journey.cancel if self._next_is_cancelled() else self._journey.live)(site, due)
+
+    async def _cancelled(self, due: float) -> None:
+        with self._slot(due) as site:
+            await self._journey.cancel(site, due)
+
+    def _next_is_cancelled(self) -> bool:
+        """Evenly: of four with a share of a quarter the fourth."""
+        self._orders_begun += 1
+        before, now = (int(number * self.scenario.cancelled) for number in (self._orders_begun - 1, self._orders_begun))
+        return now > before
 
     @contextlib.contextmanager
     def _slot(self, due: float) -> Iterator[Site]:
         """A site for one order. One whose order failed is not used again: what is left there would count twice."""
-        with telling(self.tell, "order", "site", due) if (site := self._slots.take()) is None else _nothing():
-            if site is None:
-                raise UserError(f"all {self.scenario.slots} sites are in use: give the scenario more `slots`")
+        site = self._taken(due)
         yield site
         self._slots.give(site)
+
+    def _taken(self, due: float) -> Site:
+        if site := self._slots.take():
+            return site
+        with telling(self.tell, "order", "site", due):
+            raise UserError(f"all {self.scenario.slots} sites are in use: give the scenario more `slots`")
 
     def _name(self, kind: str) -> str:
         return f"load-{kind}{self._part}-{next(self._numbers)}"
@@ -203,11 +234,6 @@ class Run:
 
     async def _off(self, call: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
-
-
-@contextlib.contextmanager
-def _nothing() -> Iterator[None]:
-    yield
 
 
 def _is_ours(service: Mapping[str, Json]) -> bool:

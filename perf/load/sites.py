@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.lab import Lab
+from harness.wait import wait_for
 from perf.load.target import HOST, SERVER
 
 Json = Any
 FIRST_VLAN = 100
-_EVERY = 0.02
+EVERY = 0.02
 """Seconds between two echo requests: as exactly as the first answer is known."""
 # An address that does not answer is asked for as often as echo requests come, not once a second.
 _MAKE = """
@@ -92,14 +93,24 @@ class Packets:
     def unplug(self, sites: Iterable[Site]) -> None:
         self._host.sh("".join(_TAKE.format(vlan=one.vlan) for one in sites) or ":", timeout=120)
 
-    def until_answered(self, site: Site, seconds: float) -> bool:
+    def until_answered(self, site: Site, seconds: float, every: float = EVERY) -> bool:
         """Whether a packet from the site came to the Internet's server and back before so many seconds have passed.
 
         Asks all the time; returns with the first answer.
         """
-        asking = f"timeout {seconds:g} stdbuf -oL ping -n -I v{site.vlan} -i {_EVERY} {SERVER}"
+        asking = f"timeout {seconds:g} stdbuf -oL ping -n -I v{site.vlan} -i {every:g} {SERVER}"
         done = self._host.run("/bin/sh", "-c", f"{asking} 2>/dev/null | grep -m1 'bytes from'", timeout=seconds + 10)
         return done.ok
+
+    def asking(self, sites: Sequence[Site]) -> None:
+        """Until packets are asked for from each of them. Programs take their time to start, where many do at once."""
+        wanted = {f"v{one.vlan}" for one in sites}
+
+        def all_ask() -> bool:
+            said = self._host.run("pgrep", "-a", "-x", "ping").stdout
+            return wanted <= {line.split("-I ")[1].split()[0] for line in said.splitlines() if "-I " in line}
+
+        wait_for(f"{len(wanted)} sites to be asked for packets", all_ask, 60)
 
     def reaches(self, site: Site) -> bool:
         """Whether any of a few echo requests from the site is answered."""

@@ -70,6 +70,17 @@ def build(lab: Lab, folder: Path, *more: Child) -> None:
     )
 
 
+def past_the_tunnel(lab: Lab) -> str:
+    """A plain way from the site's host to the Internet, over the same cables and the site's box; a server's address."""
+    server = "192.0.2.5"
+    lab[SITE.node].exec("ip", "address", "replace", "10.8.0.1/24", "dev", "lan")
+    lab["internet"].exec("ip", "route", "replace", "10.8.0.0/24", "via", SITE.address)
+    lab["host-2"].sh(
+        f"ip address replace 10.8.0.10/24 dev lan; ip route replace {server}/32 via 10.8.0.1 src 10.8.0.10"
+    )
+    return server
+
+
 def initiate(lab: Lab, *children: Child) -> None:
     """Bring the tunnel up, as a person would."""
     for child in children or (LOOPBACKS,):

@@ -78,3 +78,14 @@ def test_a_turn_that_says_nothing_makes_all_of_them_void(more: dict[str, Any], w
         found.take(comparison(1.0), ours=True)
         found.take(comparison(1.0, **more), ours=False)
     assert why in told("x", found, "0123abc")["void"]
+
+
+def test_a_figure_that_only_one_commit_has_or_that_is_nothing_is_not_compared() -> None:
+    ours, theirs = Figure(), Figure()
+    ours.take(comparison(1.0), ours=True)
+    theirs.take(comparison(1.0), ours=False)
+    assert (ours.incomparable, theirs.incomparable) == ("only this commit has it", "only the other has it")
+    theirs.take({"median": 0.0, "bound": 1.0, "kept": True}, ours=True)
+    assert theirs.incomparable == "it is nothing, in a turn"
+    ours.take(comparison(2.0), ours=False)
+    assert ours.incomparable == ""

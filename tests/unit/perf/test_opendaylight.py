@@ -258,3 +258,21 @@ def in_chunks() -> Iterator[load.Server]:
 def test_an_answer_in_chunks_is_refused_and_not_half_read(in_chunks: load.Server) -> None:
     with load.Connection(in_chunks) as connection, pytest.raises(BenchmarkError, match="comes in chunks"):
         connection.ask("GET", "/", None)
+
+
+def test_agents_stand_beside_echoes_and_readers_beside_asking_the_box(both: dict[str, list[dict[str, float]]]) -> None:
+    box = {"start s": 2.0, "MB an agent with a session": 1.5, "hellos a second": 40.0}
+    box |= {"get-configs a second": 500.0, "commits a second": 200.0}
+    echo = {**dict.fromkeys(box, 1000.0), "start s": 1.0, "MB an agent with a session": 1.0}
+    of_agents = {"box": [box] * 5, "echo": [echo] * 5}
+    told = {one.name: one for one in beside.compared(100, of_agents)}
+    assert {name: one.ratio for name, one in told.items()} == {
+        "agents' start 100": 2.0, "an agent's memory, with its session 100": 1.5, "hellos 100": 0.04,
+        "get-config 100": 0.5, "edit and commit 100": 0.2,
+    }  # fmt: skip
+    assert [one.more_is_better for one in told.values()] == [False, False, True, True, True]
+    assert {one.void for one in told.values()} == {""}
+    asked = beside.compared(100, both | of_agents)
+    [direct] = [one for one in asked if one.against == "raw asyncssh"]
+    assert direct.floor.median == 500.0
+    assert not [one for one in beside.compared(100, both) if one.against == "raw asyncssh"]
