@@ -33,7 +33,7 @@ SMALLEST = {
     "soak": "--minutes 0.5 --knee 1 --standing 0",
     "tunnels": "--rounds 1 --seconds 1",
 }
-IN_EVERY_RUN = ("harness", "lab")
+IN_EVERY_RUN = ("lab",)
 EACH = [
     pytest.param(name, marks=[] if name in IN_EVERY_RUN else [pytest.mark.exhaustive, pytest.mark.long])
     for name in benchmarks()
