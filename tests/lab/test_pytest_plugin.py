@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
+import html
 import random
 import signal
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 from harness.lab import known_labs
-from harness.paths import REPOSITORY
 from harness.wait import wait_for
+from tests.lab.inner import attachments, reported, results, start
 
 SLEEPER = """
 import pytest
@@ -83,20 +79,6 @@ def test_hopes(lab): ...
 """
 
 
-def start(folder: Path, source: str, *options: str) -> subprocess.Popen[str]:
-    (folder / "test_inner.py").write_text(source)
-    # Two of the plugins that are installed take a second to import.
-    without = [option for plugin in ("cacheprovider", "schemathesis", "locust") for option in ("-p", f"no:{plugin}")]
-    command = [sys.executable, "-m", "pytest", "-q", *without, "--rootdir", str(folder)]
-    return subprocess.Popen(
-        [*command, f"--alluredir={folder}/results", *options, "test_inner.py"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-    )
-
-
 def labs_of(pid: int) -> list[str]:
     return [lab.name for lab in known_labs() if lab.name.endswith(f"-{pid}")]
 
@@ -131,21 +113,13 @@ def test_a_failure_leaves_its_evidence_and_the_next_test_a_working_lab(tmp_path:
     ]
     assert [line.endswith("IN EFFECT WHEN THE TEST FAILED") for line in faults] == [False, True]
     assert "cut on host-1:lan" in faults[0]
-
-
-def reported(results: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Of the one test: its result, and what is attached to it and its fixtures."""
-    (result,) = (json.loads(file.read_text()) for file in results.glob("*-result.json"))
-    containers = [json.loads(file.read_text()) for file in results.glob("*-container.json")]
-    fixtures = [
-        fixture for container in containers for fixture in (*container["befores"], *container.get("afters", ()))
-    ]
-    attached = {
-        one["name"]: (results / one["source"]).read_text()
-        for place in (result, *fixtures)
-        for one in place.get("attachments", ())
-    }
-    return result, attached
+    breaks, goes_on = results(tmp_path / "results")
+    shown = attachments(tmp_path / "results", goes_on)
+    assert list(shown) == ["topology plain", "how to run it again", "timeline"], "it has no boxes"
+    assert "host-1 ping -n -c1 -W1 10.2.0.10 → exit status 0" in html.unescape(shown["timeline"])
+    assert "test_inner.py::test_goes_on" in shown["how to run it again"]
+    pictures = {one["source"] for test in (breaks, goes_on) for one in test["attachments"] if "svg" in one["type"]}
+    assert len(pictures) == 1, "one file for all that have it"
 
 
 def test_a_lab_that_does_not_come_up_is_looked_at_before_it_is_removed(tmp_path: Path) -> None:
