@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from harness import lab as labs
 from harness.paths import REPOSITORY, TOPOLOGIES, labs_dir
 from harness.wait import wait_for
 from tests.lab.inner import results
@@ -71,6 +72,8 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     made = Path(tempfile.mkdtemp(prefix="many-"))
     monkeypatch.setenv("ELASTICLAB_STATE", str(made / "state"))
     yield made
+    for lab in labs.known_labs():
+        labs.down(lab.name)
     shutil.rmtree(made)
 
 
