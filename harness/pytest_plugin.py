@@ -29,15 +29,16 @@ from typing import Any
 
 import allure
 import pytest
+from allure_commons import plugin_manager
 
 from harness import lab as labs
 from harness import topology as topologies
 from harness.build.progress import Lines
 from harness.engine.engines import ENGINES, NATIVE
-from harness.evidence import difference, failure, wreck
+from harness.evidence import difference, failure, passed, wreck
 from harness.evidence.difference import Baseline
+from harness.evidence.failure import Exhibit
 from harness.evidence.witness import Witness
-from harness.graph.svg import picture
 from harness.host import HOST_KINDS
 from harness.lab import Lab, Node
 from harness.lab.lifecycle import Timings
@@ -47,6 +48,7 @@ from harness.wait import DeadlineError
 
 _FAILED = pytest.StashKey[bool]()
 _WITNESS = pytest.StashKey[Witness]()
+_ATTACHED = pytest.StashKey[passed.Attached]()
 _HEAL_SECONDS = 60
 _SEED = "elasticlab_seed"
 _PREFIX = "test-"
@@ -72,6 +74,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", text)
     if config.option.lab_seed is None:
         config.option.lab_seed = getattr(config, "workerinput", {}).get(_SEED) or random.getrandbits(32)
+    if getattr(config.option, "allure_report_dir", None):
+        attached = config.stash[_ATTACHED] = passed.Attached()
+        plugin_manager.register(attached)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if attached := config.stash.get(_ATTACHED, None):
+        plugin_manager.unregister(attached)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -129,7 +139,7 @@ class LabManager:
         self._loaded = functools.cache(topologies.load)
         self._ordered = True
         self._broken = ""
-        self._drawn: set[str] = set()
+        self._common: passed.Common | None = None
         self._look = config.stash.get(_LOOK, None)
         self.before: Callable[[], Baseline] = dict
         """The lab as it was when it was ready."""
@@ -175,12 +185,12 @@ class LabManager:
         assert self._look is not None, "begun with the session"
         return self._look.result()
 
-    def picture(self) -> str | None:
-        """The topology's, for the first test on a lab: it is the same for all of them."""
-        if self._lab is None or self._lab.name in self._drawn:
-            return None
-        self._drawn.add(self._lab.name)
-        return picture(self._lab.topology)
+    def common(self) -> passed.Common:
+        """What the reports of all tests on the lab have."""
+        assert self._lab is not None
+        if self._common is None or self._common.lab is not self._lab:
+            self._common = passed.Common(self._lab)
+        return self._common
 
     def _is(self, wanted: Topology, engine: str) -> bool:
         """Whether the lab at hand is what is wanted."""
@@ -278,17 +288,26 @@ def lab(request: pytest.FixtureRequest, _labs: LabManager) -> Iterator[Lab]:
     if marker is None:
         raise pytest.UsageError(f"{request.node.nodeid} takes `lab` but names no topology: add @pytest.mark.topology")
     running = _labs.get(marker.args[0], **marker.kwargs)
-    if svg := _labs.picture():
-        allure.attach(svg, f"topology {running.topology.name}", allure.attachment_type.SVG)
     seed: int = request.config.option.lab_seed
     witness = request.node.stash[_WITNESS] = Witness(running, request.node.nodeid, _labs.before, seed)
     running.chance = _chance(request, "faults")
     running.witness = witness.see
-    with witness.steps.heard():
+    with witness.watching():
         yield running
-    if request.node.stash.get(_FAILED, False):
+    failed = request.node.stash.get(_FAILED, False)
+    if attached := request.config.stash.get(_ATTACHED, None):
+        for exhibit in failure.guarded("evidence", lambda: _evidence(_labs.common(), None if failed else witness)):
+            attached.attach(exhibit)
+    if failed:
         witness.tell()
         _labs.check(request.node.nodeid)
+
+
+def _evidence(common: passed.Common, witness: Witness | None) -> list[Exhibit]:
+    """What each test's report has; whoever failed has seen more."""
+    if witness is None:
+        return [common.picture]
+    return [common.picture, *witness.passed(), *common.configurations(anew=witness.acted)]
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from harness import deeds
+
 T = TypeVar("T")
 
 
@@ -67,6 +69,7 @@ def wait_for(
     """
     deadline = seconds if isinstance(seconds, Deadline) else Deadline(seconds)
     last: object = None
+    begun, waited = time.monotonic(), False
     while True:
         try:
             value = condition()
@@ -74,8 +77,12 @@ def wait_for(
             last = error
         else:
             if value:
+                if waited:  # else there was nothing to wait for
+                    deeds.tell("wait", f"{name}: after {time.monotonic() - begun:.3f} s")
                 return value
             last = value
         if deadline.expired:
+            deeds.tell("wait", f"{name}: not in {deadline.limit:g} s")
             raise DeadlineError(f"waited {deadline.limit:g} s for: {name}; last seen: {last!r}")
+        waited = True
         time.sleep(min(interval, deadline.remaining))

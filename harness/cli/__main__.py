@@ -8,6 +8,7 @@ command.
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -59,9 +60,16 @@ def main() -> int:
         say("interrupted; the same command again goes on where this one stopped")
         return 130
     except _EXPECTED as error:
-        say(str(error))
+        say(_told(error))
         return 1
     return int(status or 0)
+
+
+def _told(error: Exception) -> str:
+    """Of a file that cannot be had, its name and why; not Python's word for it."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror} (check the path and its permissions)"
+    return str(error)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def bench(
         return 0
     if name is None:
         for one, about in known.items():
-            console.print(f"{one:<10} {about}", markup=False)
+            console.print(f"{one:<10} {about}")
         return 0
     if name not in known:
         raise click.UsageError(f"there is no benchmark {name!r}; there are {', '.join(known)}")

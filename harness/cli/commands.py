@@ -259,8 +259,22 @@ def doctor(as_json: bool) -> None:
     help="Tests at once; each has labs of its own.",
 )
 @click.option("--engine", type=click.Choice(ENGINES), help="What makes the labs' nodes (default: native).")
+@click.option(
+    "--results",
+    default=testing.RESULTS,
+    show_default="allure-results in the repository",
+    help="Folder of Allure's results; those of an earlier run are replaced. Runs side by side have one each.",
+    type=click.Path(file_okay=False, resolve_path=True, path_type=Path),
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def test(reuse: str | None, only: tuple[str, ...], jobs: int, engine: str | None, arguments: tuple[str, ...]) -> int:
+def test(
+    reuse: str | None,
+    only: tuple[str, ...],
+    jobs: int,
+    engine: str | None,
+    results: Path,
+    arguments: tuple[str, ...],
+) -> int:
     """Prove it: lint, types, unit tests (also in the nodes' own Debian), then packets in labs made for the purpose.
 
     ARGUMENTS go to pytest.
@@ -272,7 +286,10 @@ def test(reuse: str | None, only: tuple[str, ...], jobs: int, engine: str | None
     labctl test --only lab --engine containerlab
     labctl test -n 1 -- --pdb
     """
-    return testing.run(console, only or testing.PARTS, testing.Run(reuse, jobs, list(arguments), engine))
+    if reuse:
+        labs.attach(reuse).close()  # else each test would say by itself that there is none
+    asked = testing.Run(reuse, jobs, list(arguments), engine, results)
+    return testing.run(console, only or testing.PARTS, asked)
 
 
 @labctl.group()

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import click
 from rich.table import Table
+from rich.text import Text
 
 from harness import lab as labs
 from harness.cli.options import INTERRUPTED, JSON, LAB, FaultTarget, ScenarioName, console, print_json
@@ -98,7 +99,7 @@ def show_scenario(name: str, as_json: bool, scenario: str) -> None:
     found = load(scenario, _folders(name))
     if as_json:
         return print_json(_told(found))
-    console.print(f"[bold]{found.name}[/]  {found.path}\n{found.about}\n", soft_wrap=True)
+    console.print(Text.assemble((found.name, "bold"), f"  {found.path}\n{found.about}\n"), soft_wrap=True)
     shown = _table("at", "for", "fault", "seed")
     for timed in found.faults:
         lasts = "" if timed.fault.instant else "--for" if timed.seconds is None else f"{timed.seconds:g} s"
@@ -111,9 +112,8 @@ def _show_kind(kind: type[Fault], as_json: bool) -> None:
     defaults = {entry.name: entry.default for entry in fields(kind) if entry.name != "on"}
     if as_json:
         return print_json({"kind": kind.kind, "on": kind.where, "about": kind.__doc__, "defaults": defaults})
-    console.print(
-        f"[bold]{kind.kind}[/]  (on {kind.where})\n{' '.join((kind.__doc__ or '').split())}\n", soft_wrap=True
-    )
+    about = f"  (on {kind.where})\n{' '.join((kind.__doc__ or '').split())}\n"
+    console.print(Text.assemble((kind.kind, "bold"), about), soft_wrap=True)
     shown = _table("field", "default")
     for field, default in {"on": "", **defaults, "at": 0, "for": "", "seed": ""}.items():
         shown.add_row(field, str(default))

@@ -12,6 +12,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 from rich.console import Console
+from rich.text import Text
 
 from harness import lab as labs
 from harness.faults import KINDS
@@ -26,14 +27,19 @@ INTERRUPTED = 130
 _WIDE = 160
 """Columns where nobody looks: a table that is cut to a terminal's width is of no use to a program."""
 
-console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+
+def terminal(*, stderr: bool = False) -> Console:
+    """What is printed is printed as it is: `[lan]` is no style, and `2001:db8:a:b::1` has no emoji in it."""
+    wide = not stderr and not sys.stdout.isatty()
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=_WIDE if wide else None)
+
+
+console = terminal()
 
 
 def say(message: str) -> None:
     """What went wrong, for people."""
-    errors = Console(stderr=True, highlight=False)
-    errors.print("[bold red]labctl:[/] ", end="")
-    errors.print(message, markup=False, soft_wrap=True)
+    terminal(stderr=True).print(Text.assemble(("labctl:", "bold red"), f" {message}"), soft_wrap=True)
 
 
 def print_json(content: object) -> None:

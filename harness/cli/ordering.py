@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from harness.cli.options import say
 from harness.cli.output import OrchestratorOut, SiteOut
 from harness.lab import Lab
 from harness.orchestrator import OrchestratorError
@@ -56,14 +57,14 @@ def _follow(
             far, order_id, Deadline(seconds), (lambda *_: None) if as_json else lambda *news: _tell(console, *news)
         )
     except DeadlineError as error:
-        Console(stderr=True, highlight=False).print(f"labctl: {wanted.path}: {error}", markup=False, soft_wrap=True)
+        say(f"{wanted.path}: {error}")
         if as_json:
             console.print_json(data=ordering.read(far, order_id))
         return NOT_ENDED
     if as_json:
         console.print_json(data=ended)
     else:
-        console.print(f"order {order_id} is {ordering.standing(ended)}", markup=False, soft_wrap=True)
+        console.print(f"order {order_id} is {ordering.standing(ended)}", soft_wrap=True)
     return 0 if ended["state"] == "completed" else FAILED
 
 
@@ -73,7 +74,7 @@ def _tell(console: Console, kind: str, news: dict[str, Json]) -> None:
         line = f"{when:<12}  {news['name']:<14} {news['status']:<9} {news.get('message', '')}"
     else:
         line = f"{'':<12}  order {news['state']}"
-    console.print(line.rstrip(), markup=False, soft_wrap=True)
+    console.print(line.rstrip(), soft_wrap=True)
 
 
 def show_plan(console: Console, plan: dict[str, Json], as_json: bool) -> None:
@@ -87,7 +88,7 @@ def show_plan(console: Console, plan: dict[str, Json], as_json: bool) -> None:
     console.print(shown if shown.row_count else "the order would change nothing on any device")
     for note in plan.get("note", []):
         ends = f"{note.get('site', '')} – {note.get('peer', '')}"
-        console.print(f"note  {ends}: {note.get('text', '')}", markup=False, soft_wrap=True)
+        console.print(f"note  {ends}: {note.get('text', '')}", soft_wrap=True)
 
 
 def orchestrator_out(lab: Lab) -> OrchestratorOut:
@@ -129,7 +130,7 @@ def _site(told: dict[str, Json]) -> SiteOut:
 def show_orchestrator(console: Console, told: OrchestratorOut) -> None:
     console.print()
     if told["error"]:
-        console.print(f"no state of sites: {told['error']}", markup=False, soft_wrap=True)
+        console.print(f"no state of sites: {told['error']}", soft_wrap=True)
     else:
         _show_sites(console, told["sites"])
     console.print(f"\nportal  {told['portal']}   (certified by {told['certified_by']})", soft_wrap=True)

@@ -57,9 +57,10 @@ def report(results: Path, output: Path, file: Path | None, keep: int, as_json: b
         raise click.UsageError(f"{output} is no report, and would be replaced; name another folder with --output")
     file = file or state_dir() / "history.jsonl"
     now = history.of_results(results)
+    if not now:
+        raise click.UsageError(f"{results} has no results of tests; `labctl test` or pytest --alluredir writes them")
     earlier = [(line, history.of_line(file, line)) for line in history.lines(file)]
-    others = [(line, one) for line, one in earlier if not history.is_same(one, now)]
-    kept = others[-keep + 1 :] if keep > 1 else []
+    kept = history.before(earlier, now, keep)
     found = history.figures([one for _, one in kept], now)
     status = _render(results, output, file, [line for line, _ in kept], keep, found)
     if status == 0:

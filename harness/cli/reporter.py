@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from rich.console import Console
-
 from harness.build.progress import Lines, Progress, Terminal
+from harness.cli.options import terminal
 
 
 @contextlib.contextmanager
 def reporter() -> Iterator[Progress]:
-    console = Console(stderr=True)
+    console = terminal(stderr=True)
     if console.is_terminal:
         with Terminal(console) as live:
             yield live

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from harness.cli.faulting import fault_out, faults_table
 from harness.cli.ordering import orchestrator_out, show_orchestrator
@@ -110,7 +111,8 @@ def tunnels_out(lab: Lab, boxes: list[str]) -> tuple[list[TunnelOut], list[Silen
 def show_status(console: Console, told: StatusOut) -> None:
     """The same for people, and what to try next."""
     made = "" if told["engine"] == NATIVE else f", made by {told['engine']}"
-    console.print(f"lab [bold]{told['lab']}[/] on a {told['host']} host ({told['reason']}){made}\n", soft_wrap=True)
+    where = f" on a {told['host']} host ({told['reason']}){made}\n"
+    console.print(Text.assemble("lab ", (told["lab"], "bold"), where), soft_wrap=True)
     shown = _table("site", "node", "role", "management", "state")
     for node in told["nodes"]:
         state = "running" if node["running"] else "no power"

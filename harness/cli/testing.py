@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 
@@ -28,18 +28,21 @@ _IN_NODES = tuple(
 )
 _TOOLS = "tools"
 _NOTHING_SELECTED = 5
+_OF_A_RUN = "????????-????-????-????-????????????-*"
+"""What Allure has written of an earlier one."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What `labctl test` was asked: the lab to reuse, the engine that makes labs, how many tests at once, and the
-    arguments for pytest.
+    """What `labctl test` was asked: the lab to reuse, how many tests at once, the arguments for pytest, the engine that
+    makes labs, and where Allure's results go.
     """
 
     reuse: str | None
     jobs: int
     arguments: Sequence[str]
     engine: str | None = None
+    results: Path = RESULTS
 
     def at_once(self, distribution: str) -> list[str]:
         """Arguments for pytest-xdist; none when the tests share one lab or run one by one."""
@@ -101,8 +104,9 @@ def _lab(run: Run) -> int:
         for folder in ("tests/lab", "tests/system", "tests/scenarios", "tests/conformance")
         if (REPOSITORY / folder).is_dir()
     ]
-    shutil.rmtree(RESULTS, ignore_errors=True)  # here, for each worker of pytest would do it for itself
-    return _tool("pytest", *folders, f"--alluredir={RESULTS}", *where, *run.arguments)
+    for file in run.results.glob(_OF_A_RUN):  # here, for each worker of pytest would do it for itself
+        file.unlink()
+    return _tool("pytest", *folders, f"--alluredir={run.results}", *where, *run.arguments)
 
 
 _STEPS: dict[str, Callable[[Run], int]] = {"lint": _lint, "types": _types, "unit": _unit, "lab": _lab}

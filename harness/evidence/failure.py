@@ -31,9 +31,9 @@ _LOOKS = {
     "processes": "ps axf -o pid,stat,etimes,args",
     "logs": "tail -n 400 $(find /var/log -name current -o -name '*.log' | sort) /dev/null",
 }
-_STARTUP = "/var/lib/element/startup.xml"
+STARTUP = "/var/lib/element/startup.xml"
 _AT_ONCE = 4
-_TYPES = {
+TYPES = {
     "html": allure.attachment_type.HTML,
     "svg": allure.attachment_type.SVG,
     "txt": allure.attachment_type.TEXT,
@@ -100,7 +100,7 @@ def attach(exhibits: Iterable[Exhibit], captures: Sequence[Path], faults: Sequen
     for file in captures:
         allure.attach(file.read_bytes(), name=file.name, extension="pcap")
     for exhibit in exhibits:
-        kind = _TYPES.get(exhibit.extension)
+        kind = TYPES.get(exhibit.extension)
         allure.attach(exhibit.text, exhibit.name, kind, None if kind else exhibit.extension)
 
 
@@ -125,7 +125,7 @@ def _configuration(lab: Lab, box: Node) -> str:
 
 def _startup(box: Node) -> str:
     try:
-        return box.run("cat", _STARTUP, timeout=10).stdout
+        return box.run("cat", STARTUP, timeout=10).stdout
     except UNREACHABLE as error:
         return f"<!-- no answer: {str(error).replace('--', '- -')} -->"
 

@@ -97,6 +97,12 @@ def is_same(one: Run, other: Run) -> bool:
     return bool(one) and one == other
 
 
+def before(earlier: Sequence[tuple[str, Run]], now: Run, keep: int) -> list[tuple[str, Run]]:
+    """Of earlier runs with their lines those kept beside this one, which counts once if it was told before."""
+    others = [(line, one) for line, one in earlier if not is_same(one, now)]
+    return others[-keep + 1 :] if keep > 1 else []
+
+
 def figures(earlier: Sequence[Run], now: Run) -> list[Figure]:
     """Of each test that ran now, the least trustworthy first. A run in which it was skipped says nothing of it."""
     return sorted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import shlex
@@ -45,8 +46,9 @@ def told(lab: Lab, test: str, seed: int | None = None) -> str:
     return "".join(f"{name + ':':<22}{value}\n" for name, value in facts.items() if value)
 
 
+@functools.cache
 def _version() -> str:
-    """The commit, and whether something was changed since."""
+    """The commit, and whether something was changed since: as it was when the run asked first."""
     argv = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

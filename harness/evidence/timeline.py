@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
+from harness.deeds import Deed
 from harness.evidence.clocks import Clocks
 from harness.evidence.failure import UNREACHABLE
 from harness.evidence.orchestrated import News
@@ -39,7 +40,7 @@ _LONG = 1.0
 """Seconds from which on a call's own are told."""
 _MOST = 5000
 """Lines of one service, and of one node: the last ones, if it said more."""
-_ENDS = {("test", "began"), ("test", "failed")}
+_ENDS = {("test", "began"), ("test", "ended"), ("test", "failed")}
 _STEP = "step"
 _BAD = re.compile(r"error|fail|refus|critical|traceback|unable|denied|lost", re.IGNORECASE)
 
@@ -141,6 +142,11 @@ def of_steps(steps: Iterable[Step]) -> Iterator[Entry]:
         if step.ended is not None:
             how = "done" if step.error is None else f"left by {type(step.error).__name__}"
             yield Entry(step.ended, "test", "step ends", f"{inset}{step.title}: {how}, {step.ended - step.begun:.3f} s")
+
+
+def of_deeds(deeds: Iterable[Deed]) -> Iterator[Entry]:
+    """What the test waited for, and what it asked of the orchestrator."""
+    return (Entry(deed.at, "test", deed.what, deed.text) for deed in deeds)
 
 
 def of_orders(news: Iterable[News]) -> Iterator[Entry]:

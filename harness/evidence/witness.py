@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness import deeds
+from harness.deeds import Deed
 from harness.evidence import captured, difference, failure, orchestrated, replay, timeline
 from harness.evidence.clocks import righted
 from harness.evidence.difference import Baseline
@@ -20,6 +23,8 @@ from harness.lab.keys import EspKey
 
 _SHORT = "what is not as it was"
 _NOTICE_SECONDS = 5
+_DEEDS = 2000
+"""The last ones."""
 
 
 class Witness:
@@ -35,6 +40,7 @@ class Witness:
         self._begun = time.time()
         self._recorded = record_size(lab)
         self.steps = Steps()
+        self._deeds: deque[Deed] = deque(maxlen=_DEEDS)
         self._captured = captured.files(lab.place.captures)
         self._keys: set[EspKey] = set()
         self._error: BaseException | None = None
@@ -45,6 +51,12 @@ class Witness:
     def seen(self) -> list[Exhibit]:
         """What was there at the error."""
         return self._seen
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """The test runs inside the block."""
+        with self.steps.heard(), deeds.heard(self._deeds.append):
+            yield
 
     def see(self, error: BaseException) -> None:
         """Look at the lab; once for an error, which leaves one block after the other."""
@@ -72,6 +84,19 @@ class Witness:
         """What comes later, when fixtures tidy up, is none of its evidence."""
         self.see(error)
         self._settled = True
+
+    @property
+    def acted(self) -> bool:
+        """Whether the test has asked anything of the lab or of its orchestrator."""
+        calls = self._lab.calls
+        return bool(self._deeds or (calls and calls[-1].at >= self._begun))
+
+    def passed(self) -> list[Exhibit]:
+        """What there is to tell of a test that passed, without asking the lab."""
+        ended = timeline.Entry(time.time(), "test", "ended", self._test)
+        page = timeline.page(self._test, [*self._done(ended.at), ended], self._begun)
+        again = Exhibit("how to run it again", replay.told(self._lab, self._test, self._seed))
+        return [again, Exhibit("timeline", page, "html")]
 
     def tell(self) -> None:
         """Attach what was seen to the test's Allure result, with what only now is whole: captures."""
@@ -127,18 +152,21 @@ class Witness:
 
     def _faults(self) -> list[dict[str, Any]]:
         """Those of the test, at the time that was right."""
-        every = recorded(self._lab)
-        return righted(every)[len(every) - len(recorded(self._lab, self._recorded)) :]
+        own = recorded(self._lab, self._recorded)
+        return righted(recorded(self._lab))[-len(own) :] if own else []
+
+    def _done(self, until: float) -> Iterator[timeline.Entry]:
+        """What the test did: no node has to be asked for that."""
+        yield timeline.Entry(self._begun, "test", "began", self._test)
+        yield from timeline.of_steps(self.steps.taken)
+        yield from timeline.of_calls([*self._lab.calls], self._begun, until)
+        yield from timeline.of_deeds([*self._deeds])
+        yield from timeline.of_faults(self._faults())
+        yield from timeline.of_marks([*self._lab.marks], self._begun)
 
     def _timeline(self, lab: Lab, failed: timeline.Entry) -> Exhibit:
-        begun = timeline.Entry(self._begun, "test", "began", self._test)
-        done = timeline.of_calls([*self._lab.agent.calls], self._begun, failed.at)
         entries = [
-            begun,
-            *timeline.of_steps(self.steps.taken),
-            *done,
-            *timeline.of_faults(self._faults()),
-            *timeline.of_marks([*self._lab.marks], self._begun),
+            *self._done(failed.at),
             *timeline.of_orders(orchestrated.orders(lab, self._begun)),
             failed,
             *timeline.gather(lab, self._begun),

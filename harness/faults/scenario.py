@@ -102,6 +102,8 @@ def find(name: str | Path, folders: Iterable[Path] = ()) -> Path:
             return folder / f"{given.name}.yaml"
     known = sorted({file.stem for folder in places for file in folder.glob("*.yaml")})
     remedy = suggest(given.name, known, f"known: {', '.join(known)}; or give a path")
+    if given.name in KINDS:
+        remedy = f"it is a kind of fault: write a file that has it; `labctl fault show {given.name}` says its fields"
     raise FaultFileError([Problem(given, 0, 0, "no such scenario", remedy)])
 
 

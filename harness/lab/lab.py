@@ -7,7 +7,7 @@ import itertools
 import json
 import random
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,7 @@ from harness.engine.engines import exec_command, make_engine
 from harness.faults.kinds import Fault, Target
 from harness.faults.scenario import load, of
 from harness.host import LabHost, LabPlace, open_host
-from harness.host.channel import Agent
+from harness.host.channel import Agent, Call
 from harness.lab import record
 from harness.lab.capture import Capture
 from harness.lab.faults import Injection, carried_out, prepared
@@ -86,6 +86,11 @@ class Lab:
     @cached_property
     def agent(self) -> Agent:
         return self.host.agent()
+
+    @property
+    def calls(self) -> Sequence[Call]:
+        """What this agent was asked, the last of it; nothing if there was no need of one yet."""
+        return self.agent.calls if "agent" in self.__dict__ else ()
 
     @cached_property
     def engine(self) -> Engine:

@@ -120,7 +120,7 @@ class Node:
             raise AssertionError(f"{self.name} reaches {address}, which it must not: {done.stdout.strip()}")
 
     def mark(self, what: str, text: str) -> None:
-        """Put a line on the timeline, if the test fails: `mark("load", "2000 packets/s to 10.2.0.10")`."""
+        """Put a line on the test's timeline: `mark("load", "2000 packets/s to 10.2.0.10")`."""
         self._lab.marks.append(Mark(time.time(), self.name, what, text))
 
     @property

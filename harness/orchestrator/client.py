@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from harness import deeds
 from harness.orchestrator.errors import Fault, OrchestratorError, RefusedError, UnavailableError, faults
 from harness.orchestrator.events import EventLines
 from harness.orchestrator.web import Answer, Web
@@ -73,6 +74,8 @@ class Orchestrator:
             answer = self._web.ask(service, PORTS[service], method, path, headers | bearer, content)
             if answer.status != 401:  # its keys, or ours, may be newer than the token
                 break
+        if method != "GET":
+            deeds.tell("request", f"{method} {path} ({service}) → {answer.status}")
         return self._judged(service, answer)
 
     @contextlib.contextmanager

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
+import html
 import random
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.lab import Lab, known_labs
-from harness.paths import REPOSITORY
 from harness.wait import wait_for
+from tests.lab.inner import attachments, reported, results, start
 
 SLEEPER = """
 import pytest
@@ -103,20 +100,6 @@ def test_hopes(lab): ...
 """
 
 
-def start(folder: Path, source: str, *options: str) -> subprocess.Popen[str]:
-    (folder / "test_inner.py").write_text(source)
-    # Two of the plugins that are installed take a second to import.
-    without = [option for plugin in ("cacheprovider", "schemathesis", "locust") for option in ("-p", f"no:{plugin}")]
-    command = [sys.executable, "-m", "pytest", "-q", *without, "--rootdir", str(folder)]
-    return subprocess.Popen(
-        [*command, f"--alluredir={folder}/results", *options, "test_inner.py"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-    )
-
-
 def labs_of(pid: int) -> list[str]:
     return [lab.name for lab in known_labs() if lab.name.endswith(f"-{pid}")]
 
@@ -151,25 +134,6 @@ def test_a_running_lab_is_looked_at_before_a_test_reaches_into_it(lab: Lab, tmp_
     assert "+ of-the-test: " in attached["what is not as it was"]
 
 
-def reported(results: Path, test: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Of one test: its result, and what is attached to it and its fixtures."""
-    found = [json.loads(file.read_text()) for file in results.glob("*-result.json")]
-    (result,) = (one for one in found if one["name"] == test)
-    containers = [json.loads(file.read_text()) for file in results.glob("*-container.json")]
-    fixtures = [
-        fixture
-        for container in containers
-        if result["uuid"] in container["children"]
-        for fixture in (*container["befores"], *container.get("afters", ()))
-    ]
-    attached = {
-        one["name"]: (results / one["source"]).read_text()
-        for place in (result, *fixtures)
-        for one in place.get("attachments", ())
-    }
-    return result, attached
-
-
 def test_a_failure_leaves_what_was_there_before_the_test_tidied_up_and_the_next_test_a_working_lab(
     tmp_path: Path,
 ) -> None:
@@ -184,6 +148,13 @@ def test_a_failure_leaves_what_was_there_before_the_test_tidied_up_and_the_next_
     ]
     assert [line.endswith("IN EFFECT WHEN THE TEST FAILED") for line in faults] == [False, True]
     assert "cut on host-1:lan" in faults[0]
+    breaks, goes_on = results(tmp_path / "results")
+    shown = attachments(tmp_path / "results", goes_on)
+    assert list(shown) == ["topology plain", "how to run it again", "timeline"], "it has no boxes"
+    assert "host-1 ping -n -c1 -W1 10.2.0.10 → exit status 0" in html.unescape(shown["timeline"])
+    assert "test_inner.py::test_goes_on" in shown["how to run it again"]
+    pictures = {one["source"] for test in (breaks, goes_on) for one in test["attachments"] if "svg" in one["type"]}
+    assert len(pictures) == 1, "one file for all that have it"
     was_there(*reported(tmp_path / "results", "test_breaks"))
 
 

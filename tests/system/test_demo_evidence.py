@@ -6,7 +6,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness.evidence import orchestrated, picture
+from harness.evidence import orchestrated, passed, picture
+from harness.evidence.failure import STARTUP
 from harness.faults import Power, Stop
 from harness.lab import Lab
 from harness.wait import wait_for
@@ -60,3 +61,18 @@ def test_an_orchestrator_that_does_not_answer_is_told_as_that(lab: Lab) -> None:
     assert "in-sync" in said, "the others answer"
     assert "does not answer" in news.text
     wait_for("gro", lambda: "no answer" not in (orchestrated.standing(lab) or ""), 30)
+
+
+def test_what_boxes_are_configured_to_do_is_read_from_outside_of_them_and_once(lab: Lab) -> None:
+    boxes = {"vmsr-1", "ucpe-1", "ucpe-2"}
+    common = passed.Common(lab)
+    told = {one.name: one.text for one in common.configurations(anew=True)}
+    assert told == {f"{box} configuration": lab[box].exec("cat", STARTUP) for box in boxes}
+    known = {
+        box: stamp for box, (stamp, _) in lab.agent.call("node.files", path=STARTUP, known=dict.fromkeys(boxes)).items()
+    }
+    assert lab.agent.call("node.files", path=STARTUP, known=known) == {}
+    lab["ucpe-1"].sh(f"cp -p {STARTUP} /run/again; ln -sf /etc/hostname /run/elsewhere")
+    assert set(lab.agent.call("node.files", path="/run/again", known=known)) == {"ucpe-1"}, "it is another file"
+    assert lab.agent.call("node.files", path="/run/elsewhere", known={"ucpe-1": None}) == {}, "that would be the host's"
+    lab["ucpe-1"].sh("rm /run/again /run/elsewhere")

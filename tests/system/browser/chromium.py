@@ -1,7 +1,7 @@
 """Debian's chromium out of our own image, driven by Playwright over the DevTools protocol.
 
 It runs as an ordinary user in chromium's own sandbox, sees the machine's network (so the labs' management network), and
-trusts the service CA of the lab and nobody else: a page that opens has shown a good certificate.
+trusts the service CA of the lab and nobody else, or nobody: a page that opens by TLS has shown a good certificate.
 """
 
 from __future__ import annotations
@@ -36,22 +36,25 @@ set -e
 store=sql:{HOME}/.pki/nssdb
 mkdir -p {HOME}/.pki/nssdb
 certutil -d "$store" -N --empty-password
-certutil -d "$store" -A -n service-ca -t C,, -i {TRUST}
+[ ! -e {TRUST} ] || certutil -d "$store" -A -n service-ca -t C,, -i {TRUST}
 exec chromium "$@" about:blank
 """
 
 
 @contextlib.contextmanager
-def running(trust: Path, folder: Path) -> Iterator[str]:
+def running(trust: Path | None, folder: Path) -> Iterator[str]:
     """A chromium that trusts the CA in `trust`: its DevTools address. `folder` is its home and has its log."""
-    home, authority = folder / "home", folder / "service-ca.pem"
+    home = folder / "home"
     home.mkdir()
     os.chown(home, USER, USER)
-    shutil.copyfile(trust, authority)
-    authority.chmod(0o644)
+    binds = [Bind(home, HOME, writable=True)]
+    if trust is not None:
+        authority = folder / "service-ca.pem"
+        shutil.copyfile(trust, authority)
+        authority.chmod(0o644)
+        binds.append(Bind(authority, TRUST))
     user = ["python3", str(Path(__file__).with_name("without_netlink.py")), str(USER)]
     argv = [*user, "sh", "-c", f"exec 2>{HOME}/log; {SCRIPT}", "chromium", *FLAGS]
-    binds = (Bind(home, HOME, writable=True), Bind(authority, TRUST))
     status: list[int] = []
     # It ends with this thread at the latest: the image's root is private to it.
     thread = threading.Thread(

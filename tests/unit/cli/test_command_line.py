@@ -14,10 +14,12 @@ from pathlib import Path
 import click
 import pytest
 from click.shell_completion import ShellComplete
+from rich.table import Table
 
 from harness.cli.__main__ import main
 from harness.cli.commands import labctl
 from harness.cli.completing import VARIABLE
+from harness.cli.options import say, terminal
 from harness.cli.output import OUTPUTS, TimedOut
 from harness.paths import REPOSITORY
 
@@ -215,3 +217,34 @@ def test_a_machine_that_is_refused_is_status_3(tmp_path: Path) -> None:
     )
     assert done.returncode == 3
     assert "Fedora 43 is not supported" in done.stderr
+
+
+def test_what_is_told_is_told_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """No style and no emoji is read out of addresses and names."""
+    say("[bold]2001:db8:a:b::1[/] of [lan]")
+    table = Table("[red]", box=None)
+    table.add_row("fd00:a:b:m::1 [wan]")
+    terminal().print(table)
+    said = capsys.readouterr()
+    assert said.err == "labctl: [bold]2001:db8:a:b::1[/] of [lan]\n"
+    assert [line.strip() for line in said.out.splitlines()] == ["[red]", "fd00:a:b:m::1 [wan]"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ["spec", "--output", "/no-such-folder/spec.html"],
+            "/no-such-folder/spec.html: No such file or directory (check",
+        ),
+        (["fault", "run", "cut"], "it is a kind of fault: write a file that has it; `labctl fault show cut` says"),
+        (["test", "--reuse", "no-such-lab"], "there is no lab 'no-such-lab'"),
+        (["report", "docs"], "docs has no results of tests; `labctl test` or pytest --alluredir writes them"),
+    ],
+)
+def test_an_error_says_what_is_wrong_and_what_helps(
+    arguments: list[str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    assert run(monkeypatch, *arguments) in (1, 2)
+    assert told in " ".join(capsys.readouterr().err.split())

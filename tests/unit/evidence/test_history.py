@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from harness.evidence.history import Ended, Figure, HistoryError, figures, is_same, of_line, of_results, page, slim
+from harness.evidence.history import (
+    Ended,
+    Figure,
+    HistoryError,
+    before,
+    figures,
+    is_same,
+    of_line,
+    of_results,
+    page,
+    slim,
+)
 
 RESULT = {"name": "test_x[1]", "fullName": "tests.lab.test_a.TestThat#test_x", "status": "passed", "start": 7}
 
@@ -72,3 +83,10 @@ def test_a_run_is_kept_without_what_its_pages_do_not_show(tmp_path: Path) -> Non
     }
     assert of_line(tmp_path, kept) == of_line(tmp_path, line)
     assert slim(kept) == kept
+
+
+def test_a_run_that_is_looked_at_again_counts_once_and_the_oldest_goes() -> None:
+    runs = [(f"line {begun}", {"a": Ended("passed", begun)}) for begun in (1, 2, 3)]
+    assert [line for line, _ in before(runs, {"a": Ended("passed", 3)}, 50)] == ["line 1", "line 2"]
+    assert [line for line, _ in before(runs, {"a": Ended("passed", 4)}, 3)] == ["line 2", "line 3"]
+    assert before(runs, {"a": Ended("passed", 4)}, 1) == []

@@ -26,9 +26,9 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> witness.Witness:
     place = SimpleNamespace(captures=tmp_path, folder=tmp_path)
     monkeypatch.setattr(difference, "taken", lambda lab: {"host-1": {"services": ("down: http",)}})
     broken = [{"what": {"text": "cut on host-1:lan"}}]
-    agent = SimpleNamespace(calls=[], lost=threading.Event())
+    agent = SimpleNamespace(lost=threading.Event())
     host = SimpleNamespace(running=lambda: True)
-    lab = SimpleNamespace(place=place, agent=agent, host=host, marks=[], faults_in_effect=lambda: broken)
+    lab = SimpleNamespace(place=place, calls=[], agent=agent, host=host, marks=[], faults_in_effect=lambda: broken)
     return witness.Witness(cast("Lab", lab), "test_x", lambda: {"host-1": {"services": ("run: http",)}})
 
 

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from harness import deeds
 from harness.cli.ordering import show_plan
+from harness.deeds import Deed
 from harness.factory import Factory
 from harness.orchestrator import RefusedError, UnavailableError, ordering, registry
 from harness.orchestrator.client import Orchestrator
@@ -242,3 +244,15 @@ class TestFollowing:
         listener: Callable[..., None] = gone
         with pytest.raises(BrokenPipeError):
             ordering.follow(far, "7", Deadline(5), listener)
+
+
+def test_who_listens_is_told_of_requests_that_change_something_and_of_no_other(
+    far: Orchestrator, server: Server
+) -> None:
+    server.answers["POST", "/x"] = [(201, {})]
+    server.answers["GET", "/x"] = [(200, {})]
+    heard: list[Deed] = []
+    with deeds.heard(heard.append):
+        far.call("gro", "GET", "/x")
+        far.call("gro", "POST", "/x", {"a": "secret"})
+    assert [(deed.what, deed.text) for deed in heard] == [("request", "POST /x (gro) → 201")]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from harness import deeds
+from harness.deeds import Deed
 from harness.wait import Deadline, DeadlineError, wait_for
 
 
@@ -45,3 +47,17 @@ def test_a_deadline_that_is_restarted_has_all_of_its_time_again() -> None:
         wait_for("never", lambda: False, deadline, interval=0.01)
     deadline.restart()
     assert not deadline.expired
+
+
+def test_who_listens_is_told_what_was_waited_for_and_nothing_that_was_there_at_once() -> None:
+    heard: list[Deed] = []
+    looks = iter([False, True])
+    with deeds.heard(heard.append):
+        wait_for("the sun", lambda: True, 1)
+        wait_for("the tide", lambda: next(looks), 1, interval=0.01)
+        with pytest.raises(DeadlineError):
+            wait_for("the moon", lambda: False, 0.02, interval=0.01)
+    wait_for("nobody to listen", iter([False, True]).__next__, 1, interval=0.01)
+    assert [deed.what for deed in heard] == ["wait", "wait"]
+    assert heard[0].text.startswith("the tide: after 0.01")
+    assert heard[1].text == "the moon: not in 0.02 s"
