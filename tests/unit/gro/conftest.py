@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,9 +50,13 @@ class Listener:
             orders = [event["event"].get("serviceOrder", {}) for event in self.events]
             return any(one.get("state") == state and order in (None, one["id"]) for one in orders)
 
+        await self.heard(said)
+        return self.events
+
+    async def heard(self, said: Callable[[], bool]) -> None:
+        """Each subscription is told in its own time."""
         async with asyncio.timeout(20), self.came:
             await self.came.wait_for(said)
-        return self.events
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         content = await Request(scope, receive).json()
