@@ -100,6 +100,11 @@ class Keeper:
         if await asyncio.to_thread(self._ask_time):
             self.doubt = True
             await self._taken()
+            return
+        # By a clock that is right. Somebody may have put it right only now, and who asks to be taken in anew while its
+        # certificates are good is taken for a copy of itself.
+        if found.phase(self._clock.now(), self._percent()) is not phase:
+            self.doubt = True
         elif phase is Phase.ENDED:
             async with self._turn:
                 await self._enrol()

@@ -289,6 +289,7 @@ class Life:
         fails: str = "",
         right: bool = True,
         doubt: bool = False,
+        ask_time: Callable[[], bool] | None = None,
     ) -> None:
         self.did: list[str] = []
         self.fails, self.right, self.box = fails, right, box
@@ -304,7 +305,7 @@ class Life:
             mine,
             percent=lambda: percent,
             renew=lambda: self._do("renew"),
-            ask_time=lambda: self._do("time") or not right,
+            ask_time=ask_time or (lambda: self._do("time") or not right),
             enrol=enrol,
             taken=taken,
             doubt=doubt,
@@ -329,7 +330,7 @@ class Life:
 
 
 class TestKeeper:
-    def after(self, box: Path, part: float) -> Clock:
+    def after(self, box: Path, part: float) -> Set:
         found = validity.read(box)
         return Set(found.start + (found.end - found.start) * part - datetime.now(UTC))
 
@@ -367,6 +368,22 @@ class TestKeeper:
         self, box: Path, part: float
     ) -> None:
         assert (await Life(box, self.after(box, part), right=False).some()) == ["time", "taken"]
+
+    @pytest.mark.parametrize("part", [-0.5, 1.5])
+    async def test_a_clock_that_is_put_right_by_hand_meanwhile_is_no_reason_either(
+        self, box: Path, part: float, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With good certificates it would be a copy of itself, and all of them revoked."""
+        monkeypatch.setattr("element.keeper.RESORT_LAST", 0.1)
+        mine, exact = self.after(box, part), self.after(box, 0.5)
+
+        def ask_time() -> bool:
+            mine.off = exact.off
+            return False
+
+        life = Life(box, mine, ask_time=ask_time)
+        assert await life.some() == ["taken"]
+        assert not life.keeper.doubt
 
     async def test_what_has_ended_makes_the_box_ask_to_be_taken_in_anew(self, box: Path) -> None:
         assert (await Life(box, self.after(box, 1.5)).some()) == ["time", "enrol", "taken"]
