@@ -44,9 +44,9 @@ class Run:
     engine: str | None = None
     results: Path = RESULTS
 
-    def at_once(self, distribution: str) -> list[str]:
-        """Arguments for pytest-xdist; none when the tests share one lab or run one by one."""
-        return [] if self.jobs == 1 else [f"-n{self.jobs}", f"--dist={distribution}"]
+    def at_once(self, distribution: str, more: int = 0) -> list[str]:
+        """Arguments for pytest-xdist, with so many workers more; none when tests share one lab or run one by one."""
+        return [] if self.jobs == 1 else [f"-n{self.jobs + more}", f"--dist={distribution}"]
 
 
 def _tool(*argv: str) -> int:
@@ -80,7 +80,8 @@ def _types(_: Run) -> int:
 def _unit(run: Run) -> int:
     elsewhere = [f"--ignore={folder}" for folder in _IN_NODES]
     # The order is that of tests/conftest.py: the plugin's goes by numbers, and one test may be longer than a hundred.
-    at_once = [*run.at_once("loadfile"), "--no-loadscope-reorder"]
+    # Many of them wait for something: with a worker for each processor, a third of all processor time was nobody's.
+    at_once = [*run.at_once("loadfile", more=1), "--no-loadscope-reorder"]
     here = _tool("pytest", "tests/unit", *elsewhere, *at_once, *run.arguments)
     nodes = _in_tools("pytest", *_IN_NODES, "-p", "no:cacheprovider", *at_once, *run.arguments)
     # A selection may be for one of the two; that both are empty is a mistake.

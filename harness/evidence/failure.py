@@ -25,6 +25,7 @@ _LOOKS = {
     "routes": "ip route show table all; ip rule",
     "xfrm": "ip -s xfrm state list nokeys; ip xfrm policy",
     "nft": "nft list ruleset",
+    "connections": "conntrack -L 2>/dev/null | head -n 400",
     "bridges": "bridge -d link; bridge fdb; bridge vlan",
     "neighbours": "ip neigh",
     "limits": "cd /sys/fs/cgroup && grep -s . cpu.max cpu.stat memory.max memory.peak memory.events; df -h /",

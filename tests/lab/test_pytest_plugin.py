@@ -141,7 +141,7 @@ def test_a_failure_leaves_what_was_there_before_the_test_tidied_up_and_the_next_
     said, _ = run.communicate(timeout=300)
     assert "1 failed, 1 passed" in said
     evidence = b"\n".join(file.read_bytes() for file in (tmp_path / "results").iterdir())
-    for look in (b"=== addresses:", b"=== routes:", b"=== nft:", b"=== processes:"):
+    for look in (b"=== addresses:", b"=== routes:", b"=== nft:", b"=== connections:", b"=== processes:"):
         assert look in evidence
     faults = [
         line for line in evidence.decode(errors="replace").splitlines() if " cut on host-" in line and "seed" in line
