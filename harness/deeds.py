@@ -24,7 +24,7 @@ _listeners: list[Callable[[Deed], object]] = []
 
 def tell(what: str, text: str) -> None:
     """It was done now."""
-    for listener in _listeners:
+    for listener in tuple(_listeners):  # one may end meanwhile, in another thread
         listener(Deed(what, text))
 
 

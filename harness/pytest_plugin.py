@@ -158,7 +158,8 @@ class LabManager:
         self.close()
         if self._reuse:
             self._lab = labs.attach(self._reuse)
-            self._lab.before_use = self.before = self._looked
+            look = self._look or difference.begun(self._reuse)
+            self._lab.before_use = self.before = look.result
             if self._lab.record.topology != str(wanted.path):
                 pytest.skip(f"lab {self._reuse} runs another topology than {name}")
             if asked and self._lab.record.engine != asked:
@@ -179,11 +180,6 @@ class LabManager:
                 raise
         self._topology, self._ordered = wanted, orders
         return self._lab
-
-    def _looked(self) -> Baseline:
-        """By now. Raises what the look raised."""
-        assert self._look is not None, "begun with the session"
-        return self._look.result()
 
     def common(self) -> passed.Common:
         """What the reports of all tests on the lab have."""

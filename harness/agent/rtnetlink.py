@@ -9,6 +9,7 @@ Numbers and layouts are those of linux/rtnetlink.h, if_link.h, if_addr.h, pkt_sc
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -190,7 +191,8 @@ class Wire:
 
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _ROOM)
+        with contextlib.suppress(PermissionError):  # then it has what everybody has: room for some thousand requests
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _ROOM)
 
     def __enter__(self) -> Wire:
         return self

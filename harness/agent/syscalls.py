@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,9 @@ def call(name: str, *arguments: Any, about: str = "") -> None:
 
 
 def mount(kind: str, source: str, target: Path, options: str) -> None:
-    """mount(2) of a file system with options of its own, all of them at most a page."""
+    """mount(2) of a file system with options of its own."""
+    if len(options.encode()) >= resource.getpagesize():  # the kernel would take what fits, and say nothing
+        raise OSError(errno.E2BIG, f"mount {target}: its options are longer than a page")
     call("mount", source.encode(), os.fsencode(target), kind.encode(), 0, options.encode(), about=f"mount {target}")
 
 

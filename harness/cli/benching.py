@@ -90,7 +90,6 @@ def _python(module: str, arguments: Sequence[str]) -> int:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     with subprocess.Popen([sys.executable, "-m", module, *arguments], env=environment) as program:
         while True:
-            with contextlib.suppress(
-                KeyboardInterrupt
-            ):  # the program was interrupted, too: it takes its lab down first
+            # It was interrupted, too, and takes its lab down first.
+            with contextlib.suppress(KeyboardInterrupt):
                 return program.wait()

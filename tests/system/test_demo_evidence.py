@@ -72,7 +72,10 @@ def test_what_boxes_are_configured_to_do_is_read_from_outside_of_them_and_once(l
         box: stamp for box, (stamp, _) in lab.agent.call("node.files", path=STARTUP, known=dict.fromkeys(boxes)).items()
     }
     assert lab.agent.call("node.files", path=STARTUP, known=known) == {}
-    lab["ucpe-1"].sh(f"cp -p {STARTUP} /run/again; ln -sf /etc/hostname /run/elsewhere")
+    lab["ucpe-1"].sh(f"cp -p {STARTUP} /run/again; rm -f /run/pipe; mkfifo /run/pipe")
+    lab["ucpe-1"].sh("ln -sf /etc/passwd /run/elsewhere; ln -sfn /etc /run/folder")
     assert set(lab.agent.call("node.files", path="/run/again", known=known)) == {"ucpe-1"}, "it is another file"
-    assert lab.agent.call("node.files", path="/run/elsewhere", known={"ucpe-1": None}) == {}, "that would be the host's"
-    lab["ucpe-1"].sh("rm /run/again /run/elsewhere")
+    for path in ("/run/elsewhere", "/run/folder/passwd"):
+        assert lab.agent.call("node.files", path=path, known={"ucpe-1": None}) == {}, "that would be the host's"
+    assert lab.agent.call("node.files", path="/run/pipe", known={"ucpe-1": None}) == {}, "nobody writes into it"
+    lab["ucpe-1"].sh("rm /run/again /run/elsewhere /run/folder /run/pipe")
