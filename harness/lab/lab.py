@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import random
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -41,6 +42,8 @@ class Lab:
         self.record = known
         self.name = known.name
         self._host = host
+        self._agent: Agent | None = None
+        self._starting = threading.Lock()
         self._world = world
         self._captures = itertools.count(1)
         self._nodes = {node["name"]: Node(self, node) for node in world["nodes"]}
@@ -83,16 +86,23 @@ class Lab:
         self.before_use()
         return self._nodes
 
-    @cached_property
+    @property
     def agent(self) -> Agent:
-        return self.host.agent()
+        """Started when it is first needed, by whichever thread that is."""
+        # Until Python 3.11 all objects of a class share one lock of a `cached_property`; since then there is none. Here
+        # a thread must not keep the labs of others waiting, and two must not start an agent each.
+        host = self.host
+        with self._starting:
+            if self._agent is None:
+                self._agent = host.agent()
+            return self._agent
 
     @property
     def calls(self) -> Sequence[Call]:
         """What this agent was asked, the last of it; nothing if there was no need of one yet."""
-        return self.agent.calls if "agent" in self.__dict__ else ()
+        return () if self._agent is None else self._agent.calls
 
-    @cached_property
+    @property
     def engine(self) -> Engine:
         return make_engine(self.record.engine, self.agent, self._world)
 
@@ -225,10 +235,9 @@ class Lab:
         return self.host.command(*inside, terminal=terminal)
 
     def close(self) -> None:
-        if "agent" in self.__dict__:
-            self.agent.close()
-            del self.__dict__["agent"]
-            self.__dict__.pop("engine", None)
+        agent, self._agent = self._agent, None
+        if agent is not None:
+            agent.close()
 
 
 def world_file(place: LabPlace) -> Path:

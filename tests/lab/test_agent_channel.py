@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from harness.host.channel import AgentError, AgentLost
-from harness.lab import Lab
+from harness.lab import Lab, attach
 
 pytestmark = pytest.mark.topology("demo")
 
@@ -45,6 +45,13 @@ def test_an_unknown_operation_and_a_lost_agent_are_errors_that_say_so(lab: Lab) 
     other.close()
     with pytest.raises((AgentLost, OSError)):
         other.call("ping")
+
+
+def test_a_lab_has_one_agent_and_does_not_wait_for_that_of_another(lab: Lab) -> None:
+    with attach(lab.name) as one, attach(lab.name) as other, ThreadPoolExecutor(8) as pool:
+        one.before_use = lambda: pool.submit(lambda: other.agent.call("ping")).result(20)
+        several = [pool.submit(lambda: one.agent) for _ in range(4)]
+        assert len({id(agent.result(40)) for agent in several}) == 1
 
 
 def test_an_agent_finds_the_bytecode_of_the_one_before_it(lab: Lab) -> None:
