@@ -1,5 +1,5 @@
 """Makes the pages of docs/reference that come from the code: the command line, what it prints as JSON, the YANG trees;
-and the README's figures, from the results in perf/results.
+and bounds.md and the README's figures, from the results in perf/results.
 
     .venv/bin/python docs/generate.py             # writes the pages
     .venv/bin/python docs/generate.py --check     # exit status 1 when one of them is stale
@@ -20,8 +20,9 @@ from pathlib import Path
 import click
 
 from harness.cli import output
+from harness.cli.benching import benchmarks
 from harness.cli.commands import labctl
-from perf import figures, record
+from perf import bounds, figures, record
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 REFERENCE = REPOSITORY / "docs" / "reference"
@@ -201,7 +202,18 @@ def readme_page() -> str:
     return f"{head}{begin}\n\n{figures.table(record.read_all())}\n{end}{tail}"
 
 
+def bounds_page() -> str:
+    """What is promised of each benchmark's figures, and whether it holds."""
+    about = (
+        "What each benchmark holds its figures against, from the results in `perf/results`: of each figure the newest "
+        "run that is not void. Bounds with × are ratios to what stands beside it in the same run. "
+        "[How it is measured](../how-to/measure.md); `labctl bench --report` shows the rounds."
+    )
+    return "\n\n".join(["# Bounds", MARK, about, bounds.page(record.read_all(), benchmarks())])
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "bounds.md": bounds_page,
     "json.md": json_page,
     "labctl.md": command_page,
     "yang.md": yang_page,

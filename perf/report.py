@@ -63,28 +63,27 @@ def _kind(said: str) -> str:
 
 def _row(one: Json) -> str:
     unit, said = str(one.get("unit", "s")), verdict(one)
-    beside = f"{one.get('against', 'floor')}: {_spread(one['floor'])}"
-    peer = f"{one['peer_ratio']:.3g} × ({_spread(one['peer'])})" if "peer" in one else ""
+    beside = f"{one.get('against', 'floor')}: {spread(one['floor'])}"
+    peer = f"{one['peer_ratio']:.3g} × ({spread(one['peer'])})" if "peer" in one else ""
     cells = [
-        one["name"], unit, f"{one.get('measured', 'ours')}: {_spread(one['ours'])}", beside, f"{one['ratio']:.3g} ×",
-        peer, _bound(one, unit), said,
+        one["name"], unit, f"{one.get('measured', 'ours')}: {spread(one['ours'])}", beside, f"{one['ratio']:.3g} ×",
+        peer, within(one, unit), said,
     ]  # fmt: skip
     return _cells(cells, _kind(said))
 
 
 def _promise(name: str, one: Json) -> str:
     said = verdict(one)
-    spread = f"ours: {_spread(one)}" if {"min", "max"} <= one.keys() else f"ours: {one['median']:.4g}"
     share = f"{one['median'] / one['bound']:.3g} × bound" if one["bound"] else ""
     return _cells(
         [
             name.replace("_", " "),
             "",
-            spread,
+            f"ours: {spread(one)}",
             "",
             share,
             "",
-            f"{'≥' if one.get('at least') else '≤'} {one['bound']:g}",
+            promised(one),
             said,
         ],
         _kind(said),
@@ -95,12 +94,25 @@ def _cells(cells: Iterable[str], kind: str) -> str:
     return f'<tr class="{kind}">' + "".join(f"<td>{_text(cell)}</td>" for cell in cells) + "</tr>\n"
 
 
-def _bound(one: Json, unit: str) -> str:
+def within(one: Json, unit: str) -> str:
+    """The bounds of a comparison."""
     return ", ".join(form.format(one[name], unit=unit) for name, form in _BOUNDS if one.get(name) is not None)
 
 
-def _spread(series: Json) -> str:
-    return f"{series['median']:.4g} ({series['min']:.4g} – {series['max']:.4g})"
+def promised(one: Json) -> str:
+    """The bound of what is held against that alone."""
+    return f"{'≥' if one.get('at least') else '≤'} {one['bound']:g}"
+
+
+def spread(series: Json) -> str:
+    """Median, least and most, where it has them."""
+    if "min" not in series:
+        return number(series["median"])
+    return f"{number(series['median'])} ({number(series['min'])} – {number(series['max'])})"
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def _told(run: Result) -> str:
@@ -171,7 +183,7 @@ def _earlier(runs: Sequence[Result]) -> str:
         return ""
     rows = "".join(
         _cells(
-            [f"{run.started:%Y-%m-%d %H:%M}", one["name"], _spread(one["ours"]), _spread(one["floor"]),
+            [f"{run.started:%Y-%m-%d %H:%M}", one["name"], spread(one["ours"]), spread(one["floor"]),
              f"{one['ratio']:.3g} ×", verdict(one), run.command],
             _kind(verdict(one)),
         )

@@ -1,0 +1,91 @@
+"""Every bound that a benchmark holds its figures against: kept, missed or void, and of what is missed why.
+
+`docs/generate.py` writes them into `docs/reference/bounds.md`, and a unit test says when that is stale, or when
+something is missed of which nobody says why. Of each figure the newest run that is not void is told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from perf.record import Result
+from perf.report import promised, spread, within
+
+Json = Any
+HEAD = "| figure | bound | measured: median (min – max) | | on |\n|---|---|---|---|---|\n"
+REASONS = (
+    (
+        "lab",
+        ".*",
+        "A floor is links and containers alone. Of the demo's `up` half is starts of Python on the lab kernel's one "
+        "processor ([profile](../why/starting.md)).",
+    ),
+    (
+        "engines",
+        "(up|down) .*",
+        "The floor, one program with one batch, is 0.03 to 0.1 s; ours starts Python, and makes cgroups, devices and "
+        "cables that can be cut besides. What `labctl up` asks, an agent that runs, is the row *started for it* "
+        "([profile](../why/starting.md)).",
+    ),
+    (
+        "edits",
+        ".*",
+        "Each edit is on disk before it is answered ([profile](../why/network-commit.md)).",
+    ),
+    (
+        "forwarding",
+        "MRR.*",
+        "Frames of 1518 octets are cut, and fragments pass the tenant's rules; of the rest the profile is within 2 % "
+        "([profile](../why/fast-path.md)).",
+    ),
+    ("tunnels", "forwarding .*", "The tenants' rules and routes ([profile](../why/fast-path.md))."),
+)
+"""Of a benchmark's figures, by a pattern of their names: why they are short of their bound."""
+
+
+def page(results: Sequence[Result], benchmarks: Mapping[str, str]) -> str:
+    """In Markdown. `results` are those of `record.read_all`, `benchmarks` what each is about."""
+    return "\n".join(_section(name, about, results) for name, about in benchmarks.items())
+
+
+def missed(results: Sequence[Result]) -> Iterator[tuple[str, str, str]]:
+    """Benchmark, figure, why (empty: nobody says)."""
+    for run, one in _newest(results):
+        if one["kept"] is False and not one.get("void"):
+            yield run.module, one["name"], _why(run.module, one["name"])
+
+
+def _section(module: str, about: str, results: Sequence[Result]) -> str:
+    of_it = [one for one in results if one.module == module]
+    rows = [_row(run, one) for run, one in _newest(of_it)]
+    without = "Nothing it measured is held against a bound.\n" if of_it else "Not measured yet.\n"
+    whys = {_why(name, figure): None for name, figure, _ in missed(of_it)}
+    said = "".join(f"\n*Missed:* {why}\n" for why in whys)
+    return f"## {module}\n\n{about}\n\n{HEAD + ''.join(rows) if rows else without}{said}"
+
+
+def _newest(results: Iterable[Result]) -> list[tuple[Result, Json]]:
+    """Each figure with a bound, of the newest run that counts; of the newest of all where none does."""
+    found: dict[tuple[str, str], tuple[Result, Json]] = {}
+    for run in results:
+        for one in (*run.comparisons, *({"name": name, **value} for name, value in run.promises.items())):
+            before = found.get((run.module, one["name"]))
+            if one["kept"] is not None and (before is None or before[1].get("void") or not one.get("void")):
+                found[run.module, one["name"]] = run, one
+    return list(found.values())
+
+
+def _row(run: Result, one: Json) -> str:
+    if "ours" in one:
+        unit = one.get("unit", "s")
+        bound, value = within(one, unit), f"{one['ratio']:.3g} ×: {spread(one['ours'])} {unit}"
+    else:
+        bound, value = promised(one), spread(one)
+    said = "void" if one.get("void") else "kept" if one["kept"] else "**missed**"
+    return f"| {one['name'].replace('_', ' ')} | {bound} | {value} | {said} | {run.started:%Y-%m-%d} |\n"
+
+
+def _why(module: str, name: str) -> str:
+    return next((why for of, names, why in REASONS if of == module and re.fullmatch(names, name)), "")
