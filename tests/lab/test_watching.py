@@ -67,27 +67,24 @@ def test_the_live_page_goes_on_after_a_look_that_failed(lab: Lab, monkeypatch: p
         watched.end()
 
 
-_DYING = """
-sleep 60 >/dev/null 2>&1 &
-mkdir /run/elasticlab/nodes/dying
-echo $! >/run/elasticlab/nodes/dying/pid
-ln -s /proc/$!/ns/net /run/netns/dying
-"""
-_DEAD = """
-kill "$(cat /run/elasticlab/nodes/dying/pid)"
-rm -r /run/elasticlab/nodes/dying /run/netns/dying
-"""
+_PROCESS = "sleep 60 >/dev/null 2>&1 & ln -s /proc/$!/ns/net /run/netns/dying\n"
+_DYING = {
+    "native": f"{_PROCESS} mkdir /run/elasticlab/nodes/dying; echo $! >/run/elasticlab/nodes/dying/pid",
+    "containerlab": f"{_PROCESS} docker create --name dying elasticlab/endpoint:latest true",
+}
+_DEAD = {"native": "rm -r /run/elasticlab/nodes/dying", "containerlab": "docker rm dying"}
+_END = "kill $(readlink /run/netns/dying | cut -d/ -f3); rm /run/netns/dying"
 
 
 @pytest.mark.topology("breakable")  # its lab host has control groups
 def test_what_a_lab_uses_is_told_while_a_node_loses_its_power(lab: Lab) -> None:
     """A process that is there yet, and a control group that is there no more."""
-    subprocess.run(lab.host.command("sh", "-ec", _DYING), check=True)
+    subprocess.run(lab.host.command("sh", "-ec", _DYING[lab.record.engine]), check=True)
     try:
-        assert "dying" in lab.agent.call("node.states")
+        assert lab.agent.call("node.states")["dying"]["pid"]
         assert sorted(lab.agent.call("meters")["nodes"]) == sorted(lab.nodes)
     finally:
-        subprocess.run(lab.host.command("sh", "-c", _DEAD), check=True)
+        subprocess.run(lab.host.command("sh", "-c", f"{_END}; {_DEAD[lab.record.engine]}"), check=True)
 
 
 def test_top_tells_what_a_lab_uses_and_carries(lab: Lab) -> None:
