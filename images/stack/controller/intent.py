@@ -8,7 +8,7 @@
     network = join(intent, inventory, numbers)           # Network: attachments (device, interfaces), what waits
     trees = compile_network(network, inventory)          # {device: Tree}; compile(intent, inventory, numbers) does both
     driver = find_driver(facts.model, facts.personality) # driver.schema(Path("models/yang")) reads the device's XML
-    config = edit(owned, trees[name], schema)            # <config> for edit-config; remember owned_keys(tree, schema)
+    config = edit(owned, trees[name], schema)            # <config> for edit-config; remember Wanted(tree, schema).keys
     drift(actual, trees[name], schema)                   # [Difference]; defaults written out are no drift
     plan(old_trees, new_trees, schema_of)                # [Edit] for the rpc plan; edit.tree() is its list entry
 
@@ -28,7 +28,7 @@ from controller.drivers.work import Attachment, End
 from controller.service.allocation import Allocations, allocate
 from controller.service.checks import check, check_devices
 from controller.service.compile import compile, compile_network
-from controller.service.entries import Difference, Keys, drift, edit, from_xml, is_empty_edit, owned_keys
+from controller.service.entries import Difference, Keys, drift, edit
 from controller.service.facts import DeviceFacts
 from controller.service.intent import DOMAIN, MODULES, Intent, Internet, Parser, Vpn, changed_sites, parse
 from controller.service.network import Network, join, pops
@@ -64,10 +64,7 @@ __all__ = [
     "drift",
     "edit",
     "find_driver",
-    "from_xml",
-    "is_empty_edit",
     "join",
-    "owned_keys",
     "parse",
     "plan",
     "pops",

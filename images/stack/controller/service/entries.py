@@ -71,19 +71,6 @@ def read_xml(schema: Schema, config: etree._Element) -> Container:
     return config_only(Editor(state_allowed=True).run(empty(schema), config))
 
 
-def from_xml(schema: Schema, config: etree._Element | str | bytes) -> Tree:
-    """The tree of a <config> or <data> element, or of what stands in one."""
-    if not isinstance(config, etree._Element):
-        text = config if isinstance(config, bytes) else config.encode()
-        config = xmlutil.parse(text)
-    return treejson.dump(Editor(state_allowed=True).run(empty(schema), config))
-
-
-def owned_keys(tree: Tree, schema: Schema) -> Keys:
-    """The entries of a tree."""
-    return Wanted(tree, schema).keys
-
-
 def entries(schema: Schema, tree: Tree) -> dict[str, Container]:
     """Owned entries by their identifiers, in the order of the tree; ValueError if there is anything else in it."""
     return {name: entry for name, (_, entry) in Wanted(tree, schema).entries.items()}
@@ -129,11 +116,6 @@ def changes_of(
         if present is None or name in present:
             _take_away(root, wanted.schema, name)
     return root
-
-
-def is_empty_edit(config: str) -> bool:
-    """Does this edit change nothing?"""
-    return len(etree.fromstring(config)) == 0
 
 
 def entry_xml(entry: Container) -> str:

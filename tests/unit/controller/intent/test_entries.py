@@ -6,7 +6,8 @@ import copy
 from collections.abc import Callable
 
 import pytest
-from controller.intent import drift, edit, from_xml, is_empty_edit, owned_keys, plan
+from controller.intent import drift, edit, plan
+from controller.service.entries import Wanted, read_xml
 from lxml import etree
 from yangkit import Schema, Tree, treejson, treexml
 from yangkit.edit import Editor
@@ -41,23 +42,23 @@ def test_what_is_written_can_be_taken_back_and_the_base_stays(
     full = _apply(schema, BASE, edit(frozenset(), intended, schema))
     schema.validate(full)
     assert drift(full, intended, schema) == []
-    keys = owned_keys(intended, schema)
+    keys = Wanted(intended, schema).keys
     assert not any("'wan'" in key or "'underlay'" in key for key in keys)
-    assert is_empty_edit(edit(keys, intended, schema, actual=full))
+    assert not len(etree.fromstring(edit(keys, intended, schema, actual=full)))
     assert _same(schema, _apply(schema, full, edit(keys, {}, schema)), BASE)
     assert _same(schema, _apply(schema, full, edit(keys, {}, schema, actual=full)), BASE)
 
 
 def test_removing_what_is_gone_already_is_no_error(demo: Tree, build: Build, schema_of: SchemaOf) -> None:
     schema = schema_of("ucpe-1")
-    keys = owned_keys(build(demo)["ucpe-1"], schema)
+    keys = Wanted(build(demo)["ucpe-1"], schema).keys
     assert _same(schema, _apply(schema, BASE, edit(keys, {}, schema)), BASE)
-    assert is_empty_edit(edit(keys, {}, schema, actual=BASE))
+    assert not len(etree.fromstring(edit(keys, {}, schema, actual=BASE)))
 
 
 def test_an_edit_mends_drift_and_touches_nothing_else(demo: Tree, build: Build, schema_of: SchemaOf) -> None:
     schema, intended = schema_of("vmsr-1"), build(demo)["vmsr-1"]
-    keys = owned_keys(intended, schema)
+    keys = Wanted(intended, schema).keys
     full = _apply(schema, BASE, edit((), intended, schema))
     broken = copy.deepcopy(full)
     interfaces = broken["ietf-interfaces:interfaces"]["interface"]
@@ -89,13 +90,13 @@ def test_defaults_written_out_and_state_and_unknown_modules_are_no_drift(
 
 def test_only_list_entries_can_be_owned(schema_of: SchemaOf) -> None:
     with pytest.raises(ValueError, match="only those can be owned"):
-        owned_keys({"ietf-netconf-acm:nacm": {"enable-nacm": False}}, schema_of("ucpe-1"))
+        _ = Wanted({"ietf-netconf-acm:nacm": {"enable-nacm": False}}, schema_of("ucpe-1")).keys
 
 
 def test_what_a_device_says_is_read(demo: Tree, build: Build, schema_of: SchemaOf) -> None:
     schema, intended = schema_of("ucpe-2"), build(demo)["ucpe-2"]
     xml = treexml.dump(treejson.load(schema, intended))
-    assert _same(schema, from_xml(schema, f"<data>{xml}</data>"), intended)
+    assert read_xml(schema, etree.fromstring(f"<data>{xml}</data>")).same(treejson.load(schema, intended))
 
 
 def test_a_plan_names_each_entry_once(demo: Tree, build: Build, schema_of: SchemaOf) -> None:
