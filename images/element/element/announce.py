@@ -19,6 +19,7 @@ from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.rtnl import RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR, RTMGRP_LINK
 
 from element import kernel
 from element.apply.link import IFA_F_TENTATIVE
@@ -33,7 +34,6 @@ either asks for (ANNOUNCE_INTERVAL); a commit that many boxes make together take
 SETTLE = 0.05
 """News come in swarms."""
 
-RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR = 0x1, 0x10, 0x100
 NEWS = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR
 IFF_NOARP = 0x80
 ARPHRD_ETHER = 1
