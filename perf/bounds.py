@@ -70,11 +70,19 @@ def _newest(results: Iterable[Result]) -> list[tuple[Result, Json]]:
     """Each figure with a bound, of the newest run that counts; of the newest of all where none does."""
     found: dict[tuple[str, str], tuple[Result, Json]] = {}
     for run in results:
-        for one in (*run.comparisons, *({"name": name, **value} for name, value in run.promises.items())):
+        for one in _told(run):
             before = found.get((run.module, one["name"]))
             if one["kept"] is not None and (before is None or before[1].get("void") or not one.get("void")):
                 found[run.module, one["name"]] = run, one
     return list(found.values())
+
+
+def _told(run: Result) -> Iterator[Json]:
+    """Its comparisons and promises. Scenarios of load promise the same things, each its own."""
+    scenario = run.content.get("scenario")
+    of = f"{scenario['name']}, " if scenario else ""
+    yield from run.comparisons
+    yield from ({"name": f"{of}{name}", **value} for name, value in run.promises.items())
 
 
 def _row(run: Result, one: Json) -> str:

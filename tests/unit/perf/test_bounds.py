@@ -28,6 +28,14 @@ def test_what_was_only_void_is_told_as_that_and_counts_for_nothing() -> None:
     assert list(missed(runs)) == []
 
 
+def test_each_scenario_of_load_has_promises_of_its_own() -> None:
+    promise = {"median": 8.0, "bound": 10.0, "kept": True}
+    runs = [result("load", day, p95=promise, scenario={"name": name}) for day, name in ((1, "step"), (2, "spike"))]
+    told = page(runs, {"load": "B5"})
+    assert "| step, p95 | ≤ 10 | 8 | kept | 2026-11-01 |" in told
+    assert "| spike, p95 | ≤ 10 | 8 | kept | 2026-11-02 |" in told
+
+
 def test_of_everything_that_is_missed_somebody_says_why() -> None:
     results = read_all()
     assert [(module, name) for module, name, why in missed(results) if not why] == []
