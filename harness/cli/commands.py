@@ -255,7 +255,7 @@ def doctor(as_json: bool) -> None:
     "--jobs",
     type=click.IntRange(1, 64),
     default=testing.JOBS,
-    show_default="the processors, at most 8",
+    show_default="one more than processors, at most 8",
     help="Tests at once; each has labs of its own.",
 )
 @click.option("--engine", type=click.Choice(ENGINES), help="What makes the labs' nodes (default: native).")

@@ -19,7 +19,8 @@ from harness.paths import REPOSITORY, SOURCES
 
 PARTS = ("lint", "types", "unit", "lab")
 RESULTS = REPOSITORY / "allure-results"
-JOBS = min(len(os.sched_getaffinity(0)), 8)
+# Most of them wait for something: with a worker for each processor, a third of all processor time was nobody's.
+JOBS = min(len(os.sched_getaffinity(0)) + 1, 8)
 
 # What runs in nodes is typed and tested where nodes run it: the C libraries it needs exist only there.
 _NODE_PACKAGES = ("yangkit", "stackkit", "element", "identity", "manager", "controller", "gro", "portal")
@@ -44,9 +45,9 @@ class Run:
     engine: str | None = None
     results: Path = RESULTS
 
-    def at_once(self, distribution: str, more: int = 0) -> list[str]:
-        """Arguments for pytest-xdist, with so many workers more; none when tests share one lab or run one by one."""
-        return [] if self.jobs == 1 else [f"-n{self.jobs + more}", f"--dist={distribution}"]
+    def at_once(self, distribution: str) -> list[str]:
+        """Arguments for pytest-xdist; none when tests run one by one."""
+        return [] if self.jobs == 1 else [f"-n{self.jobs}", f"--dist={distribution}"]
 
 
 def _tool(*argv: str) -> int:
@@ -80,8 +81,7 @@ def _types(_: Run) -> int:
 def _unit(run: Run) -> int:
     elsewhere = [f"--ignore={folder}" for folder in _IN_NODES]
     # The order is that of tests/conftest.py: the plugin's goes by numbers, and one test may be longer than a hundred.
-    # Many of them wait for something: with a worker for each processor, a third of all processor time was nobody's.
-    at_once = [*run.at_once("loadfile", more=1), "--no-loadscope-reorder"]
+    at_once = [*run.at_once("loadfile"), "--no-loadscope-reorder"]
     here = _tool("pytest", "tests/unit", *elsewhere, *at_once, *run.arguments)
     nodes = _in_tools("pytest", *_IN_NODES, "-p", "no:cacheprovider", *at_once, *run.arguments)
     # A selection may be for one of the two; that both are empty is a mistake.

@@ -363,7 +363,8 @@ def test_a_script_that_is_late_is_waited_for(ann: Person, script: str) -> None:
     page.route(re.compile(script), lambda route: held.append(route))  # noqa: PLW0108 - asks how many arguments it takes
     page.route("**/sites/live", lambda route: route.abort("connectionrefused"), times=1)
     page.goto("/sites", wait_until="commit")
-    page.wait_for_function("window.htmx")
+    # Asked each time anew: what the page itself evaluates, as `wait_for_function` does, its policy forbids.
+    wait_for("htmx to be there", lambda: page.evaluate("!!window.htmx"), 10)
     # What htmx put off when it was loaded, as it does in a page that has been read, has run when this has.
     page.evaluate("new Promise(done => setTimeout(done, 10))")
     wait_for("the script to be asked for", lambda: page.url and held, 10)
