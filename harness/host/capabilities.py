@@ -26,6 +26,7 @@ def _boot() -> str:
 
 def local_capabilities(*, again: bool = False) -> dict[str, str]:
     """Capability → empty string if it works here, else why not (see `harness.agent.probe`)."""
+    _sweep()
     memory = state_dir() / "capabilities.json"
     if not again and memory.exists():
         known = json.loads(memory.read_text())
@@ -41,7 +42,7 @@ def local_capabilities(*, again: bool = False) -> dict[str, str]:
 
 
 def _sweep() -> None:
-    """End the trials of those that were killed in the middle."""
+    """End the trials of those that were killed in the middle, also when somebody else's has told all meanwhile."""
     for folder in labs_dir().glob(f"{_TRIAL}*"):
         if not Path("/proc", folder.name.removeprefix(_TRIAL)).exists():
             keeper.kill(folder)
@@ -50,7 +51,6 @@ def _sweep() -> None:
 
 def _probe() -> dict[str, str]:
     """Try in a lab host of this kernel that exists for the moment of the trial."""
-    _sweep()
     host = make_host("local", LabPlace("probe", labs_dir() / f"{_TRIAL}{os.getpid()}"))
     try:
         host.start()

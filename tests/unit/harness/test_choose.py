@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from harness.host import choose
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.host import capabilities, choose
+from harness.paths import labs_dir
 
 ALL = ("bridge", "mirred", "overlayfs", "esp", "gre", "vxlan")
 
@@ -22,3 +28,16 @@ def test_what_no_lab_can_do_without_counts_always() -> None:
 
 def test_a_need_that_was_never_probed_is_not_assumed() -> None:
     assert choose({"time-travel"}, dict.fromkeys(ALL, ""))[0] == "lab-kernel"
+
+
+def test_a_trial_that_was_killed_is_taken_away_though_another_has_told_all_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ELASTICLAB_STATE", str(tmp_path))
+    monkeypatch.setattr(capabilities, "_probe", lambda: dict.fromkeys(ALL, ""))
+    capabilities.local_capabilities()
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    (labs_dir() / f".probe.{killed.pid}/root").mkdir(parents=True)
+    assert capabilities.local_capabilities() == dict.fromkeys(ALL, "")
+    assert list(labs_dir().iterdir()) == []
