@@ -52,28 +52,32 @@ def page(results: Sequence[Result], benchmarks: Mapping[str, str]) -> str:
 
 def missed(results: Sequence[Result]) -> Iterator[tuple[str, str, str]]:
     """Benchmark, figure, why (empty: nobody says)."""
-    for run, one in _newest(results):
+    for run, one, _ in _newest(results):
         if one["kept"] is False and not one.get("void"):
             yield run.module, one["name"], _why(run.module, one["name"])
 
 
 def _section(module: str, about: str, results: Sequence[Result]) -> str:
     of_it = [one for one in results if one.module == module]
-    rows = [_row(run, one) for run, one in _newest(of_it)]
+    rows = [_row(*one) for one in _newest(of_it)]
     without = "Nothing it measured is held against a bound.\n" if of_it else "Not measured yet.\n"
     whys = {_why(name, figure): None for name, figure, _ in missed(of_it)}
     said = "".join(f"\n*Missed:* {why}\n" for why in whys)
     return f"## {module}\n\n{about}\n\n{HEAD + ''.join(rows) if rows else without}{said}"
 
 
-def _newest(results: Iterable[Result]) -> list[tuple[Result, Json]]:
-    """Each figure with a bound, of the newest run that counts; of the newest of all where none does."""
-    found: dict[tuple[str, str], tuple[Result, Json]] = {}
+def _newest(results: Iterable[Result]) -> list[tuple[Result, Json, Json]]:
+    """Each figure with a bound, of the newest run that counts, or of the newest of all where none does; and the same
+    figure of the newest run.
+    """
+    found: dict[tuple[str, str], tuple[Result, Json, Json]] = {}
     for run in results:
         for one in _told(run):
+            if one["kept"] is None:
+                continue
             before = found.get((run.module, one["name"]))
-            if one["kept"] is not None and (before is None or before[1].get("void") or not one.get("void")):
-                found[run.module, one["name"]] = run, one
+            counts = before is None or before[1].get("void") or not one.get("void")
+            found[run.module, one["name"]] = (run, one, one) if counts or before is None else (*before[:2], one)
     return list(found.values())
 
 
@@ -85,14 +89,20 @@ def _told(run: Result) -> Iterator[Json]:
     yield from ({"name": f"{of}{name}", **value} for name, value in run.promises.items())
 
 
-def _row(run: Result, one: Json) -> str:
+def _row(run: Result, one: Json, newest: Json) -> str:
     if "ours" in one:
         unit = one.get("unit", "s")
-        bound, value = within(one, unit), f"{one['ratio']:.3g} ×: {spread(one['ours'])} {unit}"
+        bound, value = within(one, unit), f"{_figure(one)}: {spread(one['ours'])} {unit}"
     else:
         bound, value = promised(one), spread(one)
     said = "void" if one.get("void") else "kept" if one["kept"] else "**missed**"
+    if newest is not one:
+        said += f"; since then void, and {'kept' if newest['kept'] else f'**missed** ({_figure(newest)})'}"
     return f"| {one['name'].replace('_', ' ')} | {bound} | {value} | {said} | {run.started:%Y-%m-%d} |\n"
+
+
+def _figure(one: Json) -> str:
+    return f"{one['ratio']:.3g} ×" if "ours" in one else f"{one['median']:.4g}"
 
 
 def _why(module: str, name: str) -> str:

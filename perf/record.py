@@ -51,10 +51,15 @@ class Result:
 
     @property
     def promises(self) -> dict[str, dict[str, Json]]:
-        """What is held against a bound alone, without anything beside it; void where all of the run is."""
+        """What is held against a bound alone, without anything beside it; void where all of the run is.
+
+        Earlier ones did not say so themselves: they are void, too, where nothing counts that has something beside it.
+        """
         void = self.content.get("void", "")
+        beside = [one.get("void", "") for one in self.comparisons]
+        untold = void or (beside[0] if beside and all(beside) else "")
         return {
-            name: {**value, "void": value.get("void") or void}
+            name: {**value, "void": (value["void"] or void) if "void" in value else untold}
             for name, value in self.content.items()
             if isinstance(value, dict) and {"median", "bound", "kept"} <= value.keys()
         }

@@ -15,7 +15,7 @@ def test_each_figure_with_a_bound_is_told_by_its_newest_run_that_counts() -> Non
         result("lab", 3, comparison("up demo", 8.0, 2.0, rounds=2, bound=10.0)),
     ]
     told = page(runs, {"lab": "B1: labs", "reports": "B13: reports", "harness": "B13: tests"})
-    assert "| up demo | ≤ 10 s | 6 ×: 12 (12 – 12) s | **missed** | 2026-11-02 |" in told
+    assert "| up demo | ≤ 10 s | 6 ×: 12 (12 – 12) s | **missed**; since then void, and kept | 2026-11-02 |" in told
     assert "| down demo | ≤ 5 s | 0.5 ×: 1 (1 – 1) s | kept | 2026-11-02 |" in told
     assert "up other" not in told
     assert "*Missed:* A floor is" in told
@@ -25,6 +25,16 @@ def test_each_figure_with_a_bound_is_told_by_its_newest_run_that_counts() -> Non
 def test_what_was_only_void_is_told_as_that_and_counts_for_nothing() -> None:
     runs = [result("harness", 1, milliseconds={"median": 1234.5, "bound": 10.0, "kept": False}, void="2 rounds")]
     assert "| milliseconds | ≤ 10 | 1,234 | void | 2026-11-01 |" in page(runs, {"harness": "B13"})
+    assert list(missed(runs)) == []
+
+
+def test_what_is_missed_by_a_run_that_is_void_is_said_too() -> None:
+    runs = [
+        result("harness", 1, milliseconds={"median": 8.0, "bound": 10.0, "kept": True}),
+        result("harness", 2, milliseconds={"median": 12.0, "bound": 10.0, "kept": False}, void="2 rounds"),
+    ]
+    told = page(runs, {"harness": "B13"})
+    assert "| milliseconds | ≤ 10 | 8 | kept; since then void, and **missed** (12) | 2026-11-01 |" in told
     assert list(missed(runs)) == []
 
 
