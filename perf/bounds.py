@@ -30,11 +30,6 @@ REASONS = (
         "([profile](../why/starting.md)).",
     ),
     (
-        "edits",
-        ".*",
-        "Each edit is on disk before it is answered ([profile](../why/network-commit.md)).",
-    ),
-    (
         "forwarding",
         "MRR.*",
         "Frames of 1518 octets are cut, and fragments pass the tenant's rules; of the rest the profile is within 2 % "
