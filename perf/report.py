@@ -107,11 +107,11 @@ def promised(one: Json) -> str:
 def spread(series: Json) -> str:
     """Median, least and most, where it has them."""
     if "min" not in series:
-        return number(series["median"])
-    return f"{number(series['median'])} ({number(series['min'])} – {number(series['max'])})"
+        return _number(series["median"])
+    return f"{_number(series['median'])} ({_number(series['min'])} – {_number(series['max'])})"
 
 
-def number(value: float) -> str:
+def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
