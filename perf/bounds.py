@@ -83,7 +83,13 @@ def _told(run: Result) -> Iterator[Json]:
     scenario = run.content.get("scenario")
     of = f"{scenario['name']}, " if scenario else ""
     yield from run.comparisons
-    yield from ({"name": f"{of}{name}", **value} for name, value in run.promises.items())
+    yield from ({"name": f"{of}{name}{_among(value)}", **value} for name, value in run.promises.items())
+
+
+def _among(growth: Json) -> str:
+    """From how many services to how many something grows: two runs that asked for others tell of other things."""
+    steps = growth.get("steps")
+    return f", {steps[0]['from']} to {steps[-1]['to']} services" if steps else ""
 
 
 def _row(run: Result, one: Json, newest: Json) -> str:

@@ -11,18 +11,16 @@ import asyncio
 import logging
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.rtnl import RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR, RTMGRP_LINK
 
-from element import kernel
-from element.apply.link import IFA_F_TENTATIVE
+from element.apply import told
+from element.apply.link import IFA_F_TENTATIVE, IFF_UP
+from element.apply.told import AddressTold, LinkTold
 from element.endurance import Endurance
 from element.plan.resources import LINK_GROUP
 
@@ -37,7 +35,6 @@ SETTLE = 0.05
 NEWS = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR
 IFF_NOARP = 0x80
 ARPHRD_ETHER = 1
-LINKS = "/sys/class/net"
 
 _ETHER = "!6s6sH"
 _ARP, _IPV6 = 0x0806, 0x86DD
@@ -93,49 +90,29 @@ def _checksum(data: bytes) -> int:
 
 def places() -> frozenset[Place]:
     """The addresses of our links that have neighbours and are plugged in; ``OSError`` where they cannot be read."""
-    try:
-        with IPRoute() as ipr:
-            return frozenset(_places(list(ipr.get_addr())))
-    except NetlinkError as error:
-        raise OSError(error.code, str(error)) from error
+    links = {link.index: link for link in told.links() if _has_neighbours(link)}
+    return frozenset(_places(links, told.addresses()))
 
 
-def _places(messages: Iterable[Any]) -> Iterator[Place]:
-    names = dict(socket.if_nameindex())
-    macs: dict[int, str | None] = {}
-    for message in messages:
-        if (index := message["index"]) not in macs:
-            macs[index] = _mac(names.get(index, ""))
-        if (mac := macs[index]) is None:
-            continue
-        if message["flags"] & IFA_F_TENTATIVE:  # it may be somebody else's (RFC 4862, section 5.4)
-            continue
-        address = ip_address(message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS"))
-        if address.version == 4:
-            yield Place(names[index], index, mac, str(address))
-        elif not address.is_link_local:  # it is made of the MAC address, and goes with it
-            yield Place(names[index], index, mac, str(address), _forwards6(names[index]))
-
-
-def _mac(name: str) -> str | None:
-    """Of a link that is ours, has neighbours and is plugged in."""
-    folder = f"{LINKS}/{name}"
-    try:
-        if int(kernel.read(f"{folder}/netdev_group")) != LINK_GROUP:
-            return None
-        neighbours = int(kernel.read(f"{folder}/type")) == ARPHRD_ETHER
-        if not neighbours or int(kernel.read(f"{folder}/flags"), 16) & IFF_NOARP:
-            return None
-        return kernel.read(f"{folder}/address") if kernel.read(f"{folder}/carrier") == "1" else None
-    except OSError:  # it has just gone, or is down
-        return None
-
-
-def _forwards6(name: str) -> bool:
-    try:
-        return kernel.read(f"/proc/sys/net/ipv6/conf/{name}/forwarding") == "1"
-    except OSError:  # it has just gone
+def _has_neighbours(link: LinkTold) -> bool:
+    """Is it ours, plugged in, and of a kind that has any?"""
+    if link.group != LINK_GROUP or link.type != ARPHRD_ETHER or link.flags & IFF_NOARP:
         return False
+    return bool(link.flags & IFF_UP) and link.has_carrier
+
+
+def _places(links: Mapping[int, LinkTold], addresses: Iterable[AddressTold]) -> Iterator[Place]:
+    for one in addresses:
+        if (link := links.get(one.link)) is None or link.mac is None:
+            continue
+        if one.flags & IFA_F_TENTATIVE:  # it may be somebody else's (RFC 4862, section 5.4)
+            continue
+        address = ip_address(one.address)
+        if address.version == 4:
+            yield Place(link.name, link.index, link.mac, one.address)
+        elif not address.is_link_local:  # it is made of the MAC address, and goes with it
+            _, settings = link.settings()
+            yield Place(link.name, link.index, link.mac, one.address, settings.get("forwarding") == "1")
 
 
 def tell(place: Place) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +13,9 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from element import kernel
+from element.apply import told
+from element.apply.dumps import Attributes, address, number
+from element.apply.told import LinkTold
 from element.plan.resources import LINK_GROUP, MANAGEMENT, Address, Link, Resource, StationEntry, Vlan
 
 FOREIGN = frozenset({"lo", MANAGEMENT})
@@ -24,7 +27,6 @@ TOS_INHERIT = 1
 NTF_MASTER, NTF_STICKY = 0x04, 0x40
 NUD_NOARP = 0x40
 VLAN_PVID, VLAN_UNTAGGED = 0x02, 0x04
-EXT_MASK_VLANS = 2
 IFF_UP = 1
 IFA_F_NODAD, IFA_F_DEPRECATED, IFA_F_TENTATIVE = 0x02, 0x20, 0x40
 CONF = "/proc/sys/net"
@@ -57,91 +59,75 @@ class Links:
 
     def read(self) -> Iterator[Resource]:
         """All links but the management's and lo; addresses, VLANs and stations of those that are ours."""
-        messages = list(self._ipr.get_links())
-        self._names = {m["index"]: m.get_attr("IFLA_IFNAME") for m in messages}
+        links = told.links()
+        self._names = {link.index: link.name for link in links}
         ours = set()
-        for message in messages:
-            link = self._link(message)
+        for one in links:
+            link = self._link(one)
             if link.name in FOREIGN:
                 continue
             if link.group == LINK_GROUP:
-                ours.add(message["index"])
+                ours.add(one.index)
             yield link
         yield from self._addresses(ours)
-        if any(map(_in_bridge, messages)):  # as long as the answers about links themselves, and a POP has no bridge
+        if any(link.is_bridge_port for link in links):  # else there is nothing to tell, and a POP has no bridge
             yield from self._vlans(ours)
             yield from self._stations(ours)
 
-    def _link(self, message: Any) -> Link:
-        info = message.get_attr("IFLA_LINKINFO")
-        kind = info.get_attr("IFLA_INFO_KIND") if info else ""
-        group = message.get_attr("IFLA_GROUP") or 0
-        made = kind in MADE and group == LINK_GROUP
-        name = message.get_attr("IFLA_IFNAME")
-        slave = info.get_attr("IFLA_INFO_SLAVE_DATA") if info else None
-        over = info.get_attr("IFLA_INFO_SLAVE_KIND") if info else None
+    def _link(self, link: LinkTold) -> Link:
+        made = link.kind in MADE and link.group == LINK_GROUP
+        forwarding, settings = link.settings()
         return Link(
-            name=name,
-            kind=str(kind) if made else "port",
-            up=bool(message["flags"] & IFF_UP),
-            group=group,
-            mtu=message.get_attr("IFLA_MTU"),
-            mac=message.get_attr("IFLA_ADDRESS"),
-            master=self._names.get(message.get_attr("IFLA_MASTER") or 0, ""),
-            forwarding=_read(_conf("ipv4", name, "forwarding")) == "1",
-            ipv6=(ipv6 := _ipv6(name, str(kind))),
-            slaac=ipv6 != "off" and _hears(name) == "slaac",
-            dhcp6=ipv6 != "off" and _hears(name) == "dhcp6",
-            learning=bool(slave.get_attr("IFLA_BRPORT_LEARNING")) if slave and over == "bridge" else None,
-            **(self._data(str(kind), info.get_attr("IFLA_INFO_DATA")) if info and made else {}),
+            name=link.name,
+            kind=link.kind if made else "port",
+            up=bool(link.flags & IFF_UP),
+            group=link.group,
+            mtu=link.mtu,
+            mac=link.mac,
+            master=self._names.get(link.master, ""),
+            forwarding=forwarding,
+            ipv6=(ipv6 := _ipv6(settings, link.kind)),
+            slaac=ipv6 != "off" and _hears(settings) == "slaac",
+            dhcp6=ipv6 != "off" and _hears(settings) == "dhcp6",
+            learning=link.learns,
+            **(self._data(link.kind, link.data) if made else {}),
         )
 
-    def _data(self, kind: str, data: Any) -> dict[str, Any]:
+    def _data(self, kind: str, data: Attributes) -> dict[str, Any]:
+        """Numbers are those of linux/if_link.h, and for GRE of linux/if_tunnel.h."""
         match kind:
             case "vrf":
-                return {"table": data.get_attr("IFLA_VRF_TABLE")}
+                return {"table": number(data.get(1))}
             case "xfrm":
-                return {"if_id": data.get_attr("IFLA_XFRM_IF_ID")}
+                return {"if_id": number(data.get(2))}
             case "bridge":
-                return {"vlan_aware": bool(data.get_attr("IFLA_BR_VLAN_FILTERING"))}
+                return {"vlan_aware": number(data.get(7)) == 1}
             case "gre":
-                return {
-                    "local": data.get_attr("IFLA_GRE_LOCAL"),
-                    "remote": data.get_attr("IFLA_GRE_REMOTE"),
-                    "underlay": self._names.get(data.get_attr("IFLA_GRE_LINK"), ""),
-                }
+                underlay = self._names.get(number(data.get(1)) or 0, "")
+                return {"local": address(data.get(6)), "remote": address(data.get(7)), "underlay": underlay}
             case "vxlan":
-                return {
-                    "vni": data.get_attr("IFLA_VXLAN_ID"),
-                    "local": data.get_attr("IFLA_VXLAN_LOCAL"),
-                    "remote": data.get_attr("IFLA_VXLAN_GROUP"),
-                }
+                return {"vni": number(data.get(1)), "local": address(data.get(4)), "remote": address(data.get(2))}
         return {}
 
     def _addresses(self, ours: set[int]) -> Iterator[Address]:
-        for message in self._ipr.get_addr():
-            if message["index"] in ours:
-                local = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
-                if ip_address(local).is_link_local and message["family"] == socket.AF_INET6:
-                    continue  # the kernel's own, made from the MAC address
-                if message.get_attr("IFA_PROTO") == IFAPROT_KERNEL_RA:
-                    continue  # the kernel's, too, for as long as a router says so
-                yield Address(self._names[message["index"]], f"{local}/{message['prefixlen']}")
+        for one in told.addresses():
+            if one.link not in ours:
+                continue
+            if ":" in one.address and ip_address(one.address).is_link_local:
+                continue  # the kernel's own, made from the MAC address
+            if one.protocol == IFAPROT_KERNEL_RA:
+                continue  # the kernel's, too, for as long as a router says so
+            yield Address(self._names[one.link], f"{one.address}/{one.prefix_length}")
 
     def _vlans(self, ours: set[int]) -> Iterator[Vlan]:
-        for message in self._ipr.link("dump", family=socket.AF_BRIDGE, ext_mask=EXT_MASK_VLANS):
-            if message["index"] not in ours or (spec := message.get_attr("IFLA_AF_SPEC")) is None:
-                continue
-            for info in spec.get_attrs("IFLA_BRIDGE_VLAN_INFO"):
-                flags = info["flags"]
-                pvid, untagged = bool(flags & VLAN_PVID), bool(flags & VLAN_UNTAGGED)
-                yield Vlan(self._names[message["index"]], info["vid"], pvid, untagged)
+        for port, vid, flags in told.vlans():
+            if port in ours:
+                yield Vlan(self._names[port], vid, bool(flags & VLAN_PVID), bool(flags & VLAN_UNTAGGED))
 
     def _stations(self, ours: set[int]) -> Iterator[StationEntry]:
-        for message in self._ipr.fdb("dump"):
-            if message["ifindex"] in ours and message["state"] == NUD_NOARP and message.get_attr("NDA_MASTER"):
-                vlan = message.get_attr("NDA_VLAN") or 0
-                yield StationEntry(self._names[message["ifindex"]], message.get_attr("NDA_LLADDR"), vlan)
+        for port, mac, vlan in told.stations(NUD_NOARP):
+            if port in ours:
+                yield StationEntry(self._names[port], mac, vlan)
 
     def index(self, name: str) -> int:
         """Index of a link; ``OSError`` when it is not there."""
@@ -179,10 +165,8 @@ class Links:
 
     def _with_vni(self, vni: int | None) -> str | None:
         """Linux has a VNI and port once, by whatever name."""
-        infos = ((m.get_attr("IFLA_IFNAME"), m.get_attr("IFLA_LINKINFO")) for m in self._ipr.get_links())
-        vxlans = ((name, info) for name, info in infos if info and info.get_attr("IFLA_INFO_KIND") == "vxlan")
-        found = ((name, info.get_attr("IFLA_INFO_DATA").get_attr("IFLA_VXLAN_ID")) for name, info in vxlans)
-        return next((str(name) for name, other in found if other == vni), None)
+        vxlans = (link for link in told.links() if link.kind == "vxlan")
+        return next((link.name for link in vxlans if number(link.data.get(1)) == vni), None)
 
     def change(self, link: Link) -> None:
         """Give a link the values that can be changed in place."""
@@ -244,37 +228,32 @@ class Links:
         return found | ({"vlan": entry.vlan} if entry.vlan else {})
 
 
-def _in_bridge(message: Any) -> bool:
-    info = message.get_attr("IFLA_LINKINFO")
-    return info is not None and info.get_attr("IFLA_INFO_SLAVE_KIND") == "bridge"
-
-
 def _how(kind: str, hears: str) -> dict[str, str]:
     told = HEARD | ({"autoconf": "1"} if hears == "slaac" else {}) if hears else {}
     return IPV6 | ({"addr_gen_mode": "1"} if kind in TUNNELS else {}) | told
 
 
-def _hears(name: str) -> str:
+def _hears(settings: Mapping[str, str]) -> str:
     """What a link takes of routers' advertisements: all (``slaac``), all but addresses (``dhcp6``), nothing."""
-    if _read(_conf("ipv6", name, "accept_ra")) != HEARD["accept_ra"]:
+    if settings.get("accept_ra") != HEARD["accept_ra"]:
         return ""
-    return "slaac" if _read(_conf("ipv6", name, "autoconf")) == "1" else "dhcp6"
+    return "slaac" if settings.get("autoconf") == "1" else "dhcp6"
 
 
-def _ipv6(name: str, kind: str) -> str:
+def _ipv6(settings: Mapping[str, str], kind: str) -> str:
     """How a link has IPv6; ``other`` is a way that is never wanted."""
-    if _read(_conf("ipv6", name, "disable_ipv6")) != "0":
+    if settings.get("disable_ipv6") != "0":
         return "off"  # or the kernel has none
-    if any(_read(_conf("ipv6", name, what)) != value for what, value in _how(kind, _hears(name)).items()):
+    if any(settings.get(what) != value for what, value in _how(kind, _hears(settings)).items()):
         return "other"
-    return "router" if _read(_conf("ipv6", name, "forwarding")) == "1" else "host"
+    return "router" if settings.get("forwarding") == "1" else "host"
 
 
 def _configure_ipv6(link: Link) -> None:
     if link.ipv6 not in {"host", "router"}:
         return
     hears = "slaac" if link.slaac else "dhcp6" if link.dhcp6 else ""
-    if hears != _hears(link.name):
+    if hears != _hears({what: _read(_conf("ipv6", link.name, what)) for what in ("accept_ra", "autoconf")}):
         # What routers have said goes with it, addresses and routes; or they are asked when it comes back.
         _write(_conf("ipv6", link.name, "disable_ipv6"), "1")
     for what, value in (_how(link.kind, hears) | {"forwarding": "1" if link.ipv6 == "router" else "0"}).items():

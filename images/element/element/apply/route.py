@@ -10,6 +10,8 @@ from typing import Any
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from element.apply import told
+from element.apply.told import RouteTold
 from element.plan.resources import MARK_MASK, ROUTE_PROTOCOL, LocalRule, Resource, Route, Rule
 
 _TYPES = {"unicast": 1, "blackhole": 6, "unreachable": 7, "prohibit": 8}
@@ -37,6 +39,12 @@ def _ours(rules: Iterable[Any], version: int) -> Iterator[Rule]:
             yield Rule(priority, mark, table, link, version, mask, protocol, message.get_attr("FRA_SRC"))
 
 
+def _route(route: RouteTold, names: dict[int, str]) -> Route:
+    kind = _KINDS.get(route.type, "other")
+    link = names.get(route.link or 0) if kind == "unicast" else None
+    return Route(route.table, route.prefix, route.metric, kind, route.gateway or "", link, route.source)
+
+
 class Routes:
     """Reads and writes routes and rules."""
 
@@ -47,9 +55,7 @@ class Routes:
         """Our routes in all tables, our rules, and the VRFs' own rule."""
         names = dict(socket.if_nameindex())
         for version, family in _FAMILIES.items():
-            for message in self._ipr.get_routes(family=family):
-                if message["proto"] == ROUTE_PROTOCOL:
-                    yield self._route(message, names)
+            yield from (_route(route, names) for route in told.routes(family, ROUTE_PROTOCOL))
             rules = list(self._ipr.get_rules(family=family))
             yield from {rule.key: rule for rule in _ours(rules, version)}.values()
             yield LocalRule(version, _local(rules))
@@ -66,20 +72,6 @@ class Routes:
 
     def _rules(self, version: int) -> Iterator[Rule]:
         return _ours(self._ipr.get_rules(family=_FAMILIES[version]), version)
-
-    def _route(self, message: Any, names: dict[int, str]) -> Route:
-        kind = _KINDS.get(message["type"], "other")
-        anywhere = "0.0.0.0" if message["family"] == socket.AF_INET else "::"  # noqa: S104 - a prefix, not a socket
-        destination = message.get_attr("RTA_DST") or anywhere
-        return Route(
-            table=message.get_attr("RTA_TABLE") or message["table"],
-            prefix=f"{destination}/{message['dst_len']}",
-            metric=message.get_attr("RTA_PRIORITY") or 0,
-            kind=kind,
-            gateway=message.get_attr("RTA_GATEWAY") or "",
-            link=names.get(message.get_attr("RTA_OIF")) if kind == "unicast" else None,
-            source=message.get_attr("RTA_PREFSRC"),
-        )
 
     def create(self, route: Route) -> None:
         """Make a route; one with the same table, prefix and metric is replaced."""

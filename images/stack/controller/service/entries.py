@@ -46,9 +46,10 @@ class Difference:
 class Wanted:
     """What a device shall have, as it is compared with what it has again and again."""
 
-    def __init__(self, tree: Tree, schema: Schema) -> None:
+    def __init__(self, tree: Tree, schema: Schema, loaded: Container | None = None) -> None:
+        """``loaded`` is the same tree, for those who have it."""
         self.tree, self.schema = tree, schema
-        self.loaded = treejson.load(schema, tree)
+        self.loaded = treejson.load(schema, tree) if loaded is None else loaded
 
     @cached_property
     def entries(self) -> dict[str, tuple[Path, Container]]:

@@ -10,14 +10,14 @@ from ipaddress import IPv6Address
 from math import inf
 
 from lxml import etree
-from yangkit import Tree, treejson
+from yangkit import Tree
 from yangkit.client import NetconfClient
 from yangkit.tree import Container
-from yangkit.xmlutil import split
 
 from controller import drivers
-from controller.service.entries import Wanted, read_xml
+from controller.service.entries import Wanted
 from controller.service.facts import DeviceFacts
+from controller.service.rereading import Rereader
 from controller.service.secrets import revealed
 from controller.southbound import patience
 from controller.southbound.identity import Identity
@@ -96,26 +96,17 @@ def digest(data: etree._Element) -> bytes:
     return hashlib.blake2b(etree.tostring(data, with_tail=False), digest_size=32).digest()
 
 
-def configuration(data: etree._Element, wanted: Wanted, device: DeviceFacts, written: Tree | None) -> Container:
+def configuration(
+    data: etree._Element, device: str, reader: Rereader, wanted: Wanted, written: Tree | None
+) -> Container:
     """The running configuration, as far as the device's driver knows it, with the secrets that it has from us."""
-    schema = wanted.schema
     try:
-        actual = read_xml(schema, _pruned(data, {module.namespace for module in schema.modules.values()}))
+        actual = reader.xml(data)
     except Exception as error:
-        raise NotUsable(f"{device.name}: its configuration cannot be read with its driver's models: {error}") from error
+        raise NotUsable(f"{device}: its configuration cannot be read with its driver's models: {error}") from error
     if written is None:
         return actual
-    return revealed(actual, wanted.loaded if written is wanted.tree else treejson.load(schema, written))
-
-
-def _pruned(parent: etree._Element, spaces: set[str]) -> etree._Element:
-    """Without what modules that the driver does not know have added, at any depth: that is others'."""
-    for element in list(parent):
-        if isinstance(element.tag, str) and split(element)[0] in spaces:
-            _pruned(element, spaces)
-        else:
-            parent.remove(element)
-    return parent
+    return revealed(actual, wanted.loaded if written is wanted.tree else reader.json(written))
 
 
 def _personality(model: str) -> str:

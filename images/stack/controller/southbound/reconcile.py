@@ -31,6 +31,7 @@ from controller.service.entries import Wanted, changes_of
 from controller.service.facts import DeviceFacts
 from controller.service.intent import DOMAIN, Intent, changed_sites
 from controller.service.network import Network, without
+from controller.service.rereading import Rereader
 from controller.southbound import patience, reading
 from controller.southbound.attached import Attached, Place
 from controller.southbound.blame import Blame
@@ -351,8 +352,11 @@ class Reconciler:
             if seen == status.seen and not fenced:
                 self._well(name, intended)
                 return None
-            wanted = Wanted(tree, schema)
-            actual = reading.configuration(data, wanted, self._facts(name), status.written)
+            reader = status.reader
+            if reader is None or reader.schema is not schema:
+                reader = status.reader = Rereader(schema)
+            wanted = Wanted(tree, schema, reader.json(tree))
+            actual = reading.configuration(data, name, reader, wanted, status.written)
             config = changes_of(owned, wanted, actual)
         except (RpcError, OSError, TimeoutError, reading.NotUsable) as error:
             self._failed(name, str(error) or type(error).__name__, carries=False)

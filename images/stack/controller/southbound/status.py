@@ -10,6 +10,7 @@ from typing import Literal
 from yangkit import Tree
 
 from controller.service.network import Network
+from controller.service.rereading import Rereader
 from controller.southbound.blame import Refusal
 from controller.southbound.ordered import Ordered
 from controller.southbound.sessions import Held
@@ -39,6 +40,8 @@ class Status:
     carries: Mapping[str, Ordered] | None = None
     #: What it told when it was found to be as intended, and all else that this follows from.
     seen: Seen | None = None
+    #: Knows what was read of it.
+    reader: Rereader | None = None
     failures: int = 0
     not_before: float = 0.0
     #: When it was found to be as intended last, in the loop's time.
