@@ -87,9 +87,9 @@ def _told(run: Result) -> Iterator[Json]:
 
 
 def _among(growth: Json) -> str:
-    """From how many services to how many something grows: two runs that asked for others tell of other things."""
+    """From how many to how many something grows: two runs that asked for others tell of other things."""
     steps = growth.get("steps")
-    return f", {steps[0]['from']} to {steps[-1]['to']} services" if steps else ""
+    return f", {steps[0]['from']} to {steps[-1]['to']}" if steps else ""
 
 
 def _row(run: Result, one: Json, newest: Json) -> str:
