@@ -40,6 +40,9 @@ log = logging.getLogger(__name__)
 
 TICK = 2.0
 """How often sites see to it that their tunnels are there, and credentials are looked at."""
+FIRST_TRY = 0.1
+"""How soon after a change they see to it first; then each time half as often, until there is nothing to start. Both
+boxes of a site are changed at once, and who is done first calls somebody who does not know it yet."""
 SETTLE = 0.1
 """Events come in swarms; this long after the first the machine is compared."""
 LONGEST_REST = 5.0
@@ -81,6 +84,7 @@ class ElementBackend:
         self._ways_out = {4: asyncio.Event(), 6: asyncio.Event()}
         """By version of IP."""
         self._associated = asyncio.Event()
+        self._changed = asyncio.Event()
         self.on_credentials: Callable[[], None] = lambda: None
         """Called when files of the credentials, or the revocation list in force, have changed."""
         self.more_state: Callable[[], Tree] = dict
@@ -109,6 +113,7 @@ class ElementBackend:
             except OperationError as error:
                 raise ApplyError(str(error), error.path) from error
             self._want(config, wanted)
+            self._changed.set()
             self.renew_after = int(new.get("elasticlab-element:certificates", {}).get("renew-after", RENEW_AFTER))
 
     async def _begin_with(self, config: Config, wanted: Table) -> None:
@@ -337,16 +342,25 @@ class ElementBackend:
         """Tunnels that are ours to start are started again; new credentials are taken up."""
         seen: object = None
         endurance = Endurance(log, "credentials")
+        pause = TICK
         while True:
-            await asyncio.sleep(TICK)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._changed.wait()
+            if self._changed.is_set():
+                self._changed.clear()
+                pause = FIRST_TRY
+                continue
             with endurance:
                 now = await self._worker.do(self._system.charon.store_version)
                 if seen is not None and now != seen:
                     self.on_credentials()
                     self._news.tell()
                 seen = now
+            starting = False
             async with self._lock:
                 try:
-                    await self._worker.do(self._system.charon.keep)
+                    starting = await self._worker.do(self._system.charon.keep)
                 except (CharonGoneError, CharonError, OSError) as error:
                     log.debug("tunnels cannot be kept: %s", error)
+            pause = min(2 * pause, TICK) if starting else TICK

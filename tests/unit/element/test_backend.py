@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import threading
 from collections.abc import Callable
 from ipaddress import ip_interface
@@ -240,3 +241,33 @@ async def test_who_calls_over_one_ip_does_not_wait_for_the_other(
     assert {version for version, task in waiting.items() if task.done()} == open_ways
     for task in waiting.values():
         task.cancel()
+
+
+async def test_who_calls_too_early_calls_again_soon_and_then_less_often(
+    backend: ElementBackend, machine: Machine, blueprint: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other box of a new site knows nobody yet; its commit is a moment later than ours."""
+    times: list[float] = []
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+
+    def keep() -> bool:
+        times.append(loop.time())
+        if len(times) == 5:
+            loop.call_soon_threadsafe(asked.set)
+        return len(times) < 5
+
+    monkeypatch.setattr("element.backend.TICK", 1000.0)
+    monkeypatch.setattr("element.backend.FIRST_TRY", 0.02)
+    machine.charon.keep = keep
+    tending = asyncio.create_task(backend._tend())
+    try:
+        await asyncio.sleep(0)
+        begun = loop.time()
+        await backend.apply({}, blueprint)
+        async with asyncio.timeout(60):
+            await asked.wait()
+    finally:
+        tending.cancel()
+    waits = [later - earlier for earlier, later in itertools.pairwise([begun, *times])]
+    assert all(wait >= 0.02 * 2**number for number, wait in enumerate(waits))

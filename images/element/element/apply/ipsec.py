@@ -233,20 +233,23 @@ class Charon(Daemon):
             if established(json.loads(ike.message)["children"], [sa for sa in associations if sa["name"] == ike.name])
         }
 
-    def keep(self) -> None:
-        """Start what is ours to start and has no SA: traps and retries of charon do not cover a refused attempt."""
-        self._start()
+    def keep(self) -> bool:
+        """Start what is ours to start and has no SA: traps and retries of charon do not cover a refused attempt.
+        Whether there was any."""
+        return self._start()
 
     def line_up(self) -> None:
         """Let the next SAs of a connection come after those that it has got; from a thread of its own."""
         self._succession.line_up(self._aside)
 
-    def _start(self) -> None:
-        """Start what has no SA, and bring exchanges of SAs forward."""
+    def _start(self) -> bool:
+        """Start what has no SA, and bring exchanges of SAs forward. Whether anything had to be started."""
+        missing: set[Key] = set()
         wanted = {(name, child) for name, ike in self._loaded.items() for child in _started(ike)}
         if wanted or self._exchanges:
             associations = self.associations()
-            for name, child in sorted(wanted - alive(wanted, associations)):
+            missing = wanted - alive(wanted, associations)
+            for name, child in sorted(missing):
                 self._initiate(name, child)
             if self._exchanges:
                 loaded = {name: json.loads(ike.message)["children"] for name, ike in self._loaded.items()}
@@ -254,6 +257,7 @@ class Charon(Daemon):
                 self._exchanges.go_on(children, associations)
         for name in self._loaded.keys() - self._exchanges.connections:
             self._memory.settle(name, json.loads(self._loaded[name].message))
+        return bool(missing)
 
     def _initiate(self, name: str, child: str) -> None:
         with suppress(CharonError):
