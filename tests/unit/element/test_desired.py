@@ -10,7 +10,7 @@ import pytest
 from element.model import Config
 from element.plan.desired import LAST_METRIC, MAIN_TABLE, desired
 from element.plan.resources import Credential, Ike, Link, Route, Rule, Table, table
-from element.unsupported import UnsupportedError
+from element.unsupported import InvalidError, UnsupportedError
 
 Tree = dict[str, Any]
 Edit = Callable[[Callable[[Tree], None]], Config]
@@ -118,6 +118,18 @@ def test_a_next_hop_nowhere_is_refused(changed: Edit) -> None:
 
     with pytest.raises(UnsupportedError, match=r"192\.0\.2\.1"):
         desired(changed(lose))
+
+
+def test_a_vni_belongs_to_one_site(changed: Edit) -> None:
+    def share(tree: Tree) -> None:
+        interfaces = tree["ietf-interfaces:interfaces"]["interface"]
+        first = next(one for one in interfaces if one["name"] == "vxlan-2")
+        interfaces.append(first | {"name": "again"})
+
+    with pytest.raises(InvalidError, match="interface again: VNI 1020 is that of interface vxlan-2") as refused:
+        desired(changed(share))
+    assert refused.value.path == "/ietf-interfaces:interfaces/interface[name='again']/elasticlab-vxlan:vxlan/vni"
+    assert refused.value.tag == "invalid-value"
 
 
 @pytest.mark.parametrize("elsewhere", ["ipsec-1", "overlay", "eth0"])

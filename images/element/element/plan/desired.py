@@ -28,7 +28,7 @@ from element.plan.resources import (
     Table,
     Vlan,
 )
-from element.unsupported import UnsupportedError
+from element.unsupported import InvalidError, UnsupportedError
 
 MAIN_TABLE = 254
 RULE_PRIORITY = 900
@@ -88,6 +88,7 @@ _KERNEL_KIND = {
 def desired(config: Config) -> Table:
     """All resources that the configuration asks for."""
     checks.check(config)
+    _check_vnis(config)
     found: Table = {}
     for resource in _resources(resolver.attach(config)):
         if resource.key in found:
@@ -95,6 +96,19 @@ def desired(config: Config) -> Table:
             raise UnsupportedError(f"{what} is asked for twice", resource.path or "/")
         found[resource.key] = resource
     return found
+
+
+def _check_vnis(config: Config) -> None:
+    """Each is of one interface: Linux has it once."""
+    owners: dict[int, str] = {}
+    for interface in config.interfaces:
+        if interface.tunnel is None or (vni := interface.tunnel.vni) is None:
+            continue
+        if (other := owners.setdefault(vni, interface.name)) != interface.name:
+            raise InvalidError(
+                f"interface {interface.name}: VNI {vni} is that of interface {other}; give each site one of its own",
+                f"/ietf-interfaces:interfaces/interface[name='{interface.name}']/elasticlab-vxlan:vxlan/vni",
+            )
 
 
 def _resources(config: Config) -> Iterator[Resource]:
