@@ -32,8 +32,8 @@ REASONS = (
     (
         "orders",
         "applied among .*",
-        "A profile has no single culprit left: the POP loads its packet filter as a whole, libyang looks at all of a box's "
-        "configuration, the controller at all of its intent ([what was found](../why/reading.md)).",
+        "A profile has no single culprit left: the POP loads its packet filter as a whole, libyang looks at all of a "
+        "box's configuration, the controller at all of its intent ([what was found](../why/reading.md)).",
     ),
     (
         "forwarding",
