@@ -37,7 +37,8 @@ def answers(said: str) -> list[Answer]:
 class Echoes:
     """Echo requests at a steady pace; complete once its `with` block has ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, interval: float) -> None:
+        self.interval = interval
         self.sent = 0
         self.answers: list[Answer] = []
         self.span = (0.0, 0.0)
@@ -46,6 +47,13 @@ class Echoes:
     @property
     def lost(self) -> int:
         return self.sent - len(self.answers)
+
+    @property
+    def steady(self) -> bool:
+        """Was asked all the time? At a quarter of the pace at least: a node's clock may tick each 10 ms only. How many
+        that are is not said: it may be over in half a second."""
+        begun, ended = self.span
+        return self.sent > max(10, (ended - begun) / self.interval / 4)
 
     @property
     def outage(self) -> float:
@@ -70,7 +78,7 @@ class Echoes:
 def echoes(node: Node, target: str, interval: float = INTERVAL) -> Iterator[Echoes]:
     """Ask `target` at this pace for the length of a `with` block; the last answer may be on its way when it ends."""
     file = f"/tmp/echoes-{target}"
-    seen = Echoes()
+    seen = Echoes(interval)
     seen.span = (_clock(node), 0.0)
     ping = f"setsid ping -n -D -i{interval:g} {target} >{file} 2>&1 & echo $!"
     process = node.sh(ping).strip()

@@ -40,7 +40,7 @@ IMPOSSIBLE = """<interfaces xmlns="urn:ietf:params:xml:ns:yang:ietf-interfaces"
     <ipv4 xmlns="urn:ietf:params:xml:ns:yang:ietf-ip">
       <address><ip>100.127.99.1</ip><prefix-length>32</prefix-length></address></ipv4></interface>
   <interface><name>vxlan-again</name><type>el-vxlan:vxlan</type>
-    <vxlan xmlns="urn:elasticlab:yang:elasticlab-vxlan"><vni>1020</vni>
+    <vxlan xmlns="urn:elasticlab:yang:elasticlab-vxlan"><vni>VNI</vni>
       <local-address>100.127.0.1</local-address><remote-address>100.127.1.1</remote-address>
       <underlay>ipsec-ucpe-1</underlay></vxlan></interface>
 </interfaces>"""
@@ -139,14 +139,27 @@ async def test_an_invalid_value_is_refused_with_its_place_and_changes_nothing(
 
 
 @pytest.mark.parametrize("box", ["vmsr-1"], indirect=True)
-async def test_what_the_kernel_refuses_is_refused_as_a_whole(lab: Lab, box: str, client: NetconfClient) -> None:
-    """A configuration that the schema allows and the kernel does not: none of its parts stays."""
+@pytest.mark.parametrize(
+    ("vni", "tag", "said"),
+    [
+        (1020, "invalid-value", "VNI 1020 is that of interface"),
+        (4711, "operation-failed", "theirs has VNI 4711"),
+    ],
+    ids=["by the element", "by the kernel"],
+)
+async def test_what_cannot_be_is_refused_as_a_whole(
+    lab: Lab, box: str, client: NetconfClient, vni: int, tag: str, said: str
+) -> None:
+    """A configuration that the schema allows, and the element or the kernel does not: none of its parts stays."""
+    lab[box].sh("ip link add theirs type vxlan id 4711 dstport 4789 local 127.0.0.1")
     before = settled(lab, box)
-    await client.edit_config(IMPOSSIBLE, target="candidate")
+    await client.edit_config(IMPOSSIBLE.replace("VNI", str(vni)), target="candidate")
     with pytest.raises(RpcError) as refusal:
         await client.commit()
-    assert refusal.value.tag == "operation-failed"
+    assert refusal.value.tag == tag
+    assert said in str(refusal.value)
     assert traces(lab, box) == before
+    lab[box].sh("ip link delete theirs")
     await client.discard()
     assert lab["host-1"].reaches(HOST_2)
 

@@ -1,5 +1,5 @@
-"""What the kernel tells in files (/proc/sys, /sys). A comparison of the machine reads a hundred of them: by system
-calls alone, which takes a fifth of the time of a file object.
+"""What the kernel tells in files below /proc/sys: read by system calls alone, which takes a fifth of the time of a file
+object.
 """
 
 from __future__ import annotations

@@ -22,10 +22,19 @@ NUMBERS = {
 @pytest.mark.parametrize("case", NUMBERS)
 def test_an_outage_is_the_ways(case: str) -> None:
     lines, sent, outage = NUMBERS[case]
-    seen = Echoes()
+    seen = Echoes(0.05)
     seen.sent, seen.span = sent, (10.0, 14.0)
     said = [
         f"[{moment:.6f}] 64 bytes from 10.2.0.10: icmp_seq={n} ttl=62 time={took:g} ms\n" for moment, n, took in lines
     ]
     seen.answers = answers(HEAD + "".join(said))
     assert seen.outage == pytest.approx(outage)
+
+
+@pytest.mark.parametrize(("sent", "steady"), [(9, False), (20, False), (21, True), (80, True)])
+def test_who_asks_all_the_time_is_told_from_who_does_not(sent: int, steady: bool) -> None:
+    seen = Echoes(0.05)
+    seen.sent, seen.span = sent, (10.0, 14.0)
+    assert seen.steady is steady
+    seen.span = (10.0, 10.1)
+    assert seen.steady is (sent > 10)

@@ -300,7 +300,7 @@ def _input(config: Config) -> Iterator[str]:
         yield from firewall6.underlay(underlay)
         # Answers of those whom the box itself calls: its bootstrap server and its controller.
         for family, version in (("ip", 4), ("ip6", 6)):
-            if contacts := sorted(c for c in config.contacts if ip_address(c[0]).version == version):
+            if contacts := sorted({c for c in config.contacts if ip_address(c[0]).version == version}):
                 called = _set(f"{address} . {port}" for address, port in contacts)
                 yield f"iifname {ports} {family} saddr . tcp sport {called} ct state established accept"
     if config.tenants:
