@@ -30,12 +30,6 @@ REASONS = (
         "([what starts cost](../why/starting.md)).",
     ),
     (
-        "orders",
-        "applied among .*",
-        "A profile has no single culprit left: the POP loads its packet filter as a whole, libyang looks at all of a "
-        "box's configuration, the controller at all of its intent ([what was found](../why/reading.md)).",
-    ),
-    (
         "forwarding",
         "MRR.*",
         "Frames of 1518 octets are cut, and fragments pass the tenants' rules "
