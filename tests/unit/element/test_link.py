@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,6 +100,21 @@ def test_routes_are_ours_alone(network: IPRoute) -> None:
 def test_who_refuses_says_why(network: IPRoute) -> None:
     with pytest.raises(OSError, match=r"\w"):
         dumps.dump(0x3FFE, bytes(16))
+
+
+def test_what_changed_while_it_was_told_is_asked_for_again(network: IPRoute, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, answers = dumps._take, [False, False, True]
+
+    def take(kernel: socket.socket, found: list[bytes]) -> bool:
+        original(kernel, found)
+        return answers.pop(0)
+
+    monkeypatch.setattr(dumps, "_take", take)
+    assert [link.name for link in told.links()] == ["lo"]
+    assert answers == []
+    answers += [False] * 100
+    with pytest.raises(OSError, match="changes all the time"):
+        told.links()
 
 
 def test_settings_are_told_as_they_are_in_files(network: IPRoute) -> None:
