@@ -1,7 +1,7 @@
 """Dumps of rtnetlink(7), of which each attribute is looked at only when somebody asks for it.
 
-pyroute2, by which everything is written, decodes in Python whatever it is told: of 200 sites that takes 60 times as
-long as the kernel does, and a box is read several times for each change (docs/why/reading.md).
+pyroute2, by which everything is written, decodes in Python whatever it is told: with 200 sites that took 380 ms where
+this takes 14, and a box is read several times for each change (docs/why/reading.md).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reads the same configuration again and again: what is told in the same words as the last time is not read anew.
 
-A device with 200 sites tells of 600 entries, and an order changes five of them. An entry here is that of an outermost
-list, as in ``controller.service.entries``.
+A device may have hundreds of sites, and an order is about one of them. An entry here is that of an outermost list, as
+in ``controller.service.entries``.
 """
 
 from __future__ import annotations
