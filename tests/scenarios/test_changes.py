@@ -81,6 +81,30 @@ def test_a_gateway_moves_to_the_pop_and_back_and_stations_follow_at_once(lab: La
     assert heard.count(asked) == 0, heard.frames(asked)
 
 
+def test_stations_of_a_site_that_comes_back_need_not_learn_another_gateway(lab: Lab, acme: Shop) -> None:
+    """It has another VNI, for somebody took the former, and the gateway that they remember."""
+    site = {**acme.routed("ucpe-3", "10.5.0.1/24"), "access": "bridged"}
+    other = {"name": "vlan-20", "device": acme.serial("ucpe-2"), "access": "bridged", "vlan": 20,
+             "gateway": "10.2.0.1/24"}  # fmt: skip
+    seen = []
+    with acme.bought("acme", service("site-to-internet", site=site)):
+        lab["host-3"].must_reach(SERVER, 10)
+        seen.append((vni(lab), gateway(lab)))
+    with (
+        acme.bought("acme", service("site-to-internet", site=other)),
+        acme.bought("acme", service("site-to-internet", site=site)),
+    ):
+        lab["host-3"].must_reach(SERVER, 10)
+        seen.append((vni(lab), gateway(lab)))
+    assert seen[0][0] != seen[1][0], seen
+    assert seen[0][1] == seen[1][1], seen
+
+
+def vni(lab: Lab) -> str:
+    """Of box 3's only bridged site."""
+    return lab["ucpe-3"].exec("ip", "-d", "-o", "link", "show", "type", "vxlan").split("vxlan id ")[1].split()[0]
+
+
 def gateway(lab: Lab) -> str:
     """Where host 3 believes its gateway to be; it has an entry from the beginning."""
     line = lab["host-3"].exec("ip", "neigh", "show", "10.5.0.1", "dev", "lan")

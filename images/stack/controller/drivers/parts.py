@@ -8,7 +8,7 @@ from ipaddress import IPv4Interface, IPv6Interface
 from yangkit import Tree
 
 from controller.drivers.work import SHARED, Attachment, End, Flow
-from controller.service.allocation import LINE_PREFIX, gateway_mac
+from controller.service.allocation import LINE_PREFIX
 
 # On a path of 1500 octets: IPsec (AES-GCM, ESP in UDP), in it GRE, in it Ethernet in VXLAN (elasticlab-interface, mtu).
 IPSEC_MTU = 1438
@@ -131,7 +131,7 @@ def vxlan_gateway(attachment: Attachment, here: End, peer: End, line_port: str |
     return (
         interface(attachment.vxlan, VXLAN, mtu=mtu, description=description)
         | gateway(attachment, here)
-        | _vxlan(attachment, here, peer, line_port, {"mac-address": gateway_mac(attachment.number)})
+        | _vxlan(attachment, here, peer, line_port, {"mac-address": gateway_mac(attachment.site.vlan)})
     )
 
 
@@ -141,6 +141,17 @@ def _vxlan(attachment: Attachment, here: End, peer: End, line_port: str | None, 
     if attachment.site.on_line:
         ends = {"local-address": here.line, "remote-address": peer.line, "underlay": line_port}
     return {VXLAN: {"vni": attachment.number, **ends, **(more or {})}}
+
+
+def gateway_mac(vlan: int | None) -> str:
+    """MAC address of the gateway of bridged sites in a port's VLAN: the VLAN in decimal digits, readable in a capture.
+
+    It is the same behind all ports and in all tenants, as that of an anycast gateway (RFC 9135, section 4.1): stations
+    need not learn another one when their site is ordered again or gets another POP. A port's VLANs have one each, for
+    its box knows by it behind which VXLAN a gateway is.
+    """
+    digits = f"{vlan or 0:04d}"
+    return f"02:e1:00:00:{digits[:2]}:{digits[2:]}"
 
 
 def gateway(attachment: Attachment, here: End) -> Tree:

@@ -109,12 +109,6 @@ def pop_line(number: int) -> str:
     return str(LINES + number)
 
 
-def gateway_mac(vni: int) -> str:
-    """Address of the gateway of a bridged site: its VNI in decimal digits, readable in a capture."""
-    digits = f"{vni:08d}"
-    return "02:e1:" + ":".join(digits[i : i + 2] for i in range(0, 8, 2))
-
-
 def allocate(intent: Intent, pops: Iterable[str], previous: Table) -> Allocations:
     """Numbers for all of the intent: those there were, freed where nobody wants them, new ones from below.
 

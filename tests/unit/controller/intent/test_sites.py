@@ -101,10 +101,12 @@ class TestSitesOfOneBox:
         }
 
     def test_a_vlan_may_change(self, schema_of: SchemaOf) -> None:
+        """Its gateway gets that VLAN's MAC address."""
         after = orders.several_sites()
         _box(after, "c-twenty")["vlan"] = 21
         assert changes(orders.several_sites(), after, schema_of) == {
-            ("ucpe-1", "replace", name) for name in ("br-lan2", "lan2", "vxlan-1021")
+            *(("ucpe-1", "replace", name) for name in ("br-lan2", "lan2", "vxlan-1021")),
+            ("vmsr-1", "replace", "vxlan-1021"),
         }
 
     def test_a_port_may_change(self, schema_of: SchemaOf) -> None:

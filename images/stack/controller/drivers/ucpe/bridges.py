@@ -9,7 +9,6 @@ from yangkit import Tree
 
 from controller.drivers import parts
 from controller.drivers.work import Attachment
-from controller.service.allocation import gateway_mac
 
 _LAST_VLAN = 4094
 
@@ -54,7 +53,7 @@ def _untagged_vlan(vlans: list[int]) -> int:
 
 def _gateway(attachment: Attachment, vlan: int) -> Tree:
     return {
-        "mac-address": gateway_mac(attachment.number),
+        "mac-address": parts.gateway_mac(attachment.site.vlan),
         "address": [str(attachment.site.gateway.ip)],
         "port": attachment.vxlan,
         "vlan": vlan,
