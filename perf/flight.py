@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -41,11 +41,16 @@ class Flight:
     """Shares."""
     headroom: list[float] = field(default_factory=list)
     """How many times as many requests the generator makes."""
-    failed: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    """How often what went wrong."""
 
-    def add(self, what: str, durations: Durations, failed: int) -> None:
+    @property
+    def failed(self) -> int:
+        return self.errors.total()
+
+    def add(self, what: str, durations: Durations, errors: Mapping[str, int]) -> None:
         """A round of one thing. Raises BenchmarkError: nothing of it has come to an end."""
-        self.failed += failed
+        self.errors.update(errors)
         if what == "netconf":
             for level in {level for told in MEASURED.values() for levels in told.values() for level in levels}:
                 self.floor[level].append(_seconds(durations, FLOOR, level))
@@ -68,10 +73,11 @@ class Flight:
         ]  # fmt: skip
 
     def promises(self) -> dict[str, dict[str, object]]:
-        """All succeed: of each round the share that did, and of both kinds the one with fewer."""
+        """All succeed, in all rounds: of each the share that did, and of both kinds the one with fewer."""
         both = [min(pair) for pair in zip(self.succeeded[::2], self.succeeded[1::2], strict=True)]
         void = next((one.faulty for one in self.comparisons() if one.faulty and not self.failed), "")
-        return {f"share that succeeds, {self.number} in flight": promise(both, 1.0, at_least=True, void=void)}
+        told = promise(both, 1.0, at_least=True, void=void) | {"kept": min(both) >= 1.0}
+        return {f"share that succeeds, {self.number} in flight": told}
 
 
 def _seconds(durations: Durations, name: str, level: str) -> float:
@@ -89,6 +95,6 @@ async def at_once(run: Run, what: str, into: Flight) -> None:
     else:
         await asyncio.gather(*(run.begin(what, begun) for _ in range(into.number)))
     run.seen.seconds = time.monotonic() - begun
-    into.add(what, run.seen.durations(), sum(run.seen.failures().values()))
+    into.add(what, run.seen.durations(), run.seen.errors())
     if what != "netconf" and run.seen.headroom is not None:
         into.headroom.append(run.seen.headroom)

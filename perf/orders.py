@@ -36,7 +36,7 @@ from perf.load.run import Run
 from perf.load.scenario import Scenario
 from perf.load.shapes import Soak
 from perf.load.target import running, target
-from perf.report import verdict
+from perf.report import spread, verdict
 from perf.statistics import LEAST_ROUNDS, Comparison, Series
 
 EXISTING = (0, 50, 200)
@@ -149,6 +149,8 @@ def run(name: str | None, numbers: list[int], many: list[int], count: int, seed:
     }
     for each in flights:
         result |= each.promises()
+    if failures := {f"{each.number} in flight": dict(each.errors) for each in flights if each.failed}:
+        result["failures"] = failures
     return result if grown["median"] is None else result | {"applied among the most over among the fewest": grown}
 
 
@@ -169,7 +171,9 @@ def main() -> int:
         print(f"{one['name']:<36} {ours:7.3f} s  floor {floor:6.3f} s  {one['ratio']:6.1f} ×  {verdict(one)}".rstrip())
     for name, one in found.promises.items():
         bound = f"{'≥' if one.get('at least') else '≤'} {one['bound']:g}"
-        print(f"{name}: {one['median']:g} (bound {bound}): {verdict(one)}")
+        print(f"{name}: {spread(one)} (bound {bound}): {verdict(one)}")
+    for number, errors in found.content.get("failures", {}).items():
+        print(f"{number}, failed: {', '.join(f'{count} × {error}' for error, count in errors.items())}")
     return int(any(one["kept"] is False for one in found.promises.values()))
 
 

@@ -18,9 +18,9 @@ EDITS = {"NETCONF edit and commit": [50.0, 100.0]}
 def flight(*rounds: tuple[dict[str, list[float]], int]) -> Flight:
     found = Flight(2)
     for live, failed in rounds:
-        found.add("cancelled orders", CANCELLED, 0)
-        found.add("netconf", EDITS, 0)
-        found.add("orders", live, failed)
+        found.add("cancelled orders", CANCELLED, {})
+        found.add("netconf", EDITS, {})
+        found.add("orders", live, {"orders: it ended otherwise": failed} if failed else {})
         found.headroom += [8.0, 9.0]
     return found
 
@@ -43,6 +43,9 @@ def test_what_does_not_succeed_is_told_by_its_share_and_voids_the_figures() -> N
     assert {one.void for one in found.comparisons()} == {"3 requests failed"}
     [share] = found.promises().values()
     assert (share["median"], share["min"], share["kept"], share["void"]) == (0.5, 0.5, False, "")
+    assert found.errors == {"orders: it ended otherwise": 3}
+    [share] = flight(*[(LIVE, 0)] * 4, (one_fails, 1)).promises().values()
+    assert (share["median"], share["kept"]) == (1.0, False)
     [share] = flight(*[(LIVE, 0)] * 5).promises().values()
     assert (share["median"], share["kept"]) == (1.0, True)
 
@@ -56,4 +59,4 @@ def test_a_generator_that_is_too_slow_voids_shares_too() -> None:
 
 def test_nothing_at_all_is_no_figure() -> None:
     with pytest.raises(BenchmarkError, match="no cancel undone"):
-        Flight(1).add("cancelled orders", {}, 1)
+        Flight(1).add("cancelled orders", {}, {"cancelled orders: 500": 1})
