@@ -23,10 +23,13 @@ from typing import Any
 
 from harness.build.store import cache_dir
 from perf import conditions, inside, record
+from perf.report import verdict
 from perf.statistics import LEAST_ROUNDS, Comparison, Series, promise
 
 LEAST = 500.0
 """Edits a second that were promised."""
+FLOORS = 3
+"""Times in a round, of which the median counts: a disk that others share is seldom as fast twice."""
 _RATE = "edits a second"
 
 
@@ -39,18 +42,18 @@ def run(sizes: list[int], clients: int, times: int, seed: int) -> dict[str, Any]
     """All rounds; the result as it is stored."""
     order = random.Random(seed)  # noqa: S311 - the order of a benchmark is no secret
     started = datetime.now(UTC)
-    turns = [("floor", 0), ("clients", 0), *(("ours", sites) for sites in sizes)]
-    rounds: list[dict[str, dict[str, float]]] = []
+    turns = [*[("floor", 0)] * FLOORS, ("clients", 0), *(("ours", sites) for sites in sizes)]
+    rounds: list[dict[str, list[dict[str, float]]]] = []
     skies: list[dict[str, object]] = []
     cache_dir().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="edits-", dir=cache_dir()) as disk:
         for number in range(times):
             skies.append({"round": number, **conditions.weather()})
-            found = {}
+            found: dict[str, list[dict[str, float]]] = {}
             for who, sites in order.sample(turns, len(turns)):
                 name = f"ours, {sites} sites" if who == "ours" else who
-                found[name] = measure(who, sites, clients, Path(disk))
-                print(f"round {number + 1} of {times}: {name}: {found[name]}", file=sys.stderr, flush=True)
+                found.setdefault(name, []).append(measure(who, sites, clients, Path(disk)))
+                print(f"round {number + 1} of {times}: {name}: {found[name][-1]}", file=sys.stderr, flush=True)
             rounds.append(found)
     skies.append({"round": "end", **conditions.weather()})
     beside = [compared(rounds, sites) for sites in sizes]
@@ -67,9 +70,9 @@ def run(sizes: list[int], clients: int, times: int, seed: int) -> dict[str, Any]
     }
 
 
-def compared(rounds: list[dict[str, dict[str, float]]], sites: int) -> Comparison:
-    """Ours beside the floor."""
-    rate = {who: [one[who][_RATE] for one in rounds] for who in rounds[0]}
+def compared(rounds: list[dict[str, list[dict[str, float]]]], sites: int) -> Comparison:
+    """Ours beside the floor; of what a round has several times, the median."""
+    rate = {who: [statistics.median(each[_RATE] for each in one[who]) for one in rounds] for who in rounds[0]}
     ours = rate[f"ours, {sites} sites"]
     return Comparison(
         f"edits among {sites} sites",
@@ -94,7 +97,7 @@ def main() -> int:
         void = f"  VOID: {one['void']}" if one["void"] else ""
         print(f"{one['name']:<24} {ours:8.1f}/s  floor {floor:8.1f}/s  ratio {one['ratio']:.2f}{void}")
     each = result["edits_a_second"]
-    print(f"promised {each['bound']:g}/s: {'kept' if each['kept'] else 'MISSED'}")
+    print(f"promised {each['bound']:g}/s: {verdict(each)}")
     return int(not each["kept"])
 
 
