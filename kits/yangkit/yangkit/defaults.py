@@ -62,10 +62,17 @@ def _trim(tree: Container) -> Container:
     def trim(leaf: Leaf) -> Leaf | None:
         return None if leaf.schema.facts.default == leaf.value and leaf.schema.kind == "leaf" else leaf
 
-    return _map_leafs(tree, trim)
+    def trim_entry(entry: Container) -> Container:
+        known = entry.recall("trim")
+        if not isinstance(known, Container):
+            entry.remember("trim", known := _map_leafs(entry, trim))
+        return known
+
+    return _map_leafs(tree, trim, trim_entry)
 
 
-def _map_leafs(tree: Container, change) -> Container:  # type: ignore[no-untyped-def]
+def _map_leafs(tree: Container, change, of_entry=None) -> Container:  # type: ignore[no-untyped-def]
+    """The tree with its leafs changed. ``of_entry`` does so for the entries of its outermost lists."""
     children: dict[SchemaNode, Node] = {}
     keys = tree.schema.key_nodes if tree.schema.keys else ()
     for schema, child in tree.children.items():
@@ -75,11 +82,10 @@ def _map_leafs(tree: Container, change) -> Container:  # type: ignore[no-untyped
         elif isinstance(child, Leaf):
             node = change(child)
         elif isinstance(child, Container):
-            node = _map_leafs(child, change)
+            node = _map_leafs(child, change, of_entry)
         elif isinstance(child, List):
-            entries = {
-                k: _map_leafs(e, change) if isinstance(e, Container) else change(e) for k, e in child.entries.items()
-            }
+            of_container = of_entry or (lambda entry: _map_leafs(entry, change))
+            entries = {k: of_container(e) if isinstance(e, Container) else change(e) for k, e in child.entries.items()}
             node = List(schema, {k: e for k, e in entries.items() if e is not None})
         if node is not None and not is_empty(node):
             children[schema] = node

@@ -11,7 +11,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from element.apply import told
-from element.apply.told import RouteTold
+from element.apply.told import RouteTold, RuleTold
 from element.plan.resources import MARK_MASK, ROUTE_PROTOCOL, LocalRule, Resource, Route, Rule
 
 _TYPES = {"unicast": 1, "blackhole": 6, "unreachable": 7, "prohibit": 8}
@@ -20,23 +20,19 @@ _LOCAL_TABLE = 255
 _KINDS = {number: kind for kind, number in _TYPES.items()}
 
 
-def _local(rules: Iterable[Any]) -> tuple[int, ...]:
+def _local(rules: Iterable[RuleTold]) -> tuple[int, ...]:
     """Where the rule is that finds the underlay's own addresses."""
-    found = (m.get_attr("FRA_PRIORITY") or 0 for m in rules if m.get_attr("FRA_TABLE") == _LOCAL_TABLE)
-    return tuple(sorted(found))
+    return tuple(sorted(rule.priority for rule in rules if rule.table == _LOCAL_TABLE))
 
 
-def _ours(rules: Iterable[Any], version: int) -> Iterator[Rule]:
+def _ours(rules: Iterable[RuleTold], version: int) -> Iterator[Rule]:
     """Our rules and that of the VRFs."""
-    for message in rules:
-        priority = message.get_attr("FRA_PRIORITY") or 0
-        if message.get_attr("FRA_L3MDEV"):
-            yield Rule(priority, family=version)
-        elif message.get_attr("FRA_PROTOCOL") == ROUTE_PROTOCOL:
-            names = ("FRA_FWMARK", "FRA_TABLE", "FRA_IIFNAME")
-            mark, table, link = (message.get_attr(name) for name in names)
-            mask, protocol = message.get_attr("FRA_FWMASK") or MARK_MASK, message.get_attr("FRA_IP_PROTO")
-            yield Rule(priority, mark, table, link, version, mask, protocol, message.get_attr("FRA_SRC"))
+    for one in rules:
+        if one.of_vrfs:
+            yield Rule(one.priority, family=version)
+        elif one.protocol == ROUTE_PROTOCOL:
+            mask = one.mask or MARK_MASK
+            yield Rule(one.priority, one.mark, one.table, one.link, version, mask, one.ip_protocol, one.source)
 
 
 def _route(route: RouteTold, names: dict[int, str]) -> Route:
@@ -56,14 +52,14 @@ class Routes:
         names = dict(socket.if_nameindex())
         for version, family in _FAMILIES.items():
             yield from (_route(route, names) for route in told.routes(family, ROUTE_PROTOCOL))
-            rules = list(self._ipr.get_rules(family=family))
+            rules = list(told.rules(family))
             yield from {rule.key: rule for rule in _ours(rules, version)}.values()
             yield LocalRule(version, _local(rules))
 
     def move_local_rule(self, rule: LocalRule) -> None:
         """Make it where it is wanted, and only then remove it elsewhere: what is the box's own is always found."""
         family = _FAMILIES[rule.family]
-        there = _local(self._ipr.get_rules(family=family))
+        there = _local(told.rules(family))
         for priority in sorted({*rule.priorities}.difference(there)):
             self._ipr.rule("add", family=family, priority=priority, table=_LOCAL_TABLE)
         for priority in there:
@@ -71,7 +67,7 @@ class Routes:
                 self._ipr.rule("del", family=family, priority=priority, table=_LOCAL_TABLE)
 
     def _rules(self, version: int) -> Iterator[Rule]:
-        return _ours(self._ipr.get_rules(family=_FAMILIES[version]), version)
+        return _ours(told.rules(_FAMILIES[version]), version)
 
     def create(self, route: Route) -> None:
         """Make a route; one with the same table, prefix and metric is replaced."""

@@ -1,6 +1,6 @@
-"""What the kernel tells of links, addresses, bridges and routes (rtnetlink(7)), as it tells it.
+"""What the kernel tells of links, addresses, bridges, routes and rules (rtnetlink(7)), as it tells it.
 
-Numbers of attributes are those of linux/if_link.h, if_addr.h, if_bridge.h, neighbour.h and rtnetlink.h.
+Numbers of attributes are those of linux/if_link.h, if_addr.h, if_bridge.h, neighbour.h, rtnetlink.h and fib_rules.h.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from element.apply.dumps import (
     RTM_GETLINK,
     RTM_GETNEIGH,
     RTM_GETROUTE,
+    RTM_GETRULE,
     Attributes,
     address,
     attributes,
@@ -31,6 +32,7 @@ _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBI")
 _NEIGHBOUR = struct.Struct("=B3xiHBB")
 _ROUTE = struct.Struct("=BBBBBBBBI")
+_RULE = struct.Struct("=BBBBBBBBI")
 _VLAN = struct.Struct("=HH")
 _MASK = struct.Struct("=HHI")
 
@@ -139,6 +141,24 @@ class RouteTold:
     source: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class RuleTold:
+    """One rule, by which a table is chosen."""
+
+    priority: int
+    table: int
+    mark: int | None
+    mask: int | None
+    link: str | None
+    """By which it came in."""
+    source: str | None
+    ip_protocol: int | None
+    of_vrfs: bool
+    """The VRF's own table (FRA_L3MDEV)."""
+    protocol: int
+    """Who has made it (rtm_protocol)."""
+
+
 def links() -> list[LinkTold]:
     """All of this network namespace."""
     return [LinkTold(message) for message in dump(RTM_GETLINK, _links(socket.AF_UNSPEC, RTEXT_FILTER_SKIP_STATS))]
@@ -192,6 +212,24 @@ def routes(family: int, protocol: int) -> Iterator[RouteTold]:
             gateway=address(told.get(5)),
             link=number(told.get(4)),
             source=address(told.get(7)),
+        )
+
+
+def rules(family: int) -> Iterator[RuleTold]:
+    """All of one version of IP, in their order."""
+    for message in dump(RTM_GETRULE, _RULE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)):
+        table = _RULE.unpack_from(message)[4]
+        told = attributes(message, _RULE.size)
+        yield RuleTold(
+            priority=number(told.get(6)) or 0,
+            table=number(told.get(15)) or table,
+            mark=number(told.get(10)),
+            mask=number(told.get(16)),
+            link=text(told[3]) if 3 in told else None,
+            source=address(told.get(2)),
+            ip_protocol=number(told.get(22)),
+            of_vrfs=bool(number(told.get(19))),
+            protocol=number(told.get(21)) or 0,
         )
 
 

@@ -408,10 +408,13 @@ def _within(config: Config, tenant: Tenant) -> Iterator[tuple[str, list[Interfac
     """What may go to interfaces of the same segments: a chain's name, these interfaces, and its rules."""
     inside = [i for i in config.members(tenant.name) if i.forwarding or i.forwarding6]
     alike: dict[tuple[frozenset[str], bool], list[Interface]] = {}
-    for interface in inside:
+    places: dict[str, list[int]] = {}  # of a segment's interfaces: there may be as many segments as these
+    for place, interface in enumerate(inside):
         alike.setdefault((interface.of_segments, fastpath.is_fast(interface)), []).append(interface)
+        for segment in interface.of_segments:
+            places.setdefault(segment, []).append(place)
     for number, ((segments, fast), out) in enumerate(alike.items()):
-        sources = [i for i in inside if i.of_segments & segments]
+        sources = [inside[place] for place in sorted({place for segment in segments for place in places[segment]})]
         verdicts = (f'"{i.name}" : {fastpath.verdict(i) if fast else "accept"}' for i in sources)
         yield f"within-{tenant.id}-{number}", out, [f"meta sdifname vmap {_set(verdicts)}"]
 

@@ -7,6 +7,7 @@ name of the interface that it came in by, also in a VRF, as do packets for link-
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from element.model import Config, Interface, Tenant
@@ -90,6 +91,7 @@ def forwarding(config: Config) -> Iterator[str]:
         yield f"meta nfproto ipv6 {refused}"
 
 
+@lru_cache(4096)
 def link_local(mac: str) -> str:
     """The address that Linux gives an interface with this MAC address (RFC 4291, appendix A)."""
     octets = bytearray.fromhex(mac.replace(":", ""))

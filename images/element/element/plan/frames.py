@@ -59,7 +59,7 @@ def _said(config: Config, protocol: str) -> Iterator[str]:
     DHCP server says, from where the gateway is."""
     for bridge, ports in _bridges(config):
         yield from _claims(bridge, ports, protocol)
-    if guarded := [interface for interface, port in _ports(config) if _is_guarded(config, interface, port)]:
+    if guarded := _guarded(config):
         source = f"iifname {_names(guarded)}"
         if protocol == "ip6":
             yield from firewall6.of_a_router(source)
@@ -120,12 +120,14 @@ def _elsewhere(homes: Mapping[str, str | None], what: str, ports: str) -> str:
     return f"{what} {_set(homes)} iifname {ports}{unless}"
 
 
-def _is_guarded(config: Config, interface: Interface, port: BridgePort) -> bool:
-    """Is the gateway elsewhere than behind this port?"""
-    own = config.interface(port.bridge).bridge
-    if own is None or any(station.port == interface.name for station in own.stations):
-        return False
-    return own.mac is not None or bool(own.stations)
+def _guarded(config: Config) -> list[Interface]:
+    """Ports of bridges that have a gateway, which is elsewhere than behind these."""
+    homes = {
+        bridge.name: {station.port for station in own.stations}
+        for bridge in config.of_kind(Kind.BRIDGE)
+        if (own := bridge.bridge) is not None and (own.mac is not None or own.stations)
+    }
+    return [i for i, port in _ports(config) if port.bridge in homes and i.name not in homes[port.bridge]]
 
 
 def _bridges(config: Config) -> Iterator[tuple[Interface, str]]:

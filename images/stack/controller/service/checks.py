@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from stackkit.prefixes import overlapping
 from yangkit import ApplyError
@@ -28,6 +30,42 @@ _DEVICE = _TENANT
 _MAX_SEGMENT = 64
 
 
+@dataclass(slots=True)
+class _Box:
+    """The sites of one box: of one tenant, each at a port, or port and VLAN, of its own, and one of them routed."""
+
+    tenant: str | None = None
+    routed: Site | None = None
+    ports: dict[str, Site] = field(default_factory=dict)
+    """The first site at each."""
+    lans: dict[tuple[str, int | None], Site] = field(default_factory=dict)
+    """By port and VLAN."""
+
+    def add(self, site: Site, tenant: str) -> None:
+        """One more; ApplyError where one that is there is in its way."""
+        if tenant != (self.tenant or tenant):
+            # Whose, and for what, is not for others to know.
+            message = f"device {site.device} serves another tenant: give another device"
+            raise ApplyError(message, f"{site.box_path}/device", INVALID)
+        if site.mode is Mode.ROUTED and self.routed is not None:
+            remedy = "give mode bridged, or another box"
+            message = f"device {site.device} has the routed site {self.routed.id!r} already: {remedy}"
+            raise ApplyError(message, f"{site.box_path}/mode", INVALID)
+        beside = self.ports.get(site.port)
+        if beside is not None and {site.mode, beside.mode} != {Mode.BRIDGED}:
+            message = f"port {site.port!r} is used by the {beside.mode} site {beside.id!r}: give another port"
+            raise ApplyError(message, f"{site.box_path}/port", INVALID)
+        if (other := self.lans.get((site.port, site.vlan))) is not None:
+            what = "untagged frames" if site.vlan is None else f"VLAN {site.vlan}"
+            message = f"{what} of port {site.port!r} belong to site {other.id!r}: give another VLAN or port"
+            raise ApplyError(message, f"{site.box_path}/{'port' if site.vlan is None else 'vlan'}", INVALID)
+        self.tenant = tenant
+        if site.mode is Mode.ROUTED:
+            self.routed = site
+        self.ports.setdefault(site.port, site)
+        self.lans[site.port, site.vlan] = site
+
+
 def check(intent: Intent, before: Intent | None = None) -> None:
     """Raise ApplyError for the first thing, in the order of names, that cannot be.
 
@@ -38,7 +76,7 @@ def check(intent: Intent, before: Intent | None = None) -> None:
     for vpn in intent.vpns.values():
         if before.vpns.get(vpn.id) != vpn:
             _vpn(vpn)
-    boxes: dict[str, list[Site]] = {}
+    boxes: defaultdict[str, _Box] = defaultdict(_Box)
     sites = _by_age(intent, before)
     for site in sites:
         _vpns_of(site, intent)
@@ -46,9 +84,7 @@ def check(intent: Intent, before: Intent | None = None) -> None:
         _local_internet(site, intent)
         if not _DEVICE.fullmatch(site.device):
             raise ApplyError(f"{site.device!r} is no name of a device", f"{site.box_path}/device", INVALID)
-        for other in boxes.setdefault(site.device, []):
-            _neighbours(other, site, intent)
-        boxes[site.device].append(site)
+        boxes[site.device].add(site, intent.tenant(site))
     _overlaps(intent, sites)
     _members(intent)
     peerings.check(intent, before)
@@ -118,27 +154,6 @@ def _vpns_of(site: Site, intent: Intent) -> None:
     tenants = sorted({intent.vpns[vpn].tenant for vpn in site.vpns})
     if len(tenants) > 1:
         raise ApplyError(f"a site belongs to one tenant, these VPNs to {', '.join(tenants)}", where, INVALID)
-
-
-def _neighbours(first: Site, second: Site, intent: Intent) -> None:
-    """Two sites of one box: of one tenant, each at a port, or port and VLAN, of its own, and one of them routed."""
-    if intent.tenant(first) != intent.tenant(second):
-        # Whose, and for what, is not for others to know.
-        message = f"device {second.device} serves another tenant: give another device"
-        raise ApplyError(message, f"{second.box_path}/device", INVALID)
-    modes = {first.mode, second.mode}
-    if modes == {Mode.ROUTED}:
-        message = f"device {second.device} has the routed site {first.id!r} already: give mode bridged, or another box"
-        raise ApplyError(message, f"{second.box_path}/mode", INVALID)
-    if first.port != second.port:
-        return
-    if modes != {Mode.BRIDGED}:
-        message = f"port {second.port!r} is used by the {first.mode} site {first.id!r}: give another port"
-        raise ApplyError(message, f"{second.box_path}/port", INVALID)
-    if first.vlan == second.vlan:
-        what = "untagged frames" if first.vlan is None else f"VLAN {first.vlan}"
-        message = f"{what} of port {second.port!r} belong to site {first.id!r}: give another VLAN or port"
-        raise ApplyError(message, f"{second.box_path}/{'port' if first.vlan is None else 'vlan'}", INVALID)
 
 
 def _local_internet(site: Site, intent: Intent) -> None:

@@ -24,6 +24,8 @@ from controller.service.secrets import public
 Keys = frozenset[str]
 Kind = Literal["missing", "unexpected", "changed"]
 
+_ALIKE = "alike"
+"""Under which an entry of what is wanted keeps what it did not differ from when both were compared last."""
 _KINDS: Mapping[str, Kind] = {"create": "unexpected", "delete": "missing"}
 NC = xmlutil.NC
 _OPERATION = f"{{{NC}}}operation"
@@ -185,9 +187,14 @@ def _differences(wanted: Wanted, actual: Container) -> Iterator[Difference]:
         other = by_name.get(name)
         if other is None:
             yield Difference(name, name, "missing")
-            continue
-        for operation, where in changes(entry, other, path, deep=False):
-            yield Difference(name, str(where), _KINDS.get(operation, "changed"))
+        elif entry.recall(_ALIKE) is not other:
+            found = [
+                Difference(name, str(where), _KINDS.get(operation, "changed"))
+                for operation, where in changes(entry, other, path, deep=False)
+            ]
+            if not found:
+                entry.remember(_ALIKE, other)
+            yield from found
 
 
 def _trimmed(tree: Container) -> Container:
