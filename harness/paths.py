@@ -7,7 +7,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TOPOLOGIES = REPOSITORY / "topologies"
-SOURCES = ("", "kits/yangkit", "kits/stackkit", "images/element", "images/stack")
+SOURCES = ("", "kits/netlinkkit", "kits/yangkit", "kits/stackkit", "images/element", "images/stack")
 """Where Python finds the workspace's packages, below the repository."""
 
 

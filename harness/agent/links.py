@@ -19,11 +19,13 @@ from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
+from netlinkkit.requests import Request, ask
+
 from harness.agent import lines, namespaces
 from harness.agent.netlink import opened
 from harness.agent.places import MANAGEMENT_BRIDGE, NETNS
 from harness.agent.ports import NOTHING_HANDED_OVER, SIDES, crossed, indexes, netlink, port
-from harness.agent.rtnetlink import End, Request, address, ask, cable, change, no_ingress, removal
+from harness.agent.rtnetlink import End, address, cable, change, no_ingress, removal
 
 _AT_ONCE = 200
 """Cables whose namespaces are held open together: fewer than files that a process may have open."""

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyroute2 import IPRoute
 
+from netlinkkit.requests import Request, ask
+
 from harness.agent.netlink import opened
-from harness.agent.rtnetlink import Request, ask, change, crossing, ingress, no_ingress
+from harness.agent.rtnetlink import change, crossing, ingress, no_ingress
 from harness.agent.shell import ToolError, run
 
 _local = threading.local()

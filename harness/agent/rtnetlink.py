@@ -1,34 +1,27 @@
-"""Requests of the kernel's networking (rtnetlink(7)), any number of them in one datagram.
+"""What a lab asks of the kernel's networking (rtnetlink(7)).
 
-A library that sends them one by one takes 1.6 ms for each in a lab kernel, nearly all of it its own. Packed here and
-asked together they cost what the kernel takes for them, so the cables of a lab are made and removed in a few
-datagrams. What is rarely asked, or read, is `harness.agent.netlink`'s.
+Asked together requests cost what the kernel takes for them, so the cables of a lab are made and removed in a few
+datagrams (`netlinkkit`). What is rarely asked, or read, is `harness.agent.netlink`'s.
 
 Numbers and layouts are those of linux/rtnetlink.h, if_link.h, if_addr.h, pkt_sched.h, pkt_cls.h and tc_mirred.h.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import socket
 import struct
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import IPv4Interface
 
-_ERROR = 2  # NLMSG_ERROR
-_REQUEST, _ACK, _REPLACE, _EXCL, _CREATE = 0x1, 0x4, 0x100, 0x200, 0x400
+from netlinkkit.attributes import attribute
+from netlinkkit.requests import CREATE, EXCL, REPLACE, Request
+
 _NEWLINK, _DELLINK, _NEWADDR, _NEWQDISC, _DELQDISC, _NEWTFILTER = 16, 17, 20, 36, 37, 44
 _UP = 1  # IFF_UP
-_HEADER = struct.Struct("=IHHII")  # nlmsghdr
 _LINK = struct.Struct("=BxHiII")  # ifinfomsg
 _ADDRESS = struct.Struct("=BBBBI")  # ifaddrmsg
 _TC = struct.Struct("=BxxxiIII")  # tcmsg
-_ATTRIBUTE = struct.Struct("=HH")
-_SO_SNDBUFFORCE = 32
-_ROOM = 1 << 24
-"""Octets that a datagram may have: the requests of many thousand cables."""
 
 _IFLA = {"address": 1, "ifname": 3, "mtu": 4, "master": 10, "txqlen": 13, "linkinfo": 18, "ifalias": 20, "group": 27,
          "net_ns_fd": 28}  # fmt: skip
@@ -47,24 +40,6 @@ _LEAVING = 0x656C
 """The group (IFLA_GROUP) of links that are removed together."""
 
 
-class Refused(OSError):
-    """The kernel said no to a request; says to which."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """One message without its header: its number (RTM_…), how it is meant (NLM_F_…), what it is about, for people."""
-
-    kind: int
-    flags: int
-    content: bytes
-    about: str
-
-    def packed(self, number: int) -> bytes:
-        length = _HEADER.size + len(self.content)
-        return _HEADER.pack(length, self.kind, self.flags | _REQUEST, number, 0) + self.content
-
-
 @dataclass(frozen=True)
 class End:
     """One end of a cable: the interface's name, the open network namespace where it is to be (here, if None), its MAC
@@ -77,19 +52,9 @@ class End:
     index: int = 0
 
 
-def _attribute(kind: int, value: bytes) -> bytes:
-    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
-
-
 def _attributes(**given: str | int | bytes | None) -> bytes:
     """Of a link; those that are None are not said."""
-    return b"".join(_attribute(_IFLA[key], _octets(value)) for key, value in given.items() if value is not None)
-
-
-def _octets(value: str | int | bytes) -> bytes:
-    if isinstance(value, bytes):
-        return value
-    return value.encode() + b"\0" if isinstance(value, str) else struct.pack("=I", value)
+    return b"".join(attribute(_IFLA[key], value) for key, value in given.items() if value is not None)
 
 
 def _mac(text: str) -> bytes | None:
@@ -101,7 +66,7 @@ def _link(index: int = 0, up: bool | None = None) -> bytes:
 
 
 def _info(kind: bytes, data: bytes = b"") -> bytes:
-    return _attribute(_INFO_KIND, kind) + (_attribute(_INFO_DATA, data) if data else b"")
+    return attribute(_INFO_KIND, kind) + (attribute(_INFO_DATA, data) if data else b"")
 
 
 def _end(end: End, mtu: int | None, up: bool | None) -> bytes:
@@ -111,13 +76,13 @@ def _end(end: End, mtu: int | None, up: bool | None) -> bytes:
 
 def cable(first: End, second: End, about: str, *, mtu: int | None = None, up: bool | None = None) -> Request:
     """A pair of interfaces (veth(4)). The second cannot be up from the start: it would have no peer at that moment."""
-    info = _info(b"veth", _attribute(_VETH_PEER, _end(second, mtu, None)))
-    return Request(_NEWLINK, _CREATE | _EXCL, _end(first, mtu, up) + _attributes(linkinfo=info), about)
+    info = _info(b"veth", attribute(_VETH_PEER, _end(second, mtu, None)))
+    return Request(_NEWLINK, CREATE | EXCL, _end(first, mtu, up) + _attributes(linkinfo=info), about)
 
 
 def bridge(name: str, index: int = 0, *, up: bool | None = None) -> Request:
     content = _link(index, up) + _attributes(ifname=name, linkinfo=_info(b"bridge"))
-    return Request(_NEWLINK, _CREATE | _EXCL, content, f"bridge {name}")
+    return Request(_NEWLINK, CREATE | EXCL, content, f"bridge {name}")
 
 
 def change(
@@ -140,17 +105,17 @@ def address(index: int, given: str, about: str) -> Request:
     found = IPv4Interface(given)
     octets = found.ip.packed
     content = _ADDRESS.pack(socket.AF_INET, found.network.prefixlen, 0, 0, index)
-    content += _attribute(_IFA_LOCAL, octets) + _attribute(_IFA_ADDRESS, octets)
-    return Request(_NEWADDR, _CREATE | _REPLACE, content, about)
+    content += attribute(_IFA_LOCAL, octets) + attribute(_IFA_ADDRESS, octets)
+    return Request(_NEWADDR, CREATE | REPLACE, content, about)
 
 
 def _tc(index: int, handle: int, parent: int, info: int, kind: bytes) -> bytes:
-    return _TC.pack(socket.AF_UNSPEC, index, handle, parent, info) + _attribute(_TCA_KIND, kind + b"\0")
+    return _TC.pack(socket.AF_UNSPEC, index, handle, parent, info) + attribute(_TCA_KIND, kind + b"\0")
 
 
 def ingress(index: int, about: str) -> Request:
     """What comes in at a link can be filtered."""
-    return Request(_NEWQDISC, _CREATE | _EXCL, _tc(index, _INGRESS_HANDLE, _INGRESS, 0, b"ingress"), about)
+    return Request(_NEWQDISC, CREATE | EXCL, _tc(index, _INGRESS_HANDLE, _INGRESS, 0, b"ingress"), about)
 
 
 def no_ingress(index: int, about: str) -> Request:
@@ -161,11 +126,11 @@ def no_ingress(index: int, about: str) -> Request:
 def crossing(source: int, target: int, priority: int, about: str) -> Request:
     """What comes in at `source`, and no filter of a lower priority took, leaves by `target`."""
     redirect = _MIRRED.pack(0, 0, _STOLEN, 0, 0, _EGRESS_REDIRECT, target)
-    action = _attribute(_ACT_KIND, b"mirred\0") + _attribute(_ACT_OPTIONS, _attribute(_MIRRED_PARMS, redirect))
-    options = _attribute(_U32_CLASSID, _octets(0x10000)) + _attribute(_U32_ACT, _attribute(1, action))
-    options += _attribute(_U32_SEL, _EVERYTHING)
+    action = attribute(_ACT_KIND, b"mirred\0") + attribute(_ACT_OPTIONS, attribute(_MIRRED_PARMS, redirect))
+    options = attribute(_U32_CLASSID, 0x10000) + attribute(_U32_ACT, attribute(1, action))
+    options += attribute(_U32_SEL, _EVERYTHING)
     content = _tc(source, 0, _INGRESS_HANDLE, priority << 16 | _ANY_FRAME, b"u32")
-    return Request(_NEWTFILTER, _CREATE | _EXCL, content + _attribute(_TCA_OPTIONS, options), about)
+    return Request(_NEWTFILTER, CREATE | EXCL, content + attribute(_TCA_OPTIONS, options), about)
 
 
 def removal(indexes: Collection[int]) -> list[Request]:
@@ -178,67 +143,3 @@ def removal(indexes: Collection[int]) -> list[Request]:
         for index in indexes
     ]
     return [*into, Request(_DELLINK, 0, _link() + _attributes(group=_LEAVING), "removal of links")] if into else []
-
-
-def packed(requests: Sequence[Request]) -> bytes:
-    """As one datagram. The kernel answers the last, and each that it refuses."""
-    flagged = [*requests[:-1], *(Request(one.kind, one.flags | _ACK, one.content, one.about) for one in requests[-1:])]
-    return b"".join(one.packed(number) for number, one in enumerate(flagged, 1))
-
-
-class Wire:
-    """A netlink socket into the network namespace of the thread that opens it."""
-
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
-        with contextlib.suppress(PermissionError):  # then it has what everybody has: room for some thousand requests
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _ROOM)
-
-    def __enter__(self) -> Wire:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def ask(self, requests: Sequence[Request], forgive: Collection[int] = ()) -> None:
-        """Returns when the kernel has done all of it, in their order.
-
-        Raises Refused for the first that it refused, but for those whose error (errno) is one of `forgive`. Those
-        after it are done all the same.
-        """
-        if requests:
-            self.send(packed(requests), requests, forgive)
-
-    def send(self, datagram: bytes, requests: Sequence[Request], forgive: Collection[int] = ()) -> None:
-        """The same, of what is packed already."""
-        self._socket.sendto(datagram, (0, 0))
-        refused: list[Refused] = []
-        done = False
-        while not done:
-            for number, error in _answers(self._socket.recv(1 << 16)):
-                if error and error not in forgive:
-                    refused.append(Refused(error, f"{requests[number - 1].about}: {os.strerror(error)}"))
-                done = done or number == len(requests)
-        if refused:
-            raise refused[0]
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-def _answers(said: bytes) -> Iterator[tuple[int, int]]:
-    """The number of each request that is answered, and its error (0: none)."""
-    offset = 0
-    while offset < len(said):
-        length, kind, _, number, _ = _HEADER.unpack_from(said, offset)
-        if kind == _ERROR:
-            (status,) = struct.unpack_from("=i", said, offset + _HEADER.size)
-            yield number, -status
-        offset += length + -length % 4
-
-
-def ask(requests: Sequence[Request], forgive: Collection[int] = ()) -> None:
-    """`Wire.ask`, in the network namespace of the calling thread."""
-    if requests:
-        with Wire() as wire:
-            wire.ask(requests, forgive)

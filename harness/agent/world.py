@@ -13,6 +13,8 @@ from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from netlinkkit.requests import ask
+
 from harness.agent import audit, links, namespaces, nodes, ports, rtnetlink
 from harness.agent.commands import set_up
 from harness.agent.exclusive import making
@@ -97,10 +99,10 @@ def set_up_nodes() -> int:
 def make_management(address: str) -> None:
     """The management bridge. Its uplink to the user's machine is the lab host's affair."""
     if ports.interface_index(MANAGEMENT_BRIDGE) is None:
-        rtnetlink.ask([rtnetlink.bridge(MANAGEMENT_BRIDGE)])
+        ask([rtnetlink.bridge(MANAGEMENT_BRIDGE)])
     index = socket.if_nametoindex(MANAGEMENT_BRIDGE)
     about = f"bridge {MANAGEMENT_BRIDGE}"
-    rtnetlink.ask([rtnetlink.address(index, address, about), rtnetlink.change(index, about, up=True)])
+    ask([rtnetlink.address(index, address, about), rtnetlink.change(index, about, up=True)])
 
 
 def each(action: Callable[[dict[str, Any]], None], items: Iterable[dict[str, Any]]) -> None:

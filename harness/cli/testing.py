@@ -23,7 +23,7 @@ RESULTS = REPOSITORY / "allure-results"
 JOBS = min(len(os.sched_getaffinity(0)) + 1, 8)
 
 # What runs in nodes is typed and tested where nodes run it: the C libraries it needs exist only there.
-_NODE_PACKAGES = ("yangkit", "stackkit", "element", "identity", "manager", "controller", "gro", "portal")
+_NODE_PACKAGES = ("netlinkkit", "yangkit", "stackkit", "element", "identity", "manager", "controller", "gro", "portal")
 _IN_NODES = tuple(
     f"tests/unit/{package}" for package in _NODE_PACKAGES if (REPOSITORY / "tests/unit" / package).is_dir()
 )

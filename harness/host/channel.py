@@ -25,7 +25,7 @@ _START = """
 import os, signal, sys
 if os.getpgrp() != os.getpid(): os.setsid()
 signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-sys.path.insert(0, "/opt/elasticlab")
+sys.path[:0] = ["/opt/elasticlab", "/opt/elasticlab/kits/netlinkkit"]
 sys.pycache_prefix, sys.dont_write_bytecode = "/run/elasticlab/code", False
 from harness.agent.server import serve
 serve(channel)

@@ -27,9 +27,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from netlinkkit.requests import Request, Wire, packed
+
 from harness.agent import rtnetlink, syscalls
 from harness.agent.places import DISK, NETNS
-from harness.agent.rtnetlink import End, Request, Wire
+from harness.agent.rtnetlink import End
 from harness.agent.world import World
 from harness.wait import wait_for
 
@@ -127,8 +129,8 @@ def make_links(here: Wire, world: World, made: Made) -> float:
     """The seconds that it took the kernel."""
     batch = outside(world, made.handles)
     batches = {node["name"]: inside(world, node) for node in world["nodes"]}
-    ready = [(here, rtnetlink.packed(batch), batch)]
-    ready += [(made.wires[name], rtnetlink.packed(requests), requests) for name, requests in batches.items()]
+    ready = [(here, packed(batch), batch)]
+    ready += [(made.wires[name], packed(requests), requests) for name, requests in batches.items()]
     begun = time.monotonic()
     for wire, datagram, requests in ready:
         wire.send(datagram, requests)

@@ -16,11 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from pyroute2.netlink.rtnl import RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR, RTMGRP_LINK
-
 from element.apply import told
 from element.apply.link import IFA_F_TENTATIVE, IFF_UP
-from element.apply.told import AddressTold, LinkTold
+from element.apply.told import RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR, RTMGRP_LINK, AddressTold, LinkTold
 from element.endurance import Endurance
 from element.plan.resources import LINK_GROUP
 

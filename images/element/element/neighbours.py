@@ -16,10 +16,9 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-from pyroute2.netlink.rtnl import ndmsg
+from netlinkkit.requests import Refused, Wire
 
+from element.apply import asked, told
 from element.endurance import Endurance
 
 log = logging.getLogger(__name__)
@@ -29,11 +28,16 @@ PERIOD = 10.0
 REST = 30.0
 """Seconds between two times that the fast path is emptied, at least: any station can be silent under many names."""
 
-_HOPEFUL = (ndmsg.NUD_NONE, ndmsg.NUD_REACHABLE, ndmsg.NUD_STALE, ndmsg.NUD_DELAY, ndmsg.NUD_PROBE)
+NUD_NONE, NUD_INCOMPLETE, NUD_REACHABLE, NUD_STALE = 0x00, 0x01, 0x02, 0x04
+NUD_DELAY, NUD_PROBE, NUD_FAILED = 0x08, 0x10, 0x20
+"""States of linux/neighbour.h."""
+_NTF_USE = 0x01
+
+_HOPEFUL = (NUD_NONE, NUD_REACHABLE, NUD_STALE, NUD_DELAY, NUD_PROBE)
 """Whoever sends to one of these may believe that it is there."""
-_IN_DOUBT = (ndmsg.NUD_STALE, ndmsg.NUD_NONE)
+_IN_DOUBT = (NUD_STALE, NUD_NONE)
 """None: it was forgotten, and the fast path has looked for it since."""
-_SILENT = (ndmsg.NUD_FAILED, ndmsg.NUD_INCOMPLETE)
+_SILENT = (NUD_FAILED, NUD_INCOMPLETE)
 """Incomplete, of one that was hopeful: it has failed, and somebody has sent to it since (who is asked has 3 s)."""
 
 
@@ -51,27 +55,16 @@ Neighbours = Mapping[Neighbour, int]
 
 def look(links: Collection[str]) -> Neighbours:
     """Whom Linux knows on these links, and what it knows; ``OSError`` where it does not say."""
-    found = {}
-    try:
-        with IPRoute() as ipr:
-            indexes = {index for index, name in socket.if_nameindex() if name in links}
-            for message in ipr.get_neighbours():
-                if message["ifindex"] in indexes:
-                    found[Neighbour(message["ifindex"], message.get_attr("NDA_DST"))] = message["state"]
-    except NetlinkError as error:
-        raise OSError(error.code, str(error)) from error
-    return found
+    indexes = {index for index, name in socket.if_nameindex() if name in links}
+    return {Neighbour(link, address): state for link, address, state in told.neighbours() if link in indexes}
 
 
 def ask(whom: Iterable[Neighbour]) -> None:
     """Have Linux ask for them; who has gone in the meantime is asked for by the next packet."""
-    try:
-        with IPRoute() as ipr:
-            for neighbour in whom:
-                with suppress(NetlinkError):
-                    ipr.neigh("change", dst=neighbour.address, ifindex=neighbour.link, state=0, flags=ndmsg.NTF_USE)
-    except NetlinkError as error:
-        raise OSError(error.code, str(error)) from error
+    with Wire() as wire:
+        for neighbour in whom:
+            with suppress(Refused):
+                wire.ask([asked.neighbour(neighbour.link, neighbour.address, _NTF_USE)])
 
 
 class Inquiries:

@@ -11,7 +11,7 @@ import math
 import socket
 import time
 
-from pyroute2.netlink.rtnl import (
+from element.apply.told import (
     RTMGRP_IPV4_IFADDR,
     RTMGRP_IPV4_ROUTE,
     RTMGRP_IPV6_IFADDR,

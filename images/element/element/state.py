@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pyroute2 import IPRoute
 from yangkit.backend import Wanted
 
-from element.apply import nft
+from element.apply import nft, told
 from element.apply.daemon import CharonError, CharonGoneError, Daemon, Message
 from element.apply.ipsec import established
-from element.apply.link import IFA_F_DEPRECATED, IFA_F_TENTATIVE, IFAPROT_KERNEL_RA
+from element.apply.link import IFA_F_DEPRECATED, IFA_F_TENTATIVE, IFAPROT_KERNEL_RA, IFF_UP
+from element.apply.told import AddressTold, LinkTold
 from element.connections import Connection
 from element.dhcp.lease import Lease
 from element.factory import Identity
@@ -28,18 +28,22 @@ Leases = Mapping[int, Mapping[str, Lease]]
 """By version of IP and interface."""
 
 RTPROT_RA = 9
+ARPHRD_ETHER = 1
 
-_OPERATIONAL = {"UP": "up", "DOWN": "down", "DORMANT": "dormant", "LOWERLAYERDOWN": "lower-layer-down"}
-_COUNTERS = {
-    "in-octets": "rx_bytes",
-    "in-unicast-pkts": "rx_packets",
-    "in-discards": "rx_dropped",
-    "in-errors": "rx_errors",
-    "out-octets": "tx_bytes",
-    "out-unicast-pkts": "tx_packets",
-    "out-discards": "tx_dropped",
-    "out-errors": "tx_errors",
-}
+# Numbers of IF_OPER_* (linux/if.h).
+_UNKNOWN, _DOWN, _UP = 0, 2, 6
+_OPERATIONAL = {_UP: "up", _DOWN: "down", 5: "dormant", 3: "lower-layer-down"}
+_COUNTERS = (
+    "in-unicast-pkts",
+    "out-unicast-pkts",
+    "in-octets",
+    "out-octets",
+    "in-errors",
+    "out-errors",
+    "in-discards",
+    "out-discards",
+)
+"""In the order of struct rtnl_link_stats64."""
 # What is there without being configured has a type too.
 _TYPES = {MANAGEMENT: Kind.ETHERNET}
 
@@ -60,8 +64,7 @@ def collect(
 def interfaces(config: Config, leases: Leases, stations: Folders) -> list[Tree]:
     """Configured interfaces, there or not, and the management's."""
     boot = _boot_time()
-    with IPRoute() as ipr:
-        links = {m.get_attr("IFLA_IFNAME"): m for m in ipr.get_links()}
+    links = {link.name: link for link in told.links(counted=True)}
     result = [_interface(i, links.get(i.name), boot) for i in config.interfaces]
     for interface, tree in zip(config.interfaces, result, strict=True):
         if given := [_given(lease) for lease in lease_list(interface, stations)]:
@@ -82,34 +85,31 @@ def interfaces(config: Config, leases: Leases, stations: Folders) -> list[Tree]:
 
 def _told(name: str) -> Tree:
     """Addresses that the kernel has made of routers' advertisements."""
-    with IPRoute() as ipr:
-        index = socket.if_nametoindex(name)
-        heard = [m for m in ipr.get_addr(family=socket.AF_INET6, index=index) if m["index"] == index]
-    return {"address": in_use([m for m in heard if m.get_attr("IFA_PROTO") == IFAPROT_KERNEL_RA])}
+    index = socket.if_nametoindex(name)
+    return {"address": in_use([a for a in told.addresses() if a.link == index and a.protocol == IFAPROT_KERNEL_RA])}
 
 
-def in_use(messages: Sequence[Any]) -> list[str]:
+def in_use(addresses: Sequence[AddressTold]) -> list[str]:
     """One that may be another's is not; nor is one for which there is a better, though it may be good for a while
     (RFC 4862, sections 5.4 and 5.5.4): nothing begins with it."""
-    sure = [m for m in messages if not m.get_attr("IFA_FLAGS") & IFA_F_TENTATIVE]
-    preferred = [m for m in sure if not m.get_attr("IFA_FLAGS") & IFA_F_DEPRECATED]
-    return sorted(m.get_attr("IFA_ADDRESS") for m in preferred or sure)
+    sure = [a for a in addresses if not a.flags & IFA_F_TENTATIVE]
+    preferred = [a for a in sure if not a.flags & IFA_F_DEPRECATED]
+    return sorted(a.address for a in preferred or sure)
 
 
 def _router(name: str) -> Tree:
     """Who advertises that it leads everywhere."""
-    with IPRoute() as ipr:
-        index = socket.if_nametoindex(name)
-        routes = [m for m in ipr.get_default_routes(family=socket.AF_INET6) if m.get_attr("RTA_OIF") == index]
-    routers = sorted(m.get_attr("RTA_GATEWAY") for m in routes if m["proto"] == RTPROT_RA)
+    index = socket.if_nametoindex(name)
+    routes = [route for route in told.routes(socket.AF_INET6, RTPROT_RA) if route.link == index]
+    routers = sorted(route.gateway for route in routes if route.prefix == "::/0" and route.gateway)
     return {"router": routers[0]} if routers else {}
 
 
-def _interface(interface: Interface, message: Any, boot: str) -> Tree:
+def _interface(interface: Interface, link: LinkTold | None, boot: str) -> Tree:
     tree: Tree = {"name": interface.name}
-    if message is None:
+    if link is None:
         return tree | {"oper-status": "not-present", "statistics": {"discontinuity-time": boot}}
-    return tree | _of(message, boot)
+    return tree | _of(link, boot)
 
 
 def _lease(lease: Lease) -> Tree:
@@ -130,32 +130,29 @@ def _date(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _fixed(name: str, message: Any, boot: str) -> Tree:
-    return {"name": name, "type": _TYPES[name].value} | _of(message, boot)
+def _fixed(name: str, link: LinkTold, boot: str) -> Tree:
+    return {"name": name, "type": _TYPES[name].value} | _of(link, boot)
 
 
-def _of(message: Any, boot: str) -> Tree:
-    status = message.get_attr("IFLA_OPERSTATE")
-    if status == "UNKNOWN":  # tunnels know nothing of their lower layer
-        status = "UP" if message["flags"] & 1 else "DOWN"
-    stats = message.get_attr("IFLA_STATS64") or {}
+def _of(link: LinkTold, boot: str) -> Tree:
+    status = link.operational_state
+    if status == _UNKNOWN:  # tunnels know nothing of their lower layer
+        status = _UP if link.flags & IFF_UP else _DOWN
     tree: Tree = {
         "oper-status": _OPERATIONAL.get(status, "unknown"),
-        "statistics": {"discontinuity-time": boot} | _statistics(stats),
+        "statistics": {"discontinuity-time": boot} | _statistics(link.statistics),
     }
-    address = message.get_attr("IFLA_ADDRESS")
-    if address and message["ifi_type"] == 1:  # ARPHRD_ETHER
-        tree["phys-address"] = address
+    if link.mac and link.type == ARPHRD_ETHER:
+        tree["phys-address"] = link.mac
     return tree
 
 
-def _statistics(stats: Any) -> Tree:
+def _statistics(counted: Sequence[int]) -> Tree:
     """Counters of 64 bits are text in JSON (RFC 7951, section 6.1), those of 32 bits are numbers that wrap."""
     result: Tree = {}
-    for leaf, name in _COUNTERS.items():
-        if name in stats:
-            narrow = leaf.endswith(("discards", "errors"))
-            result[leaf] = stats[name] % 2**32 if narrow else str(stats[name])
+    for leaf, count in zip(_COUNTERS, counted, strict=True):
+        narrow = leaf.endswith(("discards", "errors"))
+        result[leaf] = count % 2**32 if narrow else str(count)
     return result
 
 

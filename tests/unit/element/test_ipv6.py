@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from element.apply.told import AddressTold
 from element.model import Config, read
 from element.plan.desired import FORWARDING6, METRIC6, desired
 from element.plan.difference import Action, difference
@@ -15,7 +16,6 @@ from element.plan.firewall6 import link_local
 from element.plan.resources import Address, Link, Route, Rule, Setting, table
 from element.state import in_use
 from element.unsupported import UnsupportedError
-from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 
 from tests.unit.element.test_firewall import PASSING, chain
 
@@ -27,10 +27,8 @@ def _interface(tree: Tree, name: str) -> Tree:
     return next(i for i in tree["ietf-interfaces:interfaces"]["interface"] if i["name"] == name)
 
 
-def address(text: str, flags: int = 0) -> ifaddrmsg:
-    message = ifaddrmsg()
-    message["attrs"] = [("IFA_ADDRESS", text), ("IFA_FLAGS", flags)]
-    return message
+def address(text: str, flags: int = 0) -> AddressTold:
+    return AddressTold(1, text, 64, flags, 0)
 
 
 def _ipv6(*addresses: str, forwarding: bool = True) -> Tree:

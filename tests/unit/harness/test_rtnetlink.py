@@ -6,13 +6,14 @@ from errno import ENODEV, EPERM
 from typing import Any
 
 import pytest
+from netlinkkit.requests import Refused, Request, ask
 from pyroute2.netlink import nlmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.tcmsg import tcmsg
 
 from harness.agent import rtnetlink
-from harness.agent.rtnetlink import End, Refused, Request
+from harness.agent.rtnetlink import End
 
 CREATE_EXCL = 0x600
 
@@ -90,10 +91,10 @@ def test_the_kernel_answers_the_last_and_what_it_refuses_is_named() -> None:
     nowhere = 2**31 - 1
     requests = [rtnetlink.change(nowhere, "the first", up=True), rtnetlink.change(1, "lo")]
     with pytest.raises(Refused, match=r"the first: (No such device|Operation not permitted)"):
-        rtnetlink.ask(requests)
+        ask(requests)
     with pytest.raises(Refused, match=r"the first"):
-        rtnetlink.ask(requests[:1])
+        ask(requests[:1])
 
 
 def test_what_is_forgiven_is_not_raised() -> None:
-    rtnetlink.ask([rtnetlink.change(2**31 - 1, "nobody", up=True)], forgive=(ENODEV, EPERM))
+    ask([rtnetlink.change(2**31 - 1, "nobody", up=True)], forgive=(ENODEV, EPERM))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+from netlinkkit.requests import Request, packed
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
-from harness.agent.rtnetlink import Request, packed
 from perf.peers.floor import inside, outside
 
 RTM_NEWADDR = 20

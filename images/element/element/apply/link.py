@@ -9,12 +9,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
+from netlinkkit.attributes import Attributes, address, number
+from netlinkkit.requests import Refused, Request, Wire
 
 from element import kernel
-from element.apply import told
-from element.apply.dumps import Attributes, address, number
+from element.apply import asked, told
 from element.apply.told import LinkTold
 from element.plan.resources import LINK_GROUP, MANAGEMENT, Address, Link, Resource, StationEntry, Vlan
 
@@ -22,8 +21,6 @@ FOREIGN = frozenset({"lo", MANAGEMENT})
 """Links that are never looked at."""
 MADE: Final = frozenset({"vrf", "bridge", "dummy", "xfrm", "gre", "vxlan"})
 DEFAULT_MTU = 1500
-VXLAN_PORT = 4789
-TOS_INHERIT = 1
 NTF_MASTER, NTF_STICKY = 0x04, 0x40
 NUD_NOARP = 0x40
 VLAN_PVID, VLAN_UNTAGGED = 0x02, 0x04
@@ -53,8 +50,8 @@ those (RFC 4291, section 2.5.6)."""
 class Links:
     """Reads and writes links. Indices are looked up anew in every pass: links may come and go at any time."""
 
-    def __init__(self, ipr: IPRoute) -> None:
-        self._ipr = ipr
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
         self._names: dict[int, str] = {}
 
     def read(self) -> Iterator[Resource]:
@@ -135,33 +132,22 @@ class Links:
 
     def create(self, link: Link) -> None:
         """Make a link, with everything that it has."""
-        arguments: dict[str, Any] = {"ifname": link.name, "kind": link.kind, "group": link.group}
-        match link.kind:
-            case "vrf":
-                arguments |= {"vrf_table": link.table}
-            case "xfrm":
-                arguments |= {"xfrm_if_id": link.if_id}
-            case "bridge":
-                arguments |= {"br_stp_state": 0, "br_mcast_snooping": 0, "br_vlan_default_pvid": 0}
-            case "gre":
-                arguments |= {"gre_local": link.local, "gre_remote": link.remote, "gre_ttl": 64}
-                # DF as in the packet inside: with it always, one that may be fragmented would be lost instead.
-                arguments |= {"gre_link": self.index(link.underlay or ""), "gre_tos": TOS_INHERIT, "gre_pmtudisc": 0}
-            case "vxlan":
-                arguments |= {"vxlan_id": link.vni, "vxlan_local": link.local, "vxlan_group": link.remote}
-                arguments |= {"vxlan_port": VXLAN_PORT, "vxlan_learning": 0, "vxlan_tos": TOS_INHERIT}
         try:
-            self._ipr.link("add", **arguments)
-        except NetlinkError as error:
-            if error.code == errno.EEXIST and link.kind == "vxlan" and (other := self._with_vni(link.vni)):
+            self._ask(asked.new_link(link, self.index(link.underlay) if link.underlay else 0))
+        except Refused as error:
+            if error.errno == errno.EEXIST and link.kind == "vxlan" and (other := self._with_vni(link.vni)):
                 raise ValueError(
                     f"link {other} has VNI {link.vni}, and was not made by this configuration: remove it"
                 ) from error
             raise
         if link.vlan_aware:
             # Only now: the default VLAN cannot be taken away from a bridge that filters already.
-            self._ipr.link("set", index=self.index(link.name), kind="bridge", br_vlan_filtering=1)
+            self._ask(asked.filtering(self.index(link.name)))
         self.change(link)
+
+    def _ask(self, *requests: Request) -> None:
+        """``OSError`` when the kernel refuses."""
+        self._wire.ask(requests)
 
     def _with_vni(self, vni: int | None) -> str | None:
         """Linux has a VNI and port once, by whatever name."""
@@ -174,58 +160,50 @@ class Links:
         if link.ipv6 == "off":
             _write(_conf("ipv6", link.name, "disable_ipv6"), "1")
         master = self.index(link.master) if link.master else 0
-        settings: dict[str, Any] = {"group": link.group, "master": master}
-        settings |= {"mtu": link.mtu} if link.mtu else {}
-        settings |= {"address": link.mac} if link.mac else {}
-        self._ipr.link("set", index=index, **settings)
+        self._ask(asked.settings(index, group=link.group, master=master, mtu=link.mtu, mac=link.mac))
         if link.learning is not None:
-            self._ipr.brport("set", index=index, learning=int(link.learning))
+            self._ask(asked.learning(index, link.learning))
         _write(_conf("ipv4", link.name, "forwarding"), "1" if link.forwarding else "0")
         _configure_ipv6(link)
-        self._ipr.link("set", index=index, state="up" if link.up else "down")
+        self._ask(asked.state(index, link.up))
 
     def delete(self, link: Link) -> None:
         """Remove a link that we made; make bare what was plugged in."""
         index = self.index(link.name)
         if link.kind != "port":
-            self._ipr.link("del", index=index)
+            self._ask(asked.no_link(index))
             return
-        self._ipr.link("set", index=index, state="down")
-        self._ipr.link("set", index=index, master=0, group=0, mtu=DEFAULT_MTU)
+        self._ask(asked.state(index, up=False))
+        self._ask(asked.settings(index, group=0, master=0, mtu=DEFAULT_MTU))
         _write(_conf("ipv4", link.name, "forwarding"), "0")
         _write(_conf("ipv6", link.name, "disable_ipv6"), "1")
 
     def add_address(self, address: Address) -> None:
         """Give a link an address."""
-        local, _, length = address.address.partition("/")
-        flags = {"flags": IFA_F_NODAD} if ":" in local and not address.unsure else {}
-        self._ipr.addr("add", index=self.index(address.link), address=local, prefixlen=int(length), **flags)
+        flags = IFA_F_NODAD if ":" in address.address and not address.unsure else 0
+        self._ask(asked.new_address(self.index(address.link), address.address, flags))
 
     def remove_address(self, address: Address) -> None:
         """Take an address away."""
-        local, _, length = address.address.partition("/")
-        self._ipr.addr("del", index=self.index(address.link), address=local, prefixlen=int(length))
+        self._ask(asked.no_address(self.index(address.link), address.address))
 
     def add_vlan(self, vlan: Vlan) -> None:
         """Put a port into a VLAN; a VLAN that is there takes the new flags."""
         flags = VLAN_PVID * vlan.pvid | VLAN_UNTAGGED * vlan.untagged
-        self._ipr.vlan_filter("add", index=self.index(vlan.port), vlan_info={"vid": vlan.vid, "flags": flags})
+        self._ask(asked.new_vlan(self.index(vlan.port), vlan.vid, flags))
 
     def remove_vlan(self, vlan: Vlan) -> None:
         """Take a port out of a VLAN."""
-        self._ipr.vlan_filter("del", index=self.index(vlan.port), vlan_info={"vid": vlan.vid, "flags": 0})
+        self._ask(asked.no_vlan(self.index(vlan.port), vlan.vid))
 
     def add_station(self, entry: StationEntry) -> None:
         """Pin a station to a port: sticky, for a merely static entry moves when its address is seen elsewhere."""
-        self._ipr.fdb("add", flags=NTF_MASTER | NTF_STICKY, **self._station(entry))
+        port, flags = self.index(entry.port), NTF_MASTER | NTF_STICKY
+        self._ask(asked.new_station(port, entry.mac, entry.vlan, NUD_NOARP, flags))
 
     def remove_station(self, entry: StationEntry) -> None:
         """Forget a pinned station."""
-        self._ipr.fdb("del", flags=NTF_MASTER, **self._station(entry))
-
-    def _station(self, entry: StationEntry) -> dict[str, Any]:
-        found = {"ifindex": self.index(entry.port), "lladdr": entry.mac, "state": NUD_NOARP}
-        return found | ({"vlan": entry.vlan} if entry.vlan else {})
+        self._ask(asked.no_station(self.index(entry.port), entry.mac, entry.vlan, NUD_NOARP, NTF_MASTER))
 
 
 def _how(kind: str, hears: str) -> dict[str, str]:

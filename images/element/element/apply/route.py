@@ -5,12 +5,10 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterable, Iterator
-from typing import Any
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
+from netlinkkit.requests import Request, Wire
 
-from element.apply import told
+from element.apply import asked, told
 from element.apply.told import RouteTold, RuleTold
 from element.plan.resources import MARK_MASK, ROUTE_PROTOCOL, LocalRule, Resource, Route, Rule
 
@@ -44,8 +42,8 @@ def _route(route: RouteTold, names: dict[int, str]) -> Route:
 class Routes:
     """Reads and writes routes and rules."""
 
-    def __init__(self, ipr: IPRoute) -> None:
-        self._ipr = ipr
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
 
     def read(self) -> Iterator[Resource]:
         """Our routes in all tables, our rules, and the VRFs' own rule."""
@@ -61,65 +59,61 @@ class Routes:
         family = _FAMILIES[rule.family]
         there = _local(told.rules(family))
         for priority in sorted({*rule.priorities}.difference(there)):
-            self._ipr.rule("add", family=family, priority=priority, table=_LOCAL_TABLE)
+            self._wire.ask([asked.rule(family, priority, table=_LOCAL_TABLE)])
         for priority in there:
             if priority not in rule.priorities:
-                self._ipr.rule("del", family=family, priority=priority, table=_LOCAL_TABLE)
+                self._wire.ask([asked.rule(family, priority, table=_LOCAL_TABLE, gone=True)])
 
     def _rules(self, version: int) -> Iterator[Rule]:
         return _ours(told.rules(_FAMILIES[version]), version)
 
     def create(self, route: Route) -> None:
         """Make a route; one with the same table, prefix and metric is replaced."""
-        self._ipr.route("replace", **self._arguments(route))
+        self._wire.ask([_asked(route)])
 
     def delete(self, route: Route) -> None:
         """Remove a route; it may have gone with its link."""
-        try:
-            self._ipr.route("del", **self._arguments(route))
-        except NetlinkError as error:
-            if error.code != errno.ESRCH:
-                raise
-
-    def _arguments(self, route: Route) -> dict[str, Any]:
-        arguments: dict[str, Any] = {
-            "family": _FAMILIES[route.family],
-            "table": route.table,
-            "dst": route.prefix,
-            "type": _TYPES[route.kind],
-            "proto": ROUTE_PROTOCOL,
-            "priority": route.metric,
-        }
-        if route.gateway:
-            arguments["gateway"] = route.gateway
-        elif route.family == 4:
-            arguments["scope"] = 253 if route.kind == "unicast" else 0
-        if route.link:
-            arguments["oif"] = socket.if_nametoindex(route.link)
-        if route.source:
-            arguments["prefsrc"] = route.source
-        return arguments
+        self._wire.ask([_asked(route, gone=True)], forgive=(errno.ESRCH,))
 
     def create_rule(self, rule: Rule) -> None:
         """Make a rule; the kernel makes the VRFs' own with the first VRF, and only with the first."""
-        family = _FAMILIES[rule.family]
         if rule not in self._rules(rule.family):
-            self._ipr.rule("add", family=family, **self._rule(rule))
+            self._wire.ask([_asked_rule(rule)])
 
     def delete_rule(self, rule: Rule) -> None:
         """Remove a rule, as often as it is there."""
-        family = _FAMILIES[rule.family]
         for found in list(self._rules(rule.family)):
             if found == rule:
-                self._ipr.rule("del", family=family, **self._rule(rule))
+                self._wire.ask([_asked_rule(rule, gone=True)])
 
-    def _rule(self, rule: Rule) -> dict[str, Any]:
-        arguments: dict[str, Any] = {"priority": rule.priority}
-        if rule.is_vrfs:
-            return arguments | {"FRA_L3MDEV": 1, "table": 0}
-        arguments |= {"table": rule.table, "FRA_PROTOCOL": ROUTE_PROTOCOL}
-        if rule.source:
-            length = 32 if rule.family == 4 else 128
-            return arguments | {"src": rule.source, "src_len": length, "iifname": rule.link}
-        arguments |= {"fwmark": rule.mark, "FRA_FWMASK": rule.mask, "iifname": rule.link}
-        return arguments | ({"FRA_IP_PROTO": rule.protocol} if rule.protocol else {})
+
+def _asked(route: Route, *, gone: bool = False) -> Request:
+    return asked.route(
+        route.prefix,
+        route.table,
+        _TYPES[route.kind],
+        ROUTE_PROTOCOL,
+        metric=route.metric,
+        gateway=route.gateway,
+        index=socket.if_nametoindex(route.link) if route.link else None,
+        source=route.source,
+        gone=gone,
+    )
+
+
+def _asked_rule(rule: Rule, *, gone: bool = False) -> Request:
+    family = _FAMILIES[rule.family]
+    if rule.is_vrfs:
+        return asked.rule(family, rule.priority, gone=gone)
+    return asked.rule(
+        family,
+        rule.priority,
+        table=rule.table,
+        source=rule.source,
+        mark=None if rule.source else rule.mark,
+        mask=rule.mask,
+        link=rule.link,
+        ip_protocol=None if rule.source else rule.protocol,
+        protocol=ROUTE_PROTOCOL,
+        gone=gone,
+    )

@@ -9,8 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
+from netlinkkit.requests import Refused, Wire
 
 from element import kernel
 from element.apply import conntrack, nft
@@ -50,7 +49,7 @@ PASSES = 4
 
 _PEERS = (Credential, SharedKey, Ike)
 """What is one peer's, or some peers'."""
-Failure = (OSError, NetlinkError, NftError, CharonError, ValueError, KeyError)
+Failure = (OSError, NftError, CharonError, ValueError, KeyError)
 
 
 class OperationError(RuntimeError):
@@ -89,8 +88,8 @@ class System:
         """
         last: Operation | None = None
         failed: dict[Key, OperationError] = {}
-        with IPRoute() as ipr:
-            machine = _Machine(ipr, self.charon, failed if as_far_as_possible else None, between)
+        with Wire() as wire:
+            machine = _Machine(wire, self.charon, failed if as_far_as_possible else None, between)
             for _ in range(PASSES):
                 looking()
                 now, waiting = machine.split(wanted)
@@ -112,12 +111,12 @@ class _Machine:
     """Passes over the machine. ``failed`` has what is let be because it failed; None if nothing may."""
 
     def __init__(
-        self, ipr: IPRoute, charon: Charon, failed: dict[Key, OperationError] | None, between: Callable[[], None]
+        self, wire: Wire, charon: Charon, failed: dict[Key, OperationError] | None, between: Callable[[], None]
     ) -> None:
         self._failed = failed
         self._between = between
-        self._links = Links(ipr)
-        self._routes = Routes(ipr)
+        self._links = Links(wire)
+        self._routes = Routes(wire)
         self._charon = charon
         self._ipsec = True
         links, routes = self._links, self._routes
@@ -253,7 +252,7 @@ def _in_the_way(error: ConflictError) -> OperationError:
 
 
 def _reason(error: Exception) -> str:
-    return str(error.args[-1]) if isinstance(error, NetlinkError) else str(error)
+    return str(error.strerror) if isinstance(error, Refused) else str(error)
 
 
 def _get(name: str) -> str:

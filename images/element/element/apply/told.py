@@ -7,25 +7,17 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from element.apply.dumps import (
-    RTM_GETADDR,
-    RTM_GETLINK,
-    RTM_GETNEIGH,
-    RTM_GETROUTE,
-    RTM_GETRULE,
-    Attributes,
-    address,
-    attributes,
-    dump,
-    each,
-    number,
-    text,
-)
+from netlinkkit.attributes import Attributes, address, attributes, each, number, text
+from netlinkkit.dumps import RTM_GETADDR, RTM_GETLINK, RTM_GETNEIGH, RTM_GETROUTE, RTM_GETRULE, dump
 
+RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE = 0x1, 0x10, 0x40
+RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE = 0x100, 0x400
+"""Groups of news (linux/rtnetlink.h)."""
 IFLA_EXT_MASK = 29
+_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 RTEXT_FILTER_BRVLAN, RTEXT_FILTER_SKIP_STATS = 2, 8
 
 _LINK = struct.Struct("=BxHiII")
@@ -35,6 +27,7 @@ _ROUTE = struct.Struct("=BBBBBBBBI")
 _RULE = struct.Struct("=BBBBBBBBI")
 _VLAN = struct.Struct("=HH")
 _MASK = struct.Struct("=HHI")
+_STATISTICS = struct.Struct("=8Q")
 
 # Numbers of DEVCONF_* (linux/ipv6.h). Of IPv4 forwarding is the first (linux/ip.h).
 _IPV6 = {
@@ -86,6 +79,18 @@ class LinkTold:
     @property
     def has_carrier(self) -> bool:
         return number(self._told.get(33)) == 1
+
+    @property
+    def operational_state(self) -> int:
+        """IF_OPER_* (RFC 2863)."""
+        return number(self._told.get(16)) or 0
+
+    @property
+    def statistics(self) -> Sequence[int]:
+        """Packets, octets, errors and dropped packets, each received and sent (struct rtnl_link_stats64); zeros where
+        none were asked for."""
+        told = self._told.get(23, b"")
+        return _STATISTICS.unpack_from(told) if len(told) >= _STATISTICS.size else (0,) * 8
 
     @property
     def kind(self) -> str:
@@ -159,9 +164,10 @@ class RuleTold:
     """Who has made it (rtm_protocol)."""
 
 
-def links() -> list[LinkTold]:
-    """All of this network namespace."""
-    return [LinkTold(message) for message in dump(RTM_GETLINK, _links(socket.AF_UNSPEC, RTEXT_FILTER_SKIP_STATS))]
+def links(*, counted: bool = False) -> list[LinkTold]:
+    """All of this network namespace; ``counted`` with their statistics."""
+    mask = 0 if counted else RTEXT_FILTER_SKIP_STATS
+    return [LinkTold(message) for message in dump(RTM_GETLINK, _links(socket.AF_UNSPEC, mask))]
 
 
 def _links(family: int, mask: int) -> bytes:
@@ -194,6 +200,15 @@ def stations(state: int) -> Iterator[tuple[int, str, int]]:
         _, port, found, _, _ = _NEIGHBOUR.unpack_from(message)
         if found == state and (told := attributes(message, _NEIGHBOUR.size)).get(9):  # NDA_MASTER
             yield port, told[2].hex(":"), number(told.get(5)) or 0
+
+
+def neighbours() -> Iterator[tuple[int, str, int]]:
+    """Of both versions of IP: the link, the address, and the state (NUD_*)."""
+    for message in dump(RTM_GETNEIGH, _NEIGHBOUR.pack(socket.AF_UNSPEC, 0, 0, 0, 0)):
+        family, link, state, _, _ = _NEIGHBOUR.unpack_from(message)
+        own = address(attributes(message, _NEIGHBOUR.size).get(1)) if family in _FAMILIES else None
+        if own is not None:
+            yield link, own, state
 
 
 def routes(family: int, protocol: int) -> Iterator[RouteTold]:
