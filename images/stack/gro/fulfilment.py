@@ -128,11 +128,14 @@ class Fulfilment:
                 rows = changes.of_order(connection, context.saga)
                 changed = [changes.service_of(connection, row, wanted) for row in rows]
                 former = [changes.service_of(connection, row, other) for row in rows]
+                new = [*(store.service_of(row) for row in added), *changed]
+                ending = [store.service_of(row) for row in removed]
+                # A tenant may have very many: of interest are those that share a site with what is changed.
+                names = {name for one in (*new, *ending, *former) for name in one.sites}
                 tenant = context.input["tenant"]
-                present = store.in_network(connection, tenant)
-                sites = store.tenant_sites(connection, tenant)
-            known = {one.id: one for one in (*present, *map(store.service_of, removed))}
-            new = [*(store.service_of(row) for row in added), *changed]
+                present = store.in_network(connection, tenant, using=names)
+                sites = store.tenant_sites(connection, tenant, names)
+            known = {one.id: one for one in (*present, *ending)}
             change = change_of(known.values(), sites, new, going, former)
             patch = sdno.patch(change, f"{context.saga}{'-undo' if undo else ''}")
             try:
@@ -213,9 +216,9 @@ def _rows(connection: sa.Connection, order: str) -> tuple[list[store.Row], list[
 def _new_sites(connection: sa.Connection, context: Context) -> list[Site]:
     """Those that the order brings or changes."""
     added = store.services_by(connection, store.services.c.added_by, context.saga)
-    changed = changes.sites_of(connection, context.saga)
-    sites = store.tenant_sites(connection, context.input["tenant"])
-    return [sites[name] for name in sorted(changed.union(*(row["sites"] for row in added)))]
+    names = changes.sites_of(connection, context.saga).union(*(row["sites"] for row in added))
+    sites = store.tenant_sites(connection, context.input["tenant"], names)
+    return [sites[name] for name in sorted(names)]
 
 
 def _sites(
@@ -224,9 +227,12 @@ def _sites(
     """Of new, changed and former services: what is to become of each of their sites."""
     tenant = context.input["tenant"]
     wanted = changes.sites_of(connection, context.saga).union(*(row["sites"] for row in added))
-    known = store.tenant_sites(connection, tenant)
-    used = {name for one in store.in_network(connection, tenant) for name in one.sites}
-    others = {name for one in (*new, *old) for name in one.sites} & known.keys() - wanted
+    named = {name for one in (*new, *old) for name in one.sites}
+    known = store.tenant_sites(connection, tenant, named | wanted)
+    others = named & known.keys() - wanted
+    used = (
+        {name for one in store.in_network(connection, tenant, using=others) for name in one.sites} if others else set()
+    )
     before = {name for one in old for name in one.sites}
     return Sites(known, sorted(wanted), sorted(others - used), sorted(others & used), before)
 

@@ -21,7 +21,7 @@ class Sites:
     """Names of the sites of an order."""
 
     known: Mapping[str, Site]
-    """All of the tenant's, by name."""
+    """Those that are there, by name."""
     wanted: Sequence[str]
     """Those that the order brings or changes: they shall be up."""
     gone: Sequence[str]

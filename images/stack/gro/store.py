@@ -1,7 +1,7 @@
 """GRO's rows: orders, services, sites, cancellations, listeners and what is still to be told to them."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -266,8 +266,10 @@ def all_sites(connection: sa.Connection, tenant: str | None) -> list[Site]:
     return [site_of(dict(row._mapping)) for row in connection.execute(query)]
 
 
-def tenant_sites(connection: sa.Connection, tenant: str) -> dict[str, Site]:
-    rows = connection.execute(_SITES_OF, {"of_tenant": tenant})
+def tenant_sites(connection: sa.Connection, tenant: str, names: Collection[str] | None = None) -> dict[str, Site]:
+    """All sites of a tenant by name, or those of these names that are there."""
+    query = _SITES_OF if names is None else _SITES_OF.where(sites.c.name.in_(names))
+    rows = connection.execute(query, {"of_tenant": tenant})
     return {row.name: site_of(dict(row._mapping)) for row in rows}
 
 
@@ -276,8 +278,12 @@ def services_by(connection: sa.Connection, column: sa.Column[Any], order: str) -
     return [dict(row._mapping) for row in rows]
 
 
-def in_network(connection: sa.Connection, tenant: str) -> list[Service]:
+def in_network(connection: sa.Connection, tenant: str, using: Collection[str] | None = None) -> list[Service]:
+    """Services of a tenant that the network has; with ``using`` those that have one of these sites."""
     query = sa.select(services).where(services.c.tenant == tenant, services.c.in_network)
+    if using is not None:
+        its = sa.func.json_each(services.c.sites).table_valued("value")
+        query = query.where(sa.select(its.c.value).where(its.c.value.in_(using)).exists())
     return [service_of(dict(row._mapping)) for row in connection.execute(query)]
 
 
@@ -308,7 +314,8 @@ def drop_unused_sites(connection: sa.Connection, tenant: str) -> list[str]:
     used = {name for names in connection.execute(query).scalars() for name in names}
     changing = sa.select(modifications.c.before, modifications.c.after).where(modifications.c.tenant == tenant)
     used |= {name for versions in connection.execute(changing) for one in versions for name in one["sites"]}
-    gone = sorted(set(tenant_sites(connection, tenant)) - used)
+    there = connection.execute(sa.select(sites.c.name).where(sites.c.tenant == tenant)).scalars()
+    gone = sorted(set(there) - used)
     if gone:
         connection.execute(sa.delete(sites).where(sites.c.tenant == tenant, sites.c.name.in_(gone)))
     return gone
