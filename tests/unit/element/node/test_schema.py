@@ -51,7 +51,7 @@ async def test_sites_of_the_demo_are_valid_and_can_be_planned(
 WRONG = {
     "identity by address": (">ucpe-1.elasticlab.example<", ">192.0.2.2<", "exact domain name"),
     "identity with a wildcard": (">ucpe-1.elasticlab.example<", ">*.elasticlab.example<", "exact domain name"),
-    "group address": ("02:e1:00:00:10:20", "03:e1:00:00:10:20", "unicast MAC"),
+    "group address": ("02:e1:00:00:00:20", "03:e1:00:00:00:20", "unicast MAC"),
     "VNI out of range": ("<vni>1020<", "<vni>16777215<", "between 1 and 16777214"),
     "if-id twice": ("<if-id>2<", "<if-id>1<", "cannot share an if-id"),
     "tunnel over a plain interface": ("<underlay>ipsec-ucpe-1<", "<underlay>wan<", "ipsec-tunnel"),
