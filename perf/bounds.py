@@ -39,7 +39,8 @@ REASONS = (
     (
         "orders",
         "applied among the most.*",
-        "What a box, its POP and the controller read, compare and validate of 200 sites ([what grows](../why/reading.md)).",
+        "What a box, its POP and the controller read, compare and validate of 200 sites "
+        "([what grows](../why/reading.md)).",
     ),
     (
         "soak",
@@ -49,8 +50,8 @@ REASONS = (
     (
         "soak",
         ".*memory.*",
-        "What keeps it no profile says yet: with 3,594 orders and deletions a POP's agent has grown from 53.8 to 56.4 MiB. "
-        "`identity` and `manager` rise and fall by as much as they have grown.",
+        "What keeps it no profile says yet: with 3,594 orders and deletions a POP's agent has grown from 53.8 to "
+        "56.4 MiB. `identity` and `manager` rise and fall by 1 to 2 MiB all the time.",
     ),
 )
 """Of a benchmark's figures, by a pattern of their names: why they are short of their bound."""
