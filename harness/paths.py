@@ -9,6 +9,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 TOPOLOGIES = REPOSITORY / "topologies"
 SOURCES = ("", "kits/netlinkkit", "kits/yangkit", "kits/stackkit", "images/element", "images/stack")
 """Where Python finds the workspace's packages, below the repository."""
+ON_HOSTS = ("/opt/elasticlab", "/opt/elasticlab/kits/netlinkkit")
+"""Where a lab host's Python finds the harness, and what it needs of the workspace."""
 
 
 def _xdg(override: str, variable: str, fallback: str) -> Path:

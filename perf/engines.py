@@ -44,6 +44,7 @@ from harness.engine.disk import IMAGE, ensure_disk
 from harness.host import LabPlace, make_host
 from harness.host.channel import Agent
 from harness.host.common import KeptHost
+from harness.paths import ON_HOSTS
 from harness.topology import Topology
 from perf import conditions, record, sites
 from perf.lab import MOST_FLOORS, BenchmarkError
@@ -148,7 +149,7 @@ def _run(host: KeptHost, what: str, command: Sequence[str], given: str = "") -> 
 
 def _python(host: KeptHost, module: str, *words: str) -> list[str]:
     # Compiled once, as for the agents of a lab host.
-    environment = ("PYTHONPATH=/opt/elasticlab", "PYTHONPYCACHEPREFIX=/run/elasticlab/code")
+    environment = (f"PYTHONPATH={':'.join(ON_HOSTS)}", "PYTHONPYCACHEPREFIX=/run/elasticlab/code")
     return ["env", *environment, host.rootfs.python, "-m", module, *words]
 
 

@@ -31,7 +31,7 @@ from harness import build, topology
 from harness.engine import describe
 from harness.host import LabPlace, choose, make_host
 from harness.host.capabilities import local_capabilities
-from harness.paths import REPOSITORY
+from harness.paths import ON_HOSTS, REPOSITORY
 from perf import conditions, record
 from perf.statistics import LEAST_ROUNDS, Comparison, Series, medians
 
@@ -113,7 +113,8 @@ def measure_floor(name: str, rounds: Rounds) -> None:
         try:
             without_binds = replace(wanted, nodes={n: replace(node, binds=()) for n, node in wanted.nodes.items()})
             world = describe.world(without_binds, "floor", host.slot, images, host.seen, {})
-            command = host.command("env", "PYTHONPATH=/opt/elasticlab", host.rootfs.python, "-m", "perf.peers.floor")
+            environment = f"PYTHONPATH={':'.join(ON_HOSTS)}"
+            command = host.command("env", environment, host.rootfs.python, "-m", "perf.peers.floor")
             done = subprocess.run(
                 command, input=json.dumps(world), capture_output=True, text=True, check=False, timeout=_SECONDS
             )

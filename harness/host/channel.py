@@ -16,16 +16,17 @@ from typing import Any, cast
 
 import execnet
 
+from harness.paths import ON_HOSTS
 from harness.wait import time_scale
 
 # Runs in the lab host's own Python; the harness's folder is seen there under the same name on every kind of host.
 # Nothing can be written there, and the next agents of the lab host need not compile all of it again.
 # It has a session of its own: Ctrl-C is for the command that the terminal runs, which asks for what it still needs.
-_START = """
+_START = f"""
 import os, signal, sys
 if os.getpgrp() != os.getpid(): os.setsid()
 signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-sys.path[:0] = ["/opt/elasticlab", "/opt/elasticlab/kits/netlinkkit"]
+sys.path[:0] = {ON_HOSTS!r}
 sys.pycache_prefix, sys.dont_write_bytecode = "/run/elasticlab/code", False
 from harness.agent.server import serve
 serve(channel)

@@ -11,6 +11,7 @@ import pytest
 from harness.host.common import KeptHost
 from harness.lab import Lab
 from harness.lab.lab import world_file
+from harness.paths import ON_HOSTS
 
 pytestmark = pytest.mark.topology("plain")
 
@@ -63,7 +64,7 @@ def _world(lab: Lab) -> dict[str, Any]:
 
 def _on_host(lab: Lab, given: dict[str, Any], *argv: str) -> Any:
     assert isinstance(lab.host, KeptHost)
-    command = lab.host.command("env", "PYTHONPATH=/opt/elasticlab", lab.host.rootfs.python, *argv)
+    command = lab.host.command("env", f"PYTHONPATH={':'.join(ON_HOSTS)}", lab.host.rootfs.python, *argv)
     done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
