@@ -43,6 +43,12 @@ REASONS = (
         "([what grows](../why/reading.md)).",
     ),
     (
+        "orders",
+        "share that succeeds.*",
+        "Of 500 sites that were ordered, or cancelled, 50 at once, packets of one still passed at the look that follows "
+        "its end. Whether that was told too early no capture says yet.",
+    ),
+    (
         "soak",
         ".*drift.*",
         "With 95 % it is between -8 and 27 %: an hour's first and last parts say no more.",
