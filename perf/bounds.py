@@ -45,8 +45,8 @@ REASONS = (
     (
         "orders",
         "share that succeeds.*",
-        "Of 500 sites that were ordered, or cancelled, 50 at once, packets of one still passed at the look that follows "
-        "its end. Whether that was told too early no capture says yet.",
+        "Of 500 sites that were ordered, or cancelled, 50 at once, packets of one still passed at the look that "
+        "follows its end. Whether that was told too early no capture says yet.",
     ),
     (
         "soak",
