@@ -127,8 +127,9 @@ class TestTheEnd:
         document = life.ended(order)
         assert document["state"] == "cancelled"
         undone = [step["name"] for step in document["milestone"] if step["name"].startswith("undo")]
-        assert undone == ["undo reserve"] if boundary == "devices" else ["undo network", "undo reserve"]
-        settled(life, nothing)
+        rest = ["undo devices", "undo reserve"]
+        assert undone == rest if boundary == "devices" else ["undo network", *rest]
+        life.left_nothing(nothing)
 
 
 class TestBeforeTheDevice:

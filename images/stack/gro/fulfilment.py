@@ -1,12 +1,13 @@
 """How an order is carried out: a saga over its items, all or none.
 
 reserve → devices (held until each is managed) → network (one YANG Patch for all items) → verify (sites up) → finish.
+Undone: network (the patch taken back) → devices (held until each has it as it was) → reserve (names are free again).
 A step is done again after a crash: each computes from the inventory what is to be, not what it did last.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,7 +58,7 @@ class Fulfilment:
     def steps(self, order: str, _: Json) -> list[Step]:
         return [
             Step("reserve", self._reserve, self._release),
-            Step("devices", self._devices, recheck=DEVICES_RECHECK),
+            Step("devices", self._devices, self._let_go, recheck=DEVICES_RECHECK),
             Step("network", self._build, self._restore),
             Step("verify", self._verify, recheck=VERIFY_RECHECK),
             Step("finish", self._finish),
@@ -159,19 +160,30 @@ class Fulfilment:
 
     async def _verify(self, context: Context) -> Json:
         with self.database.read() as connection:
-            added, removed = _rows(connection, context.saga)
-            changed = changes.of_order(connection, context.saga)
-            new = [store.service_of(row) for row in added]
-            new += [changes.service_of(connection, row, changes.AFTER) for row in changed]
-            old = [store.service_of(row) for row in removed]
-            old += [changes.service_of(connection, row, changes.BEFORE) for row in changed]
-            sites = _sites(connection, context, added, new, old)
+            new, old, added = _services(connection, context.saga)
+            wanted = changes.sites_of(connection, context.saga).union(*(one.sites for one in added))
+            sites = _sites(connection, context.input["tenant"], wanted, new, old)
+        return await self._is_so(context.saga, sites, new, old, settling.brought(new, old))
+
+    async def _let_go(self, context: Context, _: Json) -> Json:
+        """What was taken back from the network, the devices have no more: until then packets may pass."""
+        if "network" not in context.evidence:
+            return None  # no device was told anything
+        with self.database.read() as connection:
+            old, new, _ = _services(connection, context.saga)
+            sites = _sites(connection, context.input["tenant"], set(), new, old)
+        return await self._is_so(context.saga, sites, new, old, ())
+
+    async def _is_so(
+        self, order: str, sites: Sites, new: list[Service], old: list[Service], wanted: Collection[Service]
+    ) -> Json:
+        """The network has sites and clouds as they are to be. Evidence of each."""
         clouds = {one.id for one in (*new, *old) if one.cloud is not None}
-        self.waiting.expect(context.saga, {*sites.subjects, *map(of_cloud, clouds)})
+        self.waiting.expect(order, {*sites.subjects, *map(of_cloud, clouds)})
         live = await self.controller.clouds(clouds)
         # Before the sites: a cloud that a POP does not take may be what keeps the sites there from coming up.
-        settling.refused(new, old, live)
-        return {**await self._settled(context.saga, sites), **settling.clouds(new, old, live)}
+        settling.refused(wanted, live)
+        return {**await self._settled(order, sites), **settling.clouds(new, old, wanted, live)}
 
     async def _settled(self, order: str, sites: Sites) -> dict[str, Json]:
         self._not_yet(order, sites.evidence)
@@ -221,15 +233,22 @@ def _new_sites(connection: sa.Connection, context: Context) -> list[Site]:
     return [sites[name] for name in sorted(names)]
 
 
+def _services(connection: sa.Connection, order: str) -> tuple[list[Service], list[Service], list[Service]]:
+    """Of an order: services as it adds and changes them; as they were that it ends and changes; those it adds."""
+    added, removed = ([store.service_of(row) for row in rows] for rows in _rows(connection, order))
+    changed = changes.of_order(connection, order)
+    after = [changes.service_of(connection, row, changes.AFTER) for row in changed]
+    before = [changes.service_of(connection, row, changes.BEFORE) for row in changed]
+    return [*added, *after], [*removed, *before], added
+
+
 def _sites(
-    connection: sa.Connection, context: Context, added: list[store.Row], new: list[Service], old: list[Service]
+    connection: sa.Connection, tenant: str, wanted: Collection[str], new: list[Service], old: list[Service]
 ) -> Sites:
-    """Of new, changed and former services: what is to become of each of their sites."""
-    tenant = context.input["tenant"]
-    wanted = changes.sites_of(connection, context.saga).union(*(row["sites"] for row in added))
+    """Of new, changed and former services: what is to become of each of their sites, of which `wanted` shall be up."""
     named = {name for one in (*new, *old) for name in one.sites}
-    known = store.tenant_sites(connection, tenant, named | wanted)
-    others = named & known.keys() - wanted
+    known = store.tenant_sites(connection, tenant, named.union(wanted))
+    others = (named & known.keys()).difference(wanted)
     used = (
         {name for one in store.in_network(connection, tenant, using=others) for name in one.sites} if others else set()
     )

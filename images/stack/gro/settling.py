@@ -23,7 +23,7 @@ class Sites:
     known: Mapping[str, Site]
     """Those that are there, by name."""
     wanted: Sequence[str]
-    """Those that the order brings or changes: they shall be up."""
+    """Those that shall be up: what the order brings or changes; undone, none."""
     gone: Sequence[str]
     """Those that no service uses any more."""
     staying: Sequence[str]
@@ -69,21 +69,23 @@ class Sites:
         return found
 
 
-def refused(new: Collection[Service], old: Collection[Service], live: Mapping[str, Json]) -> None:
-    """Clouds that the order brings or changes and that no POP takes: RefusedError."""
-    for service in _brought(new, old):
+def refused(wanted: Collection[Service], live: Mapping[str, Json]) -> None:
+    """Clouds that shall be up and that no POP takes: RefusedError."""
+    for service in wanted:
         if live.get(service.id, {}).get("state") == "failed":
             _up(_cloud(service.id), live[service.id])
 
 
-def clouds(new: Collection[Service], old: Collection[Service], live: Mapping[str, Json]) -> dict[str, Json]:
-    """Of each cloud of the order: up if the order brings or changes it, gone if it ends it; else as it is to be."""
-    brought, kept = {one.id for one in _brought(new, old)}, {one.id for one in new}
+def clouds(
+    new: Collection[Service], old: Collection[Service], wanted: Collection[Service], live: Mapping[str, Json]
+) -> dict[str, Json]:
+    """Of each cloud of the order: up if it is `wanted`, gone if it is no more; else as it is to be."""
+    up, kept = {one.id for one in wanted}, {one.id for one in new}
     before = {one.id for one in old}
     found: dict[str, Json] = {}
     for id_ in sorted({one.id for one in (*new, *old) if one.cloud is not None}):
         what, state = _cloud(id_), live.get(id_, {})
-        if id_ in brought:
+        if id_ in up:
             found[f"cloud of {id_}"] = _up(what, state, settled=id_ in before)
         elif id_ not in kept and state:
             raise Held(f"{what} is {state.get('state', 'there')} still")
@@ -94,13 +96,14 @@ def clouds(new: Collection[Service], old: Collection[Service], live: Mapping[str
     return found
 
 
-def _cloud(service: str) -> str:
-    return f"the cloud of service {service}"
-
-
-def _brought(new: Collection[Service], old: Collection[Service]) -> list[Service]:
+def brought(new: Collection[Service], old: Collection[Service]) -> list[Service]:
+    """Services whose cloud is new, or another than it was."""
     former = {one.id: (one.cloud, one.shared_key) for one in old}
     return [one for one in new if one.cloud is not None and former.get(one.id) != (one.cloud, one.shared_key)]
+
+
+def _cloud(service: str) -> str:
+    return f"the cloud of service {service}"
 
 
 def _up(what: str, state: Json, *, settled: bool = False, final: bool = True) -> Json:

@@ -63,7 +63,8 @@ class Context:
 
 @dataclass(frozen=True)
 class Step:
-    """`do` returns its evidence. Any exception but Later and Held fails the saga; an undo is tried again."""
+    """`do` returns its evidence. Any exception but Later and Held fails the saga; an undo is tried again, and may wait
+    as a `do` may."""
 
     name: str
     do: Callable[[Context], Awaitable[Json]]
@@ -217,8 +218,7 @@ class Engine:
                 noted = (phase, text)
             if self._cancelled(row.id):
                 raise _Cancelled
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(wake.wait(), delay)
+            await self._woken(wake, delay)
             if self._cancelled(row.id):
                 raise _Cancelled
 
@@ -243,11 +243,17 @@ class Engine:
         """One undo, tried until it succeeds; what cannot be undone is left behind with its reason, the others go on."""
         assert step.undo is not None
         pause, longest = self._pauses
+        wake = self._wakes[context.saga]
         failures = 0
+        noted = None
         while True:
+            wake.clear()
+            phase = Phase.RETRYING
             try:
                 return await step.undo(context, record.evidence), None
-            except (Later, Held) as reason:
+            except Held as reason:
+                phase, text = Phase.HELD, str(reason)
+            except Later as reason:
                 text = str(reason)
             except Exception as error:
                 failures += 1
@@ -255,9 +261,19 @@ class Engine:
                 log.warning("saga %s: undo of %s failed (%d): %s", context.saga, step.name, failures, error)
                 if failures >= self._undo_attempts:
                     return None, text
-            self.journal.note(context.saga, step.name, "undo", Phase.RETRYING, text, State.UNDOING)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, longest)
+            if (phase, text) != noted:
+                self.journal.note(context.saga, step.name, "undo", phase, text, State.UNDOING)
+                noted = (phase, text)
+            if phase is Phase.HELD:
+                await self._woken(wake, step.recheck)
+            else:  # its attempts are counted: whatever happens elsewhere must not use them up
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, longest)
+
+    @staticmethod
+    async def _woken(wake: asyncio.Event, delay: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(wake.wait(), delay)
 
     def _cancelled(self, saga: str) -> bool:
         return self.journal.is_cancelled(saga)

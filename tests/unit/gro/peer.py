@@ -121,13 +121,16 @@ class Controller(_Server):
             self.site(id_, self.states.get(id_, "up"))
         for id_ in wanted & self.slow:
             self.site(id_, "down", "its tunnel is cut", in_sync=False)
-        for id_ in self.sites.keys() - wanted:
+        for id_ in wanted - self.slow:
+            if not self.sites[id_]["in-sync"]:
+                self.site(id_, self.states.get(id_, "up"))
+        for id_ in self.sites.keys() - wanted - self.slow:
             self.gone(id_)
         clouds = self._wanted_clouds()
         for vpn in clouds - self.clouds.keys():
             self.cloud(vpn, self.cloud_state)
         for vpn in self.clouds.keys() - clouds:
-            if self.cloud_state == "up":
+            if self.cloud_state in ("up", "failed"):  # what a POP refuses it never had
                 self.cloud_gone(vpn)
 
     async def until(self, changes: int) -> None:

@@ -38,9 +38,13 @@ def internet(number: int = 1) -> dict[str, Any]:
 
 
 async def completed(gro: Any, order: Any) -> float:
-    """Seconds until it was."""
+    return await ended(gro, order, "completed")
+
+
+async def ended(gro: Any, order: Any, state: str) -> float:
+    """Seconds until it had."""
     begun = time.monotonic()
-    assert (await gro.finished(order))["state"] == "completed"
+    assert (await gro.finished(order))["state"] == state
     return time.monotonic() - begun
 
 
@@ -79,6 +83,35 @@ async def test_an_end_waits_until_the_sites_that_stay_have_changed(gro: Any) -> 
     assert waiting["milestone"][-1]["message"] == "site branch-1 is being changed"
     gro.network.controller.site("acme.branch-1", "down", "its tunnel is cut")
     assert await completed(gro, order) < SOON
+
+
+async def cancelled_at_work(gro: Any) -> Any:
+    """An order whose devices are slow: cancelled, and taken back from the intent. They have it still."""
+    controller = gro.network.controller
+    controller.slow.add("acme.branch-1")
+    order = await gro.order(internet())
+    await gro.until(order, "inProgress", "verify", "held")
+    await gro.call("POST", f"{ORDERING}/cancelServiceOrder", {"serviceOrder": {"id": order.json()["id"]}})
+    waiting = await gro.until(order, "pendingCancellation", "undo devices", "held")
+    assert waiting["milestone"][-1]["message"] == "site branch-1 is down still"
+    assert controller.ordered == {"vpns": set(), "sites": set()}
+    return order
+
+
+async def test_a_cancellation_is_over_when_the_devices_have_let_go(gro: Any) -> None:
+    """Until then packets pass."""
+    order = await cancelled_at_work(gro)
+    gro.network.controller.gone("acme.branch-1")
+    assert await ended(gro, order, "cancelled") < SOON
+
+
+async def test_a_cancellation_is_over_when_its_site_is_wanted_again_and_as_it_is_wanted(gro: Any) -> None:
+    order = await cancelled_at_work(gro)
+    other = await gro.order(internet())
+    await gro.until(other, "inProgress", "verify", "held")
+    gro.network.controller.site("acme.branch-1", "up")
+    assert await ended(gro, order, "cancelled") < SOON
+    assert await completed(gro, other) < SOON
 
 
 async def test_a_device_that_is_registered_and_comes_wakes_the_order(gro: Any) -> None:

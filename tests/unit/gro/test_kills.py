@@ -63,7 +63,7 @@ async def test_an_order_killed_forward_is_completed(world: Any, listener: Any, p
 
 
 @pytest.mark.parametrize(
-    "place", ["cancel accepted", *(f"undo {step} {point}" for step in ("network", "reserve") for point in POINTS)]
+    "place", ["cancel accepted", *(f"undo {step} {point}" for step in ("network", "devices", "reserve") for point in POINTS)]
 )
 async def test_an_order_killed_while_it_is_cancelled_leaves_nothing(world: Any, listener: Any, place: str) -> None:
     world.network.controller.states["acme.branch-1"] = "configuring"
@@ -136,12 +136,13 @@ async def test_a_change_killed_is_completed(world: Any, listener: Any, place: st
     assert gateway(world) == "10.1.0.254"
 
 
-@pytest.mark.parametrize("place", [f"undo {step} {point}" for step in ("network", "reserve") for point in POINTS])
+@pytest.mark.parametrize("place", [f"undo {step} {point}" for step in ("network", "devices", "reserve") for point in POINTS])
 async def test_a_change_killed_while_it_is_cancelled_is_as_if_it_never_was(
     world: Any, listener: Any, place: str
 ) -> None:
     await modify(world, listener, place, "acme.branch-1")
     await world.network.controller.until(changes=2)
+    world.network.controller.slow.clear()
     order = (await world.orders())[-1]
     await post(world, f"{ORDERING}/cancelServiceOrder", {"serviceOrder": {"id": order["id"]}})
     await world.died()

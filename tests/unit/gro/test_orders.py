@@ -138,7 +138,7 @@ async def test_cancelled_while_the_network_is_at_work_the_network_is_restored(gr
     await gro.call("POST", f"{ORDERING}/cancelServiceOrder", {"serviceOrder": {"id": answer.json()["id"]}})
     done = await gro.finished(answer)
     assert done["state"] == "cancelled"
-    assert [m["name"] for m in done["milestone"]][-2:] == ["undo network", "undo reserve"]
+    assert [m["name"] for m in done["milestone"]][-3:] == ["undo network", "undo devices", "undo reserve"]
     assert gro.network.controller.ordered == {"vpns": set(), "sites": set()}
 
 

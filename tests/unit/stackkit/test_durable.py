@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,36 @@ async def test_an_undo_that_cannot_be_done_is_named_and_the_others_go_on(databas
     assert world.done[3:] == ["undo c", "undo b", "undo b", "undo a"]
     left = [r for r in engine.journal.records("s") if r.direction == "undo" and r.problem]
     assert [(r.name, r.problem) for r in left] == [("b", "gone")]
+
+
+async def test_an_undo_waits_as_a_do_does_and_is_woken_at_once(database: Database) -> None:
+    """However often it looks in vain: only what is wrong uses up its attempts."""
+    world = World()
+    looked = 0
+
+    async def back(context: Context, evidence: Json) -> Json:
+        nonlocal looked
+        looked += 1
+        if not world.open:
+            raise Held("still there")
+        return "gone"
+
+    gate = replace(world.gate(), undo=back)
+    engine = start(database, world, [world.step("a"), gate], undo_attempts=2)
+    await until_held(engine)
+    assert engine.cancel("s")
+    for seen in range(1, 5):
+        await until(lambda seen=seen: looked == seen)  # type: ignore[misc]
+        assert engine.journal.get("s").state is State.UNDOING  # type: ignore[union-attr]
+        engine.wake("s")
+    await until(lambda: looked == 5)
+    world.open = True
+    began = time.monotonic()
+    engine.wake("s")
+    assert (await engine.finished("s")).state is State.CANCELLED
+    assert time.monotonic() - began < 0.5
+    undone = [record for record in engine.journal.records("s") if record.direction == "undo"]
+    assert [(record.name, record.evidence) for record in undone] == [("gate", "gone"), ("a", None)]
 
 
 async def test_what_has_ended_cannot_be_cancelled(database: Database) -> None:
