@@ -231,7 +231,7 @@ def managed(life: Life, device: Device) -> bool:
 
 
 def settled(life: Life, before: dict[str, Json]) -> None:
-    """A cancellation is over when the intent is as before; the network follows."""
+    """A box that has just come gets its base configuration when its session is there."""
     with contextlib.suppress(DeadlineError):  # what is left then is said below
         wait_for("nothing to be left", lambda: differences(before, life.traces()) == {}, 20)
     life.left_nothing(before)

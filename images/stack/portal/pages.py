@@ -28,6 +28,7 @@ STEPS = {
     "network": "Build the network",
     "verify": "Prove that it works",
     "finish": "Note it in the inventory",
+    "undo devices": "Wait until the devices have let go",
 }
 ENDED = ("completed", "failed", "cancelled")
 """States in which an order stays (TMF641 ServiceOrderStateType)."""
@@ -62,7 +63,7 @@ def span(begin: str | None, end: str | None) -> str:
 def step_name(name: str) -> str:
     plain = name.removeprefix("undo ")
     known = STEPS.get(plain, plain)
-    return known if plain == name else f"Undo: {known[:1].lower()}{known[1:]}"
+    return STEPS.get(name, known if plain == name else f"Undo: {known[:1].lower()}{known[1:]}")
 
 
 def pretty(value: Any) -> str:

@@ -11,6 +11,7 @@ INVENTORY = "/tmf-api/serviceInventory/v4"
 BOUND_SECONDS = 15.0
 STEPS = ("reserve", "devices", "network", "verify", "finish")
 POINTS = ("begun", "done", "journalled")
+UNDOING = [f"undo {step} {point}" for step in ("network", "devices", "reserve") for point in POINTS]
 SITE = {"name": "branch-1", "device": "S1", "access": "routed", "gateway": "10.1.0.1/24"}
 SERVICE = {
     "serviceSpecification": {"name": "Site to Internet"},
@@ -62,9 +63,7 @@ async def test_an_order_killed_forward_is_completed(world: Any, listener: Any, p
     await check(world, listener, order, changes=1, service="active")
 
 
-@pytest.mark.parametrize(
-    "place", ["cancel accepted", *(f"undo {step} {point}" for step in ("network", "devices", "reserve") for point in POINTS)]
-)
+@pytest.mark.parametrize("place", ["cancel accepted", *UNDOING])
 async def test_an_order_killed_while_it_is_cancelled_leaves_nothing(world: Any, listener: Any, place: str) -> None:
     world.network.controller.states["acme.branch-1"] = "configuring"
     await world.start(place)
@@ -136,7 +135,7 @@ async def test_a_change_killed_is_completed(world: Any, listener: Any, place: st
     assert gateway(world) == "10.1.0.254"
 
 
-@pytest.mark.parametrize("place", [f"undo {step} {point}" for step in ("network", "devices", "reserve") for point in POINTS])
+@pytest.mark.parametrize("place", UNDOING)
 async def test_a_change_killed_while_it_is_cancelled_is_as_if_it_never_was(
     world: Any, listener: Any, place: str
 ) -> None:
