@@ -14,10 +14,12 @@ _UNBOUNDED = 2**32 - 1
 
 @dataclass(frozen=True)
 class Expression:
-    """An XPath, and how many data nodes above its node it begins."""
+    """An XPath, and how many data nodes above its node it begins. ``of_instances``: it is asked only of nodes that are
+    there, as a *when* is not."""
 
     text: str
     above: int = 0
+    of_instances: bool = True
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Constraints:
     expressions: tuple[Expression, ...]
     refers: Any | None
     path: str
-    #: Entries of a list count (unique, min-elements, max-elements).
+    #: Entries of a list or leaf-list count (unique, min-elements, max-elements).
     counts: bool
     #: It may depend on anything.
     boundless: bool
@@ -45,7 +47,8 @@ def constraints(node: Any) -> Constraints:
     found = [Expression(_text(must.cond)) for must in _array(lib.lysc_node_musts(node))]
     for holder in _with_choices(node):
         found += [
-            Expression(_text(when.cond), _above(node, when.context)) for when in _array(lib.lysc_node_when(holder))
+            Expression(_text(when.cond), _above(node, when.context), of_instances=False)
+            for when in _array(lib.lysc_node_when(holder))
         ]
     refers, path, boundless, implied = None, "", False, False
     if node.nodetype in _LEAFS:
@@ -57,11 +60,18 @@ def constraints(node: Any) -> Constraints:
         refers = _target(node) if len(paths) == len(kinds) == 1 and "[" not in paths[0] and not implied else None
         path = paths[0] if refers is not None else ""
         found += [Expression(text) for text in paths if refers is None]
-    counts = False
+    return Constraints(tuple(found), refers, path, _counts(node), boundless, implied)
+
+
+def _counts(node: Any) -> bool:
     if node.nodetype == lib.LYS_LIST:
         entries = ffi.cast("struct lysc_node_list *", node)
-        counts = entries.uniques != ffi.NULL or entries.min > 0 or entries.max not in (0, _UNBOUNDED)
-    return Constraints(tuple(found), refers, path, counts, boundless, implied)
+        return bool(entries.uniques != ffi.NULL) or _is_bounded(entries)
+    return node.nodetype == lib.LYS_LEAFLIST and _is_bounded(ffi.cast("struct lysc_node_leaflist *", node))
+
+
+def _is_bounded(entries: Any) -> bool:
+    return bool(entries.min > 0 or entries.max not in (0, _UNBOUNDED))
 
 
 def is_restricted(operation: Any) -> bool:

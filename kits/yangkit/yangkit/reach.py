@@ -5,9 +5,16 @@ schema is of one of these kinds:
 
 - It sees one entry and nothing else, or the rest and nothing else. The rest is always in the part, and a changed entry
   is, too; an entry that has not changed is as valid as it was.
-- It is a plain leafref from one of them to another. The part has the entries that are referred to from what is in it.
-  Where something is lost that may be referred to, or the rest has changed, the part is all.
+- It is a plain leafref from one of them to another. The part has the entries that are referred to from what is in it,
+  and those that refer to what is lost.
+- It is a *must* that looks from one of them into an entry of another list by its key, or into all of its entries that
+  have a certain child. In the first case the part has the entries that are looked at from what is in it, and those
+  from which something is looked at that has changed. In the second it has all of both.
 - It is anything else: then the lists that it may see, and the one that it is in, are in the part as a whole.
+
+Where the rest has changed, the part is all. An entry may have lists of its own that nothing sees but entry by entry
+(``reachrules``). Where all else in it is as it was, it is in the part with those of their entries that have changed, or
+look at what has.
 
 So what is in the part sees there what it would see in the whole, and what is not in it has not changed and sees
 nothing that has. A valid part makes a valid whole. A part that is not valid says nothing: only the whole tells why.
@@ -21,29 +28,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from yangkit.libyang_constraints import Constraints, Expression, address, constraints, is_restricted
+from yangkit.libyang_constraints import Expression, address, constraints, is_restricted
+from yangkit.links import Aim, Link, alike, upwards
+from yangkit.reachrules import Rules, home
 from yangkit.tree import Container, Key, Leaf, List, Node, instances, is_empty
 from yangkit.xpathreach import climb
 
 if TYPE_CHECKING:
     from yangkit.schema import Schema, SchemaNode
 
-_MOUNT = "ietf-yang-schema-mount:mount-point"
-_DATA = frozenset({"container", "list", "leaf", "leaf-list", "anydata"})
 _NOTHING: Mapping[SchemaNode, Node] = {}
-
-
-@dataclass(frozen=True)
-class _Aim:
-    """Where a plain leafref leads: to a leaf in an outermost list."""
-
-    home: SchemaNode
-    leaf: SchemaNode
-
-    @property
-    def by_key(self) -> bool:
-        """Does its value name the entry?"""
-        return self.home.key_nodes == (self.leaf,)
+_LINKS = "links"
+"""Under which an entry keeps those that lead from it."""
+Values = frozenset[tuple[Link, str]]
 
 
 @dataclass
@@ -51,63 +48,33 @@ class _Part:
     """What is taken of a tree: entries by their lists."""
 
     tree: Container
+    old: Container | None
+    """What was valid before; None: entries are taken as they are."""
+    lost: Values
+    """What something leads to, and was true before."""
     taken: dict[SchemaNode, dict[Key, Container | Leaf]] = field(default_factory=dict)
-    #: Those whose references were not followed yet.
+    #: Those whose links were not followed yet.
     new: list[Container] = field(default_factory=list)
-
-    def take(self, schema: SchemaNode, key: Key, entry: Container | Leaf | None) -> None:
-        known = self.taken.setdefault(schema, {})
-        if key not in known and isinstance(entry, Container):
-            known[key] = entry
-            self.new.append(entry)
 
 
 class Reach:
     """What a schema says of it."""
 
     def __init__(self, schema: Schema) -> None:
-        nodes = [node for top in schema.root.children.values() for node in _all(top)]
-        self._by_handle = {address(node.handle): node for node in nodes}
-        self._lists = {node for node in nodes if node.kind == "list" and _home(node) is node}
-        self._above = {above for node in self._lists for above in _upwards(node)} - self._lists
-        #: Those that are taken as a whole: something sees more than one entry, or whether there is any.
-        self.whole = {node for node in self._lists if any(above.cases for above in _upwards(node))}
-        self._aims: dict[SchemaNode, _Aim] = {}
-        for node in nodes:
-            self._read(node, constraints(node.handle))
-        self._ways = {above for node in self._aims for above in _upwards(node)}
-        self._aimed_at: dict[SchemaNode, set[SchemaNode]] = {}
-        for aim in self._aims.values():
-            self._aimed_at.setdefault(aim.home, set()).add(aim.leaf)
-        self._inputs: dict[SchemaNode, Mapping[SchemaNode, _Aim] | None] = {}
-
-    def _read(self, node: SchemaNode, said: Constraints) -> None:
-        if said.boundless or _MOUNT in node.facts.extensions:
-            self.whole |= self._lists
-        if said.counts and node in self._lists:
-            self.whole.add(node)
-        for expression in said.expressions:
-            self.whole |= self._seen(node, expression)
-        if said.refers is None:
-            return
-        seen = self._seen(node, Expression(said.path))
-        target = self._by_handle.get(address(said.refers))
-        if target is None or constraints(target.handle).implied:
-            self.whole |= seen
-        elif seen and (home := _home(target)) is not None:
-            self._aims[node] = _Aim(home, target)
-
-    def _seen(self, node: SchemaNode, expression: Expression) -> set[SchemaNode]:
-        """The lists of which it may see more than the entry that it is in."""
-        levels = climb(expression.text)
-        if levels is None:
-            return self._lists
-        scope: SchemaNode | None = node
-        for _ in range(expression.above + levels):
-            scope = scope.parent if scope is not None else None
-        if scope is None or scope.kind == "root":
-            return self._lists
-        return set() if _home(scope) is not None else {one for one in self._lists if scope in _upwards(one)}
+        self._rules = rules = Rules(schema)
+        self._homes = rules.homes
+        self._above = {above for node in self._homes for above in upwards(node)} - self._homes
+        self._ways = {above for node in rules.links for above in upwards(node)}
+        self._inner_ways = {above for node in rules.inner for above in upwards(node)} - rules.inner
+        #: By the home that they lead to: links, and the homes that they lead from.
+        self._links_to: dict[SchemaNode, set[Link]] = {}
+        self._homes_to: dict[SchemaNode, set[SchemaNode]] = {}
+        for node, links in rules.links.items():
+            for link in links:
+                self._links_to.setdefault(link.home, set()).add(link)
+                if (place := home(node)) is not None:
+                    self._homes_to.setdefault(link.home, set()).add(place)
+        self._inputs: dict[SchemaNode, Mapping[SchemaNode, Aim] | None] = {}
 
     # -- of an RPC ---------------------------------------------------------------------------------------------------
 
@@ -118,29 +85,29 @@ class Reach:
         aims = self._inputs[rpc]
         if aims is None:
             return running
-        part = _Part(running)
+        part = _Part(running, None, frozenset())
         for leaf in _leafs(given):
             if aim := aims.get(leaf.schema):
-                self._take(part, aim, leaf.value)
+                self._take_linked(part, aim, leaf.value)
         return self._pruned(running, part.taken)
 
-    def _input(self, rpc: SchemaNode) -> Mapping[SchemaNode, _Aim] | None:
+    def _input(self, rpc: SchemaNode) -> Mapping[SchemaNode, Aim] | None:
         """Where its references lead; None: it may see anything."""
         if rpc.kind != "rpc" or is_restricted(rpc.handle):
             return None
         aims = {}
         for node in _below(rpc):
             said = constraints(node.handle)
-            depth = len(_upwards(node)) - 1
+            depth = len(upwards(node)) - 1
             if said.boundless or any(not _within(expression, depth) for expression in said.expressions):
                 return None
             if said.refers is None:
                 continue
-            target = self._by_handle.get(address(said.refers))
+            target = self._rules.by_handle.get(address(said.refers))
             if target is None or constraints(target.handle).implied:
                 return None
-            if (home := _home(target)) is not None:
-                aims[node] = _Aim(home, target)
+            if (place := home(target)) is not None:
+                aims[node] = Aim(place, target)
         return aims
 
     # -- of a change -------------------------------------------------------------------------------------------------
@@ -150,17 +117,28 @@ class Reach:
         changed: dict[SchemaNode, dict[Key, tuple[Node | None, Node | None]]] = {}
         if not self._same_rest(old, new, changed):
             return None
-        if any(self._loses(schema, *pair) for schema, pairs in changed.items() for pair in pairs.values()):
-            return None
-        part = _Part(new)
-        for schema in self.whole:
+        lost = frozenset(
+            (link, value)
+            for schema, pairs in changed.items()
+            for link in self._links_to.get(schema, ())
+            for key, (before, after) in pairs.items()
+            for value in link.lost(key, before, after)
+        )
+        part = _Part(new, old, lost)
+        for schema in self._rules.whole:
             self._take_all(part, schema)
+        for schema, children in self._rules.having.items():
+            self._take_with(part, schema, children)
         for schema, pairs in changed.items():
             for key, (_, after) in pairs.items():
-                part.take(schema, key, after if isinstance(after, Container) else None)
-        self._follow(new, part, self._lists)
+                self._take(part, schema, key, after)
+            if any(link.home is schema for link, _ in lost):
+                self._take_linking(part, schema)
+        for link, value in self._walked(new, (), self._homes):
+            self._take_linked(part, link, value)
         while part.new:
-            self._follow(part.new.pop(), part, set())
+            for link, value in self._links_of(part.new.pop()):
+                self._take_linked(part, link, value)
         return self._pruned(new, part.taken)
 
     def _same_rest(
@@ -176,7 +154,7 @@ class Reach:
             one, other = before.get(schema), after.get(schema)
             if one is other:
                 continue
-            if schema in self._lists:
+            if schema in self._homes:
                 changed[schema] = _differences(one, other)
             elif schema.is_np_container or (isinstance(one, Container) and isinstance(other, Container)):
                 if not self._same_rest(one, other, changed):
@@ -185,55 +163,110 @@ class Reach:
                 return False
         return True
 
-    def _loses(self, schema: SchemaNode, before: Node | None, after: Node | None) -> bool:
-        """Has an entry lost a value that something may refer to?"""
-        for leaf in self._aimed_at.get(schema, ()):
-            way = _upwards(leaf)[: _upwards(leaf).index(schema)][::-1]
-            if not set(_values(before, way)) <= set(_values(after, way)):
-                return True
-        return False
-
-    def _take(self, part: _Part, aim: _Aim, value: str) -> None:
-        """What a reference leads to."""
-        if aim.by_key:
-            part.take(aim.home, (value,), _entries(part.tree, aim.home).get((value,)))
-        else:
-            self._take_all(part, aim.home)
+    def _take(self, part: _Part, schema: SchemaNode, key: Key, entry: Node | None) -> None:
+        known = part.taken.setdefault(schema, {})
+        if key in known or not isinstance(entry, Container):
+            return
+        before = None if part.old is None else _entries(part.old, schema).get(key)
+        looked_at = self._trimmed(before, entry, part.lost) if isinstance(before, Container) else entry
+        known[key] = looked_at
+        part.new.append(looked_at)
 
     def _take_all(self, part: _Part, schema: SchemaNode) -> None:
         for key, entry in _entries(part.tree, schema).items():
-            part.take(schema, key, entry)
+            self._take(part, schema, key, entry)
 
-    def _follow(self, node: Container, part: _Part, but: set[SchemaNode]) -> None:
-        """Take what is referred to from a node, but not from these below it."""
-        for schema, child in node.children.items():
-            if schema not in self._ways or schema in but:
+    def _take_with(self, part: _Part, schema: SchemaNode, children: set[SchemaNode]) -> None:
+        for key, entry in _entries(part.tree, schema).items():
+            if isinstance(entry, Container) and not children.isdisjoint(entry.children):
+                self._take(part, schema, key, entry)
+
+    def _take_linked(self, part: _Part, link: Link, value: str) -> None:
+        """What a link leads to."""
+        if link.by_key:
+            self._take(part, link.home, (value,), _entries(part.tree, link.home).get((value,)))
+        else:
+            self._take_all(part, link.home)
+
+    def _take_linking(self, part: _Part, schema: SchemaNode) -> None:
+        """Entries from which something leads to what is lost of this home."""
+        for linking in self._homes_to.get(schema, ()):
+            for key, entry in _entries(part.tree, linking).items():
+                if isinstance(entry, Container) and not part.lost.isdisjoint(self._links_of(entry)):
+                    self._take(part, linking, key, entry)
+
+    def _links_of(self, entry: Container) -> Values:
+        """What leads from an entry: links with their values."""
+        known = entry.recall(_LINKS)
+        if not isinstance(known, frozenset):
+            known = frozenset(self._walked(entry, (), set()))
+            entry.remember(_LINKS, known)
+        return known
+
+    def _walked(self, node: Node, above: Sequence[Node], but: set[SchemaNode]) -> Iterator[tuple[Link, str]]:
+        """The same of a node that is in these, but for what is in some below it."""
+        here = (*above, node)
+        for link in self._rules.links.get(node.schema, ()):
+            yield from ((link, value) for value in link.values(here))
+        for schema, child in node.children.items() if isinstance(node, Container) else ():
+            if schema in self._ways and schema not in but:
+                for one in instances(child):
+                    yield from self._walked(one, here, but)
+
+    # -- of an entry -------------------------------------------------------------------------------------------------
+
+    def _trimmed(self, before: Container, entry: Container, lost: Values) -> Container:
+        """Without those entries of inner lists that are as they were, in an entry that is so but for these."""
+        if entry.schema not in self._inner_ways or not (entry is before or self._same_but_inner(before, entry)):
+            return entry
+        return self._kept(before, entry, (), frozenset() if lost.isdisjoint(self._links_of(entry)) else lost)
+
+    def _same_but_inner(self, old: Node | None, new: Node | None) -> bool:
+        before = old.children if isinstance(old, Container) else _NOTHING
+        after = new.children if isinstance(new, Container) else _NOTHING
+        for schema in before.keys() | after.keys():
+            one, other = before.get(schema), after.get(schema)
+            if schema in self._rules.inner or alike(one, other):
                 continue
-            for one in instances(child):
-                if isinstance(one, Leaf):
-                    self._take(part, self._aims[schema], one.value)
-                elif isinstance(one, Container):
-                    self._follow(one, part, but)
+            both = schema.is_np_container or (isinstance(one, Container) and isinstance(other, Container))
+            if not (schema in self._inner_ways and both and self._same_but_inner(one, other)):
+                return False
+        return True
+
+    def _kept(self, old: Node | None, node: Container, above: Sequence[Node], lost: Values) -> Container:
+        before = old.children if isinstance(old, Container) else _NOTHING
+        here = (*above, node)
+        children: dict[SchemaNode, Node] = {}
+        for schema, child in node.children.items():
+            one = before.get(schema)
+            kept = child
+            if schema in self._rules.inner and isinstance(child, List):
+                known = one.entries if isinstance(one, List) else {}
+                entries = child.entries.items()
+                looked_at = {
+                    key: entry
+                    for key, entry in entries
+                    if not alike(known.get(key), entry)
+                    or (lost and not lost.isdisjoint(self._walked(entry, here, set())))
+                }
+                kept = List(schema, looked_at)
+            elif schema in self._inner_ways and isinstance(child, Container):
+                kept = self._kept(one, child, here, lost)
+            if not is_empty(kept):
+                children[schema] = kept
+        return Container(node.schema, children)
 
     def _pruned(self, node: Container, taken: Mapping[SchemaNode, dict[Key, Container | Leaf]]) -> Container:
         children: dict[SchemaNode, Node] = {}
         for schema, child in node.children.items():
             kept = child
-            if schema in self._lists:
+            if schema in self._homes:
                 kept = List(schema, taken.get(schema, {}))
             elif schema in self._above and isinstance(child, Container):
                 kept = self._pruned(child, taken)
             if not is_empty(kept):
                 children[schema] = kept
         return Container(node.schema, children)
-
-
-def _all(node: SchemaNode) -> Iterator[SchemaNode]:
-    """A node of configuration, and all below it."""
-    if node.config and node.kind in _DATA:
-        yield node
-        for child in node.children.values():
-            yield from _all(child)
 
 
 def _below(node: SchemaNode) -> Iterator[SchemaNode]:
@@ -259,24 +292,10 @@ def _within(expression: Expression, depth: int) -> bool:
     return levels is not None and expression.above + levels <= depth
 
 
-def _upwards(node: SchemaNode) -> Sequence[SchemaNode]:
-    """The node and those above it, but for the root."""
-    found = []
-    while node.parent is not None:
-        found.append(node)
-        node = node.parent
-    return found
-
-
-def _home(node: SchemaNode) -> SchemaNode | None:
-    """The outermost list that it is or is in."""
-    return next((above for above in reversed(_upwards(node)) if above.kind == "list"), None)
-
-
 def _entries(tree: Container, schema: SchemaNode) -> dict[Key, Container | Leaf]:
     """Those of an outermost list."""
     node: Node | None = tree
-    for step in reversed(_upwards(schema)):
+    for step in reversed(upwards(schema)):
         node = node.children.get(step) if isinstance(node, Container) else None
     return node.entries if isinstance(node, List) else {}
 
@@ -288,12 +307,3 @@ def _differences(old: Node | None, new: Node | None) -> dict[Key, tuple[Node | N
         key: (before.get(key), entry) for key, entry in after.items() if before.get(key) is not entry
     }
     return found | {key: (entry, None) for key, entry in before.items() if key not in after}
-
-
-def _values(node: Node | None, way: Sequence[SchemaNode]) -> Iterator[str]:
-    """Those of the leafs at the end of a way down."""
-    if isinstance(node, Leaf):
-        yield node.value
-    elif isinstance(node, Container) and (child := node.children.get(way[0])) is not None:
-        for one in instances(child):
-            yield from _values(one, way[1:])
