@@ -12,10 +12,10 @@ _PART = re.compile(
     r"|(?P<name>[^\W\d][\w.-]*(?::(?:[^\W\d][\w.-]*|\*))?))"
 )
 _OPERATORS = frozenset({"and", "or", "div", "mod"})
-#: They lead to nodes that no path names.
+#: Functions that lead to nodes which no path names.
 _LEADING = frozenset({"deref", "id"})
 #: What they find has no name in the path.
-_ANY = _LEADING | {"*", "//", "::", ".", "node", "text"}
+_ANY = frozenset({"*", "//", "::", ".", "node", "text"})
 _ENDS = frozenset({".", "..", "]", ")"})
 _SLASHES = frozenset({"/", "//"})
 _OF_WHETHER = [([function, "("], [")"]) for function in ("not", "count", "boolean")]
@@ -82,7 +82,8 @@ def names(text: str) -> frozenset[str] | None:
 
 def _names(parts: Sequence[str]) -> frozenset[str] | None:
     ends_above = any(part == ".." and after != "/" for part, after in itertools.zip_longest(parts, parts[1:]))
-    if ends_above or not _ANY.isdisjoint(parts) or any(part.endswith(":*") for part in parts):
+    leads = any(part in _LEADING and after == "(" for part, after in itertools.pairwise(parts))
+    if leads or ends_above or not _ANY.isdisjoint(parts) or any(part.endswith(":*") for part in parts):
         return None
     return frozenset(_local(part) for part in parts if _is_name(part))
 
@@ -166,7 +167,7 @@ def _climb(parts: Sequence[str]) -> int | None:
     nested = "[" in parts
     before = ""
     for number, part in enumerate(parts):
-        if part == "::" or part in _LEADING:
+        if part == "::" or (part in _LEADING and parts[number + 1 : number + 2] == ["("]):
             return None
         if part in _SLASHES:
             if _is_root(before) or before == "*":

@@ -258,10 +258,13 @@ def _segmented(**segments: list[str]) -> Callable[[Tree], None]:
 
 def _between(config: Config) -> dict[str, list[str]]:
     """The interfaces inside, with those that may send to each."""
-    [dispatch] = [rule for rule in chain(config, "from-1") if '"wan"' not in rule]
+    *alone, dispatch = [rule for rule in chain(config, "from-1") if '"wan"' not in rule]
     assert dispatch.startswith("oifname vmap { ")
     chains = dict(re.findall(r'"([^"]+)" : goto ([\w-]+)', dispatch))
-    return {out: re.findall(r'"([^"]+)"', "".join(chain(config, name))) for out, name in chains.items()}
+    found = {out: re.findall(r'"([^"]+)"', "".join(chain(config, name))) for out, name in chains.items()}
+    pairs = re.findall(r'"([^"]+)" \. "([^"]+)" :', "".join(alone))
+    assert [out for out, _ in pairs] == re.findall(r'"([^"]+)" : return', dispatch), "nothing else goes there"
+    return found | {out: [source] for out, source in pairs}
 
 
 def test_interfaces_of_one_segment_forward_to_each_other(changed: Callable[[Callable[[Tree], None]], Config]) -> None:
@@ -274,6 +277,8 @@ def test_interfaces_of_one_segment_forward_to_each_other(changed: Callable[[Call
 def test_interfaces_of_two_segments_do_not(changed: Callable[[Callable[[Tree], None]], Config]) -> None:
     apart = changed(_segmented(gre_1=["vpn-1"], br_2=["vpn-2"]))
     assert _between(apart) == {"gre-1": ["gre-1"], "br-2": ["br-2"]}
+    pairs = '"gre-1" . "gre-1" : goto passed, "br-2" . "br-2" : accept'
+    assert f"oifname . meta sdifname vmap {{ {pairs} }}" in chain(apart, "from-1")
 
 
 def test_an_interface_of_several_segments_reaches_those_of_each() -> None:

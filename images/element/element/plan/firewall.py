@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from element.connections import Flow
@@ -75,8 +76,9 @@ def ruleset(config: Config) -> Ruleset:
 
 def _chains_of(config: Config, tenant: Tenant) -> Iterator[str]:
     """Where what comes from a tenant may go."""
-    for name, _, rules in _within(config, tenant):
-        yield from _called(name, rules)
+    for group in _within(config, tenant):
+        if not group.is_alone:
+            yield from _called(group.chain, [f"meta sdifname vmap {_set(group.verdicts)}"])
     yield from _called(_leaving(tenant), _from_tenant(config, tenant))
 
 
@@ -399,13 +401,35 @@ def _from_tenant(config: Config, tenant: Tenant) -> Iterator[str]:
         remote = sorted({p for flow in _flows(config, tenant.name) for p in flow.remote})
         for family, _, prefixes in _by_family(p for p in remote if not p.endswith("/0")):
             yield f"{family} daddr {_set(prefixes)} oifname {_names(underlay)} {_drop('overlay-leak')}"
-    if ways := [f'"{i.name}" : goto {name}' for name, out, _ in _within(config, tenant) for i in out]:
+    groups = list(_within(config, tenant))
+    if back := [f'"{i.name}" . {one}' for g in groups if g.is_alone for i in g.out for one in g.verdicts]:
+        yield f"oifname . meta sdifname vmap {_set(back)}"
+    if ways := [f'"{i.name}" : {g.way}' for g in groups for i in g.out]:
         yield f"oifname vmap {_set(ways)}"
     yield from breakout.leaving(config, tenant)
 
 
-def _within(config: Config, tenant: Tenant) -> Iterator[tuple[str, list[Interface], list[str]]]:
-    """What may go to interfaces of the same segments: a chain's name, these interfaces, and its rules."""
+@dataclass(frozen=True)
+class _Group:
+    """Interfaces that the same may go to, for they are in the same segments."""
+
+    chain: str
+    out: list[Interface]
+    verdicts: list[str]
+    """By where it comes from."""
+
+    @property
+    def is_alone(self) -> bool:
+        """One interface with segments of its own. A POP may have hundreds, whose chains would be most of its filter: a
+        look at both ends at once does for all of them."""
+        return len(self.verdicts) == 1
+
+    @property
+    def way(self) -> str:
+        return "return" if self.is_alone else f"goto {self.chain}"
+
+
+def _within(config: Config, tenant: Tenant) -> Iterator[_Group]:
     inside = [i for i in config.members(tenant.name) if i.forwarding or i.forwarding6]
     alike: dict[tuple[frozenset[str], bool], list[Interface]] = {}
     places: dict[str, list[int]] = {}  # of a segment's interfaces: there may be as many segments as these
@@ -415,8 +439,8 @@ def _within(config: Config, tenant: Tenant) -> Iterator[tuple[str, list[Interfac
             places.setdefault(segment, []).append(place)
     for number, ((segments, fast), out) in enumerate(alike.items()):
         sources = [inside[place] for place in sorted({place for segment in segments for place in places[segment]})]
-        verdicts = (f'"{i.name}" : {fastpath.verdict(i) if fast else "accept"}' for i in sources)
-        yield f"within-{tenant.id}-{number}", out, [f"meta sdifname vmap {_set(verdicts)}"]
+        verdicts = [f'"{i.name}" : {fastpath.verdict(i) if fast else "accept"}' for i in sources]
+        yield _Group(f"within-{tenant.id}-{number}", out, verdicts)
 
 
 def _translation(config: Config) -> Iterator[str]:

@@ -311,6 +311,8 @@ def test_an_rpc_is_held_against_what_its_input_can_see(rpc, given, seen):
         ("ancestor::a", None),
         ("../preceding-sibling::a", None),
         ("deref(../a)/../b", None),
+        ("id(../a)/b", None),
+        ("../id = id", 1),
         ("derived-from-or-self(../../a, 'm:identity') and not(../b:c/*)", 2),
     ],
 )
