@@ -126,11 +126,19 @@ class TestNatThatForgets:
             assert after[box] == before[box], f"the security associations of {box} were made anew"
 
     def test_a_branch_that_says_nothing_is_reached_again_and_the_controller_has_its_box_again(self, lab: Lab) -> None:
-        before = devices(lab)
+        before, tunnels, ports = devices(lab), associations(lab, "vmsr-1"), peers(lab)
+        silent = ("ucpe-1", "ucpe-2")
+
+        def moved() -> bool:
+            now = peers(lab)
+            return all(now.get(box) not in (None, ports[box]) for box in silent)
+
         lab["stack"].exec("sv", "pause", "controller")  # whose probes would be answered
         try:
             lab["carrier"].power.cycle()
             lab["host-3"].must_reach(HOSTS["host-2"], UNASKED)
+            wait_for("the POP to see both at other ports", moved, UNASKED)
+            assert associations(lab, "vmsr-1") == tunnels, "a tunnel was made anew"
         finally:
             lab["stack"].exec("sv", "cont", "controller")
         # The boxes' sessions are TCP to the orchestrator; the NAT that forgot them made them void.

@@ -23,6 +23,7 @@ from element.model import Config
 from element.places import Places
 from element.plan import firewall
 from element.revocation import Revocations
+from element.signs import Signs
 from element.uplinks import Uplinks
 
 log = logging.getLogger(__name__)
@@ -68,11 +69,12 @@ async def serve(places: Places) -> None:
     servers = asyncio.create_task(Servers(places.stations, lambda: backend.known).run())
     ways = asyncio.create_task(Uplinks(backend, places.leases / "uplinks-failed.json").run())
     heralds = asyncio.create_task(Announcements().run())
+    signs = asyncio.create_task(Signs(lambda: backend.known).run())
     tidying = asyncio.create_task(memory.keep_giving_back())
     box = Box(places, identity, stores, backend, beginning)
     life = asyncio.create_task(box.live(folder, revocations))
     stop = asyncio.create_task(_told_to_stop())
-    beside = (life, *leases, servers, ways, heralds, tidying)
+    beside = (life, *leases, servers, ways, heralds, signs, tidying)
     await asyncio.wait({keeper, *beside, stop}, return_when=asyncio.FIRST_COMPLETED)
     ended = [task for task in (keeper, *beside) if task.done()]
     for task in beside:

@@ -17,6 +17,13 @@ BRIDGED_MTU = 1388
 # Frames of full size enter VXLAN and are fragmented below, so that stations need not be told.
 VXLAN_MTU = 1500
 BRIDGED_MSS = BRIDGED_MTU - 40
+PATIENT = 20
+"""Seconds of silence after which the end that waits to be called asks whether the other is there.
+
+The one that calls is to be the first (after 5 s, and again for 7.7 s: the module's default, and charon's). Behind a NAT
+that has forgotten it, a question from here goes where it was, is answered by nobody, and charon takes the tunnel down
+though it has heard the other end in between.
+"""
 
 VXLAN = "elasticlab-vxlan:vxlan"
 OVERLAY = "overlay"
@@ -206,9 +213,10 @@ def connection(here: End, peer: End, address: str | None, own: Iterable[Tree] = 
         "local-prefix": [f"{here.loopback}/32"],
         "remote-prefix": [f"{peer.loopback}/32"],
     }
+    waits: Tree = {"autostartup": "add", "dpd-interval": PATIENT} if address is None else {"autostartup": "start"}
     return {
         "name": peer.label,
-        "autostartup": "add" if address is None else "start",
+        **waits,
         "local": {"local-pad-entry-name": "self"},
         "remote": remote,
         "spd": {"spd-entry": [overlay_flow, *own]},

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from yangkit import validation, xmlutil
 from yangkit.edit import Editor
 from yangkit.errors import RpcError
+from yangkit.reachrules import Rules
 from yangkit.schema import Module, Schema
 from yangkit.tree import Container, empty
 from yangkit.treejson import dump, load
@@ -18,7 +19,7 @@ from yangkit.xpathreach import climb, sight
 from .conftest import YANG
 
 KR = "urn:example:kit-reach"
-EXACT = ("pair", "look", "absent", "alone", "boxed", "hops", "counted", "bounded")
+EXACT = ("pair", "look", "absent", "alone", "boxed", "hops", "counted", "bounded", "deep")
 """Of what these see, the part has all: what is wrong with it is wrong with the whole."""
 FEATURES = (*EXACT, "total", "order", "hidden", "union", "default", "default-target", "deref", "any", "near", "implied")
 ID = st.sampled_from("abc")
@@ -68,10 +69,12 @@ MORE = {
     "alone": leaf("serial", SMALL),
     "hops": entry("hop", "id", leaf("cost", SMALL), leaf("over", ID)),
     "counted": entry("leg", "id") | leaf("legs", SMALL),
+    "deep": leaf("deeply", ID),
     "bounded": ID.map(lambda text: f"<call>{text}</call>"),
 }
 #: The same of a VPN.
 OF_A_VPN = {
+    "deep": entry("mark", "id").map(lambda text: f"<marks>{text}</marks>"),
     "implied": leaf("grade", ID),
     "boxed": SMALL.map(lambda text: f"<box><lid>{text}</lid></box>") | st.just('<box nc:operation="remove"/>'),
 }
@@ -160,6 +163,25 @@ BASE = {
     "main": "s7",
     "picked": {"chosen": [{"id": "c"}]},
 }
+
+
+@pytest.mark.parametrize(
+    ("feature", "list_", "inner"),
+    [
+        (None, "vpn/permit", True),
+        (None, "site/port", False),  # others refer into it
+        ("hops", "site/hop", True),
+        ("counted", "site/leg", False),  # by a must beside it
+        ("bounded", "site/call", False),  # by itself
+        ("deep", "marks/mark", False),  # from another entry
+    ],
+)
+def test_a_list_is_inner_when_nothing_sees_more_than_one_of_its_entries(feature, list_, inner):
+    schema = Schema([YANG], [Module("kit-reach", (feature,) if feature else ())])
+    found = {"/".join(node.path().split("/")[-2:]) for node in Rules(schema).inner}
+    assert (list_ in found) == inner
+
+
 IDS = [f"s{number}" for number in range(50)]
 ALWAYS = {"site": ["s7"], "vpn": ["v2"], "chosen": ["c"]}
 
