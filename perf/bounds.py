@@ -37,18 +37,6 @@ REASONS = (
         "TCP differs by 1 %.",
     ),
     (
-        "orders",
-        "applied among the most.*",
-        "What a box, its POP and the controller read, compare and validate of 200 sites "
-        "([what grows](../why/reading.md)).",
-    ),
-    (
-        "orders",
-        "share that succeeds.*",
-        "Of 500 sites that were ordered, or cancelled, 50 at once, packets of one still passed at the look that "
-        "follows its end. Whether that was told too early no capture says yet.",
-    ),
-    (
         "soak",
         ".*drift.*",
         "With 95 % it is between -8 and 27 %: an hour's first and last parts say no more.",
