@@ -95,8 +95,8 @@ def named(children: Mapping[str, SchemaNode], name: str) -> SchemaNode | None:
     return found[0] if len(found) == 1 else None
 
 
-def look(node: SchemaNode, target: Target, seen: frozenset[Path]) -> Look | None:
-    """None: the node looks into more than one entry."""
+def look(node: SchemaNode, own: SchemaNode | None, target: Target, seen: frozenset[Path]) -> Look | None:
+    """Of a node in this home, or in none. None: into which entry is not said, or not by its own."""
     if target.key is None:
         return None
     path = target.key[1]
@@ -104,6 +104,8 @@ def look(node: SchemaNode, target: Target, seen: frozenset[Path]) -> Look | None
     scope: SchemaNode | None = node
     for _ in range(up):
         scope = scope.parent if scope is not None else None
+    if scope is None or (own is not None and own not in upwards(scope)):
+        return None
     way: list[SchemaNode] = []
     for name in path[up:]:
         scope = named(scope.children, name) if scope is not None else None

@@ -56,12 +56,11 @@ class Rules:
         seen = self.homes if found is None or found.ways else self._seen(node, found.levels)
         target = self.by_handle.get(address(said.refers))
         if target is None:
-            self.whole |= seen
-            self.inner.clear()
+            self._sees_all()
             return
         self.inner -= set(upwards(target))
         if constraints(target.handle).implied:
-            self.whole |= seen
+            self._sees(node, seen)
         elif seen and (place := home(target)) is not None:
             self.links.setdefault(node, []).append(Aim(place, target))
 
@@ -71,7 +70,7 @@ class Rules:
             self._sees_all()
             return
         levels = expression.above + found.levels
-        self.whole |= self._seen(node, levels)
+        self._sees(node, self._seen(node, levels))
         self.inner -= self._seen_inside(node, levels, found)
         known = expression.of_instances and written and not expression.above
         for way in found.ways:
@@ -89,18 +88,25 @@ class Rules:
             ends.discard(target.end)
         over = {one for path in seen for one in path}
         self.inner -= {one for one in self.inner if one in over or not ends.isdisjoint(upwards(one))}
-        if (link := look(node, target, seen)) is not None:
+        own = home(node)
+        if (link := look(node, own, target, seen)) is not None:
             self.links.setdefault(node, []).append(link)
             return
+        self.inner -= set(upwards(node))  # all that look are asked again
         if target.is_written:
             self.having.setdefault(target.home, set()).add(target.inside[0])
         else:
             self.whole.add(target.home)
-        own = home(node)
         if own is node:
             self.whole.add(own)
         elif own is not None:
             self.having.setdefault(own, set()).add(way_down(node, own)[0])
+
+    def _sees(self, node: SchemaNode, homes: set[SchemaNode]) -> None:
+        """A node sees more than one entry of these: it is asked again whatever changes there."""
+        if homes:
+            self.whole |= homes
+            self.inner -= set(upwards(node))
 
     def _sees_all(self) -> None:
         self.whole |= self.homes

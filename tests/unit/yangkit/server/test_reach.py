@@ -19,7 +19,7 @@ from yangkit.xpathreach import climb, sight
 from .conftest import YANG
 
 KR = "urn:example:kit-reach"
-EXACT = ("pair", "look", "absent", "alone", "boxed", "hops", "counted", "bounded", "deep")
+EXACT = ("pair", "look", "absent", "alone", "boxed", "hops", "counted", "bounded", "deep", "below", "beyond")
 """Of what these see, the part has all: what is wrong with it is wrong with the whole."""
 FEATURES = (*EXACT, "total", "order", "hidden", "union", "default", "default-target", "deref", "any", "near", "implied")
 ID = st.sampled_from("abc")
@@ -70,6 +70,8 @@ MORE = {
     "hops": entry("hop", "id", leaf("cost", SMALL), leaf("over", ID)),
     "counted": entry("leg", "id") | leaf("legs", SMALL),
     "deep": leaf("deeply", ID),
+    "below": entry("way", "id"),
+    "beyond": entry("gap", "id") | leaf("outer", ID),
     "bounded": ID.map(lambda text: f"<call>{text}</call>"),
 }
 #: The same of a VPN.
@@ -174,6 +176,8 @@ BASE = {
         ("counted", "site/leg", False),  # by a must beside it
         ("bounded", "site/call", False),  # by itself
         ("deep", "marks/mark", False),  # from another entry
+        ("below", "site/way", False),  # they look into all entries of another list
+        ("beyond", "site/gap", False),  # and out of their own
     ],
 )
 def test_a_list_is_inner_when_nothing_sees_more_than_one_of_its_entries(feature, list_, inner):
