@@ -78,18 +78,22 @@ def _name(pid: int) -> str:
 def kill(folder: Path) -> None:
     """End the keeper and with it everything of its lab; returns when its last process is gone."""
     first = inside(folder)
-    for pid in [*_marked(folder), *([first] if first else [])]:
+    killed = [*_marked(folder), *([first] if first else [])]
+    for pid in killed:
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
-    wait_for(f"the end of the keeper of {folder}", lambda: not any(_marked(folder)) and not _alive(first), 10)
+
+    def over() -> bool:
+        # A process that ends loses its arguments, and so its mark, before its mounts.
+        return not any(_marked(folder)) and not any(map(_alive, killed))
+
+    wait_for(f"the end of the keeper of {folder}", over, 10)
 
 
-def _alive(pid: int | None) -> bool:
+def _alive(pid: int) -> bool:
     """A zombie holds nothing any more; its parent may take its time to notice."""
-    if pid is None:
-        return False
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
