@@ -60,7 +60,7 @@ class Sites:
             found[name] = _up(f"site {name}", state, settled=name in self.before, final=site not in blameless)
         for name in self.gone:
             if (id_ := self.known[name].id) in live:
-                raise Held(f"site {name} is {live[id_].get('state', 'there')} still")
+                raise Held(_still(f"site {name}", live[id_]))
             found[name] = {"state": "gone"}
         for name in self.staying:
             if live.get(self.known[name].id, {}).get("in-sync") is not True:
@@ -88,7 +88,7 @@ def clouds(
         if id_ in up:
             found[f"cloud of {id_}"] = _up(what, state, settled=id_ in before)
         elif id_ not in kept and state:
-            raise Held(f"{what} is {state.get('state', 'there')} still")
+            raise Held(_still(what, state))
         elif id_ in kept:
             if state.get("in-sync") is not True:
                 raise Held(f"{what} is being changed")
@@ -106,13 +106,21 @@ def _cloud(service: str) -> str:
     return f"the cloud of service {service}"
 
 
+def _still(what: str, state: Json) -> str:
+    """Of what shall be gone: how it is, and because of whom."""
+    return f"{what} is {state.get('state', 'there')} still{_reason(state)}"
+
+
+def _reason(state: Json) -> str:
+    return f" ({state['reason']})" if state.get("reason") else ""
+
+
 def _up(what: str, state: Json, *, settled: bool = False, final: bool = True) -> Json:
     """Evidence that a site or a cloud is up; that was there before: in what it is now, too."""
     if final and state.get("state") == "failed":
         raise RefusedError(f"{what}: {state.get('reason', 'failed')}")
     if state.get("state") != "up":
-        reason = f" ({state['reason']})" if state.get("reason") else ""
-        raise Held(f"{what} is {state.get('state', 'not known to the controller yet')}{reason}")
+        raise Held(f"{what} is {state.get('state', 'not known to the controller yet')}{_reason(state)}")
     if settled and state.get("in-sync") is False:
         raise Held(f"{what} is being changed")
     return {key: state[key] for key in ("state", "since", "round-trip-time") if key in state}

@@ -93,7 +93,7 @@ async def cancelled_at_work(gro: Any) -> Any:
     await gro.until(order, "inProgress", "verify", "held")
     await gro.call("POST", f"{ORDERING}/cancelServiceOrder", {"serviceOrder": {"id": order.json()["id"]}})
     waiting = await gro.until(order, "pendingCancellation", "undo devices", "held")
-    assert waiting["milestone"][-1]["message"] == "site branch-1 is down still"
+    assert waiting["milestone"][-1]["message"] == "site branch-1 is down still (its tunnel is cut)"
     assert controller.ordered == {"vpns": set(), "sites": set()}
     return order
 
