@@ -36,7 +36,7 @@ from perf.load import evidence, selftest
 from perf.load.loop import Beside
 from perf.load.run import Run
 from perf.load.scenario import Scenario, load
-from perf.load.seen import FLOOR, Seen
+from perf.load.seen import FLOOR, FLOOR_IN_FAULT, Seen
 from perf.load.shapes import begins
 from perf.load.sla import missed
 from perf.load.target import Target, refuse_host, running, target
@@ -202,7 +202,7 @@ class Session:
         self._beside.say(partial(self._told, kind, what, took, error))
 
     def _told(self, kind: str, what: str, took: float, error: Exception | None) -> None:
-        if f"{kind} {what}" != FLOOR:
+        if f"{kind} {what}" not in (FLOOR, FLOOR_IN_FAULT):
             self.environment.events.request.fire(
                 request_type=kind, name=what, response_time=took, response_length=0, exception=error, context={}
             )

@@ -12,12 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+import httpx
+
 from harness.lab import Lab
 from perf import conditions
 from perf.load.clients import Netconf, Orders, Person, Restconf, UserError, http, telling
 from perf.load.journeys import Journey
 from perf.load.scenario import Firing, Scenario
-from perf.load.seen import FLOOR, Seen
+from perf.load.seen import FLOOR, FLOOR_IN_FAULT, Seen
 from perf.load.sites import EVERY, Packets, Site, Slots, made
 from perf.load.target import Target
 
@@ -55,6 +57,7 @@ class Run:
         self._numbers = iter(range(1_000_000_000))
         self._orders_begun = 0
         self._plugged = self._over = False
+        self._faults_on = 0
 
     # -- before and after --------------------------------------------------------------------------------------------
 
@@ -204,11 +207,15 @@ class Run:
 
     async def _ask_floor(self) -> None:
         """The least that any request costs: the same client, server and machine, and nothing to do."""
-        kind, what = FLOOR.split()
         while not self._over:
-            begun = time.monotonic()
-            with contextlib.suppress(Exception), telling(self.tell, kind, what):
+            begun, in_fault = time.monotonic(), self._faults_on > 0
+            error: Exception | None = None
+            try:
                 (await self._web.get(f"{self._target.url('gro')}/health")).raise_for_status()
+            except httpx.HTTPError as failed:
+                error = failed
+            name = FLOOR_IN_FAULT if in_fault or self._faults_on else FLOOR
+            self.tell(*name.split(maxsplit=1), since=begun, error=error)
             await asyncio.sleep(max(0.0, begun + _FLOOR_EVERY - time.monotonic()))
 
     async def _watch_sky(self) -> None:
@@ -227,10 +234,13 @@ class Run:
             with self.lab.faults(firing.scenario, on=firing.on or None, seconds=firing.seconds) as injection:
                 injection.wait()
 
+        self._faults_on += 1
         try:
             await self._off(carry_out)
         except Exception as error:
             self.tell("fault", firing.scenario, time.monotonic(), error)
+        finally:
+            self._faults_on -= 1
 
     async def _off(self, call: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)

@@ -9,7 +9,7 @@ import pytest
 
 from perf.load import scenario, sla
 from perf.load.run import Seen
-from perf.load.seen import FLOOR
+from perf.load.seen import FLOOR, FLOOR_IN_FAULT
 from perf.load.shapes import Sawtooth, Soak, Spike, Step, begins
 from perf.load.sites import Slots, made
 from perf.load.target import TargetError, refuse_host
@@ -114,6 +114,11 @@ def test_a_run_is_void_when_the_floor_moves_something_fails_or_the_generator_is_
     failed = steady()
     failed.add("order accepted", 5.0, "UserError: no")
     assert failed.void == "1 requests failed"
+    killed = steady()
+    killed.add(FLOOR_IN_FAULT, 9.0, "ConnectError: no")
+    assert killed.void == ""
+    assert killed.failures() == {FLOOR_IN_FAULT: 1}
+    assert killed.floor_parts() == [1.0] * 5
     slow = steady()
     slow.capacity = 5.0
     assert "makes only 2.5 times this load" in slow.void
