@@ -215,7 +215,8 @@ class Run:
             except httpx.HTTPError as failed:
                 error = failed
             name = FLOOR_IN_FAULT if in_fault or self._faults_on else FLOOR
-            self.tell(*name.split(maxsplit=1), since=begun, error=error)
+            kind, what = name.split(maxsplit=1)
+            self.tell(kind, what, begun, error)
             await asyncio.sleep(max(0.0, begun + _FLOOR_EVERY - time.monotonic()))
 
     async def _watch_sky(self) -> None:
