@@ -38,14 +38,10 @@ REASONS = (
     ),
     (
         "soak",
-        ".*drift.*",
-        "With 95 % it is between -8 and 27 %: an hour's first and last parts say no more.",
-    ),
-    (
-        "soak",
         ".*memory.*",
-        "What keeps it no profile says yet: with 3,594 orders and deletions a POP's agent has grown from 53.8 to "
-        "56.4 MiB. `identity` and `manager` rise and fall by 1 to 2 MiB all the time.",
+        "No agent holds more than it did: what refers to itself was looked for too rarely, what a thread had freed "
+        "stayed that thread's, and in each box a table doubled once (0.95 MiB). The first two are mended since that "
+        "run; an hour with that is not measured yet.",
     ),
 )
 """Of a benchmark's figures, by a pattern of their names: why they are short of their bound."""
